@@ -1,0 +1,60 @@
+"""RegSeg: real-time semantic segmentation with dilated convolutions ("Rethink Dilated Convolution", Gao).
+
+    model = regseg.create_model("regseg", num_classes=19)
+    regseg.load_weights(model, "checkpoint.ckpt")
+    logits = model(images)  # (B, 3, H, W) -> (B, 19, H, W)
+
+Names are imported when first used (PEP 562), so that `import regseg` does not wait for PyTorch.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from regseg.models import (
+        create_model,
+        field_of_view,
+        list_backbones,
+        list_decoders,
+        list_models,
+        load_model,
+        load_weights,
+        save_weights,
+    )
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "__version__",
+    "create_model",
+    "field_of_view",
+    "list_backbones",
+    "list_decoders",
+    "list_models",
+    "load_model",
+    "load_weights",
+    "save_weights",
+]
+
+_HOMES = {
+    "create_model": "regseg.models",
+    "field_of_view": "regseg.models",
+    "list_backbones": "regseg.models",
+    "list_decoders": "regseg.models",
+    "list_models": "regseg.models",
+    "load_model": "regseg.models",
+    "load_weights": "regseg.models",
+    "save_weights": "regseg.models",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'regseg' has no attribute {name!r}")
+    value = getattr(import_module(_HOMES[name]), name)
+    globals()[name] = value  # the next access does not come here
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOMES})

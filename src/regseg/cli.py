@@ -1,0 +1,83 @@
+"""What every entry point shares: Hydra's command line, and a user's mistakes told in one sentence."""
+
+from __future__ import annotations
+
+import functools
+import os
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
+from hydra.types import RunMode
+from omegaconf import DictConfig, MissingMandatoryValue
+from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
+
+from regseg.config import config_dir, register_resolvers
+from regseg.errors import InputError
+
+os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # let exceptions reach `run`, which words them
+
+
+def entry_point(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callable[[], None]]:
+    """Turn a job into a command line program configured by ``conf/<config_name>.yaml``.
+
+    A mistake of the user's ends it with one sentence and exit status 2. In a sweep the job raises instead, so that Hydra
+    goes on with the others.
+    """
+
+    def decorate(job: Callable[[DictConfig], Any]) -> Callable[[], None]:
+        @functools.wraps(job)
+        def job_in_hydra(cfg: DictConfig) -> Any:
+            if HydraConfig.get().mode == RunMode.MULTIRUN:
+                return job(cfg)
+            try:
+                return job(cfg)
+            except Exception as error:
+                _explain(error)
+                raise
+
+        @functools.wraps(job)
+        def run() -> None:
+            register_resolvers()
+            main = hydra.main(version_base="1.3", config_path=str(config_dir()), config_name=config_name)
+            try:
+                main(job_in_hydra)()
+            except Exception as error:
+                _explain(error)
+                raise
+
+        return run
+
+    return decorate
+
+
+def _explain(error: Exception) -> None:
+    """Exit with 2 and one sentence if ``error`` is the user's mistake; return otherwise."""
+    sentence = _sentence(error)
+    if sentence is not None:
+        print(f"regseg: {sentence}", file=sys.stderr)
+        sys.exit(2)
+
+
+def _sentence(error: BaseException | None) -> str | None:
+    chain = []
+    while error is not None:
+        chain.append(error)
+        error = error.__cause__
+    for link in chain:
+        if isinstance(link, InputError):
+            # A worker of a DataLoader wraps its whole trace into the message; the sentence is what comes last.
+            return str(link).rsplit("InputError: ", 1)[-1].strip()
+    for link in chain:
+        if isinstance(link, (ConfigAttributeError, ConfigKeyError)) and link.parent_node is not None:
+            choices = ", ".join(sorted(str(key) for key in link.parent_node))
+            return f"{link.full_key or link.key} is not an option here; choose one of {choices}."
+        if isinstance(link, MissingMandatoryValue):
+            return f"{link.full_key} is missing; give it as {link.full_key}=VALUE."
+    first = chain[0]
+    if isinstance(first, (HydraException, OmegaConfBaseException)):
+        return " ".join(str(first).replace("\n\t", " ").split())
+    return None

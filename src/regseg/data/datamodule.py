@@ -1,0 +1,191 @@
+"""The LightningDataModule around datasets and augmentation."""
+
+from __future__ import annotations
+
+import importlib
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import lightning as L
+import torch
+from torch.utils.data import DataLoader
+from torch.utils.data import Dataset as TorchDataset
+
+from regseg.data.files import Dataset, Sample, check_split, read_sample
+from regseg.data.sampling import EpochSampler, stream
+from regseg.data.spec import DatasetSpec
+from regseg.data.transforms import resize_short_side, train_transform
+from regseg.errors import InputError
+
+DATASETS = {
+    "cityscapes": "regseg.data.cityscapes.Cityscapes",
+    "camvid": "regseg.data.camvid.CamVid",
+    "folder": "regseg.data.folder.Folder",
+    "streets": "regseg.data.streets.Streets",
+}
+
+
+class TrainSet(TorchDataset):
+    """Augmented crops, drawn by ``(epoch, index)`` from a stream of their own."""
+
+    def __init__(self, samples: Sequence[Sample], spec: DatasetSpec, transform: Any, seed: int) -> None:
+        self.samples, self.spec, self.transform, self.seed = samples, spec, transform, seed
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def __getitem__(self, key: tuple[int, int]) -> dict[str, Any]:
+        epoch, index = key
+        sample = self.samples[index]
+        image, label = read_sample(sample, self.spec)
+        self.transform.set_random_seed(int(stream(self.seed, epoch, index).integers(2**31)))
+        crop = self.transform(image=image, mask=label)
+        return {"image": crop["image"], "label": crop["mask"], "name": str(sample.image)}
+
+
+class EvaluationSet(TorchDataset):
+    """Whole images at the evaluation size, labels at their own."""
+
+    def __init__(self, samples: Sequence[Sample], spec: DatasetSpec, val_size: int | None) -> None:
+        self.samples, self.spec, self.val_size = samples, spec, val_size
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        sample = self.samples[index]
+        image, label = read_sample(sample, self.spec)
+        return {"image": resize_short_side(image, self.val_size), "label": label, "name": str(sample.image)}
+
+
+class SegmentationDataModule(L.LightningDataModule):
+    """Train and evaluation batches of a dataset.
+
+    A training batch holds ``image`` (B, H, W, 3) uint8 RGB, ``label`` (B, H, W) uint8 class indices with 255 ignored, and
+    ``name``, the image files. An evaluation batch is one whole image at the evaluation size, its label at its own size.
+    Every argument is a plain value, and checkpoints store them all.
+
+    Args:
+        dataset: a name of `DATASETS`, or ``package.module.Class`` of one's own (see `regseg.data.files.Dataset`).
+        root: the dataset's folder.
+        batch_size: images a training batch, over one process.
+        crop_size: (height, width) of training crops, in pixels.
+        short_side: range of the random short side before the crop, in pixels, both ends included.
+        val_size: short side of evaluation images in pixels; None keeps their own.
+        train_split: one of train, val, test, trainval.
+        val_split: likewise.
+        augment: arguments of `train_transform` beside the sizes.
+        num_workers: loader processes; None takes one a core, 8 at most. What is drawn does not depend on it.
+        seed: of the image order and the augmentation.
+        options: further arguments of the dataset's class.
+
+    Raises:
+        InputError: the dataset's name, a size or a split is wrong; later, from `setup`, that files are missing.
+    """
+
+    def __init__(
+        self,
+        dataset: str = "streets",
+        root: str | Path = "datasets/streets",
+        *,
+        batch_size: int = 8,
+        crop_size: Sequence[int] = (768, 768),
+        short_side: Sequence[int] = (400, 1600),
+        val_size: int | None = None,
+        train_split: str = "train",
+        val_split: str = "val",
+        augment: Mapping[str, Any] | None = None,
+        num_workers: int | None = None,
+        seed: int = 0,
+        options: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__()
+        self.save_hyperparameters(logger=False)
+        self.hparams.update(root=str(root), crop_size=list(crop_size), short_side=list(short_side))
+        self.batch_size, self.val_size, self.seed = batch_size, val_size, seed
+        self.train_split, self.val_split = train_split, val_split
+        for split in (train_split, val_split):
+            check_split(split)
+        self.transform = train_transform(crop_size, short_side, **(augment or {}))
+        self.num_workers = min(8, _cores()) if num_workers is None else num_workers
+        self.dataset: Dataset = _dataset_class(dataset)(root, **(options or {}))
+
+    @property
+    def spec(self) -> DatasetSpec:
+        return self.dataset.spec
+
+    def setup(self, stage: str | None = None) -> None:
+        """List the files that ``stage`` (fit, validate or None for all) needs.
+
+        Raises:
+            InputError: a file is missing, or there are fewer training images than a batch holds.
+        """
+        if stage in (None, "fit"):
+            samples = self.dataset.samples(self.train_split)
+            needed = self.batch_size * self._world[1]
+            if len(samples) < needed:
+                raise InputError(
+                    f"{self.hparams.root} has {len(samples)} images in the split {self.train_split}, fewer than one "
+                    f"batch of {needed}; set data.batch_size to at most {len(samples)}."
+                )
+            self.train_set = TrainSet(samples, self.spec, self.transform, self.seed)
+        self.val_set = EvaluationSet(self.dataset.samples(self.val_split), self.spec, self.val_size)
+
+    @property
+    def batches_per_epoch(self) -> int:
+        """Training batches an epoch on each process; the last short one is dropped."""
+        return len(self.train_set) // self._world[1] // self.batch_size
+
+    def train_dataloader(self) -> DataLoader:
+        # Lightning counts a finished epoch in `processed`; on resuming, current_epoch is still one behind here.
+        epoch = self.trainer.fit_loop.epoch_progress.current.processed if self.trainer else 0
+        sampler = EpochSampler(len(self.train_set), self.seed, epoch, *self._world)
+        return self._loader(self.train_set, batch_size=self.batch_size, sampler=sampler, drop_last=True)
+
+    def val_dataloader(self) -> DataLoader:
+        # Ranks share the images out without repeating any: a repeated image would change the mean IoU.
+        rank, world_size = self._world
+        return self._loader(self.val_set, batch_size=1, sampler=range(rank, len(self.val_set), world_size))
+
+    def _loader(self, dataset: TorchDataset, **options: Any) -> DataLoader:
+        return DataLoader(
+            dataset,
+            num_workers=self.num_workers,
+            persistent_workers=self.num_workers > 0,
+            pin_memory=torch.cuda.is_available(),
+            worker_init_fn=_one_thread,
+            # A loader without a generator draws a number from the global one at every epoch, and so would change what
+            # the model draws; nothing here draws from this one.
+            generator=torch.Generator(),
+            **options,
+        )
+
+    @property
+    def _world(self) -> tuple[int, int]:
+        """(rank, number of processes)."""
+        return (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
+
+
+def _cores() -> int:
+    # The cores this process may use, where the system tells them: fewer than the machine's under Slurm or Docker.
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _one_thread(worker: int) -> None:
+    # Workers are as many as there are cores; threads within them would only get into each other's way.
+    cv2.setNumThreads(0)
+    torch.set_num_threads(1)
+
+
+def _dataset_class(name: str) -> Any:
+    module, _, attribute = DATASETS.get(name, name).rpartition(".")
+    try:
+        return getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise InputError(
+            f"data.dataset={name} is not a dataset ({error}); choose one of {', '.join(DATASETS)} or name a class as "
+            "package.module.Class."
+        ) from error

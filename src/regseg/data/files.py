@@ -1,0 +1,149 @@
+"""Finding and reading image and label files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+import cv2
+import numpy as np
+
+from regseg.data.spec import DatasetSpec
+from regseg.errors import InputError
+
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
+SPLITS = ("train", "val", "test", "trainval")
+_PNG_SIGNATURE, _PNG_COLOR_TYPE, _PNG_PALETTE = b"\x89PNG\r\n\x1a\n", 25, 3
+
+
+class Sample(NamedTuple):
+    """One image and its label on disk."""
+
+    image: Path
+    label: Path
+
+
+class Dataset(Protocol):
+    """What a dataset's file defines: the meaning of its labels and where its files are."""
+
+    spec: DatasetSpec
+
+    def samples(self, split: str) -> list[Sample]:
+        """The split's pairs, sorted by file name (Sec. 4.3); raises InputError where files are missing."""
+
+
+def read_image(path: Path) -> np.ndarray:
+    """An image file as (H, W, 3) uint8 RGB; grey and palette images are expanded, an alpha channel is dropped.
+
+    Raises:
+        InputError: the file is missing or cannot be decoded.
+    """
+    image = cv2.imdecode(_read_bytes(path), cv2.IMREAD_COLOR)
+    if image is None:
+        raise InputError(f"{path} is not a readable image; replace it or take it out of the dataset.")
+    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+
+
+def read_label(path: Path, spec: DatasetSpec) -> np.ndarray:
+    """A label file as (H, W) uint8 class indices of ``spec``.
+
+    Index labels may be grey or palette PNGs (the palette's indices count then), colour labels RGB or RGBA PNGs.
+
+    Raises:
+        InputError: the file is missing, cannot be decoded, or holds a value that ``spec`` does not know.
+    """
+    data = _read_bytes(path)
+    if data[:8].tobytes() == _PNG_SIGNATURE and data.size > _PNG_COLOR_TYPE and data[_PNG_COLOR_TYPE] == _PNG_PALETTE:
+        return spec.decode(_read_palette(path, as_colors=not spec.ids), path)
+    raw = cv2.imdecode(data, cv2.IMREAD_UNCHANGED)
+    if raw is None:
+        raise InputError(f"{path} is not a readable label image; replace it or take it out of the dataset.")
+    if raw.ndim == 3:
+        raw = cv2.cvtColor(raw, cv2.COLOR_BGRA2RGB if raw.shape[2] == 4 else cv2.COLOR_BGR2RGB)
+    return spec.decode(raw, path)
+
+
+def read_sample(sample: Sample, spec: DatasetSpec) -> tuple[np.ndarray, np.ndarray]:
+    """A pair as (H, W, 3) uint8 RGB and (H, W) uint8 class indices.
+
+    Raises:
+        InputError: a file is unreadable, or the two differ in size.
+    """
+    image, label = read_image(sample.image), read_label(sample.label, spec)
+    if image.shape[:2] != label.shape:
+        raise InputError(
+            f"{sample.image} is {_size(image)} pixels but its label {sample.label} is {_size(label)}; "
+            "export the label at the image's size."
+        )
+    return image, label
+
+
+def image_files(folder: Path) -> list[Path]:
+    """Image files of a folder and its subfolders, sorted by their path in it."""
+    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES)
+
+
+def check_pairs(samples: Iterable[Sample], split: str, folder: Path) -> list[Sample]:
+    """The samples as a list, sorted by file name, if there are any and every label exists.
+
+    Raises:
+        InputError: no image at all, or images without a label; the first one is named.
+    """
+    samples = sorted(samples, key=lambda sample: (sample.image.name, sample.image))
+    if not samples:
+        raise InputError(f"{folder} holds no images for the split {split}; put them there or choose another split.")
+    missing = [sample for sample in samples if not sample.label.is_file()]
+    if missing:
+        more = f" and {len(missing) - 1} more images have none" if len(missing) > 1 else ""
+        raise InputError(
+            f"{missing[0].image} has no label: {missing[0].label} is missing{more}; add the label or remove the image."
+        )
+    return samples
+
+
+def check_folder(folder: Path, layout: str) -> Path:
+    """``folder`` if it exists.
+
+    Raises:
+        InputError: it does not; names the folder, the dataset's layout and how to point elsewhere.
+    """
+    if not folder.is_dir():
+        raise InputError(f"The folder {folder} is missing; the layout is {layout}; set data.root to where it lies.")
+    return folder
+
+
+def check_split(split: str) -> tuple[str, ...]:
+    """The splits on disk that make up ``split``: trainval is train and val.
+
+    Raises:
+        InputError: ``split`` is none of `SPLITS`.
+    """
+    if split not in SPLITS:
+        raise InputError(f"The split {split!r} does not exist; choose one of {', '.join(SPLITS)}.")
+    return ("train", "val") if split == "trainval" else (split,)
+
+
+def _read_bytes(path: Path) -> np.ndarray:
+    try:
+        data = np.fromfile(path, np.uint8)
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror}); check the file and its permissions.") from error
+    if data.size == 0:
+        raise InputError(f"{path} is an empty file; replace it or take it out of the dataset.")
+    return data
+
+
+def _read_palette(path: Path, *, as_colors: bool) -> np.ndarray:
+    # OpenCV can only give the palette's colours; the indices need Pillow.
+    from PIL import Image
+
+    try:
+        with Image.open(path) as image:
+            return np.array(image.convert("RGB") if as_colors else image)
+    except OSError as error:
+        raise InputError(f"{path} is not a readable label image ({error}); replace it.") from error
+
+
+def _size(array: np.ndarray) -> str:
+    return f"{array.shape[1]}x{array.shape[0]}"

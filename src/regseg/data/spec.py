@@ -1,0 +1,168 @@
+"""What a dataset's labels mean: the one description that data, training and pictures share."""
+
+from __future__ import annotations
+
+import colorsys
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from regseg.errors import InputError
+
+Color = tuple[int, int, int]
+
+IGNORE_INDEX = 255
+_UNKNOWN = 254  # marks, while decoding, label values that are in no table; so a dataset has at most 254 classes
+
+
+@dataclass(frozen=True)
+class DatasetSpec:
+    """Classes of a dataset and how label files encode them.
+
+    Attributes:
+        name: the dataset's name, as in ``data=NAME``.
+        classes: class names; a class's place is its index in labels and logits.
+        colors: one RGB colour a class, for pictures.
+        left_out: names of the classes that the reduced mean IoU leaves out (Sec. 4.3).
+        ids: value in an index label file -> class index, or ``IGNORE_INDEX``.
+        color_ids: ``(colour, class index)`` pairs for colour label files, ``IGNORE_INDEX`` among the indices.
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    colors: tuple[Color, ...]
+    left_out: tuple[str, ...] = ()
+    ids: Mapping[int, int] = field(default_factory=dict)
+    color_ids: tuple[tuple[Color, int], ...] = ()
+
+    def __post_init__(self) -> None:
+        assert len(self.classes) == len(self.colors) <= _UNKNOWN
+
+    @property
+    def num_classes(self) -> int:
+        return len(self.classes)
+
+    @property
+    def kept_in_reduced(self) -> list[int]:
+        """Indices of the classes over which the reduced mean IoU is taken."""
+        return [index for index, name in enumerate(self.classes) if name not in self.left_out]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, as a checkpoint stores them."""
+        return _plain(asdict(self))
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> DatasetSpec:
+        """The inverse of `to_dict`."""
+        return cls(
+            name=values["name"],
+            classes=tuple(values["classes"]),
+            colors=tuple(tuple(color) for color in values["colors"]),
+            left_out=tuple(values["left_out"]),
+            ids=dict(values["ids"]),
+            color_ids=tuple((tuple(color), index) for color, index in values["color_ids"]),
+        )
+
+    def decode(self, raw: np.ndarray, path: Path) -> np.ndarray:
+        """A label file's pixels as class indices.
+
+        Args:
+            raw: (H, W) integer index label, or (H, W, 3) uint8 RGB colour label.
+            path: where it came from, for the error.
+
+        Returns:
+            (H, W) uint8, every value a class index or ``IGNORE_INDEX``.
+
+        Raises:
+            InputError: a value or colour is in no table.
+        """
+        if raw.ndim == 3 and not self.color_ids and _is_gray(raw):
+            raw = raw[..., 0]  # an index label that some tool saved as RGB
+        if raw.ndim == 2 and not self.ids and self.color_ids:
+            raw = np.repeat(raw[..., None], 3, axis=2)  # a colour label whose every colour was a grey
+        label = self._decode_colors(raw, path) if raw.ndim == 3 else self._decode_ids(raw, path)
+        unknown = label == _UNKNOWN
+        if unknown.any():
+            value = raw[unknown][0]
+            raise InputError(
+                f"{path} has the label {'colour' if raw.ndim == 3 else 'value'} {value.tolist()} at "
+                f"{int(unknown.sum())} pixels, which {self.name} does not know; "
+                f"{self._known_labels(raw.ndim)}; correct the file or add it to the classes or the ignored ones."
+            )
+        return label
+
+    def _decode_ids(self, raw: np.ndarray, path: Path) -> np.ndarray:
+        if not self.ids:
+            raise InputError(f"{path} is an index label, but {self.name} only names colours; give its classes an id.")
+        if raw.dtype == np.uint8:
+            return self._id_table[raw]
+        return np.where((raw >= 0) & (raw < 256), self._id_table[np.clip(raw, 0, 255)], np.uint8(_UNKNOWN))
+
+    def _decode_colors(self, raw: np.ndarray, path: Path) -> np.ndarray:
+        if not self.color_ids:
+            raise InputError(f"{path} is a colour label, but {self.name} only names ids; give its classes a color.")
+        codes = raw[..., 0].astype(np.uint32) << 16 | raw[..., 1].astype(np.uint32) << 8 | raw[..., 2]
+        return self._color_table[codes]
+
+    def _known_labels(self, dimensions: int) -> str:
+        if dimensions == 3:
+            return f"its {len(self.color_ids)} colours are listed in its classes"
+        return f"its values are {_ranges(sorted(self.ids))}"
+
+    @cached_property
+    def _id_table(self) -> np.ndarray:
+        table = np.full(256, _UNKNOWN, np.uint8)
+        for value, index in self.ids.items():
+            table[value] = index
+        return table
+
+    @cached_property
+    def _color_table(self) -> np.ndarray:
+        # One byte for each of the 2^24 colours: a single gather a pixel, against a search over the colours.
+        table = np.full(1 << 24, _UNKNOWN, np.uint8)
+        for (red, green, blue), index in self.color_ids:
+            table[red << 16 | green << 8 | blue] = index
+        return table
+
+    def __getstate__(self) -> dict[str, Any]:
+        # The tables are rebuilt where they are needed instead of being sent to every worker.
+        return {key: value for key, value in self.__dict__.items() if not key.endswith("_table")}
+
+    def colorize(self, label: np.ndarray) -> np.ndarray:
+        """Class indices (H, W) uint8 as an RGB picture (H, W, 3) uint8; ignored pixels are black."""
+        palette = np.zeros((256, 3), np.uint8)
+        palette[: self.num_classes] = self.colors
+        return palette[label]
+
+
+def distinct_colors(count: int) -> tuple[Color, ...]:
+    """As many well separated RGB colours, for classes that come without one."""
+    hues = (colorsys.hsv_to_rgb(index * 0.61803 % 1, 0.85 - 0.3 * (index % 2), 0.95) for index in range(count))
+    return tuple(tuple(round(255 * channel) for channel in color) for color in hues)
+
+
+def _is_gray(raw: np.ndarray) -> bool:
+    return bool((raw[..., 0] == raw[..., 1]).all() and (raw[..., 0] == raw[..., 2]).all())
+
+
+def _ranges(values: Sequence[int]) -> str:
+    """[0, 1, 2, 5] -> '0-2, 5'."""
+    runs: list[list[int]] = []
+    for value in values:
+        if runs and value == runs[-1][-1] + 1:
+            runs[-1].append(value)
+        else:
+            runs.append([value])
+    return ", ".join(f"{run[0]}-{run[-1]}" if len(run) > 1 else str(run[0]) for run in runs)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, (tuple, list)):
+        return [_plain(item) for item in value]
+    return value

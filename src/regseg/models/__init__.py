@@ -1,0 +1,20 @@
+"""The networks: pure PyTorch, from an image to logits. Nothing here reads data or knows of training."""
+
+from regseg.models.complexity import count_parameters, field_of_view, gflops
+from regseg.models.regseg import RegSeg, create_model, list_backbones, list_decoders, list_models
+from regseg.models.weights import LoadReport, load_model, load_weights, save_weights
+
+__all__ = [
+    "LoadReport",
+    "RegSeg",
+    "count_parameters",
+    "create_model",
+    "field_of_view",
+    "gflops",
+    "list_backbones",
+    "list_decoders",
+    "list_models",
+    "load_model",
+    "load_weights",
+    "save_weights",
+]

@@ -1,0 +1,138 @@
+"""The parts that backbones and decoders are made of (Secs. 3.2 and 3.3).
+
+Everywhere: a kxk convolution pads by its dilation so that only its stride changes the size, and has no bias because a
+BatchNorm follows. ReLU works in place where no gradient needs the value it replaces (BatchNorm saves its input, not
+its output), because at 1/2 and 1/4 resolution one more copy costs as much as a convolution.
+"""
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class ConvBnAct(nn.Module):
+    """y = relu(bn(conv(x))), or bn(conv(x)) with `act=False`; the size is that of conv(x)."""
+
+    def __init__(self, conv: nn.Module, act: bool = True) -> None:
+        super().__init__()
+        self.conv = conv
+        self.bn = nn.BatchNorm2d(conv.out_channels)
+        self.act = act
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.bn(self.conv(x))
+        return F.relu(x, inplace=True) if self.act else x
+
+
+def conv1x1(in_channels: int, out_channels: int, *, stride: int = 1, act: bool = True) -> ConvBnAct:
+    """A [1x1, out_channels] convolution in the notation of Sec. 3.4: BatchNorm and, unless act=False, ReLU follow."""
+    return ConvBnAct(nn.Conv2d(in_channels, out_channels, 1, stride, bias=False), act)
+
+
+def conv3x3(in_channels: int, out_channels: int, *, stride: int = 1, act: bool = True) -> ConvBnAct:
+    """A [3x3, out_channels] convolution in the notation of Sec. 3.4: BatchNorm and, unless act=False, ReLU follow."""
+    return ConvBnAct(nn.Conv2d(in_channels, out_channels, 3, stride, padding=1, bias=False), act)
+
+
+class SqueezeExcite(nn.Module):
+    """y = x * sigmoid(W2 relu(W1 mean(x))), the mean taken over the whole map; both W have biases."""
+
+    def __init__(self, channels: int, squeezed: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(channels, squeezed, 1)
+        self.conv2 = nn.Conv2d(squeezed, channels, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        gate = F.adaptive_avg_pool2d(x, 1)  # (B, C, 1, 1)
+        gate = F.relu(self.conv1(gate), inplace=True)
+        return x * torch.sigmoid(self.conv2(gate))
+
+
+class DilatedConv(nn.Module):
+    """Grouped 3x3 convolution whose groups share several dilation rates (Sec. 3.2, Fig. 3b).
+
+    The channels are cut into as many equal parts as there are rates, in order; each part is one grouped convolution.
+    Equal rates need no cut (Sec. 3.2, end) and are one convolution over all channels.
+    """
+
+    def __init__(
+        self, channels: int, *, dilations: Sequence[int] = (1,), group_width: int = 16, stride: int = 1
+    ) -> None:
+        super().__init__()
+        if len(set(dilations)) == 1:
+            dilations = dilations[:1]
+        assert channels % (group_width * len(dilations)) == 0, (channels, group_width, dilations)
+        self.out_channels = channels
+        self.stride = stride
+        self.dilations = tuple(dilations)
+        width = channels // len(dilations)
+        self.branches = nn.ModuleList(
+            nn.Conv2d(width, width, 3, stride, padding=rate, dilation=rate, groups=width // group_width, bias=False)
+            for rate in dilations
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        if len(self.branches) == 1:
+            return self.branches[0](x)
+        parts = x.chunk(len(self.branches), dim=1)
+        return torch.cat([branch(part) for branch, part in zip(self.branches, parts, strict=True)], dim=1)
+
+
+class DBlock(nn.Module):
+    """y = relu(shortcut(x) + bn(conv1x1(se(relu(bn(dilated3x3(relu(bn(conv1x1(x)))))))))) (Figs. 3b and 4).
+
+    shortcut(x) is x where width and size stay, else bn(conv1x1(x)); with stride 2 a 2x2 average pool comes before
+    that 1x1 (`pool_shortcut`, ResNet-D). The squeeze is a quarter of the input's channels wide.
+    Shapes: (B, in, H, W) -> (B, out, ceil(H/stride), ceil(W/stride)).
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        *,
+        dilations: Sequence[int] = (1,),
+        stride: int = 1,
+        group_width: int = 16,
+        pool_shortcut: bool = True,
+    ) -> None:
+        super().__init__()
+        self.conv1 = conv1x1(in_channels, out_channels)
+        self.conv2 = ConvBnAct(DilatedConv(out_channels, dilations=dilations, group_width=group_width, stride=stride))
+        self.conv3 = conv1x1(out_channels, out_channels, act=False)
+        self.se = SqueezeExcite(out_channels, in_channels // 4)
+        self.pool = stride > 1 and pool_shortcut
+        if stride > 1 or in_channels != out_channels:
+            self.shortcut = conv1x1(in_channels, out_channels, stride=1 if self.pool else stride, act=False)
+        else:
+            self.shortcut = nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.conv3(self.se(self.conv2(self.conv1(x))))
+        if self.pool:
+            x = F.avg_pool2d(x, 2, ceil_mode=True)  # at odd edges the mean of the pixels that exist
+        y += self.shortcut(x)
+        return F.relu(y, inplace=True)
+
+
+class YBlock(DBlock):
+    """The block of RegNetY (Fig. 3a): a D block of one rate, whose strided shortcut is a strided 1x1, unpooled."""
+
+    def __init__(
+        self, in_channels: int, out_channels: int, *, dilation: int = 1, stride: int = 1, group_width: int = 16
+    ) -> None:
+        super().__init__(
+            in_channels,
+            out_channels,
+            dilations=(dilation,),
+            stride=stride,
+            group_width=group_width,
+            pool_shortcut=False,
+        )
+
+
+def upsample_to(x: Tensor, like: Tensor) -> Tensor:
+    """Bilinear, align_corners=False, to the height and width of `like`: (B, C, h, w) -> (B, C, H, W)."""
+    return F.interpolate(x, size=like.shape[-2:], mode="bilinear", align_corners=False)

@@ -1,0 +1,128 @@
+"""A run's folder: what lies in it, and reading and writing it. Needs neither torch nor Hydra.
+
+``config.yaml``, ``summary.json``, ``metrics.csv``, ``checkpoints/{last,best}.ckpt``, ``pictures/epoch_<n>.png``.
+"""
+
+from __future__ import annotations
+
+import csv
+import importlib.metadata
+import json
+import math
+import os
+import platform
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from regseg.errors import InputError
+
+_CONTENTS = ("config.yaml", "summary.json", "metrics.csv", "checkpoints", "pictures", "wandb", "wandb_id.txt")
+_PACKAGES = ("torch", "lightning", "torchmetrics", "albumentations", "opencv-python-headless", "numpy", "hydra-core")
+
+
+def claim(folder: Path, *, resume: str | None, overwrite: bool) -> Path | None:
+    """Make ``folder`` ready for a run, and say from which checkpoint it goes on.
+
+    Args:
+        folder: the run's folder.
+        resume: None for a new run, ``last`` to go on from the last finished epoch.
+        overwrite: remove what an earlier run left there.
+
+    Returns:
+        The checkpoint to resume from; None to start at the beginning.
+
+    Raises:
+        InputError: the folder holds a run that would be lost, or ``resume`` is something else.
+    """
+    if resume not in (None, "last"):
+        raise InputError(f"resume={resume} does not exist; use resume=last, or weights=FILE to start from weights.")
+    last, summary = folder / "checkpoints" / "last.ckpt", read_summary(folder)
+    if resume == "last" and not overwrite:
+        return last if last.exists() else None
+    status = (summary or {}).get("status")
+    if not overwrite and (status == "finished" or last.exists()):
+        remedy = "" if status == "finished" else "resume=last to go on with it, "
+        raise InputError(
+            f"{folder} holds a run that is {status or 'of unknown state'}; use {remedy}overwrite=true to replace it, "
+            "or run.name=NAME to keep both."
+        )
+    for name in _CONTENTS:
+        path = folder / name
+        shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    return None
+
+
+def read_summary(folder: Path) -> dict[str, Any] | None:
+    """A run's ``summary.json``; None where there is none yet."""
+    path = Path(folder) / "summary.json"
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+
+
+def read_metrics(folder: Path) -> list[dict[str, str]]:
+    """The rows of a run's ``metrics.csv``, one an epoch; empty where there is none yet."""
+    path = Path(folder) / "metrics.csv"
+    if not path.exists():
+        return []
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def append_metrics(folder: Path, row: dict[str, Any]) -> None:
+    """Append one row to ``metrics.csv``; NaN becomes an empty cell. The first row's keys are the columns."""
+    path = Path(folder) / "metrics.csv"
+    new = not path.exists()
+    with path.open("a", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, list(row))
+        if new:
+            writer.writeheader()
+        writer.writerow({key: "" if value is None or value != value else value for key, value in row.items()})
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write JSON whole or not at all; numbers that are not finite become null."""
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text(json.dumps(_finite(content), indent=2) + "\n", encoding="utf-8")
+    os.replace(temporary, path)
+
+
+def provenance() -> dict[str, Any]:
+    """What it takes to repeat a run beside its configuration: command line, git commit, versions."""
+    versions = {name: importlib.metadata.version(name) for name in ("regseg", *_PACKAGES)}
+    return {
+        "command": shlex.join(["python", "-m", _module(), *sys.argv[1:]]),
+        "git_commit": _git_commit(),
+        "versions": {"python": platform.python_version(), **versions},
+    }
+
+
+def _module() -> str:
+    spec = getattr(sys.modules["__main__"], "__spec__", None)
+    return spec.name if spec is not None else Path(sys.argv[0]).name
+
+
+def _git_commit() -> str | None:
+    """The commit of this project's checkout, ``-dirty`` where files differ from it; None when installed."""
+
+    def git(*arguments: str) -> str:
+        command = ["git", "-C", str(Path(__file__).parent), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+
+    try:
+        if not git("ls-files", Path(__file__).name):
+            return None  # installed inside somebody else's repository
+        return git("rev-parse", "HEAD") + ("-dirty" if git("status", "--porcelain", "--untracked-files=no") else "")
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

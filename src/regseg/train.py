@@ -1,0 +1,121 @@
+"""Train a network: ``python -m regseg.train [GROUP=NAME …] [option=value …]``; ``--help`` lists them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from regseg.cli import entry_point
+from regseg.config import shrink
+from regseg.runs import claim, provenance, read_summary
+
+
+@entry_point("train")
+def main(cfg: DictConfig) -> float | None:
+    """Run one training; return its best mean IoU, for sweepers that optimise."""
+    from hydra.core.hydra_config import HydraConfig
+
+    if cfg.trainer.smoke:
+        shrink(cfg)
+    OmegaConf.resolve(cfg)
+    folder = Path(HydraConfig.get().runtime.output_dir)
+    if cfg.resume and not cfg.overwrite and is_done(folder, cfg.trainer.max_epochs):
+        print(f"{folder} is finished; nothing is left to resume.")
+    else:
+        checkpoint = claim(folder, resume=cfg.resume, overwrite=cfg.overwrite)
+        OmegaConf.save(cfg, folder / "config.yaml")
+        train(cfg, folder, checkpoint)
+    return read_summary(folder)["best"]["metrics"]["val/miou"]
+
+
+def is_done(folder: Path, max_epochs: int) -> bool:
+    """Whether the run in ``folder`` has finished ``max_epochs`` epochs."""
+    summary = read_summary(folder) or {}
+    return summary.get("status") == "finished" and summary["last"]["epoch"] + 1 >= max_epochs
+
+
+def train(cfg: DictConfig, folder: Path, checkpoint: Path | None) -> None:
+    """Train as the resolved ``cfg`` says, into ``folder``, on from ``checkpoint`` if there is one."""
+    import lightning as L
+    from hydra.utils import instantiate
+
+    from regseg.models import create_model, load_weights
+    from regseg.training.callbacks import RunRecord
+    from regseg.training.task import SegmentationTask
+    from regseg.training.trainer import make_trainer, quiet
+
+    quiet()
+    values = OmegaConf.to_container(cfg)
+    datamodule = instantiate(cfg.data)
+    L.seed_everything(cfg.seed, verbose=False)  # right before the weights are drawn (Sec. 4.3)
+    network = create_model(**values["model"], num_classes=datamodule.spec.num_classes)
+    if cfg.weights and checkpoint is None:
+        load_weights(network, cfg.weights)
+    loss_options = dict(values["loss"])
+    task = SegmentationTask(
+        network, datamodule.spec, loss=loss_options.pop("name"), loss_options=loss_options, **values["optimizer"]
+    )
+    record = RunRecord(folder, {"seed": cfg.seed, **provenance(), "config": values})
+    callbacks = [record, *(instantiate(callback) for callback in cfg.callbacks.values() if callback)]
+    with logger_of(values, folder) as logger:
+        trainer = make_trainer(values["trainer"], folder, callbacks, logger)
+        print_plan(values, task, datamodule, folder, checkpoint)
+        trainer.fit(task, datamodule, ckpt_path=checkpoint, weights_only=True)
+    print_result(folder)
+
+
+@contextmanager
+def logger_of(values: dict[str, Any], folder: Path) -> Iterator[Any]:
+    """The chosen logger beside metrics.csv, closed at the end: a sweep's next run must not log into it."""
+    options = dict(values["logger"])
+    if options.pop("name") == "csv":
+        yield None
+        return
+    from regseg.training.loggers import close, wandb_logger
+
+    try:
+        yield wandb_logger(folder, group=values["run"]["group"], name=run_label(values), config=values, **options)
+    finally:
+        close()
+
+
+def run_label(values: dict[str, Any]) -> str:
+    """What a dashboard calls the run: its row and seed."""
+    return f"{values['run']['name']}_seed{values['seed']}"
+
+
+def print_plan(values: dict[str, Any], task: Any, datamodule: Any, folder: Path, checkpoint: Path | None) -> None:
+    """Two lines: what is about to run, and where its results go."""
+    parameters = sum(parameter.numel() for parameter in task.network.parameters()) / 1e6
+    model = "+".join(str(part.get("name")) for part in values["model"].values() if isinstance(part, dict))
+    print(
+        f"{values['model']['name']} {model}, {parameters:.2f} M parameters, on {datamodule.spec.name} "
+        f"({datamodule.train_split} → {datamodule.val_split}), {values['trainer']['max_epochs']} epochs, "
+        f"batch {datamodule.batch_size}, seed {values['seed']}"
+    )
+    print(f"into {folder}" + (f", on from {checkpoint.name}" if checkpoint else ""))
+
+
+def print_result(folder: Path) -> None:
+    """The last evaluation's table, the best one's means, and where things lie."""
+    from rich.console import Console
+
+    from regseg.training.metrics import Scores
+    from regseg.training.progress import scores_table
+
+    summary = read_summary(folder)
+    last, best = summary["last"], summary["best"]
+    scores = Scores.from_metrics(last["metrics"])
+    Console().print(scores_table(scores, f"epoch {last['epoch']}, split {summary['config']['data']['val_split']}"))
+    print(f"best mIoU {100 * best['metrics']['val/miou']:.2f} at epoch {best['epoch']}")
+    for picture in sorted((folder / "pictures").glob("*.png"))[-1:]:
+        print(f"predictions: {picture}")
+    print(f"everything else: {folder}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,48 @@
+"""Loggers beside metrics.csv. The only training module that imports wandb."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch.loggers import WandbLogger
+
+
+def wandb_logger(
+    folder: Path,
+    *,
+    group: str,
+    name: str,
+    config: dict[str, Any],
+    project: str = "regseg",
+    entity: str | None = None,
+    offline: bool = False,
+) -> WandbLogger:
+    """A Weights & Biases run in ``folder``; a resumed run goes on in the same one.
+
+    Args:
+        folder: the run's folder.
+        group: the experiment.
+        name: the row of its table.
+        config: the resolved configuration.
+    """
+    import wandb
+
+    folder.mkdir(parents=True, exist_ok=True)
+    remembered = folder / "wandb_id.txt"
+    if not remembered.exists():
+        remembered.write_text(wandb.util.generate_id())
+    run_id = remembered.read_text().strip()
+    logger = WandbLogger(
+        project=project, entity=entity, group=group, name=name, id=run_id, resume="allow", save_dir=folder,
+        offline=offline,
+    )  # fmt: skip
+    logger.experiment.config.update(config, allow_val_change=True)
+    return logger
+
+
+def close() -> None:
+    """Finish the open run, if any: runs merge in a sweep otherwise."""
+    import wandb
+
+    wandb.finish()

@@ -1,0 +1,44 @@
+"""Losses of Sec. 4.2 over logits (B, C, H, W) and labels (B, H, W) int64."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from regseg.data.spec import IGNORE_INDEX
+
+
+class CrossEntropy(nn.Module):
+    """Mean cross-entropy over the pixels that are not ignored; 0 where all are (the plain mean would be NaN)."""
+
+    def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
+        total = F.cross_entropy(logits, labels, ignore_index=IGNORE_INDEX, reduction="sum")
+        return total / (labels != IGNORE_INDEX).sum().clamp(min=1)
+
+
+class OHEM(nn.Module):
+    """Cross-entropy over hard pixels (online hard example mining, Sec. 4.2).
+
+    The mean of the pixel losses above ``threshold`` if they are more than K = pixels of the batch · ``min_share``, else the
+    mean of the K largest. Ignored pixels have loss 0 and count like others.
+
+    Args:
+        threshold: cross-entropy above which a pixel is hard.
+        min_share: share of all pixels that is averaged at least.
+    """
+
+    def __init__(self, threshold: float = 0.3, min_share: float = 1 / 16) -> None:
+        super().__init__()
+        self.threshold, self.min_share = threshold, min_share
+
+    def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
+        losses = F.cross_entropy(logits, labels, ignore_index=IGNORE_INDEX, reduction="none").flatten()
+        fewest = int(losses.numel() * self.min_share)
+        hard = losses > self.threshold
+        if hard.sum() > fewest:
+            return losses[hard].mean()
+        return torch.topk(losses, max(fewest, 1)).values.mean()
+
+
+LOSSES = {"cross_entropy": CrossEntropy, "ohem": OHEM}

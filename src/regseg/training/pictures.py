@@ -1,0 +1,59 @@
+"""Pictures of predictions, to look at."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+
+from regseg.data.spec import IGNORE_INDEX, DatasetSpec
+
+_GAP, _WIDTH, _LINE = 4, 480, 20
+
+
+def prediction_grid(rows: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]], spec: DatasetSpec) -> np.ndarray:
+    """Rows of image, label and prediction, with the classes' colours below.
+
+    Args:
+        rows: triples of image (H, W, 3) uint8 RGB, label (h, w) uint8 and prediction (h, w) uint8 class indices.
+        spec: the dataset's classes. Pixels without a label are black in label and prediction.
+
+    Returns:
+        (…, …, 3) uint8 RGB, three columns of 480 pixels.
+    """
+    lines = [_titles(("image", "label", "prediction"))]
+    for image, label, prediction in rows:
+        prediction = np.where(label == IGNORE_INDEX, IGNORE_INDEX, prediction).astype(np.uint8)
+        height = round(_WIDTH * label.shape[0] / label.shape[1])
+        cells = [cv2.resize(image, (_WIDTH, height), interpolation=cv2.INTER_AREA)]
+        cells += [
+            cv2.resize(spec.colorize(array), (_WIDTH, height), interpolation=cv2.INTER_NEAREST)
+            for array in (label, prediction)
+        ]
+        gap = np.full((height, _GAP, 3), 255, np.uint8)
+        line = np.hstack([cells[0], gap, cells[1], gap, cells[2]])
+        lines += [line, np.full((_GAP, line.shape[1], 3), 255, np.uint8)]
+    return np.vstack([*lines, _legend(spec, lines[-1].shape[1])])
+
+
+def _titles(names: Sequence[str]) -> np.ndarray:
+    strip = np.full((_LINE + 4, 3 * _WIDTH + 2 * _GAP, 3), 255, np.uint8)
+    for column, name in enumerate(names):
+        _write(strip, name, column * (_WIDTH + _GAP) + 4, _LINE - 4)
+    return strip
+
+
+def _legend(spec: DatasetSpec, width: int) -> np.ndarray:
+    columns, cell = max(1, width // 144), 144
+    rows = -(-spec.num_classes // columns)
+    strip = np.full((rows * _LINE + 6, width, 3), 255, np.uint8)
+    for index, (name, color) in enumerate(zip(spec.classes, spec.colors, strict=True)):
+        left, top = index % columns * cell + 4, index // columns * _LINE + 4
+        cv2.rectangle(strip, (left, top), (left + 16, top + 12), color, cv2.FILLED)
+        _write(strip, name, left + 22, top + 11)
+    return strip
+
+
+def _write(picture: np.ndarray, text: str, left: int, baseline: int) -> None:
+    cv2.putText(picture, text, (left, baseline), cv2.FONT_HERSHEY_SIMPLEX, 0.45, (0, 0, 0), 1, cv2.LINE_AA)

@@ -1,0 +1,146 @@
+"""The LightningModule around a network and its loss."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import lightning as L
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from regseg.data.spec import DatasetSpec
+from regseg.data.transforms import normalize
+from regseg.errors import InputError
+from regseg.models import create_model
+from regseg.training.losses import LOSSES
+from regseg.training.metrics import Scores, confusion_matrix
+from regseg.training.schedule import poly_with_warmup
+
+
+class SegmentationTask(L.LightningModule):
+    """Training and evaluation of a segmentation network as in Sec. 4.2.
+
+    It logs ``train/loss``, ``lr``, ``val/miou``, ``val/miou_reduced``, ``val/accuracy`` and ``val/iou/<class>``, all
+    fractions. Checkpoints hold the network's and the dataset's descriptions as plain values, so that
+    ``SegmentationTask.load_from_checkpoint(path)`` needs nothing else.
+
+    Args:
+        network: maps (B, 3, H, W) float to logits (B, C, H, W); or the arguments of `create_model` as a mapping.
+        spec: the dataset's classes; or `DatasetSpec.to_dict` of it.
+        loss: ``cross_entropy`` or ``ohem``.
+        loss_options: arguments of the loss, see `regseg.training.losses`.
+        lr: initial learning rate of SGD.
+        momentum: of SGD, without Nesterov.
+        weight_decay: on everything but the parameters of BatchNorm.
+        warmup_iters: iterations of linear warm-up from 0.1·lr.
+        power: of the poly schedule.
+
+    Raises:
+        InputError: an unknown loss, or a network with another number of classes than the dataset.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module | Mapping[str, Any],
+        spec: DatasetSpec | Mapping[str, Any],
+        *,
+        loss: str = "cross_entropy",
+        loss_options: Mapping[str, Any] | None = None,
+        lr: float = 0.05,
+        momentum: float = 0.9,
+        weight_decay: float = 1e-4,
+        warmup_iters: int = 3000,
+        power: float = 0.9,
+    ) -> None:
+        super().__init__()
+        self.network = create_model(**network) if isinstance(network, Mapping) else network
+        self.spec = DatasetSpec.from_dict(spec) if isinstance(spec, Mapping) else spec
+        if loss not in LOSSES:
+            raise InputError(f"loss={loss} does not exist; choose one of {', '.join(LOSSES)}.")
+        self.loss = LOSSES[loss](**(loss_options or {}))
+        self.lr, self.momentum, self.weight_decay = lr, momentum, weight_decay
+        self.warmup_iters, self.power = warmup_iters, power
+        self.confusion = confusion_matrix(self.spec.num_classes)
+        self.save_hyperparameters(
+            {
+                "network": getattr(self.network, "config", {}),
+                "spec": self.spec.to_dict(),
+                "loss": loss,
+                "loss_options": dict(loss_options or {}),
+                "lr": lr,
+                "momentum": momentum,
+                "weight_decay": weight_decay,
+                "warmup_iters": warmup_iters,
+                "power": power,
+            },
+            logger=False,
+        )
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Images (B, H, W, 3) uint8 RGB to logits (B, C, H, W)."""
+        return self.network(normalize(images))
+
+    def training_step(self, batch: Mapping[str, Any], batch_idx: int) -> Tensor:
+        loss = self.loss(self(batch["image"]), batch["label"].long())
+        if not torch.isfinite(loss):
+            raise InputError(
+                f"The loss is {loss.item()} at iteration {self.global_step} (epoch {self.current_epoch}) on "
+                f"{', '.join(batch['name'])}; lower optimizer.lr or look at these images and labels."
+            )
+        self.log("train/loss", loss, on_step=False, on_epoch=True, sync_dist=True, batch_size=len(batch["image"]))
+        return loss
+
+    def predict_labels(self, images: Tensor, size: tuple[int, int]) -> Tensor:
+        """Images (B, H, W, 3) uint8 to class indices (B, *size) int64; logits are resized bilinearly to ``size``."""
+        logits = self(images)
+        if logits.shape[2:] != size:
+            logits = F.interpolate(logits, size, mode="bilinear", align_corners=False)
+        return logits.argmax(1)
+
+    def validation_step(self, batch: Mapping[str, Any], batch_idx: int) -> Tensor:
+        predictions = self.predict_labels(batch["image"], batch["label"].shape[1:])
+        self.confusion.update(predictions, batch["label"])
+        return predictions
+
+    def on_validation_epoch_end(self) -> None:
+        self.scores = Scores.from_confusion(self.confusion.compute(), self.spec)
+        self.confusion.reset()
+        self.log_dict(self.scores.metrics())
+
+    def configure_optimizers(self) -> dict[str, Any]:
+        total = self._total_iterations()
+        optimizer = torch.optim.SGD(
+            parameter_groups(self.network, self.weight_decay), lr=self.lr, momentum=self.momentum
+        )
+        scheduler = torch.optim.lr_scheduler.LambdaLR(
+            optimizer, lambda iteration: poly_with_warmup(iteration, total, self.warmup_iters, self.power)
+        )
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+    def _total_iterations(self) -> int:
+        trainer = self.trainer
+        if trainer.datamodule is None or trainer.max_epochs in (None, -1):
+            return int(trainer.estimated_stepping_batches)
+        # Lightning's own estimate would make the first training iterator now, before a resumed epoch is known.
+        batches, limit = trainer.datamodule.batches_per_epoch, trainer.limit_train_batches
+        batches = min(batches, limit) if isinstance(limit, int) else int(batches * limit)
+        total = trainer.max_epochs * -(-batches // trainer.accumulate_grad_batches)
+        return total if trainer.max_steps == -1 else min(total, trainer.max_steps)
+
+
+def parameter_groups(network: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+    """Parameters with weight decay, and BatchNorm's without; biases of convolutions are decayed too (Sec. 4.2)."""
+    normalization = {
+        id(parameter)
+        for module in network.modules()
+        if isinstance(module, _BatchNorm)
+        for parameter in module.parameters(recurse=False)
+    }
+    parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    return [
+        {"params": [p for p in parameters if id(p) not in normalization], "weight_decay": weight_decay},
+        {"params": [p for p in parameters if id(p) in normalization], "weight_decay": 0.0},
+    ]

@@ -1,0 +1,66 @@
+"""Lightning's Trainer as this project runs it."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import torch
+from lightning.pytorch.loggers import Logger
+
+from regseg.errors import InputError
+
+
+def make_trainer(
+    arguments: Mapping[str, Any], folder: Path, callbacks: Sequence[L.Callback] = (), logger: Logger | None = None
+) -> L.Trainer:
+    """A Trainer that writes into ``folder``; ``arguments`` are Lightning's, ``smoke`` apart.
+
+    Samplers are the DataModule's own, there is no sanity check before training, and half precision on a CPU is bfloat16.
+
+    Raises:
+        InputError: an argument that Lightning's Trainer does not take, or takes otherwise.
+    """
+    arguments = {key: value for key, value in arguments.items() if key != "smoke"}
+    if arguments.get("precision") == "16-mixed" and _runs_on_cpu(arguments.get("accelerator", "auto")):
+        arguments["precision"] = "bf16-mixed"
+        print("16-mixed needs a GPU: running in bf16-mixed on the CPU.")
+    # Shapes repeat in training, so cuDNN may time its algorithms once; a deterministic run must not.
+    arguments.setdefault("benchmark", not arguments.get("deterministic"))
+    try:
+        return L.Trainer(
+            default_root_dir=folder,
+            callbacks=list(callbacks),
+            logger=logger or False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            num_sanity_val_steps=0,
+            use_distributed_sampler=False,
+            **arguments,
+        )
+    except (TypeError, ValueError, L.fabric.utilities.exceptions.MisconfigurationException) as error:
+        raise InputError(f"The trainer does not take this: {' '.join(str(error).split())}") from error
+
+
+def quiet() -> None:
+    """Keep Lightning's hints, which are for those who write a program, from those who run one."""
+    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
+    for pattern in (
+        ".*does not have many workers.*",  # what num_workers=0 means is the user's to know
+        ".*Checkpoint directory .* exists and is not empty.*",  # so it is after a resume
+        ".*smaller than the logging interval.*",
+        ".*The dataloader.*does not have.*",
+        ".*in eval mode at the start of training.*",
+        ".*`isinstance\\(treespec, LeafSpec\\)` is deprecated.*",  # inside Lightning
+    ):
+        warnings.filterwarnings("ignore", pattern)
+
+
+def _runs_on_cpu(accelerator: Any) -> bool:
+    return accelerator == "cpu" or (
+        accelerator == "auto" and not torch.cuda.is_available() and not torch.backends.mps.is_available()
+    )
