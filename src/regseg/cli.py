@@ -10,7 +10,7 @@ from typing import Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import HydraException
+from hydra.errors import HydraException, InstantiationException, MissingConfigException
 from hydra.types import RunMode
 from omegaconf import DictConfig, MissingMandatoryValue
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
@@ -78,6 +78,13 @@ def _sentence(error: BaseException | None) -> str | None:
         if isinstance(link, MissingMandatoryValue):
             return f"{link.full_key} is missing; give it as {link.full_key}=VALUE."
     first = chain[0]
+    if isinstance(first, MissingConfigException) and first.options:
+        choices = ", ".join(option for option in first.options if not option.startswith("_"))
+        return f"{first.missing_cfg_file} does not exist; choose one of {choices}."
+    if isinstance(first, InstantiationException):
+        # A _target_ that does not exist is the user's mistake; what a target raises when it is called is not.
+        located = str(first).startswith("Error locating target")
+        return f"{str(first).split(', set env')[0]} ({chain[-1]})." if located else None
     if isinstance(first, (HydraException, OmegaConfBaseException)):
-        return " ".join(str(first).replace("\n\t", " ").split())
+        return " ".join(str(first).split())
     return None

@@ -11,6 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from regseg.cli import entry_point
 from regseg.config import shrink
+from regseg.errors import InputError, check_number
 from regseg.runs import claim, provenance, read_summary
 
 
@@ -19,6 +20,8 @@ def main(cfg: DictConfig) -> float | None:
     """Run one training; return its best mean IoU, for sweepers that optimise."""
     from hydra.core.hydra_config import HydraConfig
 
+    check_number("seed", cfg.seed, integer=True)
+    check_number("trainer.max_epochs", cfg.trainer.max_epochs, lowest=1, integer=True)
     if cfg.trainer.smoke:
         shrink(cfg)
     OmegaConf.resolve(cfg)
@@ -53,8 +56,10 @@ def train(cfg: DictConfig, folder: Path, checkpoint: Path | None) -> None:
     datamodule = instantiate(cfg.data)
     L.seed_everything(cfg.seed, verbose=False)  # right before the weights are drawn (Sec. 4.3)
     network = create_model(**values["model"], num_classes=datamodule.spec.num_classes)
-    if cfg.weights and checkpoint is None:
-        load_weights(network, cfg.weights)
+    if checkpoint or cfg.weights:
+        report = load_weights(network, checkpoint or cfg.weights)
+        if checkpoint and report.left_out:
+            raise InputError(f"{checkpoint} was trained on other classes; use weights={checkpoint} to start from it.")
     loss_options = dict(values["loss"])
     task = SegmentationTask(
         network, datamodule.spec, loss=loss_options.pop("name"), loss_options=loss_options, **values["optimizer"]
@@ -65,7 +70,7 @@ def train(cfg: DictConfig, folder: Path, checkpoint: Path | None) -> None:
         trainer = make_trainer(values["trainer"], folder, callbacks, logger)
         print_plan(values, task, datamodule, folder, checkpoint)
         trainer.fit(task, datamodule, ckpt_path=checkpoint, weights_only=True)
-    print_result(folder)
+    print_result(folder, datamodule.spec.left_out)
 
 
 @contextmanager
@@ -100,7 +105,7 @@ def print_plan(values: dict[str, Any], task: Any, datamodule: Any, folder: Path,
     print(f"into {folder}" + (f", on from {checkpoint.name}" if checkpoint else ""))
 
 
-def print_result(folder: Path) -> None:
+def print_result(folder: Path, left_out: tuple[str, ...]) -> None:
     """The last evaluation's table, the best one's means, and where things lie."""
     from rich.console import Console
 
@@ -110,7 +115,8 @@ def print_result(folder: Path) -> None:
     summary = read_summary(folder)
     last, best = summary["last"], summary["best"]
     scores = Scores.from_metrics(last["metrics"])
-    Console().print(scores_table(scores, f"epoch {last['epoch']}, split {summary['config']['data']['val_split']}"))
+    print(f"epoch {last['epoch']} on the split {summary['config']['data']['val_split']}")
+    Console().print(scores_table(scores, left_out))
     print(f"best mIoU {100 * best['metrics']['val/miou']:.2f} at epoch {best['epoch']}")
     for picture in sorted((folder / "pictures").glob("*.png"))[-1:]:
         print(f"predictions: {picture}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 from regseg.data.files import Sample, check_folder, check_pairs, check_split, image_files
@@ -60,7 +61,10 @@ class CamVid:
     )
 
     def __init__(self, root: str | Path) -> None:
-        self.root = Path(root)
+        self.root = Path(root).expanduser()
+        self._indexed = (self.root / "trainannot").is_dir()
+        if not self._indexed:
+            self.spec = replace(SPEC, ids={})  # in a palette PNG the colours count then
 
     def samples(self, split: str) -> list[Sample]:
         """Pairs of ``split`` (train, val, test or trainval), sorted by file name.
@@ -70,7 +74,7 @@ class CamVid:
         """
         check_folder(self.root, self.layout)
         parts = check_split(split)
-        if (self.root / "trainannot").is_dir():
+        if self._indexed:
             pairs = (pair for part in parts for pair in self._split_folders(part, part + "annot", ""))
         elif (self.root / "train_labels").is_dir():
             pairs = (pair for part in parts for pair in self._split_folders(part, part + "_labels", "_L"))

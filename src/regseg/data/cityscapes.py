@@ -50,7 +50,7 @@ class Cityscapes:
     layout = "<root>/leftImg8bit/<split>/<city>/*_leftImg8bit.png and <root>/gtFine/<split>/<city>/*_gtFine_labelIds.png"
 
     def __init__(self, root: str | Path) -> None:
-        self.root = Path(root)
+        self.root = Path(root).expanduser()
 
     def samples(self, split: str) -> list[Sample]:
         """Pairs of ``split`` (train, val, test or trainval), sorted by file name.
@@ -60,6 +60,7 @@ class Cityscapes:
         """
         check_folder(self.root, self.layout)
         folders = [check_folder(self.root / "leftImg8bit" / part, self.layout) for part in check_split(split)]
+        check_folder(self.root / "gtFine", self.layout)
         images = (path for folder in folders for path in image_files(folder))
         return check_pairs((Sample(image, self._label(image)) for image in images), split, folders[0])
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple, Protocol
@@ -9,12 +10,15 @@ from typing import NamedTuple, Protocol
 import cv2
 import numpy as np
 
-from regseg.data.spec import DatasetSpec
+from regseg.data.spec import IGNORE_INDEX, DatasetSpec
 from regseg.errors import InputError
+
+cv2.setLogLevel(0)  # what OpenCV prints about a broken file, our error says in one sentence
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 SPLITS = ("train", "val", "test", "trainval")
-_PNG_SIGNATURE, _PNG_COLOR_TYPE, _PNG_PALETTE = b"\x89PNG\r\n\x1a\n", 25, 3
+_PNG_SIGNATURE, _JPEG_SIGNATURE = b"\x89PNG\r\n\x1a\n", b"\xff\xd8"
+_GRAY, _PALETTE, _GRAY_ALPHA = 0, 3, 4  # colour types of PNG
 
 
 class Sample(NamedTuple):
@@ -34,31 +38,36 @@ class Dataset(Protocol):
 
 
 def read_image(path: Path) -> np.ndarray:
-    """An image file as (H, W, 3) uint8 RGB; grey and palette images are expanded, an alpha channel is dropped.
+    """An image file as (H, W, 3) uint8 RGB, upright as viewers show it (EXIF).
+
+    Grey and palette images are expanded, an alpha channel is dropped, of 16 bits the upper 8 are taken.
 
     Raises:
         InputError: the file is missing or cannot be decoded.
     """
-    image = cv2.imdecode(_read_bytes(path), cv2.IMREAD_COLOR)
-    if image is None:
-        raise InputError(f"{path} is not a readable image; replace it or take it out of the dataset.")
-    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+    return cv2.cvtColor(_decode(_read_bytes(path), cv2.IMREAD_COLOR, path), cv2.COLOR_BGR2RGB)
 
 
 def read_label(path: Path, spec: DatasetSpec) -> np.ndarray:
     """A label file as (H, W) uint8 class indices of ``spec``.
 
-    Index labels may be grey or palette PNGs (the palette's indices count then), colour labels RGB or RGBA PNGs.
+    Index labels may be grey or palette PNGs (the palette's indices count then) of any depth, colour labels RGB, RGBA or
+    palette PNGs (its colours count where ``spec`` has no ids). Alpha is dropped.
 
     Raises:
         InputError: the file is missing, cannot be decoded, or holds a value that ``spec`` does not know.
     """
     data = _read_bytes(path)
-    if data[:8].tobytes() == _PNG_SIGNATURE and data.size > _PNG_COLOR_TYPE and data[_PNG_COLOR_TYPE] == _PNG_PALETTE:
+    if data[:2].tobytes() == _JPEG_SIGNATURE:
+        raise InputError(f"{path} is a JPEG, whose compression changes label values; export the label as a PNG.")
+    depth, color_type = data[24:26].tolist() if data[:8].tobytes() == _PNG_SIGNATURE and data.size > 25 else (8, None)
+    if color_type == _PALETTE:
         return spec.decode(_read_palette(path, as_colors=not spec.ids), path)
-    raw = cv2.imdecode(data, cv2.IMREAD_UNCHANGED)
-    if raw is None:
-        raise InputError(f"{path} is not a readable label image; replace it or take it out of the dataset.")
+    raw = _decode(data, cv2.IMREAD_UNCHANGED, path)
+    if color_type == _GRAY and depth < 8 and spec.ids.get(255, IGNORE_INDEX) == IGNORE_INDEX:
+        raw = raw // (255 // (2**depth - 1))  # OpenCV stretches the values of 1, 2 or 4 bits to 0-255
+    if color_type == _GRAY_ALPHA:
+        raw = raw[..., 0]
     if raw.ndim == 3:
         raw = cv2.cvtColor(raw, cv2.COLOR_BGRA2RGB if raw.shape[2] == 4 else cv2.COLOR_BGR2RGB)
     return spec.decode(raw, path)
@@ -72,23 +81,32 @@ def read_sample(sample: Sample, spec: DatasetSpec) -> tuple[np.ndarray, np.ndarr
     """
     image, label = read_image(sample.image), read_label(sample.label, spec)
     if image.shape[:2] != label.shape:
+        upright = ", upright as a viewer shows it" if image.shape[:2] == label.shape[::-1] else ""
         raise InputError(
             f"{sample.image} is {_size(image)} pixels but its label {sample.label} is {_size(label)}; "
-            "export the label at the image's size."
+            f"export the label at the image's size{upright}."
         )
     return image, label
 
 
 def image_files(folder: Path) -> list[Path]:
-    """Image files of a folder and its subfolders, sorted by their path in it."""
-    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES)
+    """Image files of a folder and its subfolders, linked ones too, sorted by their path; hidden ones are left out.
+
+    Raises:
+        InputError: a folder cannot be listed.
+    """
+    found = []
+    for parent, folders, names in os.walk(folder, followlinks=True, onerror=_fail_to_list):
+        folders[:] = [name for name in folders if not name.startswith(".")]  # .ipynb_checkpoints
+        found += [Path(parent, name) for name in names if not name.startswith(".")]  # ._0001.png, as macOS leaves them
+    return sorted(path for path in found if path.suffix.lower() in IMAGE_SUFFIXES)
 
 
 def check_pairs(samples: Iterable[Sample], split: str, folder: Path) -> list[Sample]:
-    """The samples as a list, sorted by file name, if there are any and every label exists.
+    """The samples as a list, sorted by file name, if there are any and each has a label of its own.
 
     Raises:
-        InputError: no image at all, or images without a label; the first one is named.
+        InputError: no image at all, images without a label, or two with one label; the first is named.
     """
     samples = sorted(samples, key=lambda sample: (sample.image.name, sample.image))
     if not samples:
@@ -99,6 +117,10 @@ def check_pairs(samples: Iterable[Sample], split: str, folder: Path) -> list[Sam
         raise InputError(
             f"{missing[0].image} has no label: {missing[0].label} is missing{more}; add the label or remove the image."
         )
+    owners: dict[Path, Path] = {}
+    for image, label in samples:
+        if (other := owners.setdefault(label, image)) != image:
+            raise InputError(f"{other} and {image} both have the label {label}; remove or rename one of them.")
     return samples
 
 
@@ -134,6 +156,16 @@ def _read_bytes(path: Path) -> np.ndarray:
     return data
 
 
+def _decode(data: np.ndarray, flags: int, path: Path) -> np.ndarray:
+    try:
+        image = cv2.imdecode(data, flags)
+    except cv2.error:  # a header that tells an absurd size
+        image = None
+    if image is None:
+        raise InputError(f"{path} is not a readable image; replace it or take it out of the dataset.")
+    return image
+
+
 def _read_palette(path: Path, *, as_colors: bool) -> np.ndarray:
     # OpenCV can only give the palette's colours; the indices need Pillow.
     from PIL import Image
@@ -142,7 +174,11 @@ def _read_palette(path: Path, *, as_colors: bool) -> np.ndarray:
         with Image.open(path) as image:
             return np.array(image.convert("RGB") if as_colors else image)
     except OSError as error:
-        raise InputError(f"{path} is not a readable label image ({error}); replace it.") from error
+        raise InputError(f"{path} is not a readable image ({error}); replace it.") from error
+
+
+def _fail_to_list(error: OSError) -> None:
+    raise InputError(f"{error.filename} cannot be listed ({error.strerror}); check the folder's permissions.") from error
 
 
 def _size(array: np.ndarray) -> str:

@@ -27,7 +27,7 @@ class Folder:
     layout = "<root>/images/<split>/*, <root>/labels/<split>/<the image's name>.png and <root>/classes.yaml"
 
     def __init__(self, root: str | Path) -> None:
-        self.root = Path(root)
+        self.root = Path(root).expanduser()
 
     @cached_property
     def spec(self) -> DatasetSpec:

@@ -63,7 +63,7 @@ class DatasetSpec:
             classes=tuple(values["classes"]),
             colors=tuple(tuple(color) for color in values["colors"]),
             left_out=tuple(values["left_out"]),
-            ids=dict(values["ids"]),
+            ids={int(value): index for value, index in values["ids"].items()},  # JSON makes the keys text
             color_ids=tuple((tuple(color), index) for color, index in values["color_ids"]),
         )
 
@@ -71,7 +71,7 @@ class DatasetSpec:
         """A label file's pixels as class indices.
 
         Args:
-            raw: (H, W) integer index label, or (H, W, 3) uint8 RGB colour label.
+            raw: (H, W) integer index label, or (H, W, 3) uint8 or uint16 RGB colour label.
             path: where it came from, for the error.
 
         Returns:
@@ -88,10 +88,11 @@ class DatasetSpec:
         unknown = label == _UNKNOWN
         if unknown.any():
             value = raw[unknown][0]
+            count = int((raw == value).reshape(*label.shape, -1).all(-1).sum())
             raise InputError(
-                f"{path} has the label {'colour' if raw.ndim == 3 else 'value'} {value.tolist()} at "
-                f"{int(unknown.sum())} pixels, which {self.name} does not know; "
-                f"{self._known_labels(raw.ndim)}; correct the file or add it to the classes or the ignored ones."
+                f"{path} has the label {'colour' if raw.ndim == 3 else 'value'} {value.tolist()} at {count} pixels, "
+                f"which {self.name} does not know; {self._known_labels(raw.ndim)}; correct the file or add it to the "
+                "classes or the ignored ones."
             )
         return label
 
@@ -105,8 +106,10 @@ class DatasetSpec:
     def _decode_colors(self, raw: np.ndarray, path: Path) -> np.ndarray:
         if not self.color_ids:
             raise InputError(f"{path} is a colour label, but {self.name} only names ids; give its classes a color.")
-        codes = raw[..., 0].astype(np.uint32) << 16 | raw[..., 1].astype(np.uint32) << 8 | raw[..., 2]
-        return self._color_table[codes]
+        scale = 257 if raw.dtype == np.uint16 else 1  # 16 bits hold a colour of 8 bits times 257
+        red, green, blue = np.moveaxis(raw // scale, -1, 0).astype(np.uint32)
+        label = self._color_table[red << 16 | green << 8 | blue]
+        return np.where((raw % scale).any(-1), np.uint8(_UNKNOWN), label) if scale > 1 else label
 
     def _known_labels(self, dimensions: int) -> str:
         if dimensions == 3:

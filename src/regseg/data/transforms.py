@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import torch
 
+from regseg.data.checks import check_pair
 from regseg.data.spec import IGNORE_INDEX
 from regseg.errors import InputError
 
@@ -34,22 +35,40 @@ def train_transform(crop_size: Sequence[int], short_side: Sequence[int], flip: f
         flip: probability of a horizontal flip.
 
     Raises:
-        InputError: a size is not a pair of positive integers in order.
+        InputError: a size is not a pair of positive integers in order, or ``flip`` no probability.
     """
-    height, width = _pair("data.crop_size", crop_size)
-    smallest, largest = _pair("data.short_side", short_side)
+    height, width = check_pair("data.crop_size", crop_size)
+    smallest, largest = check_pair("data.short_side", short_side)
     if smallest > largest:
         raise InputError(f"data.short_side=[{smallest},{largest}] is out of order; give the smaller length first.")
+    if not isinstance(flip, (int, float)) or not 0 <= flip <= 1:
+        raise InputError(f"data.augment.flip={flip} is not a probability; give a number from 0 to 1.")
     return A.Compose(
         [
             # Area averaging when shrinking: the author's Pillow bilinear is antialiased, OpenCV's is not.
-            A.SmallestMaxSize(max_size=list(range(smallest, largest + 1)), area_for_downscale="image"),
+            # OpenCV's plain nearest neighbour takes a pixel's corner: it moves labels by up to half a pixel.
+            A.SmallestMaxSize(
+                max_size=list(range(smallest, largest + 1)),
+                area_for_downscale="image",
+                mask_interpolation=cv2.INTER_NEAREST_EXACT,
+            ),
             A.RandomCrop(
                 height, width, pad_if_needed=True, pad_position="random", fill=FILL, fill_mask=IGNORE_INDEX
             ),
             A.HorizontalFlip(p=flip),
         ]
     )
+
+
+def seed_transform(transform: A.BasicTransform | A.BaseCompose, rng: np.random.Generator) -> None:
+    """Give a pipeline and every step in it a random stream of its own.
+
+    ``Compose.set_random_seed`` gives one seed to all: each step then draws the same first number, so that an image is
+    flipped exactly when its crop lies in the upper half.
+    """
+    transform.set_random_seed(int(rng.integers(2**32)))
+    for step in getattr(transform, "transforms", ()):
+        seed_transform(step, rng)
 
 
 def resize_short_side(image: np.ndarray, short_side: int | None) -> np.ndarray:
@@ -69,9 +88,3 @@ def normalize(images: torch.Tensor) -> torch.Tensor:
     """
     mean, std = (torch.tensor(values, device=images.device) for values in (MEAN, STD))
     return ((images.float() - mean) / std).permute(0, 3, 1, 2)
-
-
-def _pair(name: str, values: Sequence[int]) -> tuple[int, int]:
-    if len(values) != 2 or not all(isinstance(value, int) and value > 0 for value in values):
-        raise InputError(f"{name}={list(values)} is not a pair of positive integers; write {name}=[240,320].")
-    return values[0], values[1]

@@ -77,7 +77,7 @@ class DilatedConv(nn.Module):
         if len(self.branches) == 1:
             return self.branches[0](x)
         parts = x.chunk(len(self.branches), dim=1)
-        return torch.cat([branch(part) for branch, part in zip(self.branches, parts, strict=True)], dim=1)
+        return torch.cat([branch(parts[i]) for i, branch in enumerate(self.branches)], dim=1)
 
 
 class DBlock(nn.Module):

@@ -126,13 +126,15 @@ class FlowAlign(nn.Module):
         self.flow = nn.Conv2d(channels, 2, 3, padding=1, bias=False)
 
     def forward(self, coarse: Tensor, fine: Tensor) -> Tensor:
-        height, width = fine.shape[-2:]
+        height, width = fine.shape[-2], fine.shape[-1]
         flow = self.flow(torch.cat([upsample_to(self.coarse(coarse), fine), self.fine(fine)], dim=1))
-        # Positions stay in float32: bfloat16 cannot tell neighbouring pixels apart. Flow 0 is along x, 1 along y.
-        xs = torch.linspace(-1, 1, width, device=fine.device)  # (W/8,)
-        ys = torch.linspace(-1, 1, height, device=fine.device)[:, None]  # (H/8, 1)
+        # Positions are float32 at least: bfloat16 cannot tell neighbouring pixels apart. Flow 0 is along x, 1 along y.
+        # The grid is linspace(-1, 1), ends included; torch.linspace would fix the size in an exported graph.
+        exact = torch.promote_types(flow.dtype, torch.float32)
+        xs = torch.arange(width, dtype=exact, device=fine.device) * 2 / (width - 1) - 1  # (W/8,)
+        ys = torch.arange(height, dtype=exact, device=fine.device)[:, None] * 2 / (height - 1) - 1  # (H/8, 1)
         grid = torch.stack([xs + flow[:, 0] / width, ys + flow[:, 1] / height], dim=-1)  # (B, H/8, W/8, 2)
-        aligned = F.grid_sample(coarse.float(), grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+        aligned = F.grid_sample(coarse.to(exact), grid, mode="bilinear", padding_mode="zeros", align_corners=False)
         return aligned.to(coarse.dtype)
 
 

@@ -99,7 +99,7 @@ def read_checkpoint(source: Source) -> Checkpoint:
     Raises InputError where there is no such file, where it is damaged or would run code, and where it holds no weights.
     """
     name = "the given state dict" if isinstance(source, Mapping) else str(source)
-    content = source if isinstance(source, Mapping) else _read_file(Path(source))
+    content = source if isinstance(source, Mapping) else read_file(Path(source))
     state = content
     for key in ("state_dict", "model"):
         if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
@@ -120,7 +120,8 @@ def read_checkpoint(source: Source) -> Checkpoint:
     return Checkpoint(name, by_author, dict(config) if config else None, state)
 
 
-def _read_file(path: Path) -> Any:
+def read_file(path: Path) -> Any:
+    """The content of a checkpoint file, on the CPU; InputError where it is missing, damaged or would run code."""
     if not path.is_file():
         raise InputError(f"there is no checkpoint {path}: check the path")
     try:

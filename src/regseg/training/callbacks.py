@@ -12,6 +12,7 @@ import lightning as L
 from lightning.pytorch.callbacks import ModelCheckpoint
 
 from regseg.data.sampling import stream
+from regseg.errors import check_number
 from regseg.runs import append_metrics, read_metrics, read_summary, write_json
 from regseg.training.metrics import Scores
 from regseg.training.pictures import prediction_grid
@@ -24,6 +25,8 @@ class Evaluation(L.Callback):
     """
 
     def __init__(self, every: int = 25, last: int = 15) -> None:
+        check_number("callbacks.evaluation.every", every, lowest=1, integer=True)
+        check_number("callbacks.evaluation.last", last, integer=True)
         self.every, self.last = every, last
 
     def is_due(self, epoch: int, max_epochs: int | None) -> bool:

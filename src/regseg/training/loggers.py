@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ def wandb_logger(
     folder.mkdir(parents=True, exist_ok=True)
     remembered = folder / "wandb_id.txt"
     if not remembered.exists():
-        remembered.write_text(wandb.util.generate_id())
+        remembered.write_text(secrets.token_hex(4))
     run_id = remembered.read_text().strip()
     logger = WandbLogger(
         project=project, entity=entity, group=group, name=name, id=run_id, resume="allow", save_dir=folder,

@@ -6,7 +6,6 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 from torchmetrics.classification import MulticlassConfusionMatrix
 
@@ -75,16 +74,3 @@ class Scores:
             *(values[prefix + name] for name in ("miou", "miou_reduced", "accuracy")),
             iou={name.removeprefix(iou_prefix): v for name, v in values.items() if name.startswith(iou_prefix)},
         )
-
-
-def position_prior(labels: Tensor, num_classes: int) -> Tensor:
-    """The most frequent class at every pixel: what can be predicted without looking at the image.
-
-    Args:
-        labels: (N, H, W) integer class indices of the training images, ignored ones included.
-
-    Returns:
-        (H, W) int64.
-    """
-    counts = torch.stack([(labels == index).sum(0) for index in range(num_classes)])
-    return counts.argmax(0)

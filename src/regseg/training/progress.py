@@ -67,6 +67,8 @@ class ProgressLine(L.Callback):
 
     def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
         self._stop()
+        if isinstance(exception, (KeyboardInterrupt, SystemExit)) and trainer.is_global_zero:
+            self.console.print(f"interrupted in epoch {trainer.current_epoch}; the same command with resume=last goes on")
 
     def _left(self) -> str:
         elapsed, done = time.perf_counter() - self._began, self._done - self._first
@@ -78,6 +80,25 @@ class ProgressLine(L.Callback):
             self._bar = None
 
 
+class EvaluationBar(L.Callback):
+    """A bar over an evaluation's images, on a terminal."""
+
+    def on_validation_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        console = Console()
+        self._bar = Progress(console=console, transient=True, disable=not console.is_terminal)
+        self._bar.start()
+        self._task = self._bar.add_task("evaluating", total=sum(trainer.num_val_batches))
+
+    def on_validation_batch_end(self, *_: Any) -> None:
+        self._bar.advance(self._task)
+
+    def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self._bar.stop()
+
+    def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
+        self._bar.stop()
+
+
 def duration(seconds: float) -> str:
     """Seconds as people read them: 42 s, 3 min 10 s, 5 h 20 min."""
     minutes, rest = divmod(round(seconds), 60)
@@ -87,9 +108,9 @@ def duration(seconds: float) -> str:
     return f"{minutes} min {rest} s" if minutes else f"{rest} s"
 
 
-def scores_table(scores: Scores, title: str, left_out: Sequence[str] = ()) -> Table:
+def scores_table(scores: Scores, left_out: Sequence[str] = ()) -> Table:
     """Per-class IoU, mIoU, reduced mIoU and pixel accuracy in percent, absent classes named."""
-    table = Table(title=title, title_justify="left")
+    table = Table()
     table.add_column("class")
     table.add_column("IoU %", justify="right")
     for name, value in scores.iou.items():

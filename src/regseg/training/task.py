@@ -13,7 +13,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from regseg.data.spec import DatasetSpec
 from regseg.data.transforms import normalize
-from regseg.errors import InputError
+from regseg.errors import InputError, check_number
 from regseg.models import create_model
 from regseg.training.losses import LOSSES
 from regseg.training.metrics import Scores, confusion_matrix
@@ -60,6 +60,9 @@ class SegmentationTask(L.LightningModule):
         self.spec = DatasetSpec.from_dict(spec) if isinstance(spec, Mapping) else spec
         if loss not in LOSSES:
             raise InputError(f"loss={loss} does not exist; choose one of {', '.join(LOSSES)}.")
+        rates = {"lr": lr, "momentum": momentum, "weight_decay": weight_decay, "warmup_iters": warmup_iters, "power": power}
+        for name, value in rates.items():
+            check_number(f"optimizer.{name}", value)
         self.loss = LOSSES[loss](**(loss_options or {}))
         self.lr, self.momentum, self.weight_decay = lr, momentum, weight_decay
         self.warmup_iters, self.power = warmup_iters, power
@@ -70,11 +73,7 @@ class SegmentationTask(L.LightningModule):
                 "spec": self.spec.to_dict(),
                 "loss": loss,
                 "loss_options": dict(loss_options or {}),
-                "lr": lr,
-                "momentum": momentum,
-                "weight_decay": weight_decay,
-                "warmup_iters": warmup_iters,
-                "power": power,
+                **rates,
             },
             logger=False,
         )

@@ -1,5 +1,10 @@
-"""Procedurally drawn street scenes in the 19 Cityscapes classes, and writing them in the Cityscapes folder layout."""
+"""Procedurally drawn street scenes in the 19 Cityscapes classes: the embedded dataset `data=streets`.
+
+scene.py paints one, from a plan (layout.py) and what stands on the street (cast.py) onto a canvas.py; writing.py writes
+many in the folder layout of Cityscapes.
+"""
 
 from regseg.data.streets_drawing.scene import draw_scene
+from regseg.data.streets_drawing.writing import write_streets
 
-__all__ = ["draw_scene"]
+__all__ = ["draw_scene", "write_streets"]

@@ -1,5 +1,7 @@
 """What stands behind and beside the street: sky, skyline, buildings, walls and fences."""
 
+from functools import partial
+
 import cv2
 import numpy as np
 
@@ -11,18 +13,20 @@ FACING_CAMERA = np.array([0.0, 0.0, -1.0])
 
 def paint_sky(canvas, rng):
     """Fills the whole image: a gradient from the haze at the horizon up to the zenith, and clouds."""
-    height, width = canvas.labels.shape
-    light, horizon = canvas.light, canvas.camera.vanishing[1]
-    zenith = light.haze * rng.uniform(0.45, 1.05, 3) if light.night else light.haze * rng.uniform((0.4, 0.6, 0.8), 1.05)
+    height, width = (size // 2 for size in canvas.labels.shape)  # drawn small, for it is smooth
+    light, horizon = canvas.light, canvas.camera.vanishing[1] / 2
+    blue = np.array([1, 1, 1]) - rng.uniform(0.1, 1) * np.array([0.55, 0.36, 0.15])
+    zenith = light.haze * (rng.uniform(0.45, 1.05) if light.night else blue * rng.uniform(0.9, 1.05))
     up = np.clip((horizon - np.arange(height, dtype=np.float32)) / (0.9 * height), 0, 1)[:, None, None]
     sky = light.haze + (zenith - light.haze) * up**0.7
     cells = rng.standard_normal((rng.integers(3, 9), rng.integers(3, 7)), dtype=np.float32)
     clouds = cv2.resize(cells, (width, height), interpolation=cv2.INTER_CUBIC)
-    fine = rng.standard_normal((height // 8, width // 10), dtype=np.float32)
+    fine = rng.standard_normal((max(height // 4, 2), max(width // 5, 2)), dtype=np.float32)
     clouds += 0.35 * cv2.resize(fine, (width, height), interpolation=cv2.INTER_CUBIC)
     cover = np.clip(clouds + rng.uniform(-1.2, 0.6), 0, 1)[..., None] * rng.uniform(0.2, 0.9)
     cloud = light.haze * rng.uniform(0.75, 1.2)
-    canvas.image[:] = np.clip(sky + cover * (cloud - sky), 0, 255)
+    sky = np.clip(sky + cover * (cloud - sky), 0, 255).astype(np.float32)
+    canvas.image[:] = cv2.resize(sky, canvas.image.shape[1::-1])
     canvas.labels[:] = SKY
 
 
@@ -62,24 +66,21 @@ def facade_colour(rng):
 
 
 def facade_texture(rng, canvas, wide, high, colour, scale):
-    """A wall with rows of windows, (high * scale, wide * scale, 3) float32; wide and high in metres, scale in pixels."""
+    """A wall with rows of windows, `wide` and `high` metres at `scale` pixels a metre, (h, w, 3) float32."""
     y = np.arange(max(4, int(high * scale)), dtype=np.float32)[::-1] / scale  # metres above the ground
     x = np.arange(max(4, int(wide * scale)), dtype=np.float32) / scale
-    texture = np.empty((len(y), len(x), 3), np.float32)
-    texture[:] = colour
-    texture *= (1 + rng.uniform(0.02, 0.08) * rng.standard_normal((len(y), len(x), 1), dtype=np.float32))
+    texture = canvas.rough(rng, len(y), len(x), colour, rng.uniform(0.02, 0.08))
     storey, bay = rng.uniform(2.8, 3.6), rng.uniform(1.8, 3.8)
     shop = rng.uniform(3.2, 4.2) if rng.random() < 0.4 else 0.0
-    tall, broad = rng.uniform(0.4, 0.7), rng.uniform(0.35, 0.75)
+    tall, broad = rng.uniform(0.38, 0.62), rng.uniform(0.32, 0.66)
     row, column = np.floor((y - shop) / storey).astype(int), np.floor(x / bay).astype(int)
-    in_row = (np.abs(np.mod(y - shop, storey) / storey - 0.52) < tall / 2) & (row >= 0) & (y < high - 0.6)
-    in_column = np.abs(np.mod(x, bay) / bay - 0.5) < broad / 2
-    frame = np.ix_(in_row, in_column)
-    edge = 0.18  # metres of window frame
-    around = (np.abs(np.mod(y - shop, storey) - 0.52 * storey) < tall * storey / 2 + edge) & (row >= 0) & (y < high - 0.5)
-    texture[np.ix_(around, np.abs(np.mod(x, bay) - bay / 2) < broad * bay / 2 + edge)] = colour * rng.uniform(0.7, 1.3)
+    from_sill = np.abs(y - shop - (row + 0.52) * storey) - tall * storey / 2  # negative inside the window
+    from_jamb = np.abs(x - (column + 0.5) * bay) - broad * bay / 2
+    walled = (row >= 0) & (y < high - 0.6)
+    texture[np.ix_(walled & (from_sill < 0.18), from_jamb < 0.18)] = colour * rng.uniform(0.7, 1.3)  # the frames
+    in_row, in_column = walled & (from_sill < 0), from_jamb < 0
     panes = window_colours(rng, canvas, row.max() + 1, column.max() + 1)
-    texture[frame] = panes[row[in_row]][:, column[in_column]]
+    texture[np.ix_(in_row, in_column)] = panes[row[in_row]][:, column[in_column]]
     if rng.random() < 0.5:  # a band between the storeys
         texture[(np.mod(y - shop, storey) < 0.3) & (y > shop)] *= rng.uniform(0.75, 1.2)
     if shop:
@@ -101,33 +102,34 @@ def window_colours(rng, canvas, rows, columns):
 def _add_shops(rng, canvas, texture, x, y, shop):
     """Shop windows, doors and a sign board along the ground floor."""
     window = (y > 0.5) & (y < shop - 0.9)
-    glass = canvas.light.emitted((150, 130, 95)) * rng.uniform(0.3, 1) if canvas.light.night else rng.uniform(35, 120, 3)
-    texture[np.ix_(window, np.mod(x, 4.0) > 0.7)] = glass
+    glass = canvas.light.emitted((150, 130, 95)) if canvas.light.night else canvas.light.haze * 0.5
+    panes = glass * rng.uniform(0.2, 1, (int(x[-1] / 1.4) + 1, 1))
+    texture[np.ix_(window, np.mod(x, 1.4) > 0.2)] = panes[(x / 1.4).astype(int)][np.mod(x, 1.4) > 0.2]
     board = (y > shop - 0.8) & (y < shop - 0.15)
     texture[board] = uniform_colour(rng, 30, 220)
 
 
-def paint_building(canvas, rng, side, x, z0, z1, high, detached=True):
-    """One house: its front stands at x on the given side (-1 left, 1 right), from z0 to z1; a detached one has windows
-    in its near gable too.
-    """
+def paint_building(canvas, rng, side, x, z0, z1, high):
+    """One house: its front stands at x on the given side (-1 left, 1 right), from z0 to z1."""
     z0 = max(z0, NEAR)
     colour, deep = facade_colour(rng), rng.uniform(8, 14)
-    scale = float(np.clip(canvas.camera.focal / z0, 2.5, 8))
-    gabled = high < 12 and rng.random() < 0.6
-    if gabled:
+    scale = float(np.clip(canvas.camera.focal / z0, 2, 7))
+    if high < 12 and rng.random() < 0.6:
         _paint_roof(canvas, rng, side, x, z0, z1, high, deep)
-    front, gable = np.array([-side, 0.0, 0.0]), np.array([(x, high), (x + side * deep, high), (x + side * deep, 0), (x, 0)])
-    end = np.column_stack([gable, np.full(4, z0)])
-    if side < 0:
-        end = end[[1, 0, 3, 2]]
-    if detached and z0 > NEAR:
-        canvas.panel(end, facade_texture(rng, canvas, deep, high, colour, scale * 0.7), BUILDING, FACING_CAMERA)
-    elif z0 > NEAR:
-        canvas.polygon(end, colour * 0.9, BUILDING, FACING_CAMERA)
-    near, far = (z0, z1) if side > 0 else (z1, z0)
-    corners = np.array([(x, high, far), (x, high, near), (x, 0, near), (x, 0, far)])
-    canvas.panel(corners, facade_texture(rng, canvas, z1 - z0, high, colour, scale), BUILDING, front)
+    if z0 > NEAR:
+        left, right = sorted((x, x + side * deep))
+        gable = np.array([(left, high, z0), (right, high, z0), (right, 0, z0), (left, 0, z0)])
+        texture = partial(facade_texture, rng, canvas, deep, high, colour, scale * 0.7)
+        canvas.panel(gable, texture, BUILDING, FACING_CAMERA)
+    texture = partial(facade_texture, rng, canvas, z1 - z0, high, colour, scale)
+    _paint_front(canvas, side, x, z0, z1, high, texture, BUILDING)
+
+
+def _paint_front(canvas, side, x, z0, z1, high, texture, label):
+    """Hangs a texture along the street at x; seen from the road, its left end is the far one on the right side."""
+    left, right = (z1, z0) if side > 0 else (z0, z1)
+    corners = np.array([(x, high, left), (x, high, right), (x, 0, right), (x, 0, left)])
+    canvas.panel(corners, texture, label, np.array([-side, 0.0, 0.0]))
 
 
 def _paint_roof(canvas, rng, side, x, z0, z1, high, deep):
@@ -143,33 +145,31 @@ def paint_street_end(canvas, rng, z):
     """Houses across the end of the street, facing the camera."""
     middle = canvas.camera.x - canvas.camera.bend * z * z / 2
     x, last = middle - 1.2 * z - rng.uniform(0, 10), middle + 1.2 * z
-    scale = float(np.clip(canvas.camera.focal / z, 2.5, 8))
+    scale = float(np.clip(canvas.camera.focal / z, 2, 7))
     while x < last:
         wide, high = rng.uniform(9, 22), rng.uniform(5, 20)
         corners = np.array([(x, high, z), (x + wide, high, z), (x + wide, 0, z), (x, 0, z)])
-        texture = facade_texture(rng, canvas, wide, high, facade_colour(rng), scale)
+        texture = partial(facade_texture, rng, canvas, wide, high, facade_colour(rng), scale)
         canvas.panel(corners, texture, BUILDING, FACING_CAMERA)
         x += wide + (rng.uniform(2, 8) if rng.random() < 0.2 else 0)
 
 
-def wall_texture(rng, wide, high):
+def wall_texture(rng, canvas, wide, high):
     """Stones, slabs or bare concrete with a coping, (h, w, 3) float32."""
     scale = 8
     y, x = np.arange(int(high * scale))[::-1] / scale, np.arange(max(4, int(wide * scale))) / scale
     colour = uniform_colour(rng, 85, 185) * 0.25 + rng.uniform(70, 180) * rng.uniform(0.92, 1.06, 3) * 0.75
-    texture = np.empty((len(y), len(x), 3), np.float32)
-    texture[:] = colour
+    texture = canvas.rough(rng, len(y), len(x), colour, 0.07)
     course, stone = (rng.uniform(0.25, 0.5), rng.uniform(0.5, 1.0)) if rng.random() < 0.6 else (9, rng.uniform(2, 4))
     row = np.floor(y / course).astype(int)
     column = np.floor(x[None] / stone + 0.5 * (row[:, None] % 2)).astype(int)
     shades = rng.uniform(0.78, 1.15, (row.max() + 1, column.max() + 1)).astype(np.float32)
-    texture *= shades[row[:, None], column][..., None]
-    texture *= 1 + 0.07 * rng.standard_normal((len(y), len(x), 1), dtype=np.float32)
+    texture *= cv2.merge([shades[row[:, None], column]] * 3)
     texture[y > high - 0.25] = colour * rng.uniform(0.6, 1.25)
     return texture
 
 
-def fence_texture(rng, wide, high):
+def fence_texture(rng, _canvas, wide, high):
     """Pickets, rails or wire that one sees through, (h, w, 4) float32 with alpha 0..1."""
     scale = 12
     y, x = np.arange(int(high * scale))[::-1] / scale, np.arange(max(4, int(wide * scale))) / scale
@@ -177,16 +177,16 @@ def fence_texture(rng, wide, high):
     post = np.mod(x, 2.4)[None] < 0.17
     if kind == "pickets":
         gap = rng.uniform(0.25, 0.4)
-        solid = (np.mod(x, gap)[None] < 0.5 * gap) | (np.abs(y - 0.25 * high) < 0.08)[:, None]
+        solid = (np.mod(x, gap)[None] < 0.6 * gap) | (np.abs(y - 0.25 * high) < 0.08)[:, None]
         solid = solid | (y > high - 0.16)[:, None] | post
     elif kind == "rails":
         solid = (np.mod(y, 0.5) < 0.24)[:, None] | post
     else:
-        solid = (np.mod(x[None] + y[:, None], 0.3) < 0.09) | (np.mod(x[None] - y[:, None], 0.3) < 0.09)
+        solid = (np.mod(x[None] + y[:, None], 0.3) < 0.1) | (np.mod(x[None] - y[:, None], 0.3) < 0.1)
         solid = solid | (y > high - 0.12)[:, None] | post
-    choices = [uniform_colour(rng, (90, 60, 35), (150, 105, 70)), uniform_colour(rng, 190, 235), uniform_colour(rng, 30, 75)]
+    wood, white, dark = ((90, 60, 35), (150, 105, 70)), ((190,) * 3, (235,) * 3), ((30,) * 3, (75,) * 3)
     texture = np.empty((len(y), len(x), 4), np.float32)
-    texture[..., :3] = choices[rng.integers(3)]
+    texture[..., :3] = uniform_colour(rng, *(wood, white, dark)[rng.integers(3)])
     texture[..., :3] *= 1 + 0.06 * rng.standard_normal((1, len(x), 1), dtype=np.float32)
     texture[..., 3] = np.where(solid, 1.0, 0.12)
     return texture
@@ -195,8 +195,6 @@ def fence_texture(rng, wide, high):
 def paint_barrier(canvas, rng, kind, side, x, z0, z1):
     """A wall or a fence (kind) along the street at x."""
     z0 = max(z0, NEAR)
-    high = rng.uniform(1.2, 3.6) if kind == "wall" else rng.uniform(1.0, 2.2)
-    texture = (wall_texture if kind == "wall" else fence_texture)(rng, z1 - z0, high)
-    near, far = (z0, z1) if side > 0 else (z1, z0)
-    corners = np.array([(x, high, far), (x, high, near), (x, 0, near), (x, 0, far)])
-    canvas.panel(corners, texture, WALL if kind == "wall" else FENCE, np.array([-side, 0.0, 0.0]))
+    high = rng.uniform(1.3, 3.6) if kind == "wall" else rng.uniform(1.2, 2.6)
+    texture = partial(wall_texture if kind == "wall" else fence_texture, rng, canvas, z1 - z0, high)
+    _paint_front(canvas, side, x, z0, z1, high, texture, WALL if kind == "wall" else FENCE)

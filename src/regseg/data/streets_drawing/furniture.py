@@ -16,7 +16,7 @@ def draw_foliage(canvas, rng, centres, radii, colour):
     sizes = canvas.camera.focal * radii / np.maximum(centres[:, 2], 0.8)
     low, high = centres[:, 1].min(), np.ptp(centres[:, 1]) + 0.1
     shades = 0.62 + 0.5 * (centres[:, 1] - low) / high + rng.normal(0, 0.1, len(centres))
-    leaves = 7
+    leaves = 6
     reach = np.sqrt(rng.uniform(0, 0.85, (len(centres), leaves))) * sizes[:, None]
     turn = rng.uniform(0, 2 * np.pi, (len(centres), leaves))
     loose = pixels[:, None] + reach[..., None] * np.stack([np.cos(turn), np.sin(turn)], axis=-1)
@@ -28,7 +28,7 @@ def draw_foliage(canvas, rng, centres, radii, colour):
             continue
         _disc(canvas.image, u, v, max(size, 0.5), tint.tolist(), cv2.LINE_AA)
         _disc(canvas.labels, u, v, max(size, 0.5), VEGETATION, cv2.LINE_8)
-        if size > 2:
+        if size > 2.5:
             for (leaf_u, leaf_v), leaf_tint in zip(*(part.tolist() for part in foliage), strict=True):
                 _disc(canvas.image, leaf_u, leaf_v, 0.5 + size * 0.13, leaf_tint, cv2.LINE_AA)
 
@@ -44,14 +44,14 @@ def draw_tree(canvas, rng, x, z, high=None):
     lean = rng.uniform(-0.3, 0.3)
     thick = rng.uniform(0.25, 0.45)
     canvas.cutouts(x, z, [(limb((0, 0), (lean, bole * 1.5), thick, thick * 0.7), bark)], VEGETATION)
-    count = 16 if z < 40 else 9
+    count = int(np.clip(1.3 * canvas.camera.focal * wide / z, 6, 16))  # far crowns are but blots
     direction = rng.standard_normal((count, 3))
     direction /= np.linalg.norm(direction, axis=1, keepdims=True)
     spread = direction * rng.uniform(0.3, 1, (count, 1)) * (wide, (high - bole) / 2, wide)
     conifer = rng.random() < 0.2
     if conifer:
         spread[:, [0, 2]] *= 0.75 * (1 - spread[:, 1:2] / ((high - bole) / 1.9))
-    centres = spread + (x + lean, (high + bole) / 2, z)
+    centres = spread + np.array([x + lean, (high + bole) / 2, z])
     draw_foliage(canvas, rng, centres, wide * rng.uniform(0.3, 0.55, count), foliage_colour(rng))
 
 
@@ -65,13 +65,17 @@ def draw_hedge(canvas, rng, x, z0, z1):
 
 
 def pole_colour(rng):
-    return np.array([150.0, 152, 155]) * rng.uniform(0.35, 1.25) if rng.random() < 0.75 else uniform_colour(rng, (55, 75, 60), (100, 90, 75))
+    return (
+        np.array([150.0, 152, 155]) * rng.uniform(0.35, 1.25)
+        if rng.random() < 0.75
+        else uniform_colour(rng, (55, 75, 60), (100, 90, 75))
+    )
 
 
 def draw_lamp(canvas, rng, x, z, inward):
     """A street lamp whose arm reaches `inward` (-1 left, 1 right), over the road."""
     high, reach, colour = rng.uniform(5, 8), inward * rng.uniform(0.8, 2), pole_colour(rng)
-    parts = [(limb((0, 0), (0, high), 0.24, 0.16), colour), (limb((0, high), (reach, high + 0.25), 0.13, 0.11), colour)]
+    parts = [(limb((0, 0), (0, high), 0.26, 0.18), colour), (limb((0, high), (reach, high + 0.25), 0.13, 0.11), colour)]
     parts.append((limb((reach * 0.8, high + 0.22), (reach * 1.25, high + 0.26), 0.22, 0.18), colour * 0.8))
     canvas.cutouts(x, z, parts, POLE)
     if canvas.light.night:
@@ -80,7 +84,7 @@ def draw_lamp(canvas, rng, x, z, inward):
 
 def draw_mast(canvas, rng, x, z, _inward):
     high = rng.uniform(3, 9)
-    canvas.cutouts(x, z, [(limb((0, 0), (0, high), rng.uniform(0.17, 0.32), 0.16), pole_colour(rng))], POLE)
+    canvas.cutouts(x, z, [(limb((0, 0), (0, high), rng.uniform(0.2, 0.36), 0.18), pole_colour(rng))], POLE)
 
 
 def draw_bollards(canvas, rng, x, z):
@@ -92,7 +96,7 @@ def draw_bollards(canvas, rng, x, z):
 def draw_sign(canvas, rng, x, z):
     """One or two plates on a pole; seen from behind they are plain grey."""
     high, half = rng.uniform(2.1, 3.0), rng.uniform(0.34, 0.5)
-    canvas.cutouts(x, z, [(limb((0, 0), (0, high + half), 0.13, 0.12), pole_colour(rng))], POLE)
+    canvas.cutouts(x, z, [(limb((0, 0), (0, high + half), 0.16, 0.14), pole_colour(rng))], POLE)
     plates = _plate(rng, high, half)
     if rng.random() < 0.3:
         plates += _plate(rng, high - 2 * half - 0.1, half * 0.85)
@@ -100,16 +104,24 @@ def draw_sign(canvas, rng, x, z):
 
 
 def _plate(rng, y, half):
-    red, blue, white, yellow = (np.array(c, float) for c in ((190, 25, 30), (25, 70, 165), (235, 235, 230), (225, 180, 30)))
+    red, blue, white, yellow = (
+        np.array(c, float) for c in ((190, 25, 30), (25, 70, 165), (235, 235, 230), (225, 180, 30))
+    )
     square = np.array([(-1, -1), (1, -1), (1, 1), (-1, 1)]) * half + (0, y)
     triangle = np.array([(-1.1, -0.85), (1.1, -0.85), (0, 1.05)])
     kind = rng.integers(7)
     if kind == 0:
         return [(ellipse(0, y, half, half), red), (ellipse(0, y, half * 0.7, half * 0.7), white)]
     if kind == 1:
-        return [(ellipse(0, y, half, half), red), (limb((-half * 0.65, y), (half * 0.65, y), half * 0.35, half * 0.35), white)]
+        return [
+            (ellipse(0, y, half, half), red),
+            (limb((-half * 0.65, y), (half * 0.65, y), half * 0.35, half * 0.35), white),
+        ]
     if kind == 2:
-        return [(ellipse(0, y, half, half), blue), (limb((0, y - half * 0.6), (0, y + half * 0.6), half * 0.3, half * 0.3), white)]
+        return [
+            (ellipse(0, y, half, half), blue),
+            (limb((0, y - half * 0.6), (0, y + half * 0.6), half * 0.3, half * 0.3), white),
+        ]
     if kind == 3:
         triangle = triangle * rng.choice([-1, 1])
         return [(triangle * half + (0, y), red), (triangle * half * 0.62 + (0, y), white)]
@@ -125,22 +137,25 @@ def _plate(rng, y, half):
 def draw_traffic_light(canvas, rng, x, z, inward):
     """A signal on a pole, sometimes with a second one on an arm over the road."""
     high, colour, lit = rng.uniform(2.6, 3.4), pole_colour(rng), int(rng.integers(3))
-    posts, boxes = [(limb((0, 0), (0, high + 0.2), 0.18, 0.16), colour)], [(0.0, high)]
+    posts, boxes = [(limb((0, 0), (0, high + 0.2), 0.22, 0.2), colour)], [(0.0, high)]
     if rng.random() < 0.4:
         top, reach = rng.uniform(4.6, 5.4), inward * rng.uniform(2, 4)
-        posts += [(limb((0, 0), (0, top + 0.1), 0.22, 0.18), colour), (limb((0, top), (reach, top), 0.16, 0.13), colour)]
+        posts += [
+            (limb((0, 0), (0, top + 0.1), 0.22, 0.18), colour),
+            (limb((0, top), (reach, top), 0.16, 0.13), colour),
+        ]
         boxes.append((reach, top))
     canvas.cutouts(x, z, posts, POLE)
     lamps = np.array([(235.0, 35, 25), (250.0, 190, 30), (40.0, 225, 120)])
     for across, y in boxes:
-        case = np.array([(-0.24, -0.65), (0.24, -0.65), (0.24, 0.65), (-0.24, 0.65)]) + (across, y)
-        parts = [(case, uniform_colour(rng, 18, 45))]
+        case = limb((across, y - 0.75), (across, y + 0.75), 0.56, 0.56)
+        parts = [(case, uniform_colour(rng, (18, 18, 18), (45, 45, 45)))]
         for index in range(3):
             lamp = canvas.light.emitted(lamps[index]) if index == lit else lamps[index] * 0.25
-            parts.append((ellipse(across, y + 0.4 * (1 - index), 0.17, 0.17), lamp))
+            parts.append((ellipse(across, y + 0.46 * (1 - index), 0.19, 0.19), lamp))
         canvas.cutouts(x, z - 0.05, parts, TRAFFIC_LIGHT)
         if canvas.light.night:
-            canvas.glow((x + across, y + 0.4 * (1 - lit), z), 0.45, tuple(lamps[lit]))
+            canvas.glow((x + across, y + 0.46 * (1 - lit), z), 0.45, tuple(lamps[lit]))
 
 
 def draw_bin(canvas, rng, x, z):

@@ -5,11 +5,10 @@ from dataclasses import dataclass, field
 import cv2
 import numpy as np
 
-from regseg.data.streets_drawing.canvas import uniform_colour
+from regseg.data.streets_drawing.canvas import GRAIN_SIZE, uniform_colour
 from regseg.data.streets_drawing.labels import ROAD, SIDEWALK, TERRAIN
 
 UP = np.array([0.0, 1.0, 0.0])
-GRAIN = 128  # side of the noise table, a power of two
 
 
 @dataclass(frozen=True)
@@ -37,7 +36,7 @@ class Ground:
 
 
 def road_colour(rng):
-    return uniform_colour(rng, 55, 150) * rng.uniform(0.3, 1) * 0.3 + rng.uniform(45, 125) * rng.uniform(0.93, 1.05, 3)
+    return rng.uniform(55, 145) * rng.uniform(0.94, 1.06, 3)
 
 
 def sidewalk_colour(rng):
@@ -52,18 +51,24 @@ def terrain_colour(rng):
     return uniform_colour(rng, (60, 90, 35), (110, 145, 60))
 
 
-def noise_table(rng):
-    """(GRAIN, GRAIN) float32 around 0: fine grain on coarse spots."""
-    table = rng.standard_normal((GRAIN, GRAIN), dtype=np.float32)
+def spot_table(rng):
+    """(GRAIN_SIZE, GRAIN_SIZE) float32 around 0: soft spots of two sizes."""
+    spots = np.zeros((GRAIN_SIZE, GRAIN_SIZE), np.float32)
     for cells in (8, 32):
-        spots = rng.standard_normal((cells, cells), dtype=np.float32)
-        table += cv2.resize(spots, (GRAIN, GRAIN), interpolation=cv2.INTER_CUBIC)
-    return table / 3
+        coarse = rng.standard_normal((cells, cells), dtype=np.float32)
+        spots += cv2.resize(coarse, (GRAIN_SIZE, GRAIN_SIZE), interpolation=cv2.INTER_CUBIC)
+    return spots / 2
+
+
+def _phase(x, period):
+    """Where in its period x is, 0..1."""
+    turns = x * (1 / period)
+    return turns - np.floor(turns)
 
 
 def _look_up(table, x, z, per_metre):
-    rows = (z * per_metre).astype(np.int32) & (GRAIN - 1)
-    return table[rows, (x * per_metre).astype(np.int32) & (GRAIN - 1)]
+    rows = (z * per_metre).astype(np.int32) & (GRAIN_SIZE - 1)
+    return table[rows, (x * per_metre).astype(np.int32) & (GRAIN_SIZE - 1)]
 
 
 def _within(x, low, high, footprint):
@@ -84,43 +89,44 @@ def paint_ground(canvas, rng, ground):
     along = z * across / camera.y  # and from near to far
     colour, labels, grain = _paint_strips(ground, x, z, across, along)
     colour = _paint_markings(ground, colour, x, z, across, along)
-    table = noise_table(rng)
-    fade = 1 / (1 + 6 * across)
-    colour *= (1 + grain * (0.7 * fade * _look_up(table, x, z, 16) + _look_up(table, x, z, 2.3)))[..., None]
+    fine, spots = _look_up(canvas.noise, x, z, 22), _look_up(spot_table(rng), x, z, 5)
+    colour *= 1 + grain * (0.45 / (1 + 6 * across) * fine + 0.8 * spots)
     sunny = 1 - _shade(ground, rng, x, z, across)
-    colour *= light.ambient.astype(np.float32) + sunny[..., None] * (light.factor(UP) - light.ambient).astype(np.float32)
-    k = light.haziness(z).astype(np.float32)[..., None]
-    colour = np.clip(colour + k * (light.haze.astype(np.float32) - colour), 0, 255)
+    colour *= planes(light.ambient) + sunny * planes(light.factor(UP) - light.ambient)
+    colour += light.haziness(z).astype(np.float32) * (planes(light.haze) - colour)
     seen = z < 5e3
-    canvas.image[rows][seen] = colour[seen]
+    canvas.image[rows][seen] = cv2.merge(list(np.clip(colour, 0, 255).astype(np.uint8)))[seen]
     canvas.labels[rows][seen] = labels[seen]
 
 
+def planes(colour):
+    """An RGB colour, or a factor for each channel, that goes with arrays (3, h, w)."""
+    return np.asarray(colour, np.float32)[:, None, None]
+
+
 def _paint_strips(ground, x, z, across, along):
-    """Colours (h, w, 3), labels (h, w) and grain (h, w) of the strips and of the road that crosses them."""
+    """Colours (3, h, w), labels (h, w) and grain (h, w) of the strips and of the road that crosses them."""
     strips = ground.strips
-    colour = np.broadcast_to(strips[0].colour.astype(np.float32), (*x.shape, 3)).copy()
+    colour = np.broadcast_to(planes(strips[0].colour), (3, *x.shape)).copy()
     for strip in strips[1:]:
-        cover = np.clip((x - strip.start) / across + 0.5, 0, 1)[..., None]
-        colour += cover * (strip.colour.astype(np.float32) - colour)
+        colour += np.clip((x - strip.start) / across + 0.5, 0, 1) * (planes(strip.colour) - colour)
     index = np.searchsorted([strip.start for strip in strips[1:]], x, side="right")
     labels = np.array([strip.label for strip in strips], np.uint8)[index]
     grain = np.array([strip.grain for strip in strips], np.float32)[index]
     slab = np.array([strip.slab for strip in strips], np.float32)[index]
     size = np.maximum(slab, 0.1)
-    joint = np.maximum(np.mod(x, size) < 0.08 * size, np.mod(z, size) < 0.08 * size) * np.clip(0.6 - 6 * across, 0, 0.4)
-    colour *= (1 - (slab > 0) * joint)[..., None]
+    joint = (slab > 0) & ((_phase(x, size) < 0.08) | (_phase(z, size) < 0.08))
+    colour *= 1 - joint * np.clip(0.6 - 6 * across, 0, 0.4)
     if ground.crossing:
         low, high = ground.crossing
         road = next(strip for strip in strips if strip.label == ROAD)
-        cover = _within(z, low, high, along)
-        colour += cover[..., None] * (road.colour.astype(np.float32) - colour)
+        colour += _within(z, low, high, along) * (planes(road.colour) - colour)
         crossed = (z > low) & (z < high)
         labels[crossed], grain[crossed] = ROAD, road.grain
         pavement = next((strip for strip in strips if strip.label == SIDEWALK), None)
         if pavement is not None:  # the sidewalk turns the corner
             turn = ((z > low - 2.5) & (z <= low) | (z >= high) & (z < high + 2.5)) & (labels != ROAD)
-            colour[turn], labels[turn] = pavement.colour, SIDEWALK
+            colour[:, turn], labels[turn] = pavement.colour[:, None], SIDEWALK
     return colour, labels, grain
 
 
@@ -130,20 +136,21 @@ def _paint_markings(ground, colour, x, z, across, along):
         open_road = 1 - _within(z, *ground.crossing, along)
     left, right = ground.road
     for x0, x1, z0, z1 in ground.patches:
-        colour *= 1 - 0.25 * (_within(x, x0, x1, across) * _within(z, z0, z1, along))[..., None]
+        colour *= 1 - 0.25 * _within(x, x0, x1, across) * _within(z, z0, z1, along)
     paint = np.zeros_like(x)
     for line, width, dash in ground.lines:
         cover = _within(x, line - width / 2, line + width / 2, across)
-        paint = np.maximum(paint, cover * (np.mod(z, 2 * dash) < dash if dash else 1))
+        paint = np.maximum(paint, cover * (_phase(z, 2 * dash) < 0.5 if dash else 1))
     paint *= open_road
     for low, high in ground.walks:
-        stripes = np.clip((0.5 - np.abs(np.mod(x, 1.0) - 0.5) - 0.25) / across + 0.5, 0, 1)
+        stripes = np.clip((0.5 - np.abs(_phase(x, 1.0) - 0.5) - 0.25) / across + 0.5, 0, 1)
         inside = _within(x, left + 0.3, right - 0.3, across)
-        paint = np.maximum(paint * (1 - _within(z, low - 0.5, high + 0.5, along)), stripes * inside * _within(z, low, high, along))
-    colour += (0.85 * paint)[..., None] * (ground.paint - colour)
+        paint *= 1 - _within(z, low - 0.5, high + 0.5, along)  # no lines between the stripes
+        paint = np.maximum(paint, stripes * inside * _within(z, low, high, along))
+    colour += 0.85 * paint * (ground.paint - colour)
     for rail in ground.rails:
-        colour *= 1 - 0.3 * _within(x, rail - 0.15, rail + 0.15, across)[..., None]
-        colour += 0.8 * _within(x, rail - 0.05, rail + 0.05, across)[..., None] * (185 - colour)
+        colour *= 1 - 0.3 * _within(x, rail - 0.15, rail + 0.15, across)
+        colour += 0.8 * _within(x, rail - 0.05, rail + 0.05, across) * (185 - colour)
     return colour
 
 

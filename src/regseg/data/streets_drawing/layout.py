@@ -34,12 +34,18 @@ class Layout:
         """How far from the centre line the frontage stands."""
         return self.half_road + side.verge + side.sidewalk + side.garden
 
+    def camera_range(self, beside):
+        """From which to which x the camera may stand: on the road, or beside it too."""
+        out = [min(self.half_road + 2.5, self.frontage_at(side) - 1.2) for side in self.sides]
+        left, right = out if beside else (self.half_road - 1.2,) * 2
+        return -left, right
+
 
 def sample_layout(rng, tram):
     built_up = rng.random()
     crossing = None
     if rng.random() < 0.4:
-        start = rng.uniform(9, 40)
+        start = rng.uniform(9, 32)
         crossing = (start, start + rng.uniform(6, 13))
     ends = crossing is not None and rng.random() < 0.4
     sides = tuple(_sample_side(rng, sign, built_up) for sign in (-1, 1))
@@ -48,14 +54,16 @@ def sample_layout(rng, tram):
 
 def _sample_side(rng, sign, built_up):
     if built_up > 0.35:
-        frontage = rng.choice(["buildings", "wall", "fence", "hedge", "trees"], p=[0.66, 0.1, 0.1, 0.06, 0.08])
+        frontage = rng.choice(["buildings", "wall", "fence", "hedge", "trees"], p=[0.62, 0.15, 0.1, 0.06, 0.07])
     else:
-        frontage = rng.choice(["buildings", "wall", "fence", "hedge", "trees", "open"], p=[0.2, 0.13, 0.2, 0.12, 0.2, 0.15])
+        frontage = rng.choice(
+            ["buildings", "wall", "fence", "hedge", "trees", "open"], p=[0.2, 0.13, 0.2, 0.12, 0.2, 0.15]
+        )
     rural = built_up < 0.35
     return Side(
         sign=sign,
         verge=rng.uniform(0.8, 3) if rng.random() < (0.45 if rural else 0.15) else 0.0,
-        sidewalk=rng.uniform(1.6, 5) if rng.random() < (0.55 if rural else 0.93) else 0.0,
+        sidewalk=rng.uniform(2.0, 6.0) if rng.random() < (0.55 if rural else 0.93) else 0.0,
         garden=rng.uniform(1.5, 7) if rng.random() < (0.8 if rural else 0.2) else 0.0,
         frontage=str(frontage),
         parking=bool(rng.random() < 0.4),
@@ -74,7 +82,10 @@ def sample_ground(rng, layout, light):
         bands = [("grass", side.verge), ("walk", side.sidewalk), ("grass", side.garden)]
         for kind, wide in (band for band in bands if band[1] > 0):
             if kind == "walk":
-                pieces += [(out, 0.18, SIDEWALK, kerb, 0.05, 0.0), (out + 0.18, wide - 0.18, SIDEWALK, pavement, 0.12, slab)]
+                pieces += [
+                    (out, 0.18, SIDEWALK, kerb, 0.05, 0.0),
+                    (out + 0.18, wide - 0.18, SIDEWALK, pavement, 0.12, slab),
+                ]
             else:
                 pieces.append((out, wide, grass.label, grass.colour, grass.grain, 0.0))
             out += wide

@@ -13,7 +13,7 @@ def sample_camera(rng, height, width, left, right):
         width=width,
         focal=width * rng.uniform(0.55, 1.15),
         vanishing=(width * rng.normal(0.5, 0.22), height * rng.normal(0.42, 0.11)),
-        roll=rng.normal(0, 0.035),
+        roll=rng.normal(0, 0.04) if rng.random() < 0.75 else 0.0,
         x=rng.uniform(left, right),
         y=rng.uniform(1.2, 2.6),
         bend=rng.normal(0, 0.003) if rng.random() < 0.6 else 0.0,
@@ -46,40 +46,42 @@ def develop(canvas, rng):
     image = canvas.image.astype(np.float32)
     height, width = canvas.labels.shape
     image += _glare(canvas, rng)
-    if rng.random() < 0.5:
-        image = cv2.GaussianBlur(image, (0, 0), rng.uniform(0.3, 0.8) * height / 128)
+    if rng.random() < 0.4:
+        image = cv2.GaussianBlur(image, (0, 0), rng.uniform(0.3, 0.7) * height / 128)
     night = canvas.light.night
-    aim = rng.uniform(45, 75) if night else rng.uniform(90, 145)  # automatic exposure, more or less
+    aim = rng.uniform(45, 75) if night else rng.uniform(95, 148)  # automatic exposure, more or less
     exposure = np.clip(aim / max(image.mean(), 1), 0.6, 1.9)
-    image *= (exposure * rng.uniform(0.93, 1.07, 3)).astype(np.float32)
+    cast = exposure * rng.uniform(0.93, 1.07, 3)
     y, x = np.linspace(-1, 1, height, dtype=np.float32)[:, None], np.linspace(-1, 1, width, dtype=np.float32)[None]
-    image *= (1 - rng.uniform(0, 0.25) * (x * x + y * y) / 2)[..., None]
+    vignette = 1 - np.float32(rng.uniform(0, 0.25)) * (x * x + y * y) / 2
+    image *= cv2.merge([vignette * np.float32(channel) for channel in cast])
     table = 255 * (np.arange(256) / 255) ** rng.uniform(0.8, 1.2) * rng.uniform(0.85, 1.0) + rng.uniform(0, 14)
-    strength = rng.uniform(3, 12) if night else rng.uniform(0.5, 6)
+    strength = rng.uniform(3, 9) if night else rng.uniform(0.5, 5)
     image = np.take(table.astype(np.float32), np.clip(image, 0, 255).astype(np.uint8))
     image += np.float32(strength) * rng.standard_normal(image.shape, dtype=np.float32)
     return np.clip(image, 0, 255).astype(np.uint8)
 
 
-def _add(image, halo, left, top, colour):
-    """Adds colour * halo (h, w) to the image at left, top, as far as it lies inside."""
+def _shine(image, halo, left, top, colour):
+    """Lifts the image to colour * halo (h, w) at left, top, as far as it lies inside; lamps do not add up."""
     height, width = image.shape[:2]
     rows, columns = (np.arange(size) + start for size, start in zip(halo.shape, (top, left), strict=True))
     inside = np.ix_((rows >= 0) & (rows < height), (columns >= 0) & (columns < width))
     spot = halo[inside]
     if spot.size:
         top, left = max(top, 0), max(left, 0)
-        image[top : top + spot.shape[0], left : left + spot.shape[1]] += spot[..., None] * np.asarray(colour, np.float32)
+        part = image[top : top + spot.shape[0], left : left + spot.shape[1]]
+        np.maximum(part, spot[..., None] * np.asarray(colour, np.float32), out=part)
 
 
 def _glare(canvas, rng):
     """Light that lamps and a low sun spread over the image, (H, W, 3) float32; drawn small, for it is smooth."""
     height, width = canvas.labels.shape
     small = np.zeros((height // 2, width // 2, 3), np.float32)
-    for u, v, radius, colour in canvas.glows:
+    for u, v, radius, colour in canvas.visible_glows():
         reach = int(np.clip(radius, 1, height / 8))
         halo = cv2.getGaussianKernel(2 * reach + 1, reach / 2.5, cv2.CV_32F)
-        _add(small, halo @ halo.T / halo.max() ** 2 * 0.75, round(u / 2) - reach, round(v / 2) - reach, colour)
+        _shine(small, halo @ halo.T / halo.max() ** 2 * 0.75, round(u / 2) - reach, round(v / 2) - reach, colour)
     if not canvas.light.night and rng.random() < 0.15:
         u, v = rng.uniform(0, width / 2), rng.uniform(0, canvas.camera.vanishing[1] / 2)
         y, x = np.mgrid[: small.shape[0], : small.shape[1]].astype(np.float32)

@@ -10,17 +10,19 @@ from regseg.data.streets_drawing.labels import EGO_VEHICLE, OUT_OF_ROI
 from regseg.data.streets_drawing.layout import sample_ground, sample_layout
 
 
-def draw_scene(rng, height, width):
-    """Draws one street scene from the numpy Generator `rng` alone.
+def draw_scene(rng: np.random.Generator, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
+    """Draws one street scene from `rng` alone: the same state draws the same pixels.
 
     Returns the RGB image (height, width, 3) uint8 and its Cityscapes label IDs (height, width) uint8.
     """
     guests = casting.sample_guests(rng)
     layout = sample_layout(rng, tram="train" in guests or rng.random() < 0.06)
-    reach = layout.half_road + (2.0 if rng.random() < 0.25 else -1.2)  # now and then from the sidewalk
-    canvas = Canvas(lens.sample_camera(rng, height, width, -reach, reach), lens.sample_light(rng))
+    left, right = layout.camera_range(beside=rng.random() < 0.25)
+    canvas = Canvas(lens.sample_camera(rng, height, width, left, right), lens.sample_light(rng), rng)
     paint_surroundings(canvas, rng, layout)
-    cast = casting.Cast(canvas, rng)
+    cast = casting.Cast(canvas, rng, end=layout.crossing[1] + 2.5 if layout.ends else casting.FAR)
+    for side in layout.sides:
+        add_frontages(cast, rng, layout, side)
     casting.add_traffic(cast, rng, layout, guests)
     casting.add_parked(cast, rng, layout)
     casting.add_crossing_traffic(cast, rng, layout)
@@ -31,7 +33,7 @@ def draw_scene(rng, height, width):
     if rng.random() < 0.2:
         paint_bonnet(canvas, rng)
     image, labels = lens.develop(canvas, rng), canvas.labels
-    if rng.random() < 0.1:
+    if rng.random() < 0.06:
         paint_border(image, labels)
     if rng.random() < 0.5:  # traffic keeps left
         image, labels = image[:, ::-1].copy(), labels[:, ::-1].copy()
@@ -39,7 +41,7 @@ def draw_scene(rng, height, width):
 
 
 def paint_surroundings(canvas, rng, layout):
-    """Everything but what stands on the street."""
+    """Sky, skyline, ground, and the houses at the end of a street that ends."""
     backdrop.paint_sky(canvas, rng)
     for z in (400.0, 180.0):
         if rng.random() < 0.75:
@@ -47,20 +49,14 @@ def paint_surroundings(canvas, rng, layout):
     paint_ground(canvas, rng, sample_ground(rng, layout, canvas.light))
     if layout.ends:
         backdrop.paint_street_end(canvas, rng, layout.crossing[1] + rng.uniform(2.6, 6))
-    for side in layout.sides:
-        paint_frontages(canvas, rng, layout, side)
 
 
-def paint_frontages(canvas, rng, layout, side):
-    """The row of houses, walls, fences, hedges or trees on one side, from far to near."""
+def add_frontages(cast, rng, layout, side):
+    """The row of houses, walls, fences, hedges or trees on one side."""
     x, high = side.sign * layout.frontage_at(side), rng.uniform(5, 18)
-    fenced = rng.random() < 0.15 and side.frontage == "buildings"
-    for z0, z1 in _plots(rng, layout)[::-1]:
-        if fenced:
-            backdrop.paint_building(canvas, rng, side.sign, x + side.sign * rng.uniform(3, 6), z0, z1, high)
-            backdrop.paint_barrier(canvas, rng, "fence", side.sign, x, z0, z1)
-        else:
-            _paint_frontage(canvas, rng, side, x, z0, z1, high)
+    paint = _paint_fenced if side.frontage == "buildings" and rng.random() < 0.15 else _paint_frontage
+    for z0, z1 in _plots(rng, layout):
+        cast.add_frontage(z1, paint, side, x, z0, z1, high)
 
 
 def _plots(rng, layout):
@@ -74,7 +70,12 @@ def _plots(rng, layout):
         low, high = layout.crossing[0] - 2.5, np.inf if layout.ends else layout.crossing[1] + 2.5
         before = [(z0, min(z1, low)) for z0, z1 in plots if z0 < low - 4]
         plots = before + [(max(z0, high), z1) for z0, z1 in plots if z1 > high + 4]
-    return [plot for plot in plots if plot[1] > 2]
+    return [plot for plot in plots if plot[1] > 4]
+
+
+def _paint_fenced(canvas, rng, side, x, z0, z1, high):
+    backdrop.paint_building(canvas, rng, side.sign, x + side.sign * rng.uniform(3, 6), z0, z1, high)
+    backdrop.paint_barrier(canvas, rng, "fence", side.sign, x, z0, z1)
 
 
 def _paint_frontage(canvas, rng, side, x, z0, z1, high):
@@ -92,7 +93,7 @@ def _paint_frontage(canvas, rng, side, x, z0, z1, high):
     elif side.frontage == "hedge":
         furniture.draw_hedge(canvas, rng, x, max(z0, 2.5), z1)
     elif side.frontage == "trees":
-        _paint_trees(canvas, rng, x + out * 2, z0, z1, rng.uniform(2.5, 5))
+        _paint_trees(canvas, rng, x + out * 2, z0, z1, rng.uniform(3, 6))
 
 
 def _paint_trees(canvas, rng, x, z0, z1, every):
@@ -109,7 +110,7 @@ def paint_bonnet(canvas, rng):
     bonnet = np.column_stack([middle + 0.75 * width * np.cos(turn), height + 1.2 * rise * np.sin(turn)])
     colour = vehicles.vehicle_colour(rng)
     canvas.fill(bonnet, canvas.light.tint(colour * 0.7, 1.0).tolist(), EGO_VEHICLE)
-    canvas.fill(bonnet + (0, 0.25 * rise), canvas.light.tint(colour, 1.0).tolist())
+    canvas.fill(bonnet + np.array([0, 0.25 * rise]), canvas.light.tint(colour, 1.0).tolist())
 
 
 def paint_border(image, labels):

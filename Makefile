@@ -1,0 +1,31 @@
+# `make help` lists the targets. Needs Python >= 3.11 (another one: make PYTHON=python3.12 …) and make.
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+
+.PHONY: help setup demo test test-slow lint
+.DEFAULT_GOAL := help
+
+help:  ## list the targets
+	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
+
+setup: $(READY)  ## create .venv with the tested versions and this project, editable
+
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "regseg needs Python >= 3.11; name one: make PYTHON=python3.12 setup")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+demo: $(READY)  ## draw street scenes, train RegSeg on them, show what it learned (about 4 minutes on 2 cores)
+	$(BIN)/python -m regseg.train experiment=demo overwrite=true
+
+test: $(READY)  ## the tests that CI runs
+	$(BIN)/python -m pytest
+
+test-slow: $(READY)  ## the tests that take minutes
+	$(BIN)/python -m pytest -m slow
+
+lint: $(READY)  ## ruff, formatting included
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .

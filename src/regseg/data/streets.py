@@ -1,0 +1,56 @@
+"""Procedurally drawn street scenes: a dataset that every machine has."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from regseg.data.cityscapes import SPEC as CITYSCAPES
+from regseg.data.cityscapes import Cityscapes
+from regseg.data.files import Sample
+
+
+class Streets(Cityscapes):
+    """Street scenes drawn by seed on first use, in Cityscapes' classes and folder layout.
+
+    Args:
+        root: where they lie, or will.
+        height: of the images, in pixels.
+        width: likewise.
+        counts: images a split; None draws 400 for training, 60 for validation and 60 for testing.
+        seed: of the drawing; each split and image has a random stream of its own.
+    """
+
+    spec = replace(CITYSCAPES, name="streets")
+
+    def __init__(
+        self,
+        root: str | Path,
+        height: int = 128,
+        width: int = 256,
+        counts: Mapping[str, int] | None = None,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(root)
+        self.drawing: dict[str, Any] = {"height": height, "width": width, "seed": seed}
+        if counts is not None:
+            self.drawing["counts"] = dict(counts)
+
+    def samples(self, split: str) -> list[Sample]:
+        """Pairs of ``split``, drawn before if they are not there yet.
+
+        Raises:
+            InputError: the folder holds streets drawn otherwise, or something else.
+        """
+        from regseg.data.streets_drawing import write_streets
+
+        write_streets(self.root, progress=self._progress, **self.drawing)
+        return super().samples(split)
+
+    def _progress(self, scenes: Sequence[Any]) -> Iterable[Any]:
+        from rich.progress import track
+
+        print(f"drawing {len(scenes)} street scenes into {self.root}")
+        return track(scenes, "drawing", transient=True)

@@ -1,0 +1,100 @@
+"""Evaluate weights: ``python -m regseg.evaluate weights=FILE split=val``; ``--help`` lists the options."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from regseg.cli import entry_point
+from regseg.errors import InputError
+
+
+@entry_point("evaluate")
+def main(cfg: DictConfig) -> float:
+    """Print the table of one evaluation; return its mean IoU."""
+    from rich.console import Console
+
+    from regseg.training.progress import scores_table
+
+    OmegaConf.resolve(cfg)
+    scores, datamodule = evaluate(cfg)
+    print(f"{cfg.weights} on {datamodule.spec.name}, split {cfg.split}")
+    Console().print(scores_table(scores, datamodule.spec.left_out))
+    return scores.miou
+
+
+def evaluate(cfg: DictConfig) -> tuple[Any, Any]:
+    """(Scores, DataModule) of one evaluation as the resolved ``cfg`` describes it."""
+    from regseg.inference.augmented import TestTimeAugmentation
+    from regseg.training.callbacks import Pictures
+    from regseg.training.progress import EvaluationBar
+    from regseg.training.task import SegmentationTask
+    from regseg.training.trainer import make_trainer, quiet
+
+    quiet()
+    datamodule = make_datamodule(cfg)
+    network = make_network(cfg, datamodule)
+    callbacks = [EvaluationBar(), *([Pictures()] if cfg.pictures else [])]
+    if cfg.flip or list(cfg.scales) != [1.0]:
+        network = TestTimeAugmentation(network, cfg.scales, cfg.flip)
+    task = SegmentationTask(network, datamodule.spec)
+    trainer = make_trainer(OmegaConf.to_container(cfg.trainer), Path(cfg.pictures or "."), callbacks)
+    trainer.validate(task, datamodule, verbose=False)
+    return task.scores, datamodule
+
+
+def make_datamodule(cfg: DictConfig) -> Any:
+    """The chosen dataset, or the one that the checkpoint was trained on, at the chosen split and size."""
+    from hydra.utils import instantiate
+
+    from regseg.data.datamodule import SegmentationDataModule
+    from regseg.models.weights import read_file
+
+    changes = {"val_split": cfg.split, "val_size": cfg.val_size, "root": cfg.root}
+    changes = {key: value for key, value in changes.items() if value is not None}
+    if OmegaConf.select(cfg, "data") is not None:
+        return instantiate(cfg.data, **changes)
+    if cfg.weights == "position":
+        raise InputError("weights=position needs a dataset; choose one as data=cityscapes.")
+    arguments = read_file(Path(cfg.weights)).get(SegmentationDataModule.CHECKPOINT_HYPER_PARAMS_KEY)
+    if arguments is None:
+        raise InputError(f"{cfg.weights} does not tell its dataset; choose one as data=cityscapes.")
+    return SegmentationDataModule(**{**arguments, **changes})
+
+
+def make_network(cfg: DictConfig, datamodule: Any) -> Any:
+    """The network of ``weights``, checked to have the dataset's classes."""
+    from regseg.models import create_model
+    from regseg.models.weights import load_model, load_weights
+
+    spec = datamodule.spec
+    if cfg.weights == "position":
+        return position_prior(datamodule)
+    if OmegaConf.select(cfg, "model") is None:
+        network = load_model(cfg.weights)
+        left_out = network.config["num_classes"] != spec.num_classes
+    else:
+        network = create_model(**OmegaConf.to_container(cfg.model), num_classes=spec.num_classes)
+        left_out = bool(load_weights(network, cfg.weights).left_out)
+    if left_out:
+        raise InputError(
+            f"{cfg.weights} was trained for other classes than the {spec.num_classes} of {spec.name}; "
+            "choose the dataset it was trained on as data=NAME."
+        )
+    return network
+
+
+def position_prior(datamodule: Any) -> Any:
+    """The baseline that only knows where a class is frequent, from the training split's labels."""
+    from regseg.data.files import read_label
+    from regseg.inference.position import PositionPrior
+
+    spec, samples = datamodule.spec, datamodule.dataset.samples(datamodule.train_split)
+    first = read_label(samples[0].label, spec)
+    return PositionPrior((read_label(sample.label, spec) for sample in samples), spec.num_classes, first.shape)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,135 @@
+"""Schedules, field of view and widths: Secs. 3.1 and 3.3, Tables 2 and 4."""
+
+import re
+import warnings
+
+import pytest
+import torch
+
+import regseg
+from regseg.errors import InputError
+from regseg.models.backbones import BACKBONES, SCHEDULES
+from regseg.models.complexity import blocks_with_holes, compose, field_of_view_by_block
+
+# Table 4 in the paper's notation, with the field of view as eqs. 1 and 2 give it; the paper prints 607 in the last row.
+TABLE_4 = {
+    "dilation_1_14": ("(1,1)+(1,2)+4*(1,4)+7*(1,14)", 3807),
+    "dilation_1_12": ("(1,1)+(1,2)+(1,4)+(1,6)+(1,8)+(1,10)+7*(1,12)", 3743),
+    "dilation_1_3_6_12": ("(1,1)+(1,2)+(1,4)+(1,6)+(1,8)+(1,10)+7*(1,3,6,12)", 3743),
+    "dilation_1_10": ("(1,1)+(1,2)+(1,4)+(1,6)+(1,8)+8*(1,10)", 3295),
+    "dilation_1_6_12_18": ("(1,1)+(1,2)+6*(1,4)+5*(1,6,12,18)", 3807),
+    "dilation_1_6": ("(1,1)+(1,2)+(1,4)+10*(1,6)", 2207),
+    "dilation_1_14_gradual": ("(1,1)+(1,2)+(1,4)+(1,6)+(1,8)+(1,10)+(1,12)+6*(1,14)", 4127),
+    "dilation_1_4_1_10": ("5*(1,4)+8*(1,10)", 3263),
+    "dilation_1_4_8_12": ("(1,1)+(1,2)+(1,4)+(1,6)+(1,8)+(1,10)+7*(1,4,8,12)", 3743),
+    "regnety_600mf": ("8*(1,1)+3*(2,2)", 479),
+    "regseg_large": ("(1,1)+(1,2)+4*(1,4)+7*(1,14)", 3863),
+}
+
+
+def parse(notation):
+    terms = re.findall(r"(?:(\d+)\*)?\(([\d,]+)\)", notation)
+    return [tuple(map(int, rates.split(","))) for count, rates in terms for _ in range(int(count or 1))]
+
+
+@pytest.mark.parametrize("name", TABLE_4)
+def test_schedule_and_field_of_view_of_table_4(name):
+    notation, field_of_view = TABLE_4[name]
+    assert SCHEDULES[name] == parse(notation)
+    assert regseg.field_of_view(regseg.create_model(backbone=name)) == field_of_view
+
+
+def test_names():
+    assert regseg.list_backbones() == list(TABLE_4)
+    assert sorted(BACKBONES) == sorted(TABLE_4)
+
+
+def test_field_of_view_by_hand():
+    assert compose([]) == (1, 1)
+    assert compose([(3, 1), (3, 1)]) == (5, 1)  # two 3x3 see 5x5 (Sec. 3.1)
+    assert compose([(3, 2), (3, 2), (3, 1)]) == (15, 4)
+    assert compose([(2 * 14 + 1, 1)], start=(671, 16)) == (1119, 16)
+
+
+def test_607_is_that_of_other_depths():
+    """The paper's figure for RegNetY-600MF follows from the stage depths of RegNetX-600MF: 1, 3, 5, 7."""
+    strides = [2] + [2] + [2, 1, 1] + [2] + [1] * 4
+    last_stage = [(3, 1)] + [(5, 1)] * 6
+    assert compose([(3, stride) for stride in strides] + last_stage)[0] == 607
+
+
+def test_field_of_view_after_each_block():
+    rows = field_of_view_by_block(regseg.create_model())
+    assert [(name, k, s) for name, _, k, s in rows[:6]] == [
+        ("stem", 3, 2),
+        ("stage4.0", 7, 4),
+        ("stage8.0", 15, 8),
+        ("stage8.1", 31, 8),
+        ("stage8.2", 47, 8),
+        ("stage16.0", 63, 16),
+    ]
+    assert [k for _, _, k, _ in rows[6:]] == [95, 159, 287, 415, 543, 671, 1119, 1567, 2015, 2463, 2911, 3359, 3807]
+
+
+def test_ddrnet_has_no_such_field_of_view():
+    assert regseg.field_of_view(regseg.create_model("ddrnet23")) is None
+
+
+@pytest.mark.parametrize("name", TABLE_4)
+def test_backbones_tell_their_channels(name):
+    backbone = BACKBONES[name]().eval()
+    maps = backbone(torch.randn(1, 32, 24, 33))  # of an image of 47x65
+    assert tuple(x.shape[1] for x in maps) == backbone.out_channels
+    assert [tuple(x.shape[2:]) for x in maps] == [(12, 17), (6, 9), (3, 5)]
+
+
+def test_table_2():
+    backbone = regseg.create_model().backbone
+    assert backbone.out_channels == (48, 128, 320)
+    assert [len(stage) for stage in (backbone.stage4, backbone.stage8, backbone.stage16)] == [1, 3, 14]
+    assert [block.conv2.conv.dilations for block in backbone.stage16][:4] == [(1,), (1,), (1, 2), (1, 4)]
+    assert {block.conv2.conv.branches[0].weight.shape[1] for block in backbone.stage16} == {16}  # group width
+
+
+@pytest.mark.parametrize(
+    ("schedule", "words"),
+    [
+        ([], "list of blocks"),
+        ([1, 2], "list of blocks"),
+        ("dilated", "no backbone 'dilated'"),
+        ([[1], []], "block 2 .* 0 rates"),
+        ([[1], [1, 2, 4]], "block 2 .* 3 rates"),
+        ([[1], [0]], r"block 2 .* \[0\]"),
+        ([[1.5], [1]], r"block 1 .* \[1.5\]"),
+        ([[True]], r"block 1 .* \[True\]"),
+        (7, "backbone is 7"),
+    ],
+)
+def test_impossible_schedules_are_refused(schedule, words):
+    with pytest.raises(InputError, match=words):
+        regseg.create_model(backbone=schedule)
+
+
+def test_rates_must_divide_the_groups():
+    """The larger RegSeg has 14 groups at 1/16 and 16 in the last block."""
+    with pytest.raises(InputError, match=r"block 1 .* 14 groups can be shared among 1 or 2"):
+        regseg.create_model("regseg_large", backbone=[[1, 2, 3, 4], [1]])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        regseg.create_model("regseg_large", backbone=[[1], [1, 2, 3, 4]])
+
+
+def test_holes_are_warned_of():
+    """k/s >= r (Sec. 3.1): 63/16 before the first block, 95/16 before the second."""
+    with pytest.warns(UserWarning, match=r"block 2 .* rate 6, above the bound k/s = 5.9"):
+        model = regseg.create_model(backbone=[[1], [1, 6]])
+    assert blocks_with_holes(model) == [("stage16.2", 6, 95 / 16)]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        regseg.create_model(backbone=[[1], [1, 5]])
+
+
+def test_one_schedule_of_the_paper_is_over_its_bound():
+    """Table 4, row 8 starts with rate 4 where k/s is 3.94."""
+    over = {name for name in BACKBONES if blocks_with_holes(regseg.create_model(backbone=name))}
+    assert over == {"dilation_1_4_1_10"}

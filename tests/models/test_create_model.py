@@ -1,0 +1,108 @@
+"""What a user calls: names, configs, refusals, and an import that does not wait."""
+
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+import torch
+
+import regseg
+from regseg.errors import InputError
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_names():
+    assert regseg.list_models() == ["regseg", "regseg_large", "ddrnet23"]
+    assert len(regseg.list_backbones()) == 11
+    assert len(regseg.list_decoders()) == 10
+
+
+@pytest.mark.parametrize("name", ["regseg", "regseg_large", "ddrnet23"])
+def test_every_listed_model_is_created(name):
+    model = regseg.create_model(name, num_classes=7)
+    assert model.config["name"] == name
+    with torch.no_grad():
+        assert model.eval()(torch.randn(1, 3, 40, 56)).shape == (1, 7, 40, 56)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {},
+        {"name": "ddrnet23", "num_classes": 3},
+        {"name": "regseg_large"},
+        {"name": "regseg_large", "decoder": "lraspp"},
+        {"name": "regseg_large", "backbone": [[1], [1, 2]]},
+        {"backbone": "dilation_1_6", "decoder": "lraspp", "num_classes": 11},
+        {"backbone": "regseg_large"},
+        {"backbone": ((1,), (1, 2), (1, 1, 1, 4)), "decoder": "sfnet"},
+        {"backbone": {"name": "regseg_large", "dilations": [[1], [1, 2]]}, "decoder": {"name": "regseg"}},
+        {"backbone": {"name": "dilation_1_6", "dilations": None}, "decoder": {"name": "bisenet"}},
+    ],
+)
+def test_config_rebuilds_the_model(arguments):
+    model = regseg.create_model(**arguments)
+    _assert_plain(model.config)
+    again = regseg.create_model(**model.config)
+    assert again.config == model.config
+    assert str(again) == str(model)
+    assert model.config["num_classes"] == arguments.get("num_classes", 19)
+
+
+def _assert_plain(value):
+    if type(value) in (dict, list):
+        for item in value.values() if type(value) is dict else value:
+            _assert_plain(item)
+    else:
+        assert type(value) in (str, int), value
+
+
+def test_parts_are_the_named_ones():
+    config = regseg.create_model(backbone="dilation_1_6", decoder="lraspp", num_classes=11).config
+    assert config == {"name": "regseg", "backbone": "dilation_1_6", "decoder": "lraspp", "num_classes": 11}
+    config = regseg.create_model("regseg", backbone=[[1], (1, 2)]).config
+    assert config == {"name": "regseg", "backbone": [[1], [1, 2]], "decoder": "regseg", "num_classes": 19}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"name": "regsge"}, "no model 'regsge' .*did you mean 'regseg'.*choose regseg, regseg_large or ddrnet23"),
+        ({"name": None}, "no model None"),
+        ({"backbone": "dilation_1_15"}, "no backbone 'dilation_1_15' .*regnety_600mf"),
+        ({"decoder": "lrasp"}, "no decoder 'lrasp' .*did you mean 'lraspp'"),
+        ({"decoder": ["lraspp"]}, "decoder is"),
+        ({"decoder": {"nam": "lraspp"}}, "unknown setting 'nam'"),
+        ({"num_classes": 0}, "num_classes is 0"),
+        ({"num_classes": "19"}, "num_classes is '19'"),
+        ({"num_classes": True}, "num_classes is True"),
+        ({"backbone": {"name": "regnety_600mf", "dilations": [[1]]}}, "regnety_600mf takes no dilation schedule"),
+        ({"name": "ddrnet23", "backbone": "dilation_1_6"}, "ddrnet23 .* takes no backbone 'dilation_1_6'"),
+        ({"name": "ddrnet23", "decoder": {"name": "regseg"}}, "ddrnet23 .* takes no decoder 'regseg'"),
+    ],
+)
+def test_mistakes_are_refused_in_one_sentence(arguments, words):
+    with pytest.raises(InputError, match=words) as error:
+        regseg.create_model(**arguments)
+    assert "\n" not in str(error.value)
+
+
+def test_import_is_instant():
+    """PEP 562: torch is imported by the first use of a name, not by `import regseg`."""
+    code = "import sys, regseg; assert 'torch' not in sys.modules; regseg.list_models(); assert 'torch' in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_every_public_name_exists():
+    for name in regseg.__all__:
+        assert getattr(regseg, name)
+        assert name in dir(regseg)
+    with pytest.raises(AttributeError, match="no attribute 'creat_model'"):
+        _ = regseg.creat_model
+
+
+def test_version_is_that_of_the_package():
+    assert regseg.__version__ == tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]

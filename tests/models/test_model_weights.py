@@ -1,0 +1,209 @@
+"""Loading and saving: our checkpoints, plain state dicts, fine-tuning, and files that must be refused."""
+
+import os
+import pickle
+
+import pytest
+import torch
+
+import regseg
+from regseg.errors import InputError
+from regseg.models import load_model, save_weights
+from regseg.models.weights import read_checkpoint
+
+SMALL = {"backbone": [[1], [1, 2]]}
+
+
+def small(num_classes=19, **parts):
+    return regseg.create_model(**SMALL | parts, num_classes=num_classes)
+
+
+def lightning_checkpoint(model, **more):
+    """The layout of a checkpoint of ours: the network among other tensors, beside training state."""
+    state = {f"network.{name}": tensor for name, tensor in model.state_dict().items()}
+    return {
+        "state_dict": {**state, "loss.weight": torch.ones(19)},
+        "hyper_parameters": {"network": model.config, "lr": 0.05},
+        "epoch": 3,
+        "optimizer_states": [{"state": {}, "param_groups": [{"lr": 0.05}]}],
+        **more,
+    }
+
+
+def equal(model, other):
+    theirs = other.state_dict()
+    return all(torch.equal(tensor, theirs[name]) for name, tensor in model.state_dict().items())
+
+
+@pytest.mark.parametrize("layout", ["lightning", "plain", "compiled"])
+def test_our_checkpoints(layout, tmp_path, capsys):
+    trained, model = small(), small()
+    content = {
+        "lightning": lightning_checkpoint(trained),
+        "plain": trained.state_dict(),
+        "compiled": {"state_dict": {f"network._orig_mod.{k}": v for k, v in trained.state_dict().items()}},
+    }[layout]
+    torch.save(content, tmp_path / "last.ckpt")
+    report = regseg.load_weights(model, tmp_path / "last.ckpt")
+    assert equal(model, trained)
+    assert not report.by_author and not report.left_out
+    assert set(report.loaded) == set(model.state_dict())
+    assert capsys.readouterr().out == f"{report}\n"
+    assert str(report) == f"loaded {len(report.loaded)} of {len(report.loaded)} tensors from {tmp_path / 'last.ckpt'}"
+
+
+def test_a_state_dict_itself():
+    trained, model = small(), small()
+    regseg.load_weights(model, trained.state_dict())
+    assert equal(model, trained)
+
+
+def test_into_a_compiled_model():
+    trained, model = small(), small()
+    regseg.load_weights(torch.compile(model, backend="eager"), trained.state_dict())
+    assert equal(model, trained)
+
+
+@pytest.mark.parametrize("arguments", [SMALL, {"decoder": "lraspp"}, {"name": "ddrnet23", "num_classes": 4}])
+def test_save_and_load_model(arguments, tmp_path):
+    model = regseg.create_model(**arguments)
+    save_weights(model, tmp_path / "new" / "weights.pt")
+    again = load_model(tmp_path / "new" / "weights.pt")
+    assert again.config == model.config and not again.training
+    assert equal(again, model)
+
+
+def test_load_model_reads_lightning_checkpoints(tmp_path):
+    torch.save(lightning_checkpoint(small(3)), tmp_path / "last.ckpt")
+    assert load_model(tmp_path / "last.ckpt").config["num_classes"] == 3
+
+
+def test_load_model_needs_a_config(tmp_path):
+    torch.save(small().state_dict(), tmp_path / "plain.pt")
+    with pytest.raises(InputError, match=r"plain.pt does not tell which model"):
+        load_model(tmp_path / "plain.pt")
+
+
+@pytest.mark.parametrize(
+    ("parts", "classifier"),
+    [
+        ({}, ["decoder.classifier.weight", "decoder.classifier.bias"]),
+        (
+            {"decoder": "lraspp"},
+            [f"decoder.{level}_classifier.{kind}" for level in ("low", "high") for kind in ("weight", "bias")],
+        ),
+        ({"decoder": "sfnet"}, ["decoder.classifier.weight", "decoder.classifier.bias"]),
+    ],
+)
+def test_another_class_count_keeps_all_but_the_classifier(parts, classifier, capsys):
+    trained, model = small(19, **parts), small(11, **parts)
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    report = regseg.load_weights(model, lightning_checkpoint(trained))
+    assert list(report.left_out) == classifier
+    assert set(report.left_out.values()) == {"the file has 19 classes, the model 11"}
+    for name, tensor in model.state_dict().items():
+        assert torch.equal(tensor, before[name] if name in classifier else trained.state_dict()[name])
+    first, second = capsys.readouterr().out.splitlines()
+    assert first.startswith("loaded ")
+    assert second == f"left out {', '.join(classifier)}: the file has 19 classes, the model 11"
+
+
+def test_another_class_count_of_ddrnet():
+    report = regseg.load_weights(
+        regseg.create_model("ddrnet23", num_classes=2), regseg.create_model("ddrnet23").state_dict()
+    )
+    assert list(report.left_out) == ["head.classifier.weight", "head.classifier.bias"]
+
+
+def _half_resized(model):
+    state = model.state_dict()
+    state["decoder.classifier.bias"] = torch.zeros(4)
+    return state
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (lambda: regseg.create_model("ddrnet23").state_dict(), "stem.conv.weight is missing in it"),
+        (lambda: small(decoder="lraspp").state_dict(), "decoder.head16.conv.weight is missing"),
+        (lambda: small(backbone=[[1], [1, 2], [1, 2]]).state_dict(), r"stage16.2.conv1.conv.weight is \[256"),
+        (lambda: small(backbone=[[1], [1]]).state_dict(), r"branches.0.weight is \[320, 16, 3, 3\] in it and \[160"),
+        (lambda: lightning_checkpoint(small(backbone=[[1], [1, 4]])), r"saved from \[\[1\], \[1, 4\]\] \+ regseg"),
+        (lambda: _half_resized(small()), "decoder.classifier.bias"),
+        (lambda: {"state_dict": {"network.stem.conv.weight": torch.zeros(32, 3, 3, 3)}}, "stem.bn.weight is missing"),
+    ],
+    ids=["ddrnet", "decoder", "deeper", "unsplit", "rates", "half", "stem alone"],
+)
+def test_other_models_are_refused_and_leave_the_model_alone(content, words):
+    model = small()
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    with pytest.raises(InputError, match=words) as error:
+        regseg.load_weights(model, content())
+    assert "\n" not in str(error.value) and len(str(error.value)) < 500
+    assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
+
+
+class Malicious:
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return os.system, (f"touch {self.path}",)
+
+
+@pytest.mark.parametrize("layout", ["zip", "old", "pickle"])
+def test_files_that_would_run_code_are_refused(layout, tmp_path):
+    path, trace = tmp_path / "evil.pth", tmp_path / "ran"
+    content = {**small().state_dict(), "extra": Malicious(trace)}
+    if layout == "pickle":
+        path.write_bytes(pickle.dumps({"extra": Malicious(trace)}, protocol=2))
+    else:
+        torch.save(content, path, _use_new_zipfile_serialization=layout == "zip")
+    with pytest.raises(InputError, match=r"evil.pth would run code to load \(posix.system\)"):
+        regseg.load_weights(small(), path)
+    assert not trace.exists()
+
+
+def test_a_whole_pickled_model_is_refused(tmp_path):
+    torch.save(small(), tmp_path / "model.pth")
+    with pytest.raises(InputError, match=r"would run code to load \(regseg.models.regseg.RegSeg\)"):
+        regseg.load_weights(small(), tmp_path / "model.pth")
+
+
+def damaged(tmp_path, kind):
+    path = tmp_path / f"{kind}.pth"
+    torch.save(small().state_dict(), path, _use_new_zipfile_serialization=kind != "old truncated")
+    whole = path.read_bytes()
+    path.write_bytes(
+        {
+            "truncated": whole[: len(whole) // 2],
+            "old truncated": whole[: len(whole) // 2],
+            "head": whole[:100],
+            "empty": b"",
+            "web page": b"<html>404</html>",
+            "picture": b"\x89PNG\r\n\x1a\n" + bytes(range(256)),
+        }[kind]
+    )
+    return path
+
+
+@pytest.mark.parametrize("kind", ["truncated", "old truncated", "head", "empty", "web page", "picture"])
+def test_damaged_files_are_refused(kind, tmp_path, recwarn):
+    path = damaged(tmp_path, kind)
+    with pytest.raises(InputError, match="is not a PyTorch checkpoint, or it is damaged") as error:
+        regseg.load_weights(small(), path)
+    assert str(path) in str(error.value)
+    assert not recwarn.list
+
+
+def test_missing_files_are_refused(tmp_path):
+    for path in (tmp_path / "none.pth", tmp_path):
+        with pytest.raises(InputError, match="there is no checkpoint"):
+            regseg.load_weights(small(), str(path))
+
+
+@pytest.mark.parametrize("content", [[1, 2], {"epoch": 3}, {"state_dict": {}}, {}, torch.zeros(3)])
+def test_files_without_weights_are_refused(content, tmp_path):
+    torch.save(content, tmp_path / "other.pt")
+    with pytest.raises(InputError, match=r"other.pt holds no weights"):
+        read_checkpoint(tmp_path / "other.pt")

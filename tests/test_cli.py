@@ -1,0 +1,256 @@
+"""The entry points as a user meets them: each call is a process of its own, in an empty folder."""
+
+import csv
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+TRAIN, EVALUATE = "regseg.train", "regseg.evaluate"
+RUN = "runs/streets_dilation_1_14_regseg/run_seed0"
+# The smallest network, and no worker processes: what is tested here is the program around them.
+TINY = ["trainer=smoke", "model.backbone.dilations=[[1]]"]
+
+
+def failed(result, *words):
+    """Whether it ended with status 2 and one sentence that holds the words."""
+    lines = result.stderr.strip().splitlines()
+    assert result.returncode == 2, result.stderr
+    assert len(lines) == 1 and lines[0].startswith("regseg: "), result.stderr
+    for word in words:
+        assert word in lines[0]
+    return True
+
+
+@pytest.fixture(scope="module")
+def finished(streets_root, streets_options, tmp_path_factory):
+    """A folder in which one smoke run has finished, and what it printed."""
+    folder = tmp_path_factory.mktemp("finished")
+    command = [sys.executable, "-m", TRAIN, *TINY, *streets_options, f"data.root={streets_root}"]
+    result = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300)
+    assert result.returncode == 0, result.stderr
+    return folder, result
+
+
+@pytest.fixture
+def copy_of_finished(finished, tmp_path):
+    shutil.copytree(finished[0] / "runs", tmp_path / "runs")
+    return tmp_path
+
+
+@pytest.mark.parametrize("module", [TRAIN, EVALUATE])
+def test_help_and_cfg_are_quick(run_module, module):
+    for argument in (["--help"], ["--cfg", "job"]):
+        start = time.perf_counter()
+        result = run_module(module, *argument)
+        assert result.returncode == 0 and "trainer" in result.stdout, result.stderr
+        # The promise is 2 s on an idle machine; the import of torch alone, which must not happen, takes longer than 2.
+        assert time.perf_counter() - start < 4
+
+
+def test_help_imports_nothing_heavy(run_module):
+    code = (
+        "import sys, runpy; sys.argv = ['x', '--help']\n"
+        "try: runpy.run_module('regseg.train', run_name='__main__')\n"
+        "except SystemExit: pass\n"
+        "print('HEAVY', [m for m in ('torch', 'lightning', 'albumentations', 'wandb', 'cv2') if m in sys.modules])"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert "HEAVY []" in result.stdout
+
+
+def test_a_run_leaves_everything(finished):
+    folder, result = finished
+    run = folder / RUN
+    summary = json.loads((run / "summary.json").read_text())
+    assert summary["status"] == "finished" and summary["seed"] == 0
+    assert summary["config"]["data"]["dataset"] == "streets" and summary["versions"]["torch"]
+    assert "regseg.train" in summary["command"] and "git_commit" in summary
+    for key in ("best", "last"):
+        metrics = summary[key]["metrics"]
+        assert {"val/miou", "val/miou_reduced", "val/accuracy", "val/iou/road"} <= set(metrics)
+        assert 0 <= metrics["val/miou"] <= 1
+    with (run / "metrics.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["epoch"] for row in rows] == ["0", "1"]
+    assert float(rows[1]["train/loss"]) > 0 and float(rows[1]["val/miou"]) == summary["last"]["metrics"]["val/miou"]
+    for name in ("last", "best"):
+        assert torch.load(run / "checkpoints" / f"{name}.ckpt", weights_only=True)["state_dict"]
+    assert (run / "config.yaml").exists() and len(list((run / "pictures").glob("*.png"))) == 2
+
+
+def test_a_run_prints_table_and_paths_and_nothing_else(finished):
+    folder, result = finished
+    assert "mIoU" in result.stdout and "reduced mIoU" in result.stdout and "traffic light" in result.stdout
+    assert str(folder / RUN) in result.stdout and "epoch_0001.png" in result.stdout
+    assert result.stderr == ""
+
+
+def test_a_finished_run_is_not_overwritten(copy_of_finished, run_module, streets_root, streets_options):
+    arguments = [TRAIN, *TINY, *streets_options, f"data.root={streets_root}"]
+    before = (copy_of_finished / RUN / "summary.json").read_text()
+    assert failed(run_module(*arguments), RUN, "overwrite=true")
+    assert (copy_of_finished / RUN / "summary.json").read_text() == before
+
+    resumed = run_module(*arguments, "resume=last")
+    assert resumed.returncode == 0 and "nothing is left to resume" in resumed.stdout
+    assert run_module(*arguments, "overwrite=true", "trainer.max_epochs=1").returncode == 0
+    assert len((copy_of_finished / RUN / "metrics.csv").read_text().splitlines()) == 2
+
+
+def test_evaluate_agrees_with_training(copy_of_finished, run_module, finished):
+    # Smoke looked at two of the three images at short side 64; the checkpoint tells data, size and network.
+    result = run_module(EVALUATE, f"weights={RUN}/checkpoints/last.ckpt", "++trainer.limit_val_batches=2")
+    table = result.stdout[result.stdout.index("┃ class") :]
+    assert result.returncode == 0 and table in finished[1].stdout
+    augmented = run_module(
+        EVALUATE, f"weights={RUN}/checkpoints/last.ckpt", "split=test", "val_size=48", "flip=true", "scales=[0.75,1]",
+        "pictures=shown",
+    )  # fmt: skip
+    assert augmented.returncode == 0 and "split test" in augmented.stdout, augmented.stderr
+    assert list((copy_of_finished / "shown" / "pictures").glob("*.png"))
+
+
+def test_the_position_baseline(run_module, streets_root, streets_options):
+    result = run_module(EVALUATE, "weights=position", *streets_options, f"data.root={streets_root}")
+    assert result.returncode == 0 and "mIoU" in result.stdout
+
+
+def test_fine_tuning_keeps_all_but_the_classifier(copy_of_finished, run_module, tmp_path):
+    write_folder_dataset(tmp_path / "mine")
+    result = run_module(
+        TRAIN, *TINY, "data=folder", f"data.root={tmp_path / 'mine'}", f"weights={RUN}/checkpoints/best.ckpt"
+    )
+    assert result.returncode == 0, result.stderr
+    assert "left out decoder.classifier" in result.stdout and "19 classes" in result.stdout
+
+
+def write_folder_dataset(root):
+    import cv2
+    import numpy as np
+
+    rng = np.random.default_rng(0)
+    for split, count in (("train", 4), ("val", 2)):
+        for kind in ("images", "labels"):
+            (root / kind / split).mkdir(parents=True)
+        for number in range(count):
+            cv2.imwrite(str(root / "images" / split / f"{number}.png"), rng.integers(0, 255, (64, 96, 3), np.uint8))
+            cv2.imwrite(str(root / "labels" / split / f"{number}.png"), rng.integers(0, 3, (64, 96), np.uint8))
+    (root / "classes.yaml").write_text(
+        "classes: [{name: ground, id: 0}, {name: wall, id: 1}]\nignore: [2]\nleft_out: [wall]\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["data=cityscapes"], ["datasets/cityscapes", "leftImg8bit", "data.root"]),
+        (["data=nowhere"], ["nowhere", "camvid_360", "streets"]),
+        (["model/backbone=dilation_1_99"], ["dilation_1_99", "dilation_1_14"]),
+        (["data.crop=[1,2]"], ["data.crop", "crop_size"]),
+        (["los=ohem"], ["los", "loss"]),
+        (["model=ddrnet23", "model/backbone=dilation_1_6"], ["ddrnet23", "dilation_1_6"]),
+        (["data.train_split=training"], ["training", "trainval"]),
+        (["data.crop_size=[1,2,3]", "trainer=default"], ["data.crop_size"]),
+        (["data.batch_size=10", "trainer=default"], ["9 images", "data.batch_size"]),
+        (["++trainer.max_epoch=2"], ["max_epoch"]),
+        (["weights=missing.pth"], ["missing.pth"]),
+        (["resume=yesterday"], ["resume=yesterday", "resume=last"]),
+        (["optimizer.lr=fast"], ["optimizer.lr", "fast"]),
+    ],
+)
+def test_mistakes_get_one_sentence(run_module, streets_root, streets_options, arguments, words):
+    data = [] if any(a.startswith("data=") for a in arguments) else [*streets_options, f"data.root={streets_root}"]
+    assert failed(run_module(TRAIN, "trainer=smoke", *data, *arguments), *words)
+
+
+def test_a_bad_file_met_by_a_worker_gets_one_sentence(run_module, streets_root, tmp_path):
+    root = tmp_path / "streets"
+    shutil.copytree(streets_root, root)
+    for label in root.glob("gtFine/train/*/*.png"):
+        label.write_bytes(b"no image")
+    result = run_module(
+        TRAIN, "data=streets", "data.dataset=cityscapes", f"data.root={root}", "data.num_workers=2", "data.batch_size=1",
+    )  # fmt: skip
+    assert failed(result, "labelIds.png", "not a readable")
+    assert json.loads((tmp_path / RUN / "summary.json").read_text())["status"] == "failed"
+
+
+def test_a_checkpoint_of_another_model_is_refused(copy_of_finished, run_module, streets_root, streets_options):
+    arguments = [TRAIN, "trainer=smoke", *streets_options, f"data.root={streets_root}"]
+    assert failed(run_module(*arguments, f"weights={RUN}/checkpoints/best.ckpt", "run.name=other"), "another model")
+    summary = copy_of_finished / RUN / "summary.json"
+    summary.write_text(summary.read_text().replace('"finished"', '"interrupted"'))
+    assert failed(run_module(*arguments, "resume=last", "trainer.max_epochs=9", "model/decoder=lraspp",
+                             "hydra.run.dir=" + RUN), "another model")  # fmt: skip
+
+
+def test_in_a_sweep_a_mistake_ends_its_own_run_alone(run_module, streets_root, streets_options, tmp_path):
+    result = run_module(
+        TRAIN, "-m", *TINY, *streets_options, f"data.root={streets_root}", "loss=ohem,cross_entropy", "seed=3",
+        "data.train_split=train,nonsense",
+    )  # fmt: skip
+    assert result.returncode == 2 and "nonsense" in result.stderr
+    names = sorted(path.parent.name for path in tmp_path.glob("runs/*/*/summary.json"))
+    assert len(names) == 2 and all(name.endswith("data.train_split=train_seed3") for name in names)
+    assert "loss=cross_entropy" in names[0] and "loss=ohem" in names[1]
+
+
+def test_interrupted_by_a_person(run_module, streets_root, streets_options, tmp_path):
+    command = [
+        sys.executable, "-m", TRAIN, "trainer=smoke", *streets_options, f"data.root={streets_root}",
+        "model.backbone.dilations=[[1]]", "trainer.max_epochs=2", "callbacks.stall={_target_: tests_stall.Stall}",
+    ]  # fmt: skip
+    (tmp_path / "tests_stall.py").write_text(
+        "import time, lightning\n"
+        "class Stall(lightning.Callback):\n"
+        "    def on_train_epoch_start(self, trainer, module):\n"
+        "        if trainer.current_epoch == 1: print('STALL', flush=True); time.sleep(60)\n"
+    )
+    command[-1] = "+" + command[-1]
+    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    for line in process.stdout:
+        if "STALL" in line:
+            break
+    process.send_signal(signal.SIGINT)
+    output, errors = process.communicate(timeout=60)
+    assert process.returncode != 0 and "resume=last" in output and "Traceback" not in errors
+    summary = json.loads((tmp_path / RUN / "summary.json").read_text())
+    assert summary["status"] == "interrupted" and summary["last"]["epoch"] == 0
+
+    again = run_module(TRAIN, *command[3:-1])
+    assert failed(again, "interrupted", "resume=last")
+    resumed = run_module(TRAIN, *command[3:-1], "resume=last")
+    assert resumed.returncode == 0, resumed.stderr
+    assert len((tmp_path / RUN / "metrics.csv").read_text().splitlines()) == 3
+
+
+def test_wandb_offline(run_module, streets_root, streets_options, tmp_path):
+    result = run_module(
+        TRAIN, *TINY, *streets_options, f"data.root={streets_root}", "logger=wandb", "logger.offline=true"
+    )
+    assert result.returncode == 0, result.stderr
+    (record,) = Path(tmp_path / RUN).glob("wandb/offline-run-*/run-*.wandb")
+    content = record.read_bytes()
+    for text in (b"val/miou_reduced", b"val/iou/road", b"val/predictions", b"streets_dilation_1_14_regseg", b"run_seed0"):
+        assert text in content
+
+
+def test_a_users_own_config_dir(run_module, streets_root, tmp_path):
+    (tmp_path / "mine" / "experiment").mkdir(parents=True)
+    (tmp_path / "mine" / "data").mkdir()
+    (tmp_path / "mine" / "experiment" / "short.yaml").write_text(
+        "# @package _global_\ndefaults: [{override /data: my_streets}]\noptimizer: {lr: 0.01}\n"
+    )
+    (tmp_path / "mine" / "data" / "my_streets.yaml").write_text(
+        f"defaults: [_datamodule]\ndataset: cityscapes\nroot: {streets_root}\ncrop_size: [64, 64]\nshort_side: [64, 64]\n"
+    )
+    result = run_module(TRAIN, "--config-dir", "mine", "experiment=short", *TINY)
+    assert result.returncode == 0, result.stderr
+    assert json.loads((tmp_path / "runs/short/run_seed0/summary.json").read_text())["config"]["optimizer"]["lr"] == 0.01

@@ -1,0 +1,80 @@
+import math
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from regseg.data.cityscapes import SPEC
+from regseg.data.files import read_label
+from regseg.training.metrics import Scores, confusion_matrix
+
+
+def scores_of(predictions, labels, spec=SPEC):
+    matrix = confusion_matrix(spec.num_classes)
+    matrix.update(torch.from_numpy(predictions).long(), torch.from_numpy(labels).long())
+    return Scores.from_confusion(matrix.compute(), spec)
+
+
+def test_equal_to_the_official_evaluator(tmp_path):
+    """Per-class IoU and their mean against cityscapesScripts, on files, with absent classes and ignored pixels."""
+    evaluation = pytest.importorskip("cityscapesscripts.evaluation.evalPixelLevelSemanticLabeling")
+    rng = np.random.default_rng(0)
+    classes = [label_id for label_id, index in SPEC.ids.items() if index not in (255, 15, 16)]  # no bus, no train
+    files, arrays = [], []
+    for number in range(3):
+        label_ids = cv2.resize(rng.choice([0, 1, 4, *classes], (8, 16)).astype(np.uint8), (64, 32), interpolation=0)
+        predicted_ids = np.where(rng.random((32, 64)) < 0.3, rng.choice(classes, (32, 64)), label_ids).astype(np.uint8)
+        predicted_ids[np.isin(predicted_ids, [0, 1, 4])] = 7
+        paths = tmp_path / f"{number}_gtFine_labelIds.png", tmp_path / f"{number}_prediction.png"
+        for path, array in zip(paths, (label_ids, predicted_ids), strict=True):
+            cv2.imwrite(str(path), array)
+        files.append(paths)
+        arrays.append((read_label(paths[1], SPEC), read_label(paths[0], SPEC)))
+
+    arguments = evaluation.args
+    arguments.quiet, arguments.JSONOutput, arguments.evalInstLevelScore = True, False, False
+    official = evaluation.evaluateImgLists([str(p) for _, p in files], [str(g) for g, _ in files], arguments)
+    ours = scores_of(*(np.stack(part) for part in zip(*arrays, strict=True)))
+
+    for name, value in ours.iou.items():
+        assert value == pytest.approx(official["classScores"][name], nan_ok=True), name
+    assert ours.miou == pytest.approx(official["averageScoreClasses"])
+    assert ours.absent == ["bus", "train"]
+
+
+def test_absent_classes_do_not_count():
+    labels = np.array([[0, 0, 1, 255]], np.uint8)
+    predictions = np.array([[0, 1, 1, 5]], np.uint8)  # the 5 is on an ignored pixel
+    scores = scores_of(predictions, labels)
+    assert scores.iou["road"] == 0.5 and scores.iou["sidewalk"] == 0.5
+    assert scores.miou == 0.5 and scores.accuracy == pytest.approx(2 / 3)
+    assert len(scores.absent) == 17 and math.isnan(scores.iou["train"])
+
+
+def test_a_class_only_predicted_counts_as_zero():
+    scores = scores_of(np.array([[0, 2]], np.uint8), np.array([[0, 0]], np.uint8))
+    assert scores.iou["building"] == 0 and scores.miou == 0.25
+
+
+def test_the_reduced_mean_leaves_out_truck_bus_and_train():
+    labels = np.array([[0, 13, 14, 15, 16]], np.uint8)
+    predictions = np.array([[0, 13, 13, 15, 16]], np.uint8)
+    scores = scores_of(predictions, labels)
+    assert scores.miou == pytest.approx((1 + 0.5 + 0 + 1 + 1) / 5)
+    assert scores.miou_reduced == pytest.approx((1 + 0.5) / 2)
+
+
+def test_counts_beyond_what_float_holds_stay_exact():
+    matrix = torch.zeros(19, 19, dtype=torch.int64)
+    matrix[0, 0], matrix[0, 1], matrix[1, 1] = 2**53, 1, 1
+    assert matrix.dtype == confusion_matrix(19).compute().dtype
+    assert Scores.from_confusion(matrix, SPEC).iou["sidewalk"] == 0.5
+
+
+def test_metrics_round_trip():
+    scores = scores_of(np.array([[0, 1]], np.uint8), np.array([[0, 0]], np.uint8))
+    flat = scores.metrics()
+    assert list(flat) == Scores.names(SPEC)
+    again = Scores.from_metrics({k: None if v != v else v for k, v in flat.items()})
+    assert again.miou == scores.miou and again.absent == scores.absent
