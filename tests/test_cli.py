@@ -202,6 +202,17 @@ def test_in_a_sweep_a_mistake_ends_its_own_run_alone(run_module, streets_root, s
     assert "loss=cross_entropy" in names[0] and "loss=ohem" in names[1]
 
 
+def test_two_processes(run_module, streets_root, streets_options, tmp_path):
+    """DDP on two CPU processes: one folder, one table, every validation image counted once."""
+    arguments = [TRAIN, *TINY, *streets_options, f"data.root={streets_root}", "++trainer.devices=2"]
+    result = run_module(*arguments, "++trainer.strategy=ddp", "trainer.max_epochs=1")
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.count("┃ class") == 1
+    assert len((tmp_path / RUN / "metrics.csv").read_text().splitlines()) == 2
+    alone = run_module(EVALUATE, f"weights={RUN}/checkpoints/last.ckpt")
+    assert alone.stdout[alone.stdout.index("┃ class") :] in result.stdout
+
+
 def test_interrupted_by_a_person(run_module, streets_root, streets_options, tmp_path):
     command = [
         sys.executable, "-m", TRAIN, "trainer=smoke", *streets_options, f"data.root={streets_root}",
@@ -238,7 +249,13 @@ def test_wandb_offline(run_module, streets_root, streets_options, tmp_path):
     assert result.returncode == 0, result.stderr
     (record,) = Path(tmp_path / RUN).glob("wandb/offline-run-*/run-*.wandb")
     content = record.read_bytes()
-    for text in (b"val/miou_reduced", b"val/iou/road", b"val/predictions", b"streets_dilation_1_14_regseg", b"run_seed0"):
+    for text in (
+        b"val/miou_reduced",
+        b"val/iou/road",
+        b"val/predictions",
+        b"streets_dilation_1_14_regseg",
+        b"run_seed0",
+    ):
         assert text in content
 
 

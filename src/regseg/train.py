@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,10 +30,22 @@ def main(cfg: DictConfig) -> float | None:
     if cfg.resume and not cfg.overwrite and is_done(folder, cfg.trainer.max_epochs):
         print(f"{folder} is finished; nothing is left to resume.")
     else:
-        checkpoint = claim(folder, resume=cfg.resume, overwrite=cfg.overwrite)
-        OmegaConf.save(cfg, folder / "config.yaml")
+        checkpoint = prepare(cfg, folder)
         train(cfg, folder, checkpoint)
     return read_summary(folder)["best"]["metrics"]["val/miou"]
+
+
+def prepare(cfg: DictConfig, folder: Path) -> Path | None:
+    """Claim the run's folder and write down the configuration; the checkpoint to resume from, if any.
+
+    Lightning starts the other processes of a distributed run by the same command line, after the first one came here.
+    """
+    if os.environ.get("LOCAL_RANK", "0") != "0":
+        last = folder / "checkpoints" / "last.ckpt"
+        return last if cfg.resume and last.exists() else None
+    checkpoint = claim(folder, resume=cfg.resume, overwrite=cfg.overwrite)
+    OmegaConf.save(cfg, folder / "config.yaml")
+    return checkpoint
 
 
 def is_done(folder: Path, max_epochs: int) -> bool:
@@ -68,9 +81,11 @@ def train(cfg: DictConfig, folder: Path, checkpoint: Path | None) -> None:
     callbacks = [record, *(instantiate(callback) for callback in cfg.callbacks.values() if callback)]
     with logger_of(values, folder) as logger:
         trainer = make_trainer(values["trainer"], folder, callbacks, logger)
-        print_plan(values, task, datamodule, folder, checkpoint)
+        if trainer.is_global_zero:
+            print_plan(values, task, datamodule, folder, checkpoint)
         trainer.fit(task, datamodule, ckpt_path=checkpoint, weights_only=True)
-    print_result(folder, datamodule.spec.left_out)
+    if trainer.is_global_zero:
+        print_result(folder, datamodule.spec.left_out)
 
 
 @contextmanager

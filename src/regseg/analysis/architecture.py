@@ -15,34 +15,39 @@ from regseg.models.complexity import count_parameters, field_of_view, field_of_v
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import SubFigure
+    from matplotlib.image import AxesImage
 
 CITYSCAPES = (1024, 2048)
 
-# Printed by the paper: (value, where). By the names in `model.config`.
+# What the paper prints, where, and why ours differs ("" where it does not): by backbone and decoder, or by name.
 PAPER_PARAMETERS = {  # millions
-    ("dilation_1_14", "regseg"): (3.34, "Table 9"),
-    "ddrnet23": (20.1, "Table 10"),
+    ("dilation_1_14", "regseg"): (3.34, "Table 9", "3,334,951 rounds to 3.33; 3.34 is 3.335 rounded once more"),
+    ("ddrnet23", None): (20.1, "Table 10", ""),
 }
 PAPER_GFLOPS = {  # of a 1024x2048 image
-    ("dilation_1_14", "regseg"): (39.1, "Table 9"),
-    "ddrnet23": (143.1, "Table 10"),
+    ("dilation_1_14", "regseg"): (39.1, "Table 9", ""),
+    ("ddrnet23", None): (
+        143.1,
+        "Table 10",
+        "143.1 is the convolutions alone; RegSeg's figure has BatchNorm, pooling and upsampling as well",
+    ),
 }
 PAPER_FIELD_OF_VIEW = {
-    "dilation_1_14": (3807, "Table 4, row 1"),
-    "dilation_1_12": (3743, "Table 4, row 2"),
-    "dilation_1_3_6_12": (3743, "Table 4, row 3"),
-    "dilation_1_10": (3295, "Table 4, row 4"),
-    "dilation_1_6_12_18": (3807, "Table 4, row 5"),
-    "dilation_1_6": (2207, "Table 4, row 6"),
-    "dilation_1_14_gradual": (4127, "Table 4, row 7"),
-    "dilation_1_4_1_10": (3263, "Table 4, row 8"),
-    "dilation_1_4_8_12": (3743, "Table 4, row 9"),
-    "regnety_600mf": (607, "Table 4, row 10"),
-}
-WHY_DIFFERENT = {
-    "regnety_600mf": "607 follows from eqs. 1-2 for stage depths 1, 3, 5, 7, those of RegNetX-600MF; RegNetY-600MF has "
-    "1, 3, 7, 4",
-    "ddrnet23": "the printed figure is the convolutions alone, RegSeg's has BatchNorm, pooling and upsampling as well",
+    "dilation_1_14": (3807, "Table 4, row 1", ""),
+    "dilation_1_12": (3743, "Table 4, row 2", ""),
+    "dilation_1_3_6_12": (3743, "Table 4, row 3", ""),
+    "dilation_1_10": (3295, "Table 4, row 4", ""),
+    "dilation_1_6_12_18": (3807, "Table 4, row 5", ""),
+    "dilation_1_6": (2207, "Table 4, row 6", ""),
+    "dilation_1_14_gradual": (4127, "Table 4, row 7", ""),
+    "dilation_1_4_1_10": (3263, "Table 4, row 8", ""),
+    "dilation_1_4_8_12": (3743, "Table 4, row 9", ""),
+    "regnety_600mf": (
+        607,
+        "Table 4, row 10",
+        "607 follows from eqs. 1-2 for stage depths 1, 3, 5, 7, those of RegNetX-600MF; RegNetY-600MF has 1, 3, 7, 4",
+    ),
 }
 
 
@@ -93,20 +98,19 @@ def _blocks(model: nn.Module) -> list[dict[str, Any]]:
 def _beside_the_paper(model: nn.Module) -> list[dict[str, Any]]:
     config = model.config
     backbone = config.get("backbone", config["name"])
-    known = isinstance(backbone, str)  # a schedule of one's own is in no table
-    whole = (backbone, config["decoder"]) if "decoder" in config else backbone
-    rows = []
-
-    def add(quantity: str, ours: float, printed: tuple[float, str], why: str = "") -> None:
-        rows.append({"quantity": quantity, "ours": ours, "paper": printed[0], "where": printed[1], "why": why})
-
-    if known and config["num_classes"] == 19 and whole in PAPER_PARAMETERS:
-        add("parameters (millions)", count_parameters(model) / 1e6, PAPER_PARAMETERS[whole])
-        add("GFLOPs at 1024x2048", gflops(model, CITYSCAPES), PAPER_GFLOPS[whole], WHY_DIFFERENT.get(backbone, ""))
-    if known and backbone in PAPER_FIELD_OF_VIEW:
-        why = WHY_DIFFERENT.get(backbone, "")
-        add("field of view (pixels)", field_of_view(model), PAPER_FIELD_OF_VIEW[backbone], why)
-    return rows
+    if not isinstance(backbone, str):  # a schedule of one's own is in no table
+        return []
+    whole = (backbone, config.get("decoder")) if config["num_classes"] == 19 else None
+    printed = {
+        "parameters (millions)": (lambda: count_parameters(model) / 1e6, PAPER_PARAMETERS.get(whole)),
+        "GFLOPs at 1024x2048": (lambda: gflops(model, CITYSCAPES), PAPER_GFLOPS.get(whole)),
+        "field of view (pixels)": (lambda: field_of_view(model), PAPER_FIELD_OF_VIEW.get(backbone)),
+    }
+    return [
+        {"quantity": quantity, "ours": ours(), "paper": row[0], "where": row[1], "why": row[2]}
+        for quantity, (ours, row) in printed.items()
+        if row is not None
+    ]
 
 
 def effective_field_of_view(model: nn.Module, images: Iterable[Tensor]) -> np.ndarray:
@@ -114,11 +118,14 @@ def effective_field_of_view(model: nn.Module, images: Iterable[Tensor]) -> np.nd
 
     The mean over `images`, normalised (B, 3, H, W) of one size, of |d logit / d pixel|, summed over the three colours,
     for the winning class at the centre pixel (Luo et al., 2016, "Understanding the effective receptive field"). The
-    whole model counts here, its decoder and global pooling too. Raises InputError without images.
+    whole model counts here, its decoder and global pooling too. Raises InputError without images or on mixed sizes.
     """
     images = [image for batch in images for image in batch]
-    if not images:
-        raise InputError("there are no images to measure the effective field of view on: give at least one")
+    sizes = sorted({tuple(image.shape[-2:]) for image in images})
+    if len(sizes) != 1:
+        raise InputError(
+            f"the field of view is measured on images of one size, these have {sizes or 'none'}: give such"
+        )
     model = _settled(model, images)
     total = 0
     for image in images:
@@ -186,7 +193,7 @@ def draw_field_of_view(
 
     images = noise_images(size) if images is None else list(images)
     seen = {title: effective_field_of_view(model, images) for title, model in models.items()}
-    columns = min(len(models), 3)
+    columns = 2 if len(models) in (2, 4) else min(len(models), 3)
     rows = -(-len(models) // columns)
     height, width = next(iter(seen.values())).shape
     with matplotlib.rc_context(STYLE):
@@ -194,14 +201,7 @@ def draw_field_of_view(
         figure = Figure(figsize=(7.2, maps + curves), layout="constrained")
         FigureCanvasAgg(figure)
         above, below = figure.subfigures(2, 1, height_ratios=[maps, curves])
-        axes = above.subplots(rows, columns, squeeze=False).ravel()
-        for ax in axes[len(models) :]:
-            ax.set_axis_off()
-        for ax, color, (title, model) in zip(axes, _colors(len(models)), models.items(), strict=False):
-            mesh = _draw_map(ax, seen[title], field_of_view(model))
-            ax.set_title(title, loc="left", fontweight="bold", color=color)
-        bar = above.colorbar(mesh, ax=axes, shrink=0.8, pad=0.015, aspect=14 * rows)
-        bar.set_label("effect on the centre,\nrelative to the largest")
+        _draw_maps(above, (rows, columns), models, seen)
         left, right = below.subplots(1, 2)
         _draw_growth(left, models)
         _draw_shares(right, models, seen)
@@ -226,7 +226,20 @@ STYLE = {
 COLORS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"]  # Okabe and Ito, told apart by everyone
 
 
-def _draw_map(ax: "Axes", seen: np.ndarray, theoretical: int | None):
+def _draw_maps(
+    figure: "SubFigure", grid: tuple[int, int], models: Mapping[str, nn.Module], seen: Mapping[str, np.ndarray]
+) -> None:
+    axes = figure.subplots(*grid, squeeze=False).ravel()
+    for ax in axes[len(models) :]:
+        ax.set_axis_off()
+    for ax, color, (title, model) in zip(axes, _colors(len(models)), models.items(), strict=False):
+        mesh = _draw_map(ax, seen[title], field_of_view(model))
+        ax.set_title(title, loc="left", fontweight="bold", color=color)
+    bar = figure.colorbar(mesh, ax=axes, shrink=0.8, pad=0.015, aspect=14 * grid[0])
+    bar.set_label("effect on the centre,\nrelative to the largest")
+
+
+def _draw_map(ax: "Axes", seen: np.ndarray, theoretical: int | None) -> "AxesImage":
     from matplotlib.colors import LogNorm
     from matplotlib.patches import Rectangle
 
@@ -239,7 +252,7 @@ def _draw_map(ax: "Axes", seen: np.ndarray, theoretical: int | None):
     half = side_of(0.5, seen)
     squares = [(half, "-", f"half of the effect: {half} px (solid)")]
     if theoretical is not None:
-        where = "dashed" if theoretical < width else "beyond the map"
+        where = "dashed" if theoretical < width else "off map"
         squares.append((theoretical, "--", f"theoretical: {theoretical} px ({where})"))
     for side, line, _ in squares:
         ax.add_patch(Rectangle((-side / 2, -side / 2), side, side, fill=False, ec="white", ls=line, lw=0.9))
@@ -251,14 +264,16 @@ def _draw_map(ax: "Axes", seen: np.ndarray, theoretical: int | None):
 
 
 def _draw_growth(ax: "Axes", models: Mapping[str, nn.Module]) -> None:
+    top = 4600
     for color, (title, model) in zip(_colors(len(models)), models.items(), strict=True):
         rows = field_of_view_by_block(model)
         if rows is not None:
+            top = max(top, 1.05 * rows[-1][2])
             ax.step(range(len(rows)), [k for _, _, k, _ in rows], where="mid", color=color, label=title)
     for pixels, text in ((2 * 1024 - 1, "top to bottom"), (2 * 2048 - 1, "corner to corner")):
         ax.axhline(pixels, color="0.6", lw=0.7, ls=":")
         ax.annotate(f"{text} of 1024x2048", (0, pixels), (0, 2), textcoords="offset points", color="0.45", fontsize=7)
-    ax.set(xlabel="block of the backbone (0 is the stem)", ylabel="field of view (px)", ylim=(0, 4600))
+    ax.set(xlabel="block of the backbone (0 is the stem)", ylabel="field of view (px)", ylim=(0, top))
     ax.xaxis.get_major_locator().set_params(integer=True)
     ax.set_title("Theoretical, after every block", loc="left")
 

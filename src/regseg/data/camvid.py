@@ -75,17 +75,18 @@ class CamVid:
         check_folder(self.root, self.layout)
         parts = check_split(split)
         if self._indexed:
-            pairs = (pair for part in parts for pair in self._split_folders(part, part + "annot", ""))
+            pairs = [pair for part in parts for pair in self._split_folders(part, part + "annot")]
         elif (self.root / "train_labels").is_dir():
-            pairs = (pair for part in parts for pair in self._split_folders(part, part + "_labels", "_L"))
+            pairs = [pair for part in parts for pair in self._split_folders(part, part + "_labels")]
         else:
-            pairs = (pair for pair in self._originals() if official_split(pair.image.stem) in parts)
+            pairs = [pair for pair in self._originals() if official_split(pair.image.stem) in parts]
         return check_pairs(pairs, split, self.root)
 
-    def _split_folders(self, images: str, labels: str, suffix: str) -> Iterable[Sample]:
-        folder = check_folder(self.root / images, self.layout)
-        for image in image_files(folder):
-            yield Sample(image, check_folder(self.root / labels, self.layout) / f"{image.stem}{suffix}.png")
+    def _split_folders(self, images: str, labels: str) -> Iterable[Sample]:
+        folder = check_folder(self.root / labels, self.layout)
+        for image in image_files(check_folder(self.root / images, self.layout)):
+            plain, named = folder / f"{image.stem}.png", folder / f"{image.stem}_L.png"
+            yield Sample(image, named if named.is_file() else plain)
 
     def _originals(self) -> list[Sample]:
         files = image_files(self.root)
@@ -104,8 +105,8 @@ class CamVid:
 def official_split(stem: str) -> str:
     """The split (train, val or test) of an original frame such as ``0016E5_07959``; 367, 101 and 233 frames in all.
 
-    The published lists cut the four drives by time: one drive is for testing alone, another's end too, and validation is
-    every second frame of four seconds of a third.
+    The published lists cut the four drives by time: one drive is for testing alone, another's end too, and validation
+    is every second frame of four seconds of a third.
 
     Raises:
         InputError: the name is not a frame of CamVid.

@@ -47,7 +47,7 @@ class Cityscapes:
     """``<root>/leftImg8bit/<split>/<city>/*_leftImg8bit.png`` with ``<root>/gtFine/…/*_gtFine_labelIds.png``."""
 
     spec = SPEC
-    layout = "<root>/leftImg8bit/<split>/<city>/*_leftImg8bit.png and <root>/gtFine/<split>/<city>/*_gtFine_labelIds.png"
+    layout = "<root>/leftImg8bit/<split>/<city>/*_leftImg8bit.png, <root>/gtFine/<split>/<city>/*_gtFine_labelIds.png"
 
     def __init__(self, root: str | Path) -> None:
         self.root = Path(root).expanduser()

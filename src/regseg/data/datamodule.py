@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,10 @@ from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
 from regseg.data.files import Dataset, Sample, check_split, read_sample
-from regseg.data.sampling import EpochSampler, stream
+from regseg.data.sampling import EachOnceSampler, EpochSampler, stream
 from regseg.data.spec import DatasetSpec
-from regseg.data.transforms import resize_short_side, train_transform
-from regseg.errors import InputError
+from regseg.data.transforms import resize_short_side, seed_transform, train_transform
+from regseg.errors import InputError, check_number
 
 DATASETS = {
     "cityscapes": "regseg.data.cityscapes.Cityscapes",
@@ -41,7 +42,7 @@ class TrainSet(TorchDataset):
         epoch, index = key
         sample = self.samples[index]
         image, label = read_sample(sample, self.spec)
-        self.transform.set_random_seed(int(stream(self.seed, epoch, index).integers(2**31)))
+        seed_transform(self.transform, stream(self.seed, epoch, index))
         crop = self.transform(image=image, mask=label)
         return {"image": crop["image"], "label": crop["mask"], "name": str(sample.image)}
 
@@ -64,8 +65,8 @@ class EvaluationSet(TorchDataset):
 class SegmentationDataModule(L.LightningDataModule):
     """Train and evaluation batches of a dataset.
 
-    A training batch holds ``image`` (B, H, W, 3) uint8 RGB, ``label`` (B, H, W) uint8 class indices with 255 ignored, and
-    ``name``, the image files. An evaluation batch is one whole image at the evaluation size, its label at its own size.
+    A training batch holds ``image`` (B, H, W, 3) uint8 RGB, ``label`` (B, H, W) uint8 class indices with 255 ignored,
+    and ``name``, the image files. An evaluation batch is one whole image at the evaluation size, its label at its own.
     Every argument is a plain value, and checkpoints store them all.
 
     Args:
@@ -83,7 +84,7 @@ class SegmentationDataModule(L.LightningDataModule):
         options: further arguments of the dataset's class.
 
     Raises:
-        InputError: the dataset's name, a size or a split is wrong; later, from `setup`, that files are missing.
+        InputError: an argument is wrong; later, from `setup`, files are missing.
     """
 
     def __init__(
@@ -103,15 +104,26 @@ class SegmentationDataModule(L.LightningDataModule):
         options: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__()
-        self.save_hyperparameters(logger=False)
-        self.hparams.update(root=str(root), crop_size=list(crop_size), short_side=list(short_side))
-        self.batch_size, self.val_size, self.seed = batch_size, val_size, seed
-        self.train_split, self.val_split = train_split, val_split
+        check_number("data.batch_size", batch_size, lowest=1, integer=True)
+        check_number("data.seed", seed, integer=True)
+        if val_size is not None:
+            check_number("data.val_size", val_size, lowest=1, integer=True)
+        if num_workers is not None:
+            check_number("data.num_workers", num_workers, integer=True)
         for split in (train_split, val_split):
             check_split(split)
-        self.transform = train_transform(crop_size, short_side, **(augment or {}))
+        self.batch_size, self.val_size, self.seed = batch_size, val_size, seed
+        self.train_split, self.val_split = train_split, val_split
         self.num_workers = min(8, _cores()) if num_workers is None else num_workers
-        self.dataset: Dataset = _dataset_class(dataset)(root, **(options or {}))
+        augment = _fitting("data.augment", augment, train_transform, crop_size, short_side)
+        self.transform = train_transform(crop_size, short_side, **augment)
+        dataset_class, root = _dataset_class(dataset), str(root)
+        options = _fitting("data.options", options, dataset_class, root)
+        self.dataset: Dataset = dataset_class(root, **options)
+        self.save_hyperparameters(logger=False)
+        self.hparams.update(
+            root=root, crop_size=list(crop_size), short_side=list(short_side), augment=augment, options=options
+        )
 
     @property
     def spec(self) -> DatasetSpec:
@@ -127,9 +139,11 @@ class SegmentationDataModule(L.LightningDataModule):
             samples = self.dataset.samples(self.train_split)
             needed = self.batch_size * self._world[1]
             if len(samples) < needed:
+                fitting = len(samples) // self._world[1]
+                remedy = f"set data.batch_size to at most {fitting}" if fitting else "use fewer devices"
                 raise InputError(
                     f"{self.hparams.root} has {len(samples)} images in the split {self.train_split}, fewer than one "
-                    f"batch of {needed}; set data.batch_size to at most {len(samples)}."
+                    f"batch of {needed}; {remedy}."
                 )
             self.train_set = TrainSet(samples, self.spec, self.transform, self.seed)
         self.val_set = EvaluationSet(self.dataset.samples(self.val_split), self.spec, self.val_size)
@@ -146,9 +160,8 @@ class SegmentationDataModule(L.LightningDataModule):
         return self._loader(self.train_set, batch_size=self.batch_size, sampler=sampler, drop_last=True)
 
     def val_dataloader(self) -> DataLoader:
-        # Ranks share the images out without repeating any: a repeated image would change the mean IoU.
-        rank, world_size = self._world
-        return self._loader(self.val_set, batch_size=1, sampler=range(rank, len(self.val_set), world_size))
+        # A repeated image would change the mean IoU.
+        return self._loader(self.val_set, batch_size=1, sampler=EachOnceSampler(len(self.val_set), *self._world))
 
     def _loader(self, dataset: TorchDataset, **options: Any) -> DataLoader:
         return DataLoader(
@@ -189,3 +202,17 @@ def _dataset_class(name: str) -> Any:
             f"data.dataset={name} is not a dataset ({error}); choose one of {', '.join(DATASETS)} or name a class as "
             "package.module.Class."
         ) from error
+
+
+def _fitting(name: str, options: Mapping[str, Any] | None, function: Callable[..., Any], *args: Any) -> dict[str, Any]:
+    """``options`` as a dict if ``function`` can be called with ``*args`` and them; raises InputError otherwise."""
+    options = {} if options is None else options
+    if not isinstance(options, Mapping):
+        raise InputError(f"{name}={options} is not a mapping; write {name}={{OPTION: VALUE}}.")
+    signature = inspect.signature(function)
+    try:
+        signature.bind(*args, **options)
+    except TypeError as error:
+        known = ", ".join(list(signature.parameters)[len(args) :]) or "none"
+        raise InputError(f"{name}={dict(options)} does not fit: {error}; the options here are {known}.") from error
+    return dict(options)

@@ -13,7 +13,9 @@ import numpy as np
 from regseg.data.spec import IGNORE_INDEX, DatasetSpec
 from regseg.errors import InputError
 
-cv2.setLogLevel(0)  # what OpenCV prints about a broken file, our error says in one sentence
+cv2.utils.logging.setLogLevel(
+    cv2.utils.logging.LOG_LEVEL_SILENT
+)  # what OpenCV prints about a broken file, our error says in one sentence
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 SPLITS = ("train", "val", "test", "trainval")
@@ -178,7 +180,7 @@ def _read_palette(path: Path, *, as_colors: bool) -> np.ndarray:
 
 
 def _fail_to_list(error: OSError) -> None:
-    raise InputError(f"{error.filename} cannot be listed ({error.strerror}); check the folder's permissions.") from error
+    raise InputError(f"{error.filename} cannot be listed ({error.strerror}); check its permissions.") from error
 
 
 def _size(array: np.ndarray) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from regseg.data.files import Sample, check_folder, check_pairs, check_split, image_files
-from regseg.data.spec import IGNORE_INDEX, Color, DatasetSpec, distinct_colors
+from regseg.data.spec import IGNORE_INDEX, MAX_CLASSES, Color, DatasetSpec, distinct_colors
 from regseg.errors import InputError
 
 
@@ -18,9 +18,9 @@ class Folder:
     Labels are index or colour PNGs; images in subfolders have their labels in the same subfolders. ``classes.yaml``::
 
         classes:                       # in the order of the network's outputs
-          - {name: road, id: 0}        # id: the value in index labels
-          - {name: car, color: [0, 0, 142]}   # color: RGB in colour labels; also the colour in pictures
-        ignore: [255, [0, 0, 0]]       # ids and colours without a class (255 always is)
+          - {name: road, id: 0, color: [128, 64, 128]}   # id: the value in index labels; color: RGB in colour labels
+          - {name: car, id: 1}         # every class needs an id, or every class a color; colours are for pictures too
+        ignore: [255, [0, 0, 0]]       # ids and colours without a class (255 always is, unless a class has it)
         left_out: [car]                # classes that the reduced mean IoU leaves out
     """
 
@@ -45,10 +45,8 @@ class Folder:
         pairs = []
         for part in check_split(split):
             images = check_folder(self.root / "images" / part, self.layout)
-            labels = self.root / "labels" / part
-            pairs += [
-                Sample(image, (labels / image.relative_to(images)).with_suffix(".png")) for image in image_files(images)
-            ]
+            labels = check_folder(self.root / "labels" / part, self.layout)
+            pairs += [Sample(image, _label(labels / image.relative_to(images))) for image in image_files(images)]
         return check_pairs(pairs, split, self.root / "images")
 
 
@@ -56,56 +54,91 @@ def read_classes(path: Path) -> DatasetSpec:
     """The spec that a ``classes.yaml`` describes (see `Folder`).
 
     Raises:
-        InputError: the file is missing, is not YAML, or a class lacks what it needs.
+        InputError: the file is missing, is not YAML, or does not say what it should; the message tells where.
     """
     content = _load_yaml(path)
-    classes = content.get("classes")
-    if not isinstance(classes, list) or not all(isinstance(entry, Mapping) and "name" in entry for entry in classes):
-        raise InputError(f"{path} needs a list `classes` whose entries have a name and an id or a color.")
-    names = tuple(str(entry["name"]) for entry in classes)
-    _check_unique(names, path)
-    ids: dict[int, int] = {255: IGNORE_INDEX}
-    color_ids: dict[Color, int] = {}
-    for value in content.get("ignore") or []:
-        _add(ids, color_ids, value, IGNORE_INDEX, path)
-    for index, entry in enumerate(classes):
-        if "id" not in entry and "color" not in entry:
-            raise InputError(f"{path}: the class {entry['name']} has neither an id nor a color; give it one.")
-        for value in (entry[key] for key in ("id", "color") if key in entry):
-            _add(ids, color_ids, value, index, path)
-    left_out = tuple(str(name) for name in content.get("left_out") or [])
+    _check_keys(content, ("classes", "ignore", "left_out"), path)
+    classes = _entries(content, "classes", path)
+    names = _names(classes, path)
+    ids, color_ids = _tables(classes, _entries(content, "ignore", path), path)
+    left_out = tuple(_entries(content, "left_out", path))
     if unknown := [name for name in left_out if name not in names]:
         raise InputError(f"{path}: left_out names {unknown[0]}, which is no class; choose from {', '.join(names)}.")
-    has_ids = any("id" in entry for entry in classes)
+    if len(set(left_out)) == len(names):
+        raise InputError(f"{path}: left_out names every class; leave at least one to take the reduced mean over.")
+    spares = distinct_colors(len(classes))
     return DatasetSpec(
         name=path.resolve().parent.name,
         classes=names,
-        colors=tuple(
-            tuple(entry["color"]) if "color" in entry else spare
-            for entry, spare in zip(classes, distinct_colors(len(classes)), strict=True)
-        ),
+        colors=tuple(tuple(entry.get("color", spare)) for entry, spare in zip(classes, spares, strict=True)),
         left_out=left_out,
-        ids=ids if has_ids else {},
+        ids=ids,
         color_ids=tuple(color_ids.items()),
     )
 
 
-def _add(ids: dict[int, int], color_ids: dict[Color, int], value: Any, index: int, path: Path) -> None:
-    if isinstance(value, int) and 0 <= value <= 255:
-        known, key = ids, value
-    elif isinstance(value, list) and len(value) == 3 and all(isinstance(c, int) and 0 <= c <= 255 for c in value):
-        known, key = color_ids, tuple(value)
-    else:
-        raise InputError(f"{path}: {value} is neither an id from 0 to 255 nor a color [red, green, blue].")
-    if index != IGNORE_INDEX and key in known and key != 255:
-        raise InputError(f"{path}: {value} is given twice; every id and color belongs to one class.")
-    known[key] = index
+def _label(image: Path) -> Path:
+    """``image`` with the suffix .png, or .PNG where there is such a file."""
+    upper = image.with_suffix(".PNG")
+    return upper if upper.is_file() else image.with_suffix(".png")
 
 
-def _check_unique(names: tuple[str, ...], path: Path) -> None:
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice or not names:
-        raise InputError(f"{path}: {'the class ' + twice[0] + ' is named twice' if twice else 'classes is empty'}.")
+def _names(classes: list[Any], path: Path) -> tuple[str, ...]:
+    if not 1 <= len(classes) <= MAX_CLASSES:
+        raise InputError(f"{path} names {len(classes)} classes; give a list `classes` of 1 to {MAX_CLASSES}.")
+    for entry in classes:
+        if not isinstance(entry, Mapping) or not isinstance(entry.get("name"), str) or not entry["name"].strip():
+            raise InputError(f"{path}: the class {entry} has no name that is text; write {{name: road, id: 0}}.")
+        _check_keys(entry, ("name", "id", "color"), path)
+    names = [entry["name"] for entry in classes]
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise InputError(f"{path}: the class {twice[0]} is named twice; rename one of them.")
+    return tuple(names)
+
+
+def _tables(classes: list[Any], ignored: list[Any], path: Path) -> tuple[dict[int, int], dict[Color, int]]:
+    """(id -> class index, colour -> class index); one is empty where not every class has such a thing."""
+    tables: dict[str, dict[Any, int]] = {"id": {}, "color": {}}
+    for value in ignored:
+        key = "color" if isinstance(value, list) else "id"
+        tables[key][_parse(key, value, path)] = IGNORE_INDEX
+    for index, entry in enumerate(classes):
+        for key in (key for key in tables if key in entry):
+            value = _parse(key, entry[key], path)
+            if value in tables[key]:
+                raise InputError(f"{path}: the {key} {value} of {entry['name']} is given twice; change one of them.")
+            tables[key][value] = index
+    lacking = {key: [entry["name"] for entry in classes if key not in entry] for key in tables}
+    if all(lacking.values()):
+        key = min(lacking, key=lambda key: len(lacking[key]))
+        raise InputError(
+            f"{path}: the class {lacking[key][0]} has no {key}; give every class an id (index labels) or every class a "
+            "color (colour labels)."
+        )
+    tables["id"].setdefault(255, IGNORE_INDEX)
+    return tuple({} if lacking[key] else tables[key] for key in tables)
+
+
+def _parse(key: str, value: Any, path: Path) -> int | Color:
+    """An id as it is, a colour as a tuple."""
+    parts = value if key == "color" else [value]
+    fits = isinstance(parts, list) and len(parts) == (3 if key == "color" else 1)
+    if not fits or not all(type(part) is int and 0 <= part <= 255 for part in parts):
+        wanted = "a color [red, green, blue] of numbers from 0 to 255" if key == "color" else "an id from 0 to 255"
+        raise InputError(f"{path}: {value} is not {wanted}; correct it.")
+    return tuple(value) if key == "color" else value
+
+
+def _entries(content: Mapping[str, Any], key: str, path: Path) -> list[Any]:
+    entries = content.get(key)
+    if not isinstance(entries, list | None):
+        raise InputError(f"{path}: {key} is {entries}, not a list; write {key}: [{entries}].")
+    return entries or []
+
+
+def _check_keys(content: Mapping[str, Any], known: tuple[str, ...], path: Path) -> None:
+    if unknown := [key for key in content if key not in known]:
+        raise InputError(f"{path}: {unknown[0]} is not a key here; choose from {', '.join(known)}.")
 
 
 def _load_yaml(path: Path) -> Mapping[str, Any]:
@@ -115,7 +148,9 @@ def _load_yaml(path: Path) -> Mapping[str, Any]:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise InputError(f"{path} is missing; it names the classes (see docs/datasets.md).") from None
-    except yaml.YAMLError as error:
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror}); check the file and its permissions.") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise InputError(f"{path} is not valid YAML: {' '.join(str(error).split())}.") from error
     if not isinstance(content, Mapping):
         raise InputError(f"{path} needs a list `classes`; see docs/datasets.md.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
-from torch.utils.data import Sampler
+from torch.utils.data import DistributedSampler
 
 
 def stream(*key: int) -> np.random.Generator:
@@ -13,7 +13,11 @@ def stream(*key: int) -> np.random.Generator:
     return np.random.default_rng(np.random.SeedSequence(key))
 
 
-class EpochSampler(Sampler[tuple[int, int]]):
+# Both samplers share the images out among ranks themselves. Lightning puts a sampler of its own around any that is no
+# DistributedSampler, and so would share them out a second time.
+
+
+class EpochSampler(DistributedSampler):
     """Every image once an epoch, in an order drawn from (seed, epoch).
 
     It yields ``(epoch, index)``, so that a worker that outlives an epoch still knows for which one it draws its
@@ -30,9 +34,6 @@ class EpochSampler(Sampler[tuple[int, int]]):
     def __init__(self, size: int, seed: int, epoch: int = 0, rank: int = 0, world_size: int = 1) -> None:
         self.size, self.seed, self.epoch, self.rank, self.world_size = size, seed, epoch, rank, world_size
 
-    def set_epoch(self, epoch: int) -> None:
-        self.epoch = epoch
-
     def __iter__(self) -> Iterator[tuple[int, int]]:
         epoch = self.epoch  # as it is when the iteration starts
         order = stream(self.seed, epoch).permutation(self.size)
@@ -40,3 +41,16 @@ class EpochSampler(Sampler[tuple[int, int]]):
 
     def __len__(self) -> int:
         return self.size // self.world_size
+
+
+class EachOnceSampler(DistributedSampler):
+    """Every image once over all ranks, in order; where ranks do not come out even, none is repeated to fill up."""
+
+    def __init__(self, size: int, rank: int = 0, world_size: int = 1) -> None:
+        self.size, self.rank, self.world_size = size, rank, world_size
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(range(self.rank, self.size, self.world_size))
+
+    def __len__(self) -> int:
+        return len(range(self.rank, self.size, self.world_size))

@@ -16,7 +16,8 @@ from regseg.errors import InputError
 Color = tuple[int, int, int]
 
 IGNORE_INDEX = 255
-_UNKNOWN = 254  # marks, while decoding, label values that are in no table; so a dataset has at most 254 classes
+_UNKNOWN = 254  # marks, while decoding, label values that are in no table
+MAX_CLASSES = _UNKNOWN
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ class DatasetSpec:
     color_ids: tuple[tuple[Color, int], ...] = ()
 
     def __post_init__(self) -> None:
-        assert len(self.classes) == len(self.colors) <= _UNKNOWN
+        assert len(self.classes) == len(self.colors) <= MAX_CLASSES
 
     @property
     def num_classes(self) -> int:
@@ -106,10 +107,11 @@ class DatasetSpec:
     def _decode_colors(self, raw: np.ndarray, path: Path) -> np.ndarray:
         if not self.color_ids:
             raise InputError(f"{path} is a colour label, but {self.name} only names ids; give its classes a color.")
-        scale = 257 if raw.dtype == np.uint16 else 1  # 16 bits hold a colour of 8 bits times 257
-        red, green, blue = np.moveaxis(raw // scale, -1, 0).astype(np.uint32)
-        label = self._color_table[red << 16 | green << 8 | blue]
-        return np.where((raw % scale).any(-1), np.uint8(_UNKNOWN), label) if scale > 1 else label
+        if raw.dtype != np.uint8:  # 16 bits hold a colour of 8 bits times 257
+            label = self._decode_colors((raw // 257).astype(np.uint8), path)
+            return np.where((raw % 257).any(-1), np.uint8(_UNKNOWN), label)
+        codes = raw[..., 0].astype(np.uint32) << 16 | raw[..., 1].astype(np.uint32) << 8 | raw[..., 2]
+        return self._color_table[codes]
 
     def _known_labels(self, dimensions: int) -> str:
         if dimensions == 3:

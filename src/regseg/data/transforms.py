@@ -9,12 +9,11 @@ import cv2
 import numpy as np
 import torch
 
-from regseg.data.checks import check_pair
 from regseg.data.spec import IGNORE_INDEX
 from regseg.errors import InputError
 
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # else albumentations asks the network for a newer version
-import albumentations as A  # noqa: E402
+import albumentations as A
 
 # ImageNet's statistics on a scale of 0 to 255, and its mean colour for pads (Sec. 4.2 as the author's release runs it).
 MEAN = (123.675, 116.28, 103.53)
@@ -25,9 +24,9 @@ FILL = (123, 116, 103)
 def train_transform(crop_size: Sequence[int], short_side: Sequence[int], flip: float = 0.5) -> A.Compose:
     """Random scale, crop and flip of Sec. 4.2, on uint8 arrays.
 
-    The short side becomes an integer uniform in ``short_side``, both ends included. A scaled image smaller than the crop
-    is padded to it at a random offset by the mean colour and ``IGNORE_INDEX``. The author pads before the crop on CamVid
-    and after it on Cityscapes; where the image comes to lie is distributed alike.
+    The short side becomes an integer uniform in ``short_side``, both ends included. A scaled image smaller than the
+    crop is padded to it at a random offset by the mean colour and ``IGNORE_INDEX``. The author pads before the crop on
+    CamVid and after it on Cityscapes; where the image comes to lie is distributed alike.
 
     Args:
         crop_size: (height, width) of the result, in pixels.
@@ -37,8 +36,8 @@ def train_transform(crop_size: Sequence[int], short_side: Sequence[int], flip: f
     Raises:
         InputError: a size is not a pair of positive integers in order, or ``flip`` no probability.
     """
-    height, width = check_pair("data.crop_size", crop_size)
-    smallest, largest = check_pair("data.short_side", short_side)
+    height, width = _pair("data.crop_size", crop_size)
+    smallest, largest = _pair("data.short_side", short_side)
     if smallest > largest:
         raise InputError(f"data.short_side=[{smallest},{largest}] is out of order; give the smaller length first.")
     if not isinstance(flip, (int, float)) or not 0 <= flip <= 1:
@@ -52,9 +51,7 @@ def train_transform(crop_size: Sequence[int], short_side: Sequence[int], flip: f
                 area_for_downscale="image",
                 mask_interpolation=cv2.INTER_NEAREST_EXACT,
             ),
-            A.RandomCrop(
-                height, width, pad_if_needed=True, pad_position="random", fill=FILL, fill_mask=IGNORE_INDEX
-            ),
+            A.RandomCrop(height, width, pad_if_needed=True, pad_position="random", fill=FILL, fill_mask=IGNORE_INDEX),
             A.HorizontalFlip(p=flip),
         ]
     )
@@ -88,3 +85,10 @@ def normalize(images: torch.Tensor) -> torch.Tensor:
     """
     mean, std = (torch.tensor(values, device=images.device) for values in (MEAN, STD))
     return ((images.float() - mean) / std).permute(0, 3, 1, 2)
+
+
+def _pair(name: str, values: Sequence[int]) -> tuple[int, int]:
+    fits = isinstance(values, Sequence) and len(values) == 2
+    if not fits or not all(type(value) is int and value > 0 for value in values):
+        raise InputError(f"{name}={values} is not a pair of positive integers; write {name}=[240,320].")
+    return values[0], values[1]

@@ -27,8 +27,6 @@ def wandb_logger(
         name: the row of its table.
         config: the resolved configuration.
     """
-    import wandb
-
     folder.mkdir(parents=True, exist_ok=True)
     remembered = folder / "wandb_id.txt"
     if not remembered.exists():

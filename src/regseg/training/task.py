@@ -60,7 +60,13 @@ class SegmentationTask(L.LightningModule):
         self.spec = DatasetSpec.from_dict(spec) if isinstance(spec, Mapping) else spec
         if loss not in LOSSES:
             raise InputError(f"loss={loss} does not exist; choose one of {', '.join(LOSSES)}.")
-        rates = {"lr": lr, "momentum": momentum, "weight_decay": weight_decay, "warmup_iters": warmup_iters, "power": power}
+        rates = {
+            "lr": lr,
+            "momentum": momentum,
+            "weight_decay": weight_decay,
+            "warmup_iters": warmup_iters,
+            "power": power,
+        }
         for name, value in rates.items():
             check_number(f"optimizer.{name}", value)
         self.loss = LOSSES[loss](**(loss_options or {}))
@@ -77,6 +83,10 @@ class SegmentationTask(L.LightningModule):
             },
             logger=False,
         )
+
+    def on_fit_start(self) -> None:
+        if self.device.type == "cuda":  # images are channels-last already; cuDNN would convert the weights every time
+            self.network.to(memory_format=torch.channels_last)
 
     def forward(self, images: Tensor) -> Tensor:
         """Images (B, H, W, 3) uint8 RGB to logits (B, C, H, W)."""

@@ -11,8 +11,11 @@ from typing import Any
 import lightning as L
 import torch
 from lightning.pytorch.loggers import Logger
+from lightning.pytorch.utilities import rank_zero_only
 
 from regseg.errors import InputError
+
+announce = rank_zero_only(print)  # one line, however many processes train
 
 
 def make_trainer(
@@ -28,7 +31,7 @@ def make_trainer(
     arguments = {key: value for key, value in arguments.items() if key != "smoke"}
     if arguments.get("precision") == "16-mixed" and _runs_on_cpu(arguments.get("accelerator", "auto")):
         arguments["precision"] = "bf16-mixed"
-        print("16-mixed needs a GPU: running in bf16-mixed on the CPU.")
+        announce("16-mixed needs a GPU: running in bf16-mixed on the CPU.")
     # Shapes repeat in training, so cuDNN may time its algorithms once; a deterministic run must not.
     arguments.setdefault("benchmark", not arguments.get("deterministic"))
     try:

@@ -1,0 +1,67 @@
+"""Who may import whom (docs/architecture.md), and that imports stay quick."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import regseg
+
+PACKAGE = Path(regseg.__file__).parent
+ENTRY_POINTS = {path.stem for path in PACKAGE.glob("*.py") if "@entry_point(" in path.read_text()}
+SHARED = {"errors", "runs"}  # needs nothing of the package
+ALLOWED = {
+    "models": {"models"},
+    "data": {"data"},
+    "training": {"training", "models", "data"},
+    "inference": {"inference", "models", "data"},
+    "analysis": {"analysis", "models", "data"},
+}
+ONLY_IN = {  # library -> the modules that may import it
+    "hydra": ENTRY_POINTS | {"cli", "config"},
+    "wandb": {"training.loggers", "analysis.workspace"},
+}
+
+
+def modules():
+    for path in sorted(PACKAGE.rglob("*.py")):
+        name = ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
+        imported = set()
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                imported |= {alias.name for alias in node.names}
+            elif isinstance(node, ast.ImportFrom):
+                assert node.level == 0, f"{name} imports relatively"
+                imported.add(node.module)
+        yield name, imported
+
+
+MODULES = list(modules())
+
+
+def test_entry_points_are_found():
+    assert {"train", "evaluate"} <= ENTRY_POINTS
+
+
+@pytest.mark.parametrize(("name", "imported"), MODULES, ids=[name for name, _ in MODULES])
+def test_layers(name, imported):
+    layer = name.split(".")[0]
+    for module in imported:
+        top, _, rest = module.partition(".")
+        if top == "regseg" and layer in ALLOWED:
+            assert rest.split(".")[0] in ALLOWED[layer] | SHARED, f"{name} imports {module}"
+        if top in ONLY_IN:
+            assert name in ONLY_IN[top], f"{name} imports {module}"
+        assert top not in {"torchvision", "timm"}
+
+
+def test_importing_the_package_imports_no_torch():
+    code = "import sys, regseg; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def test_no_file_is_too_long():
+    for path in PACKAGE.rglob("*.py"):
+        assert len(path.read_text().splitlines()) <= 320, path

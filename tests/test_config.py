@@ -1,0 +1,89 @@
+"""Every configuration composes, and smoke shrinks each experiment."""
+
+import hydra
+import pytest
+from omegaconf import OmegaConf
+
+from regseg.config import config_dir, shrink
+
+EXPERIMENTS = sorted(
+    str(path.relative_to(config_dir() / "experiment").with_suffix(""))
+    for path in (config_dir() / "experiment").rglob("*.yaml")
+)
+
+
+def test_every_file_says_what_it_is():
+    for path in config_dir().rglob("*.yaml"):
+        comments = [line for line in path.read_text().splitlines()[:2] if line.startswith("# ")]
+        assert [line for line in comments if "@package" not in line], path
+
+
+@pytest.mark.parametrize("name", ["cityscapes", "camvid", "camvid_360", "streets", "folder"])
+def test_data_instantiates_whole(compose, name, tmp_path):
+    cfg = compose(f"data={name}", "data.num_workers=0", "seed=5")
+    datamodule = hydra.utils.instantiate(cfg.data)
+    assert datamodule.seed == 5 and datamodule.num_workers == 0
+    image_transforms = [type(transform).__name__ for transform in datamodule.transform.transforms]
+    assert image_transforms == ["SmallestMaxSize", "RandomCrop", "HorizontalFlip"]
+
+
+def test_data_lies_where_the_environment_says(compose, monkeypatch):
+    monkeypatch.delenv("REGSEG_DATA", raising=False)
+    assert compose("data=camvid").data.root == "datasets/camvid"
+    monkeypatch.setenv("REGSEG_DATA", "elsewhere")
+    assert compose("data=camvid").data.root == "elsewhere/camvid"
+
+
+def test_the_recipe_of_the_paper(compose):
+    """Sec. 4.2 on Cityscapes, by default."""
+    cfg = compose("data=cityscapes")
+    optimizer = {"lr": 0.05, "momentum": 0.9, "weight_decay": 1e-4, "warmup_iters": 3000, "power": 0.9}
+    assert cfg.optimizer == optimizer
+    assert cfg.data.batch_size == 8 and cfg.data.crop_size == [768, 768] and cfg.data.short_side == [400, 1600]
+    assert cfg.data.val_size == 1024 and cfg.trainer.max_epochs == 1000 and cfg.trainer.precision == "16-mixed"
+    assert cfg.loss.name == "cross_entropy" and cfg.seed == 0
+    assert compose("loss=ohem").loss == {"name": "ohem", "threshold": 0.3, "min_share": 1 / 16}
+    camvid = compose("data=camvid").data
+    assert camvid.batch_size == 12 and camvid.crop_size == [720, 960] and camvid.short_side == [288, 1152]
+    small = compose("data=camvid_360").data
+    assert small.crop_size == [360, 480] and small.short_side == [144, 576] and small.val_size == 360
+
+
+@pytest.mark.parametrize("experiment", [None, *EXPERIMENTS])
+def test_smoke_shrinks_every_experiment(compose, experiment):
+    cfg = compose("trainer=smoke", *([f"experiment={experiment}"] if experiment else []))
+    assert cfg.trainer.smoke
+    shrink(cfg)
+    assert cfg.trainer.max_epochs <= 2 and cfg.trainer.limit_train_batches <= 2 and cfg.trainer.accelerator == "cpu"
+    assert cfg.data.batch_size <= 2 and max(cfg.data.crop_size) <= 64 and max(cfg.data.short_side) <= 96
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+def test_every_experiment_takes_its_steps(run_module, streets_root, streets_options, experiment, tmp_path):
+    """Whole, from the command line to the summary, on drawn streets."""
+    arguments = [f"experiment={experiment}", "trainer=smoke", *streets_options, f"data.root={streets_root}"]
+    result = run_module("regseg.train", *arguments)
+    assert result.returncode == 0, result.stderr
+    assert (tmp_path / "runs" / experiment / "run_seed0" / "summary.json").exists()
+
+
+def test_names_that_other_work_relies_on(compose):
+    cfg = compose()
+    for name in [
+        "data.root",
+        "data.batch_size",
+        "data.num_workers",
+        "data.crop_size",
+        "data.short_side",
+        "data.train_split",
+        "data.val_split",
+        "optimizer.lr",
+        "optimizer.warmup_iters",
+        "seed",
+        "weights",
+        "resume",
+        "callbacks.evaluation.every",
+        "callbacks.evaluation.last",
+    ]:
+        parent, _, key = name.rpartition(".")
+        assert key in (OmegaConf.select(cfg, parent) if parent else cfg), name

@@ -1,0 +1,54 @@
+import lightning as L
+import numpy as np
+import torch
+from lightning.pytorch.plugins import MixedPrecision
+
+import regseg
+from regseg.data.cityscapes import SPEC
+from regseg.data.datamodule import SegmentationDataModule
+from regseg.training.callbacks import Evaluation, LastCheckpoint
+from regseg.training.pictures import prediction_grid
+from regseg.training.progress import duration
+from regseg.training.task import SegmentationTask
+
+
+def test_evaluates_when_the_author_did():
+    due = [epoch for epoch in range(500) if Evaluation(25, 15).is_due(epoch, 500)]
+    assert due == [0, *range(24, 485, 25), *range(485, 500)]
+    camvid = [epoch for epoch in range(200) if Evaluation(20, 10).is_due(epoch, 200)]
+    assert camvid == [0, *range(19, 190, 20), *range(190, 200)]
+
+
+def test_the_last_epoch_is_always_evaluated():
+    assert [epoch for epoch in range(7) if Evaluation(100, 0).is_due(epoch, 7)] == [0, 6]
+    assert [epoch for epoch in range(2) if Evaluation(100, 15).is_due(epoch, 2)] == [0, 1]
+
+
+def test_checkpoints_hold_the_state_of_the_loss_scaler(streets_root, tmp_path):
+    """16-mixed scales the loss; a resumed run must not find the scale anew."""
+    scaler = torch.amp.GradScaler("cpu", init_scale=2.0**7, growth_interval=2)
+    datamodule = SegmentationDataModule(
+        "cityscapes", streets_root, batch_size=2, crop_size=[32, 32], short_side=[32, 48], num_workers=0
+    )
+    trainer = L.Trainer(
+        max_epochs=1, accelerator="cpu", plugins=[MixedPrecision("16-mixed", "cpu", scaler)], logger=False,
+        default_root_dir=tmp_path, callbacks=[LastCheckpoint()], enable_progress_bar=False, limit_val_batches=0,
+        num_sanity_val_steps=0,
+    )  # fmt: skip
+    trainer.fit(SegmentationTask(regseg.create_model(backbone=[[1]]), SPEC), datamodule)
+    content = torch.load(tmp_path / "checkpoints" / "last.ckpt", weights_only=True)
+    assert content["MixedPrecision"]["scale"] == scaler.get_scale() != 2.0**7
+
+
+def test_prediction_grid_shows_image_label_and_prediction():
+    image = np.full((32, 64, 3), 200, np.uint8)
+    label = np.zeros((32, 64), np.uint8)
+    label[:16] = 255
+    grid = prediction_grid([(image, label, np.full((32, 64), 13, np.uint8))], SPEC)
+    colors = {tuple(color) for color in grid.reshape(-1, 3).tolist()}
+    assert {(200, 200, 200), SPEC.colors[0], SPEC.colors[13], (0, 0, 0)} <= colors
+    assert grid.dtype == np.uint8 and grid.shape[1] == 3 * 480 + 8
+
+
+def test_durations():
+    assert [duration(s) for s in (42, 190, 19200)] == ["42 s", "3 min 10 s", "5 h 20 min"]
