@@ -66,7 +66,7 @@ def test_help_imports_nothing_heavy(run_module):
 
 
 def test_a_run_leaves_everything(finished):
-    folder, result = finished
+    folder, _ = finished
     run = folder / RUN
     summary = json.loads((run / "summary.json").read_text())
     assert summary["status"] == "finished" and summary["seed"] == 0
@@ -176,7 +176,8 @@ def test_a_bad_file_met_by_a_worker_gets_one_sentence(run_module, streets_root, 
     for label in root.glob("gtFine/train/*/*.png"):
         label.write_bytes(b"no image")
     result = run_module(
-        TRAIN, "data=streets", "data.dataset=cityscapes", f"data.root={root}", "data.num_workers=2", "data.batch_size=1",
+        TRAIN, "data=streets", "data.dataset=cityscapes", f"data.root={root}", "data.num_workers=2",
+        "data.batch_size=1",
     )  # fmt: skip
     assert failed(result, "labelIds.png", "not a readable")
     assert json.loads((tmp_path / RUN / "summary.json").read_text())["status"] == "failed"
@@ -266,7 +267,8 @@ def test_a_users_own_config_dir(run_module, streets_root, tmp_path):
         "# @package _global_\ndefaults: [{override /data: my_streets}]\noptimizer: {lr: 0.01}\n"
     )
     (tmp_path / "mine" / "data" / "my_streets.yaml").write_text(
-        f"defaults: [_datamodule]\ndataset: cityscapes\nroot: {streets_root}\ncrop_size: [64, 64]\nshort_side: [64, 64]\n"
+        f"defaults: [_datamodule]\ndataset: cityscapes\nroot: {streets_root}\n"
+        "crop_size: [64, 64]\nshort_side: [64, 64]\n"
     )
     result = run_module(TRAIN, "--config-dir", "mine", "experiment=short", *TINY)
     assert result.returncode == 0, result.stderr

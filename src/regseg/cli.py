@@ -24,8 +24,8 @@ os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # let exceptions reach `run`, wh
 def entry_point(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callable[[], None]]:
     """Turn a job into a command line program configured by ``conf/<config_name>.yaml``.
 
-    A mistake of the user's ends it with one sentence and exit status 2. In a sweep the job raises instead, so that Hydra
-    goes on with the others.
+    A mistake of the user's ends it with one sentence and exit status 2. In a sweep the job raises instead, so that
+    Hydra goes on with the others.
     """
 
     def decorate(job: Callable[[DictConfig], Any]) -> Callable[[], None]:

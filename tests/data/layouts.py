@@ -69,7 +69,9 @@ def write_camvid(root, shape):
     return root
 
 
-def write_folder(root, counts=(("train", 4), ("val", 2)), classes="classes: [{name: ground, id: 0}, {name: wall, id: 1}]"):
+def write_folder(
+    root, counts=(("train", 4), ("val", 2)), classes="classes: [{name: ground, id: 0}, {name: wall, id: 1}]"
+):
     for split, count in counts:
         for number in range(count):
             write(root / f"images/{split}/{number}.png", noise(number))

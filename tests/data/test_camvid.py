@@ -24,9 +24,8 @@ COLORS_32 = """
 192 64 128 Train, 128 128 0 Tree, 192 128 192 Truck_Bus, 64 0 64 Tunnel, 192 192 0 VegetationMisc, 0 0 0 Void,
 64 192 0 Wall
 """
-CLASSES = (
-    "Building", "Tree", "Sky", "Car", "SignSymbol", "Road", "Pedestrian", "Fence", "Column_Pole", "Sidewalk", "Bicyclist"
-)  # fmt: skip
+CLASSES = ("Building", "Tree", "Sky", "Car", "SignSymbol", "Road", "Pedestrian", "Fence", "Column_Pole", "Sidewalk",
+           "Bicyclist")  # fmt: skip
 # The 480x360 release, in the order of its values
 RELEASE = ("Sky", "Building", "Column_Pole", "Road", "Sidewalk", "Tree", "SignSymbol", "Fence", "Car", "Pedestrian",
            "Bicyclist")  # fmt: skip

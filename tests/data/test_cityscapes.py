@@ -27,7 +27,10 @@ def test_images_and_label_ids_are_found(tmp_path):
     assert len(train) == 5 and names == sorted(names)
     assert [len(dataset.samples(split)) for split in ("val", "test", "trainval")] == [3, 1, 8]
     for image, label in dataset.samples("trainval"):
-        assert label.name == image.name.replace("leftImg8bit", "gtFine_labelIds") and label.parent.name == image.parent.name
+        assert (
+            label.name == image.name.replace("leftImg8bit", "gtFine_labelIds")
+            and label.parent.name == image.parent.name
+        )
     image, label = read_sample(train[0], SPEC)
     assert image.shape == (24, 32, 3) and set(label.flat) == {*range(19), 255}
 

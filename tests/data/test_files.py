@@ -44,9 +44,7 @@ def grey_png(path, depth, rows, width):
 
     header = struct.pack(">IIBBBBB", width, len(rows), depth, 0, 0, 0, 0)
     pixels = zlib.compress(b"".join(b"\0" + row for row in rows))
-    path.write_bytes(
-        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
-    )
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", pixels) + chunk(b"IEND", b""))
     return path
 
 
@@ -266,7 +264,11 @@ def test_a_folder_that_cannot_be_listed(tmp_path):
 
 def test_pairs_are_sorted_by_file_name(tmp_path):
     label = {name: write(tmp_path / f"{name}_label.png", noise(0)) for name in "abc"}
-    samples = [Sample(Path("x/c.png"), label["c"]), Sample(Path("y/a.png"), label["a"]), Sample(Path("z/b.png"), label["b"])]
+    samples = [
+        Sample(Path("x/c.png"), label["c"]),
+        Sample(Path("y/a.png"), label["a"]),
+        Sample(Path("z/b.png"), label["b"]),
+    ]
     assert [sample.image.name for sample in check_pairs(samples, "train", tmp_path)] == ["a.png", "b.png", "c.png"]
 
 

@@ -25,7 +25,8 @@ def classes(tmp_path, text, **options):
 def test_index_labels(tmp_path):
     spec = classes(
         tmp_path,
-        "classes:\n  - {name: road, id: 4, color: [128, 64, 128]}\n  - {name: car, id: 2}\nignore: [0, 9]\nleft_out: [car]\n",
+        "classes:\n  - {name: road, id: 4, color: [128, 64, 128]}\n  - {name: car, id: 2}\n"
+        "ignore: [0, 9]\nleft_out: [car]\n",
     )
     assert (spec.name, spec.classes, spec.left_out) == ("mine", ("road", "car"), ("car",))
     assert spec.ids == {4: 0, 2: 1, 0: IGNORE_INDEX, 9: IGNORE_INDEX, 255: IGNORE_INDEX}

@@ -3,7 +3,8 @@
 The drawn weights make the network amplify rounding: at 256x512 the author's float32 logits lie 4e-4 (of the largest)
 from the same network's in float64, at 90x122 1e-6. Single-threaded, on the kind of CPU where they were computed, ours
 are equal to the last bit; another number of threads or another CPU sums in another order. So float64, which rounds
-nothing visible, has to agree up to the author's rounding, and float32 to 1e-4 or as well as the author's own does.
+nothing visible, has to agree up to the author's rounding, and float32 to 1e-4 in his memory layout, or as well as his
+own does in another.
 """
 
 import numpy as np
@@ -34,4 +35,5 @@ def test_logits_equal_the_authors(model, height, width, step, rounding, memory_f
     assert logits.shape == (1, 19, height, width)
     authors_rounding = relative_difference(exact[0, :, ::step, ::step], golden)
     assert authors_rounding < rounding
-    assert relative_difference(logits[0, :, ::step, ::step], golden) < max(1e-4, 2 * authors_rounding)
+    bound = 1e-4 if memory_format == torch.contiguous_format else max(1e-4, 2 * authors_rounding)
+    assert relative_difference(logits[0, :, ::step, ::step], golden) < bound

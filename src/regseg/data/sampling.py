@@ -10,7 +10,8 @@ from torch.utils.data import DistributedSampler
 
 def stream(*key: int) -> np.random.Generator:
     """The random stream that belongs to ``key``, such as (seed, epoch, index): independent of all others."""
-    return np.random.default_rng(np.random.SeedSequence(key))
+    # The length too, for numpy takes trailing zeros as none: (seed, epoch) and (seed, epoch, 0) would be one stream.
+    return np.random.default_rng(np.random.SeedSequence((len(key), *key)))
 
 
 # Both samplers share the images out among ranks themselves. Lightning puts a sampler of its own around any that is no

@@ -20,8 +20,8 @@ class CrossEntropy(nn.Module):
 class OHEM(nn.Module):
     """Cross-entropy over hard pixels (online hard example mining, Sec. 4.2).
 
-    The mean of the pixel losses above ``threshold`` if they are more than K = pixels of the batch · ``min_share``, else the
-    mean of the K largest. Ignored pixels have loss 0 and count like others.
+    The mean of the pixel losses above ``threshold`` if they are more than K = pixels of the batch · ``min_share``,
+    else the mean of the K largest. Ignored pixels have loss 0 and count like others.
 
     Args:
         threshold: cross-entropy above which a pixel is hard.

@@ -21,8 +21,8 @@ def confusion_matrix(num_classes: int) -> MulticlassConfusionMatrix:
 class Scores:
     """Fractions in [0, 1]; NaN where nothing was there to score.
 
-    The means are over classes that occur in labels or predictions, as in the official Cityscapes evaluator; torchmetrics'
-    own mean IoU would count an absent class as 0.
+    The means are over classes that occur in labels or predictions, as in the official Cityscapes evaluator;
+    torchmetrics' own mean IoU would count an absent class as 0.
 
     Attributes:
         miou: mean IoU.

@@ -47,7 +47,6 @@ class ProgressLine(L.Callback):
             self._loss = loss if self._loss != self._loss else 0.9 * self._loss + 0.1 * loss
             lr = trainer.optimizers[0].param_groups[0]["lr"]
             text = (f"loss {self._loss:.3f}  lr {lr:.4f}  {self._rate:.1f} images/s  {self._left()} left",)
-            soft_wrap = (True,)
             epoch = f"epoch {trainer.current_epoch}/{trainer.max_epochs}"
             self._bar.update(self._task, completed=self._done, description=epoch, text=text)
 
@@ -69,7 +68,7 @@ class ProgressLine(L.Callback):
         self._stop()
         if isinstance(exception, (KeyboardInterrupt, SystemExit)) and trainer.is_global_zero:
             self.console.print(
-                f"interrupted in epoch {trainer.current_epoch}; the same command with resume=last goes on"
+                f"interrupted in epoch {trainer.current_epoch}; goes on with resume=last", soft_wrap=True
             )
 
     def _left(self) -> str:

@@ -23,7 +23,7 @@ def make_trainer(
 ) -> L.Trainer:
     """A Trainer that writes into ``folder``; ``arguments`` are Lightning's, ``smoke`` apart.
 
-    Samplers are the DataModule's own, there is no sanity check before training, and half precision on a CPU is bfloat16.
+    Samplers are the DataModule's own, there is no sanity check before training, and a CPU's half precision is bfloat16.
 
     Raises:
         InputError: an argument that Lightning's Trainer does not take, or takes otherwise.

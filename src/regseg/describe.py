@@ -1,0 +1,153 @@
+"""Describe networks: ``python -m regseg.describe [all=true]``; ``--help`` lists the options."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from regseg.cli import entry_point
+from regseg.errors import InputError, check_number
+
+
+@entry_point("describe")
+def main(cfg: DictConfig) -> None:
+    """Print one network's or every network's description; draw the field of view if asked to."""
+    if cfg.format not in ("text", "json"):
+        raise InputError(f"format={cfg.format} does not exist; choose text or json.")
+    if not OmegaConf.is_list(cfg.size) or len(cfg.size) != 2:
+        raise InputError(f"size={cfg.size} is not a height and a width; write size=[1024,2048].")
+    for side in cfg.size:
+        check_number("size", side, lowest=32, integer=True)
+    from regseg.analysis.architecture import describe
+
+    size = (cfg.size[0], cfg.size[1])
+    networks = dict(all_networks(cfg.num_classes) if cfg.all else chosen_network(cfg))
+    descriptions = {title: describe(network, size) for title, network in networks.items()}
+    if cfg.format == "json":
+        print(json.dumps(descriptions, indent=2))
+    else:
+        print_table(descriptions)
+        if not cfg.all:
+            print_blocks(descriptions)
+        print_differences(descriptions)
+    if cfg.picture:
+        draw(cfg, networks, size)
+
+
+def chosen_network(cfg: DictConfig) -> Iterator[tuple[str, Any]]:
+    """(title, network) that the model group describes, with its weights if some are given."""
+    from regseg.models import create_model, load_weights
+
+    network = create_model(**OmegaConf.to_container(cfg.model), num_classes=cfg.num_classes)
+    if cfg.weights:
+        load_weights(network, cfg.weights)
+    yield title_of(network), network
+
+
+def all_networks(num_classes: int) -> Iterator[tuple[str, Any]]:
+    """The networks of Table 4 (every backbone), Table 5 (every decoder), Table 10 and the release, each once."""
+    from regseg.models import create_model, list_backbones, list_decoders, list_models
+
+    large = "regseg_large"  # a model of its own, with a stem and widths of its own
+    rows = [{"name": name} for name in list_models()]
+    rows += [{"backbone": backbone, "decoder": "sum_conv3x3"} for backbone in list_backbones() if backbone != large]
+    rows += [{"backbone": "dilation_1_12", "decoder": decoder} for decoder in list_decoders() if decoder != large]
+    for row in rows:
+        network = create_model(**row, num_classes=num_classes)
+        yield title_of(network), network
+
+
+def title_of(network: Any) -> str:
+    """Backbone and decoder of a network, or the name of one that is a whole."""
+    config = network.config
+    if "backbone" not in config:
+        return config["name"]
+    backbone = config["backbone"]
+    return f"{backbone if isinstance(backbone, str) else 'own schedule'} + {config['decoder']}"
+
+
+def print_table(descriptions: dict[str, dict[str, Any]]) -> None:
+    """One line a network; the paper's value follows in brackets where it prints one."""
+    from rich.console import Console
+    from rich.table import Table
+
+    height, width = next(iter(descriptions.values()))["size"]
+    table = Table(caption=f"GFLOPs at {height}x{width}; in brackets what the paper prints")
+    table.add_column("network", no_wrap=True)
+    for column in ("parameters", "GFLOPs", "field of view"):
+        table.add_column(column, justify="right")
+    for title, facts in descriptions.items():
+        paper = {row["quantity"].split()[0]: f" ({row['paper']})" for row in facts["paper"]}
+        at_the_papers_size = (height, width) == (1024, 2048)
+        table.add_row(
+            title,
+            f"{facts['parameters']:,}" + paper.get("parameters", ""),
+            f"{facts['gflops']:.2f}" + (paper.get("GFLOPs", "") if at_the_papers_size else ""),
+            ("–" if facts["field_of_view"] is None else f"{facts['field_of_view']}") + paper.get("field", ""),
+        )
+    Console().print(table)
+
+
+def print_blocks(descriptions: dict[str, dict[str, Any]]) -> None:
+    """The field of view after every block, and the largest rate without holes there (k/s of Sec. 3.1)."""
+    from rich.console import Console
+    from rich.table import Table
+
+    for facts in descriptions.values():
+        if not facts["blocks"]:
+            print("Its branches have no single field of view.")
+            continue
+        table = Table()
+        for column in ("block", "channels", "stride", "rates", "no holes up to", "field of view"):
+            table.add_column(column, justify="left" if column == "block" else "right")
+        for block in facts["blocks"]:
+            rates = ", ".join(map(str, block["rates"]))
+            numbers = (str(block[key]) for key in ("channels", "stride"))
+            table.add_row(block["name"], *numbers, rates, f"{block['bound']:.1f}", str(block["field_of_view"]))
+        Console().print(table)
+
+
+def print_differences(descriptions: dict[str, dict[str, Any]]) -> None:
+    """Why a printed figure differs from ours."""
+    seen = set()
+    for title, facts in descriptions.items():
+        for row in facts["paper"]:
+            if row["why"] and row["why"] not in seen:
+                seen.add(row["why"])
+                figures = f"{row['where']} prints {row['paper']}, ours is {row['ours']:.5g}"
+                print(f"{title}, {row['quantity']}: {figures}; {row['why']}.")
+
+
+def draw(cfg: DictConfig, networks: dict[str, Any], size: tuple[int, int]) -> None:
+    """Draw the field of view into ``picture`` and tell where it lies."""
+    from regseg.analysis.architecture import draw_field_of_view
+
+    if len(networks) > 1:
+        raise InputError("picture shows one network; leave all=true out.")
+    images = None if cfg.images is None else read_images(Path(cfg.images), size, cfg.count)
+    print("drawing the field of view", flush=True)
+    print(f"the field of view is drawn in {draw_field_of_view(networks, cfg.picture, images=images, size=size)}")
+
+
+def read_images(folder: Path, size: tuple[int, int], count: int) -> list[Any]:
+    """Up to ``count`` normalised images (1, 3, H, W) of a folder, spread over it and resized to ``size``."""
+    import cv2
+    import torch
+
+    from regseg.data.files import image_files, read_image
+    from regseg.data.transforms import normalize
+
+    files = image_files(folder) if folder.is_dir() else []
+    if not files:
+        raise InputError(f"{folder} holds no images; set images to a folder that does.")
+    chosen = files[:: max(1, len(files) // count)][:count]
+    resized = (cv2.resize(read_image(path), size[::-1], interpolation=cv2.INTER_AREA) for path in chosen)
+    return [normalize(torch.from_numpy(image)[None]) for image in resized]
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,43 @@
+import json
+
+import pytest
+
+
+def test_one_network_as_json(run_module):
+    result = run_module("regseg.describe", "model/backbone=dilation_1_6", "format=json", "size=[64,128]")
+    (facts,) = json.loads(result.stdout).values()
+    assert facts["field_of_view"] == 2207 and facts["parameters"] == 3334951
+    assert facts["blocks"][-1]["field_of_view"] == 2207 and len(facts["blocks"]) == 1 + 1 + 3 + 14
+    assert facts["paper"][0] == {
+        "quantity": "field of view (pixels)", "ours": 2207, "paper": 2207, "where": "Table 4, row 6", "why": "",
+    }  # fmt: skip
+
+
+def test_every_network_with_the_papers_figures_and_why_they_differ(run_module):
+    result = run_module("regseg.describe", "all=true", "size=[64,128]")
+    assert result.returncode == 0, result.stderr
+    for text in ("ddrnet23", "20,148,819 (20.1)", "479 (607)", "RegNetX-600MF", "regseg_large + regseg_large"):
+        assert text in result.stdout
+    assert result.stdout.count("sum_conv3x3") >= 10 and result.stdout.count("dilation_1_12 + ") == 9
+
+
+def test_the_picture(run_module, tmp_path, streets_root):
+    images = streets_root / "leftImg8bit" / "val"
+    result = run_module("regseg.describe", "picture=fov.png", "size=[64,128]", f"images={images}", "count=2")
+    assert result.returncode == 0, result.stderr
+    assert "fov.png" in result.stdout and (tmp_path / "fov.png").stat().st_size > 20_000
+
+
+@pytest.mark.parametrize(
+    ("argument", "words"),
+    [
+        ("format=xml", "choose text or json"),
+        ("size=[64]", "size=[1024,2048]"),
+        ("size=[8,64]", "from 32 up"),
+        ("model.backbone.dilations=[[1,2,3]]", "1 or 2 or 4"),
+        ("model/decoder=unet", "choose one of"),
+    ],
+)
+def test_mistakes(run_module, argument, words):
+    result = run_module("regseg.describe", argument)
+    assert result.returncode == 2 and words in result.stderr and "Traceback" not in result.stderr
