@@ -157,7 +157,8 @@ def write_folder_dataset(root):
         (["los=ohem"], ["los", "loss"]),
         (["model=ddrnet23", "model/backbone=dilation_1_6"], ["ddrnet23", "dilation_1_6"]),
         (["data.train_split=training"], ["training", "trainval"]),
-        (["data.crop_size=[1,2,3]", "trainer=default"], ["data.crop_size"]),
+        (["data.crop_size=[1,2,3]"], ["data.crop_size"]),
+        (["data.crop_size=768"], ["data.crop_size"]),
         (["data.batch_size=10", "trainer=default"], ["9 images", "data.batch_size"]),
         (["++trainer.max_epoch=2"], ["max_epoch"]),
         (["weights=missing.pth"], ["missing.pth"]),
@@ -181,6 +182,7 @@ def test_a_bad_file_met_by_a_worker_gets_one_sentence(run_module, streets_root, 
     )  # fmt: skip
     assert failed(result, "labelIds.png", "not a readable")
     assert json.loads((tmp_path / RUN / "summary.json").read_text())["status"] == "failed"
+    assert "Traceback" not in (tmp_path / RUN / "summary.json").read_text()
 
 
 def test_a_checkpoint_of_another_model_is_refused(copy_of_finished, run_module, streets_root, streets_options):

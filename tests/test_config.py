@@ -23,7 +23,10 @@ def test_data_instantiates_whole(compose, name, tmp_path):
     datamodule = hydra.utils.instantiate(cfg.data)
     assert datamodule.seed == 5 and datamodule.num_workers == 0
     image_transforms = [type(transform).__name__ for transform in datamodule.transform.transforms]
-    assert image_transforms == ["SmallestMaxSize", "RandomCrop", "HorizontalFlip"]
+    if name == "cityscapes":
+        assert image_transforms == ["SmallestMaxSize", "CropWithin", "HorizontalFlip", "RandomOrder", "PadIfNeeded"]
+    else:
+        assert image_transforms == ["SmallestMaxSize", "RandomCrop", "HorizontalFlip"]
 
 
 def test_data_lies_where_the_environment_says(compose, monkeypatch):
@@ -39,6 +42,7 @@ def test_the_recipe_of_the_paper(compose):
     optimizer = {"lr": 0.05, "momentum": 0.9, "weight_decay": 1e-4, "warmup_iters": 3000, "power": 0.9}
     assert cfg.optimizer == optimizer
     assert cfg.data.batch_size == 8 and cfg.data.crop_size == [768, 768] and cfg.data.short_side == [400, 1600]
+    assert cfg.data.augment == {"flip": 0.5, "randaug": {"operations": 2, "magnitude": 0.2}}
     assert cfg.data.val_size == 1024 and cfg.trainer.max_epochs == 1000 and cfg.trainer.precision == "16-mixed"
     assert cfg.loss.name == "cross_entropy" and cfg.seed == 0
     assert compose("loss=ohem").loss == {"name": "ohem", "threshold": 0.3, "min_share": 1 / 16}

@@ -69,8 +69,7 @@ def _sentence(error: BaseException | None) -> str | None:
         error = error.__cause__
     for link in chain:
         if isinstance(link, InputError):
-            # A worker of a DataLoader wraps its whole trace into the message; the sentence is what comes last.
-            return str(link).rsplit("InputError: ", 1)[-1].strip()
+            return str(link)
     for link in chain:
         if isinstance(link, (ConfigAttributeError, ConfigKeyError)) and link.parent_node is not None:
             choices = ", ".join(sorted(str(key) for key in link.parent_node))

@@ -27,7 +27,8 @@ def shrink(cfg: DictConfig) -> None:
     """
     with open_dict(cfg):
         cfg.data.batch_size = min(cfg.data.batch_size, 2)
-        cfg.data.crop_size = [min(side, 64) for side in cfg.data.crop_size]
+        if OmegaConf.is_list(cfg.data.crop_size):  # else it is wrong, and said to be where it is used
+            cfg.data.crop_size = [min(side, 64) for side in cfg.data.crop_size]
         cfg.data.short_side = [48, 96]
         cfg.data.val_size = 64
         cfg.data.num_workers = 0

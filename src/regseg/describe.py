@@ -40,7 +40,7 @@ def main(cfg: DictConfig) -> None:
 
 def chosen_network(cfg: DictConfig) -> Iterator[tuple[str, Any]]:
     """(title, network) that the model group describes, with its weights if some are given."""
-    from regseg.models import create_model, load_weights
+    from regseg.models import create_model, load_weights, title_of
 
     network = create_model(**OmegaConf.to_container(cfg.model), num_classes=cfg.num_classes)
     if cfg.weights:
@@ -50,7 +50,7 @@ def chosen_network(cfg: DictConfig) -> Iterator[tuple[str, Any]]:
 
 def all_networks(num_classes: int) -> Iterator[tuple[str, Any]]:
     """The networks of Table 4 (every backbone), Table 5 (every decoder), Table 10 and the release, each once."""
-    from regseg.models import create_model, list_backbones, list_decoders, list_models
+    from regseg.models import create_model, list_backbones, list_decoders, list_models, title_of
 
     large = "regseg_large"  # a model of its own, with a stem and widths of its own
     rows = [{"name": name} for name in list_models()]
@@ -59,15 +59,6 @@ def all_networks(num_classes: int) -> Iterator[tuple[str, Any]]:
     for row in rows:
         network = create_model(**row, num_classes=num_classes)
         yield title_of(network), network
-
-
-def title_of(network: Any) -> str:
-    """Backbone and decoder of a network, or the name of one that is a whole."""
-    config = network.config
-    if "backbone" not in config:
-        return config["name"]
-    backbone = config["backbone"]
-    return f"{backbone if isinstance(backbone, str) else 'own schedule'} + {config['decoder']}"
 
 
 def print_table(descriptions: dict[str, dict[str, Any]]) -> None:

@@ -1,5 +1,10 @@
 """The one exception type for a user's mistakes."""
 
+import inspect
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
 
 class InputError(ValueError):
     """A wrong file, value or option given by the user.
@@ -8,9 +13,32 @@ class InputError(ValueError):
     stack trace and exit with 2; any other exception is a defect of this project and keeps its trace.
     """
 
+    def __init__(self, sentence: str) -> None:
+        # A DataLoader raises the error of a worker anew, with the worker's whole trace before the sentence.
+        super().__init__(sentence.rpartition("InputError: ")[2].strip().rstrip(".") + ".")
 
-def check_number(name: str, value: object, *, lowest: float = 0, integer: bool = False) -> None:
-    """Raise InputError unless ``value`` is a number from ``lowest`` up, and an integer where one is needed."""
+
+def check_number(
+    name: str, value: object, *, lowest: float = 0, highest: float = math.inf, integer: bool = False
+) -> None:
+    """Raise InputError unless ``value`` is a number from ``lowest`` to ``highest``, and an integer where needed."""
     kinds = int if integer else (int, float)
-    if isinstance(value, bool) or not isinstance(value, kinds) or not value >= lowest:
-        raise InputError(f"{name}={value!r} is not {'an integer' if integer else 'a number'} from {lowest} up.")
+    if isinstance(value, bool) or not isinstance(value, kinds) or not lowest <= value <= highest:
+        kind, end = "an integer" if integer else "a number", "up" if highest == math.inf else f"to {highest}"
+        raise InputError(f"{name}={value!r} is not {kind} from {lowest} {end}.")
+
+
+def check_options(
+    name: str, options: Mapping[str, Any] | None, function: Callable[..., Any], *args: Any
+) -> dict[str, Any]:
+    """``options`` as a dict, None as an empty one; raises InputError unless ``function(*args, **options)`` fits."""
+    options = {} if options is None else options
+    if not isinstance(options, Mapping):
+        raise InputError(f"{name}={options} is not a mapping; write {name}={{OPTION: VALUE}}.")
+    signature = inspect.signature(function)
+    try:
+        signature.bind(*args, **options)
+    except TypeError as error:
+        known = ", ".join(list(signature.parameters)[len(args) :]) or "none"
+        raise InputError(f"{name}={dict(options)} does not fit: {error}; the options here are {known}.") from error
+    return dict(options)

@@ -14,14 +14,12 @@ from regseg.errors import InputError
 @entry_point("evaluate")
 def main(cfg: DictConfig) -> float:
     """Print the table of one evaluation; return its mean IoU."""
-    from rich.console import Console
-
-    from regseg.training.progress import scores_table
+    from regseg.training.progress import print_scores
 
     OmegaConf.resolve(cfg)
     scores, datamodule = evaluate(cfg)
     print(f"{cfg.weights} on {datamodule.spec.name}, split {cfg.split}")
-    Console().print(scores_table(scores, datamodule.spec.left_out))
+    print_scores(scores, datamodule.spec.left_out)
     return scores.miou
 
 

@@ -110,10 +110,11 @@ def run_label(values: dict[str, Any]) -> str:
 
 def print_plan(values: dict[str, Any], task: Any, datamodule: Any, folder: Path, checkpoint: Path | None) -> None:
     """Two lines: what is about to run, and where its results go."""
-    parameters = sum(parameter.numel() for parameter in task.network.parameters()) / 1e6
-    model = "+".join(str(part.get("name")) for part in values["model"].values() if isinstance(part, dict))
+    from regseg.models import count_parameters, title_of
+
+    parameters = count_parameters(task.network) / 1e6
     print(
-        f"{values['model']['name']} {model}, {parameters:.2f} M parameters, on {datamodule.spec.name} "
+        f"{title_of(task.network)}, {parameters:.2f} M parameters, on {datamodule.spec.name} "
         f"({datamodule.train_split} → {datamodule.val_split}), {values['trainer']['max_epochs']} epochs, "
         f"batch {datamodule.batch_size}, seed {values['seed']}"
     )
@@ -122,16 +123,14 @@ def print_plan(values: dict[str, Any], task: Any, datamodule: Any, folder: Path,
 
 def print_result(folder: Path, left_out: tuple[str, ...]) -> None:
     """The last evaluation's table, the best one's means, and where things lie."""
-    from rich.console import Console
-
     from regseg.training.metrics import Scores
-    from regseg.training.progress import scores_table
+    from regseg.training.progress import print_scores
 
     summary = read_summary(folder)
     last, best = summary["last"], summary["best"]
     scores = Scores.from_metrics(last["metrics"])
     print(f"epoch {last['epoch']} on the split {summary['config']['data']['val_split']}")
-    Console().print(scores_table(scores, left_out))
+    print_scores(scores, left_out)
     print(f"best mIoU {100 * best['metrics']['val/miou']:.2f} at epoch {best['epoch']}")
     for picture in sorted((folder / "pictures").glob("*.png"))[-1:]:
         print(f"predictions: {picture}")

@@ -16,7 +16,7 @@ from regseg.data.spec import IGNORE_INDEX, MAX_CLASSES, DatasetSpec, distinct_co
 from regseg.errors import InputError
 
 FILE = Path("a/label.png")
-IDS = DatasetSpec("ids", ("a", "b"), ((9, 9, 9), (8, 8, 8)), ids={3: 0, 7: 1, 255: IGNORE_INDEX})
+IDS = DatasetSpec("ids", ("a", "b"), ((9, 9, 9), (8, 8, 8)), ids={0: 0, 7: 1, 255: IGNORE_INDEX})
 COLORS = DatasetSpec(
     "colours", ("a", "b"), ((9, 9, 9), (1, 2, 3)), color_ids=(((9, 9, 9), 0), ((1, 2, 3), 1), ((0, 0, 0), 255))
 )
@@ -44,15 +44,15 @@ def test_a_worker_gets_it_without_the_tables():
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int32])
 def test_ids(dtype):
-    label = IDS.decode(np.array([[3, 7], [255, 3]], dtype), FILE)
+    label = IDS.decode(np.array([[0, 7], [255, 0]], dtype), FILE)
     assert label.dtype == np.uint8 and label.tolist() == [[0, 1], [255, 0]]
 
 
 @pytest.mark.parametrize(("value", "dtype"), [(4, np.uint8), (300, np.uint16), (65535, np.uint16), (-1, np.int32)])
 def test_an_unknown_value_is_named_and_counted(value, dtype):
     with pytest.raises(InputError) as error:
-        IDS.decode(np.array([[3, value, value], [255, 3, 5]], dtype), FILE)
-    assert is_sentence(error, FILE, f"value {value} at 2 pixels", "3, 7, 255", "ids")
+        IDS.decode(np.array([[0, value, value], [255, 0, 5]], dtype), FILE)
+    assert is_sentence(error, FILE, f"value {value} at 2 pixels", "0, 7, 255", "ids")
 
 
 def test_colours():
@@ -69,8 +69,8 @@ def test_colours_of_16_bits():
     raw = np.array([[[9, 9, 9], [1, 2, 3]]], np.uint16)
     assert COLORS.decode(raw * 257, FILE).tolist() == [[0, 1]]
     with pytest.raises(InputError) as error:
-        COLORS.decode(raw * 256, FILE)
-    assert is_sentence(error, FILE, [2304, 2304, 2304])
+        COLORS.decode(raw * 257 + 1, FILE)  # between two colours of 8 bits
+    assert is_sentence(error, FILE, [2314, 2314, 2314])
 
 
 def test_an_index_label_saved_as_rgb():

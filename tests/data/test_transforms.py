@@ -163,12 +163,12 @@ def test_evaluation_size(shape, short_side, expected):
 
 
 def test_shrinking_averages():
-    """Half the size of a checkerboard is grey, not one of its colours."""
-    board = (np.indices((8, 8)).sum(0) % 2 * 200).astype(np.uint8)[..., None].repeat(3, 2)
-    assert (resize_short_side(board, 4) == 100).all()
-    crop = train_transform((4, 4), (4, 4))(image=board, mask=np.zeros((8, 8), np.uint8))["image"]
+    """A quarter of the size sees all four stripes; OpenCV's bilinear only the two in the middle."""
+    stripes = np.tile(np.array([0, 200, 200, 0], np.uint8)[:, None], (16, 3)).reshape(1, 64, 3).repeat(64, 0)
+    assert (resize_short_side(stripes, 16) == 100).all()
+    crop = train_transform((16, 16), (16, 16))(image=stripes, mask=np.zeros((64, 64), np.uint8))["image"]
     assert (crop == 100).all()
-    assert (cv2.resize(board, (4, 4), interpolation=cv2.INTER_NEAREST) != 100).all()
+    assert (cv2.resize(stripes, (16, 16)) == 200).all()
 
 
 def test_normalize():

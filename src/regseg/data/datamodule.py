@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import importlib
-import inspect
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,7 @@ from regseg.data.files import Dataset, Sample, check_split, read_sample
 from regseg.data.sampling import EachOnceSampler, EpochSampler, stream
 from regseg.data.spec import DatasetSpec
 from regseg.data.transforms import resize_short_side, seed_transform, train_transform
-from regseg.errors import InputError, check_number
+from regseg.errors import InputError, check_number, check_options
 
 DATASETS = {
     "cityscapes": "regseg.data.cityscapes.Cityscapes",
@@ -115,10 +114,10 @@ class SegmentationDataModule(L.LightningDataModule):
         self.batch_size, self.val_size, self.seed = batch_size, val_size, seed
         self.train_split, self.val_split = train_split, val_split
         self.num_workers = min(8, _cores()) if num_workers is None else num_workers
-        augment = _fitting("data.augment", augment, train_transform, crop_size, short_side)
+        augment = check_options("data.augment", augment, train_transform, crop_size, short_side)
         self.transform = train_transform(crop_size, short_side, **augment)
         dataset_class, root = _dataset_class(dataset), str(root)
-        options = _fitting("data.options", options, dataset_class, root)
+        options = check_options("data.options", options, dataset_class, root)
         self.dataset: Dataset = dataset_class(root, **options)
         self.save_hyperparameters(logger=False)
         self.hparams.update(
@@ -202,17 +201,3 @@ def _dataset_class(name: str) -> Any:
             f"data.dataset={name} is not a dataset ({error}); choose one of {', '.join(DATASETS)} or name a class as "
             "package.module.Class."
         ) from error
-
-
-def _fitting(name: str, options: Mapping[str, Any] | None, function: Callable[..., Any], *args: Any) -> dict[str, Any]:
-    """``options`` as a dict if ``function`` can be called with ``*args`` and them; raises InputError otherwise."""
-    options = {} if options is None else options
-    if not isinstance(options, Mapping):
-        raise InputError(f"{name}={options} is not a mapping; write {name}={{OPTION: VALUE}}.")
-    signature = inspect.signature(function)
-    try:
-        signature.bind(*args, **options)
-    except TypeError as error:
-        known = ", ".join(list(signature.parameters)[len(args) :]) or "none"
-        raise InputError(f"{name}={dict(options)} does not fit: {error}; the options here are {known}.") from error
-    return dict(options)

@@ -13,9 +13,8 @@ import numpy as np
 from regseg.data.spec import IGNORE_INDEX, DatasetSpec
 from regseg.errors import InputError
 
-cv2.utils.logging.setLogLevel(
-    cv2.utils.logging.LOG_LEVEL_SILENT
-)  # what OpenCV prints about a broken file, our error says in one sentence
+# What OpenCV would print about a broken file, our error says in one sentence.
+cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 SPLITS = ("train", "val", "test", "trainval")

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
+import albumentations as A
 import cv2
 import numpy as np
 import torch
 
+from regseg.data.randaug import color_jitter, rand_augment
 from regseg.data.spec import IGNORE_INDEX
-from regseg.errors import InputError
-
-os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # else albumentations asks the network for a newer version
-import albumentations as A
+from regseg.errors import InputError, check_options
 
 # ImageNet's statistics on a scale of 0 to 255, and its mean colour for pads (Sec. 4.2 as the author's release runs it).
 MEAN = (123.675, 116.28, 103.53)
@@ -21,40 +20,73 @@ STD = (58.395, 57.12, 57.375)
 FILL = (123, 116, 103)
 
 
-def train_transform(crop_size: Sequence[int], short_side: Sequence[int], flip: float = 0.5) -> A.Compose:
-    """Random scale, crop and flip of Sec. 4.2, on uint8 arrays.
+class CropWithin(A.RandomCrop):
+    """A random crop that takes the whole of a side of the image that is shorter than the crop's."""
+
+    def get_params_dependent_on_data(self, params: dict[str, Any], data: dict[str, Any]) -> dict[str, Any]:
+        height, width = params["shape"][:2]
+        top = self.py_random.randint(0, max(height - self.height, 0))
+        left = self.py_random.randint(0, max(width - self.width, 0))
+        bottom, right = min(top + self.height, height), min(left + self.width, width)
+        return {"crop_coords": (left, top, right, bottom), "pad_params": None}
+
+
+def train_transform(
+    crop_size: Sequence[int],
+    short_side: Sequence[int],
+    flip: float = 0.5,
+    randaug: Mapping[str, Any] | None = None,
+    jitter: Mapping[str, Any] | None = None,
+) -> A.Compose:
+    """Random scale, crop, flip and colours of Sec. 4.2, on uint8 arrays.
 
     The short side becomes an integer uniform in ``short_side``, both ends included. A scaled image smaller than the
-    crop is padded to it at a random offset by the mean colour and ``IGNORE_INDEX``. The author pads before the crop on
-    CamVid and after it on Cityscapes; where the image comes to lie is distributed alike.
+    crop is padded to it at a random offset by the mean colour and ``IGNORE_INDEX``: before the crop, as the author does
+    on CamVid, or last where there are colour operations, as he does on Cityscapes, for they would measure the pad.
+    Where the image comes to lie is distributed alike.
 
     Args:
         crop_size: (height, width) of the result, in pixels.
         short_side: (smallest, largest) length of the short side, in pixels.
         flip: probability of a horizontal flip.
+        randaug: arguments of `rand_augment` beside the fill; None for no RandAug.
+        jitter: arguments of `color_jitter`; None for no jitter.
 
     Raises:
-        InputError: a size is not a pair of positive integers in order, or ``flip`` no probability.
+        InputError: a size is not a pair of positive integers in order, ``flip`` no probability, or an argument of
+            ``randaug`` or ``jitter`` wrong.
     """
     height, width = _pair("data.crop_size", crop_size)
+    if not isinstance(flip, (int, float)) or not 0 <= flip <= 1:
+        raise InputError(f"data.augment.flip={flip} is not a probability; give a number from 0 to 1.")
+    scale, mirror = _random_scale(short_side), A.HorizontalFlip(p=flip)
+    fill = {"fill": FILL, "fill_mask": IGNORE_INDEX}
+    if colours := _colour_operations(randaug, jitter):
+        pad = A.PadIfNeeded(height, width, position="random", **fill)
+        return A.Compose([scale, CropWithin(height, width), mirror, *colours, pad])
+    return A.Compose([scale, A.RandomCrop(height, width, pad_if_needed=True, pad_position="random", **fill), mirror])
+
+
+def _random_scale(short_side: Sequence[int]) -> A.SmallestMaxSize:
     smallest, largest = _pair("data.short_side", short_side)
     if smallest > largest:
         raise InputError(f"data.short_side=[{smallest},{largest}] is out of order; give the smaller length first.")
-    if not isinstance(flip, (int, float)) or not 0 <= flip <= 1:
-        raise InputError(f"data.augment.flip={flip} is not a probability; give a number from 0 to 1.")
-    return A.Compose(
-        [
-            # Area averaging when shrinking: the author's Pillow bilinear is antialiased, OpenCV's is not.
-            # OpenCV's plain nearest neighbour takes a pixel's corner: it moves labels by up to half a pixel.
-            A.SmallestMaxSize(
-                max_size=list(range(smallest, largest + 1)),
-                area_for_downscale="image",
-                mask_interpolation=cv2.INTER_NEAREST_EXACT,
-            ),
-            A.RandomCrop(height, width, pad_if_needed=True, pad_position="random", fill=FILL, fill_mask=IGNORE_INDEX),
-            A.HorizontalFlip(p=flip),
-        ]
+    # Area averaging when shrinking: the author's Pillow bilinear is antialiased, OpenCV's is not.
+    # OpenCV's plain nearest neighbour takes a pixel's corner: it moves labels by up to half a pixel.
+    return A.SmallestMaxSize(
+        max_size=list(range(smallest, largest + 1)),
+        area_for_downscale="image",
+        mask_interpolation=cv2.INTER_NEAREST_EXACT,
     )
+
+
+def _colour_operations(randaug: Mapping[str, Any] | None, jitter: Mapping[str, Any] | None) -> list[A.BaseCompose]:
+    chosen: list[A.BaseCompose] = []
+    if randaug is not None:
+        chosen.append(rand_augment(FILL, **check_options("data.augment.randaug", randaug, rand_augment, FILL)))
+    if jitter is not None:
+        chosen.append(color_jitter(**check_options("data.augment.jitter", jitter, color_jitter)))
+    return chosen
 
 
 def seed_transform(transform: A.BasicTransform | A.BaseCompose, rng: np.random.Generator) -> None:

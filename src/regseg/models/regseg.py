@@ -53,6 +53,15 @@ def create_model(
     return build(backbone=backbone, decoder=decoder, num_classes=num_classes)
 
 
+def title_of(model: nn.Module) -> str:
+    """What people call a model of `create_model`: backbone + decoder, or the name of one that is a whole."""
+    config = model.config
+    if "backbone" not in config:
+        return config["name"]
+    backbone = config["backbone"]
+    return f"{backbone if isinstance(backbone, str) else 'own schedule'} + {config['decoder']}"
+
+
 def list_models() -> list[str]:
     """Names for `create_model(name)`."""
     return list(MODELS)

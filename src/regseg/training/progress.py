@@ -46,7 +46,7 @@ class ProgressLine(L.Callback):
             self._shown, loss = now, float(outputs["loss"])
             self._loss = loss if self._loss != self._loss else 0.9 * self._loss + 0.1 * loss
             lr = trainer.optimizers[0].param_groups[0]["lr"]
-            text = (f"loss {self._loss:.3f}  lr {lr:.4f}  {self._rate:.1f} images/s  {self._left()} left",)
+            text = f"loss {self._loss:.3f}  lr {lr:.4f}  {self._rate:.1f} images/s  {self._left()} left"
             epoch = f"epoch {trainer.current_epoch}/{trainer.max_epochs}"
             self._bar.update(self._task, completed=self._done, description=epoch, text=text)
 
@@ -109,8 +109,8 @@ def duration(seconds: float) -> str:
     return f"{minutes} min {rest} s" if minutes else f"{rest} s"
 
 
-def scores_table(scores: Scores, left_out: Sequence[str] = ()) -> Table:
-    """Per-class IoU, mIoU, reduced mIoU and pixel accuracy in percent, absent classes named."""
+def print_scores(scores: Scores, left_out: Sequence[str] = (), console: Console | None = None) -> None:
+    """Per-class IoU, mIoU, reduced mIoU and pixel accuracy in percent as a table; absent classes are named below."""
     table = Table()
     table.add_column("class")
     table.add_column("IoU %", justify="right")
@@ -121,6 +121,8 @@ def scores_table(scores: Scores, left_out: Sequence[str] = ()) -> Table:
     table.add_row("mIoU", f"{100 * scores.miou:.2f}", style="bold")
     table.add_row("reduced mIoU", f"{100 * scores.miou_reduced:.2f}", style="bold")
     table.add_row("pixel accuracy", f"{100 * scores.accuracy:.2f}")
+    console = console or Console()
+    console.print(table)
     if scores.absent:
-        table.caption = f"absent from labels and predictions, not in the means: {', '.join(scores.absent)}"
-    return table
+        absent = f"not in the means, absent from labels and predictions: {', '.join(scores.absent)}"
+        console.print(absent, soft_wrap=True, highlight=False)

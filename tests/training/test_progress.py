@@ -1,0 +1,41 @@
+import io
+from types import SimpleNamespace
+
+import torch
+from rich.console import Console
+
+from regseg.data.cityscapes import SPEC
+from regseg.training.metrics import Scores
+from regseg.training.progress import ProgressLine, print_scores
+
+
+def fake_trainer():
+    optimizer = SimpleNamespace(param_groups=[{"lr": 0.0123}])
+    return SimpleNamespace(
+        max_epochs=4, current_epoch=1, num_training_batches=5, world_size=1, is_global_zero=True, optimizers=[optimizer]
+    )
+
+
+def test_the_bar_tells_loss_learning_rate_speed_and_time_left():
+    line = ProgressLine(refresh_seconds=0)
+    written = io.StringIO()
+    line.console = Console(file=written, force_terminal=True, width=120)
+    trainer = fake_trainer()
+    line.on_train_start(trainer, None)
+    line.on_train_epoch_start(trainer, None)
+    for batch in range(3):
+        line.on_train_batch_end(trainer, None, {"loss": torch.tensor(1.5)}, {"image": torch.zeros(8, 1)}, batch)
+    line._bar.refresh()
+    line.on_train_end(trainer, None)
+    for text in ("epoch 1/4", "loss 1.500", "lr 0.0123", "images/s", "s left"):
+        assert text in written.getvalue()
+
+
+def test_the_table_names_absent_classes_and_those_left_out():
+    matrix = torch.zeros(19, 19, dtype=torch.int64)
+    matrix[0, 0], matrix[14, 14] = 3, 1
+    written = io.StringIO()
+    print_scores(Scores.from_confusion(matrix, SPEC), SPEC.left_out, Console(file=written, width=80))
+    text = written.getvalue()
+    assert "truck (not in the reduced mean)" in text and "100.00" in text
+    assert "absent from labels and predictions: sidewalk, building" in text
