@@ -82,8 +82,10 @@ def _sentence(error: BaseException | None) -> str | None:
         return f"{first.missing_cfg_file} does not exist; choose one of {choices}."
     if isinstance(first, InstantiationException):
         # A _target_ that does not exist is the user's mistake; what a target raises when it is called is not.
-        located = str(first).startswith("Error locating target")
-        return f"{str(first).split(', set env')[0]} ({chain[-1]})." if located else None
+        if str(first).startswith("Error locating target"):
+            return f"{str(first).split(', set env')[0]} ({chain[-1]})."
+        unexpected = isinstance(chain[-1], TypeError) and "unexpected keyword argument" in str(chain[-1])
+        return f"{chain[-1]}." if unexpected else None
     if isinstance(first, (HydraException, OmegaConfBaseException)):
         return " ".join(str(first).split())
     return None

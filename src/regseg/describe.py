@@ -120,6 +120,9 @@ def draw(cfg: DictConfig, networks: dict[str, Any], size: tuple[int, int]) -> No
     if len(networks) > 1:
         raise InputError("picture shows one network; leave all=true out.")
     images = None if cfg.images is None else read_images(Path(cfg.images), size, cfg.count)
+    check_number("count", cfg.count, lowest=1, integer=True)
+    if Path(cfg.picture).suffix not in (".png", ".pdf", ".svg", ".jpg"):
+        raise InputError(f"picture={cfg.picture} is no file name for a picture; end it in .png, .pdf, .svg or .jpg.")
     print("drawing the field of view", flush=True)
     print(f"the field of view is drawn in {draw_field_of_view(networks, cfg.picture, images=images, size=size)}")
 

@@ -8,7 +8,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from regseg.cli import entry_point
-from regseg.errors import InputError
+from regseg.errors import InputError, check_number
 
 
 @entry_point("evaluate")
@@ -17,9 +17,15 @@ def main(cfg: DictConfig) -> float:
     from regseg.training.progress import print_scores
 
     OmegaConf.resolve(cfg)
+    if not OmegaConf.is_list(cfg.scales) or not cfg.scales:
+        raise InputError(f"scales={cfg.scales} is not a list of factors; write scales=[0.75,1.0].")
+    for scale in cfg.scales:
+        check_number("scales", scale, lowest=0.01)
     scores, datamodule = evaluate(cfg)
     print(f"{cfg.weights} on {datamodule.spec.name}, split {cfg.split}")
     print_scores(scores, datamodule.spec.left_out)
+    if cfg.pictures:
+        print(f"pictures: {Path(cfg.pictures) / 'pictures'}")
     return scores.miou
 
 
@@ -38,7 +44,9 @@ def evaluate(cfg: DictConfig) -> tuple[Any, Any]:
     if cfg.flip or list(cfg.scales) != [1.0]:
         network = TestTimeAugmentation(network, cfg.scales, cfg.flip)
     task = SegmentationTask(network, datamodule.spec)
-    trainer = make_trainer(OmegaConf.to_container(cfg.trainer), Path(cfg.pictures or "."), callbacks)
+    trainer = make_trainer(
+        {"benchmark": False, **OmegaConf.to_container(cfg.trainer)}, Path(cfg.pictures or "."), callbacks
+    )
     trainer.validate(task, datamodule, verbose=False)
     return task.scores, datamodule
 
@@ -56,7 +64,8 @@ def make_datamodule(cfg: DictConfig) -> Any:
         return instantiate(cfg.data, **changes)
     if cfg.weights == "position":
         raise InputError("weights=position needs a dataset; choose one as data=cityscapes.")
-    arguments = read_file(Path(cfg.weights)).get(SegmentationDataModule.CHECKPOINT_HYPER_PARAMS_KEY)
+    content = read_file(Path(cfg.weights))
+    arguments = content.get(SegmentationDataModule.CHECKPOINT_HYPER_PARAMS_KEY) if isinstance(content, dict) else None
     if arguments is None:
         raise InputError(f"{cfg.weights} does not tell its dataset; choose one as data=cityscapes.")
     return SegmentationDataModule(**{**arguments, **changes})
@@ -65,14 +74,15 @@ def make_datamodule(cfg: DictConfig) -> Any:
 def make_network(cfg: DictConfig, datamodule: Any) -> Any:
     """The network of ``weights``, checked to have the dataset's classes."""
     from regseg.models import create_model
-    from regseg.models.weights import load_model, load_weights
+    from regseg.models.weights import load_model, load_weights, read_file
 
     spec = datamodule.spec
     if cfg.weights == "position":
         return position_prior(datamodule)
     if OmegaConf.select(cfg, "model") is None:
         network = load_model(cfg.weights)
-        left_out = network.config["num_classes"] != spec.num_classes
+        trained_on = read_file(Path(cfg.weights))["hyper_parameters"].get("spec", {}).get("classes", spec.classes)
+        left_out = network.config["num_classes"] != spec.num_classes or list(trained_on) != list(spec.classes)
     else:
         network = create_model(**OmegaConf.to_container(cfg.model), num_classes=spec.num_classes)
         left_out = bool(load_weights(network, cfg.weights).left_out)

@@ -18,49 +18,91 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from regseg.errors import InputError
 
 _CONTENTS = ("config.yaml", "summary.json", "metrics.csv", "checkpoints", "pictures", "wandb", "wandb_id.txt")
 _PACKAGES = ("torch", "lightning", "torchmetrics", "albumentations", "opencv-python-headless", "numpy", "hydra-core")
 
 
-def claim(folder: Path, *, resume: str | None, overwrite: bool) -> Path | None:
-    """Make ``folder`` ready for a run, and say from which checkpoint it goes on.
+def check_free(folder: Path, *, resume: str | None, overwrite: bool) -> Path | None:
+    """Check that a run may go into ``folder``, and say from which checkpoint it goes on. Changes nothing.
 
     Args:
         folder: the run's folder.
         resume: None for a new run, ``last`` to go on from the last finished epoch.
-        overwrite: remove what an earlier run left there.
+        overwrite: whether a run that lies there may be replaced.
 
     Returns:
         The checkpoint to resume from; None to start at the beginning.
 
     Raises:
-        InputError: the folder holds a run that would be lost, or ``resume`` is something else.
+        InputError: the folder holds a run that would be lost, or files of something else.
     """
     if resume not in (None, "last"):
         raise InputError(f"resume={resume} does not exist; use resume=last, or weights=FILE to start from weights.")
     last, summary = folder / "checkpoints" / "last.ckpt", read_summary(folder)
+    if summary is None and (strange := [name for name in _CONTENTS if (folder / name).exists()]):
+        raise InputError(
+            f"{folder} holds {strange[0]} but no summary.json, so it is no run's; choose another by run.name=NAME."
+        )
     if resume == "last" and not overwrite:
         return last if last.exists() else None
     status = (summary or {}).get("status")
-    if not overwrite and (status == "finished" or last.exists()):
+    if not overwrite and (status in ("finished", "running") or last.exists()):
         remedy = "" if status == "finished" else "resume=last to go on with it, "
         raise InputError(
             f"{folder} holds a run that is {status or 'of unknown state'}; use {remedy}overwrite=true to replace it, "
             "or run.name=NAME to keep both."
         )
-    for name in _CONTENTS:
-        path = folder / name
-        shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
-    folder.mkdir(parents=True, exist_ok=True)
     return None
+
+
+def claim(folder: Path, config: dict[str, Any], *, keep: bool) -> None:
+    """Take ``folder`` for a run: remove what an earlier one left unless ``keep``, and write down the configuration."""
+    if not keep:
+        for name in _CONTENTS:
+            path = folder / name
+            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink(missing_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    if not keep:
+        write_json(folder / "summary.json", {"status": "running", "best": None, "last": None})
+    (folder / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
+
+
+def check_unchanged(folder: Path, config: dict[str, Any]) -> None:
+    """Raise InputError, naming the first setting, if a run in ``folder`` would be resumed with another one.
+
+    Optimizer and schedule go on with the old values, so a changed one would only be written down, not used.
+    """
+    path = folder / "config.yaml"
+    before = yaml.safe_load(path.read_text(encoding="utf-8")) if path.exists() else config
+    for section in ("seed", "model", "data", "loss", "optimizer"):
+        old, new = _flat(before.get(section), section), _flat(config[section], section)
+        for name in sorted(old.keys() | new.keys()):
+            if old.get(name) != new.get(name) and name not in ("data.root", "data.num_workers"):
+                raise InputError(
+                    f"{folder} was run with {name}={old.get(name)}, not {new.get(name)}; resume it with that, or start "
+                    "another run by run.name=NAME and weights=FILE."
+                )
+
+
+def _flat(value: Any, name: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        return {name: value}
+    return {key: item for part, child in value.items() for key, item in _flat(child, f"{name}.{part}").items()}
 
 
 def read_summary(folder: Path) -> dict[str, Any] | None:
     """A run's ``summary.json``; None where there is none yet."""
     path = Path(folder) / "summary.json"
-    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+    try:
+        return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+    except ValueError as error:
+        raise InputError(
+            f"{path} is damaged ({error}); remove the folder or choose another by run.name=NAME."
+        ) from error
 
 
 def read_metrics(folder: Path) -> list[dict[str, str]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,8 +11,8 @@ from omegaconf import DictConfig, OmegaConf
 
 from regseg.cli import entry_point
 from regseg.config import shrink
-from regseg.errors import InputError, check_number
-from regseg.runs import claim, provenance, read_summary
+from regseg.errors import InputError, check_number, check_options
+from regseg.runs import check_free, check_unchanged, claim, provenance, read_summary
 
 
 @entry_point("train")
@@ -21,7 +20,7 @@ def main(cfg: DictConfig) -> float | None:
     """Run one training; return its best mean IoU, for sweepers that optimise."""
     from hydra.core.hydra_config import HydraConfig
 
-    check_number("seed", cfg.seed, integer=True)
+    check_number("seed", cfg.seed, highest=2**32 - 1, integer=True)
     check_number("trainer.max_epochs", cfg.trainer.max_epochs, lowest=1, integer=True)
     if cfg.trainer.smoke:
         shrink(cfg)
@@ -30,22 +29,9 @@ def main(cfg: DictConfig) -> float | None:
     if cfg.resume and not cfg.overwrite and is_done(folder, cfg.trainer.max_epochs):
         print(f"{folder} is finished; nothing is left to resume.")
     else:
-        checkpoint = prepare(cfg, folder)
-        train(cfg, folder, checkpoint)
-    return read_summary(folder)["best"]["metrics"]["val/miou"]
-
-
-def prepare(cfg: DictConfig, folder: Path) -> Path | None:
-    """Claim the run's folder and write down the configuration; the checkpoint to resume from, if any.
-
-    Lightning starts the other processes of a distributed run by the same command line, after the first one came here.
-    """
-    if os.environ.get("LOCAL_RANK", "0") != "0":
-        last = folder / "checkpoints" / "last.ckpt"
-        return last if cfg.resume and last.exists() else None
-    checkpoint = claim(folder, resume=cfg.resume, overwrite=cfg.overwrite)
-    OmegaConf.save(cfg, folder / "config.yaml")
-    return checkpoint
+        train(cfg, folder)
+    best = (read_summary(folder) or {}).get("best")
+    return best["metrics"]["val/miou"] if best else None
 
 
 def is_done(folder: Path, max_epochs: int) -> bool:
@@ -54,38 +40,56 @@ def is_done(folder: Path, max_epochs: int) -> bool:
     return summary.get("status") == "finished" and summary["last"]["epoch"] + 1 >= max_epochs
 
 
-def train(cfg: DictConfig, folder: Path, checkpoint: Path | None) -> None:
-    """Train as the resolved ``cfg`` says, into ``folder``, on from ``checkpoint`` if there is one."""
-    import lightning as L
+def train(cfg: DictConfig, folder: Path) -> None:
+    """Train as the resolved ``cfg`` says, into ``folder``. Nothing there is touched before all parts are built."""
     from hydra.utils import instantiate
+    from lightning.pytorch.utilities import rank_zero_only
 
-    from regseg.models import create_model, load_weights
     from regseg.training.callbacks import RunRecord
-    from regseg.training.task import SegmentationTask
     from regseg.training.trainer import make_trainer, quiet
 
     quiet()
     values = OmegaConf.to_container(cfg)
+    # Lightning starts the other processes of a distributed run by the same command, after the first one came here.
+    first = rank_zero_only.rank == 0
+    last = folder / "checkpoints" / "last.ckpt"
+    checkpoint = check_free(folder, resume=cfg.resume, overwrite=cfg.overwrite) if first else last
+    checkpoint = checkpoint if cfg.resume and checkpoint and checkpoint.exists() else None
+    if checkpoint and first:
+        check_unchanged(folder, values)
     datamodule = instantiate(cfg.data)
-    L.seed_everything(cfg.seed, verbose=False)  # right before the weights are drawn (Sec. 4.3)
-    network = create_model(**values["model"], num_classes=datamodule.spec.num_classes)
-    if checkpoint or cfg.weights:
-        report = load_weights(network, checkpoint or cfg.weights)
-        if checkpoint and report.left_out:
-            raise InputError(f"{checkpoint} was trained on other classes; use weights={checkpoint} to start from it.")
-    loss_options = dict(values["loss"])
-    task = SegmentationTask(
-        network, datamodule.spec, loss=loss_options.pop("name"), loss_options=loss_options, **values["optimizer"]
-    )
-    record = RunRecord(folder, {"seed": cfg.seed, **provenance(), "config": values})
-    callbacks = [record, *(instantiate(callback) for callback in cfg.callbacks.values() if callback)]
+    datamodule.setup("fit")
+    task = make_task(values, datamodule.spec, checkpoint)
+    callbacks = [instantiate(callback) for callback in cfg.callbacks.values() if callback]
+    trainer = make_trainer(values["trainer"], folder, callbacks)
+    if first:
+        claim(folder, values, keep=checkpoint is not None)
+    trainer.callbacks.insert(0, RunRecord(folder, {"seed": cfg.seed, **provenance(), "config": values}))
     with logger_of(values, folder) as logger:
-        trainer = make_trainer(values["trainer"], folder, callbacks, logger)
+        trainer.logger = logger
         if trainer.is_global_zero:
             print_plan(values, task, datamodule, folder, checkpoint)
         trainer.fit(task, datamodule, ckpt_path=checkpoint, weights_only=True)
     if trainer.is_global_zero:
         print_result(folder, datamodule.spec.left_out)
+
+
+def make_task(values: dict[str, Any], spec: Any, checkpoint: Path | None) -> Any:
+    """The network with its first weights, and what trains it."""
+    import lightning as L
+
+    from regseg.models import create_model, load_weights
+    from regseg.training.task import SegmentationTask
+
+    L.seed_everything(values["seed"], verbose=False)  # right before the weights are drawn (Sec. 4.3)
+    network = create_model(**check_options("model", values["model"], create_model), num_classes=spec.num_classes)
+    if source := checkpoint or values["weights"]:
+        report = load_weights(network, source)
+        if checkpoint and report.left_out:
+            raise InputError(f"{checkpoint} was trained on other classes; use weights={checkpoint} to start from it.")
+    loss = dict(values["loss"])
+    optimizer = check_options("optimizer", values["optimizer"], SegmentationTask, network, spec)
+    return SegmentationTask(network, spec, loss=loss.pop("name"), loss_options=loss, **optimizer)
 
 
 @contextmanager
@@ -115,7 +119,7 @@ def print_plan(values: dict[str, Any], task: Any, datamodule: Any, folder: Path,
     parameters = count_parameters(task.network) / 1e6
     print(
         f"{title_of(task.network)}, {parameters:.2f} M parameters, on {datamodule.spec.name} "
-        f"({datamodule.train_split} → {datamodule.val_split}), {values['trainer']['max_epochs']} epochs, "
+        f"({datamodule.train_split} to {datamodule.val_split}), {values['trainer']['max_epochs']} epochs, "
         f"batch {datamodule.batch_size}, seed {values['seed']}"
     )
     print(f"into {folder}" + (f", on from {checkpoint.name}" if checkpoint else ""))
@@ -128,10 +132,14 @@ def print_result(folder: Path, left_out: tuple[str, ...]) -> None:
 
     summary = read_summary(folder)
     last, best = summary["last"], summary["best"]
+    if last is None:
+        print(f"nothing was evaluated; the weights are in {folder}")
+        return
     scores = Scores.from_metrics(last["metrics"])
     print(f"epoch {last['epoch']} on the split {summary['config']['data']['val_split']}")
     print_scores(scores, left_out)
-    print(f"best mIoU {100 * best['metrics']['val/miou']:.2f} at epoch {best['epoch']}")
+    if best["metrics"]["val/miou"] is not None:  # it is where no label was left to score
+        print(f"best mIoU {100 * best['metrics']['val/miou']:.2f} at epoch {best['epoch']}")
     for picture in sorted((folder / "pictures").glob("*.png"))[-1:]:
         print(f"predictions: {picture}")
     print(f"everything else: {folder}")

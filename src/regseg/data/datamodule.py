@@ -116,7 +116,8 @@ class SegmentationDataModule(L.LightningDataModule):
         self.num_workers = min(8, _cores()) if num_workers is None else num_workers
         augment = check_options("data.augment", augment, train_transform, crop_size, short_side)
         self.transform = train_transform(crop_size, short_side, **augment)
-        dataset_class, root = _dataset_class(dataset), str(root)
+        # Absolute, because checkpoints store it: an evaluation elsewhere has to find the same files.
+        dataset_class, root = _dataset_class(dataset), str(Path(root).expanduser().absolute())
         options = check_options("data.options", options, dataset_class, root)
         self.dataset: Dataset = dataset_class(root, **options)
         self.save_hyperparameters(logger=False)
@@ -167,7 +168,7 @@ class SegmentationDataModule(L.LightningDataModule):
             dataset,
             num_workers=self.num_workers,
             persistent_workers=self.num_workers > 0,
-            pin_memory=torch.cuda.is_available(),
+            pin_memory=self.trainer is not None and self.trainer.strategy.root_device.type == "cuda",
             worker_init_fn=_one_thread,
             # A loader without a generator draws a number from the global one at every epoch, and so would change what
             # the model draws; nothing here draws from this one.

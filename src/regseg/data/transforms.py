@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -115,8 +116,15 @@ def normalize(images: torch.Tensor) -> torch.Tensor:
 
     The result is a view in channels-last memory: no transposition is done.
     """
-    mean, std = (torch.tensor(values, device=images.device) for values in (MEAN, STD))
-    return ((images.float() - mean) / std).permute(0, 3, 1, 2)
+    mean, std = _statistics(images.device)
+    return images.float().sub_(mean).div_(std).permute(0, 3, 1, 2)
+
+
+@functools.cache
+def _statistics(device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+    # Once a device: a copy to a GPU at every batch would wait for it.
+    with torch.inference_mode(False):
+        return torch.tensor(MEAN, device=device), torch.tensor(STD, device=device)
 
 
 def _pair(name: str, values: Sequence[int]) -> tuple[int, int]:

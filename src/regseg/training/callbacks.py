@@ -30,8 +30,8 @@ class Evaluation(L.Callback):
         self.every, self.last = every, last
 
     def is_due(self, epoch: int, max_epochs: int | None) -> bool:
-        from_the_end = max_epochs is not None and epoch >= max_epochs - max(self.last, 1) >= 0
-        return epoch == 0 or (epoch + 1) % self.every == 0 or from_the_end or epoch + 1 == max_epochs
+        from_the_end = max_epochs is not None and epoch >= max_epochs - max(self.last, 1)
+        return epoch == 0 or (epoch + 1) % self.every == 0 or from_the_end
 
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         # Lightning evaluates when (epoch + 1) % check_val_every_n_epoch is 0; there is no hook for other schedules.
@@ -73,7 +73,10 @@ class RunRecord(L.Callback):
         self._write(trainer)
 
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        self._start = time.perf_counter()
+        self._start, self._evaluated = time.perf_counter(), False
+
+    def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self._evaluated = True
 
     def on_train_batch_end(self, trainer: L.Trainer, *_: Any) -> None:
         self._seconds = time.perf_counter() - self._start
@@ -81,16 +84,17 @@ class RunRecord(L.Callback):
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         epoch, metrics = trainer.current_epoch, {k: float(v) for k, v in trainer.callback_metrics.items()}
         images = trainer.num_training_batches * trainer.datamodule.batch_size * trainer.world_size
-        evaluated = trainer.check_val_every_n_epoch == 1
         row = {
             "epoch": epoch,
             "iterations": trainer.global_step,
-            "lr": trainer.optimizers[0].param_groups[0]["lr"],
+            "lr": metrics["lr"],  # of the epoch's last iteration
             "images_per_s": images / self._seconds,
             "train/loss": metrics["train/loss"],
         }
-        self._append(row | {k: metrics[k] if evaluated else math.nan for k in Scores.names(pl_module.spec)}, trainer)
-        if evaluated:
+        self._append(
+            row | {k: metrics[k] if self._evaluated else math.nan for k in Scores.names(pl_module.spec)}, trainer
+        )
+        if self._evaluated:
             result = {"epoch": epoch, "metrics": {k: v for k, v in metrics.items() if k.startswith("val/")}}
             self.summary["last"] = result
             best = self.summary["best"]
@@ -127,8 +131,8 @@ class Pictures(L.Callback):
 
     def __init__(self, count: int = 4) -> None:
         self.count = count
+        check_number("callbacks.pictures.count", count, lowest=1, integer=True)
         self._rows: list[tuple[Any, Any, Any]] = []
-        self.latest: Path | None = None
 
     def on_validation_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int, *_: Any
@@ -145,9 +149,9 @@ class Pictures(L.Callback):
             return
         folder = Path(trainer.default_root_dir) / "pictures"
         folder.mkdir(parents=True, exist_ok=True)
-        self.latest = folder / f"epoch_{trainer.current_epoch:04d}.png"
+        path = folder / f"epoch_{trainer.current_epoch:04d}.png"
         grid = prediction_grid(rows, pl_module.spec)
-        cv2.imwrite(str(self.latest), cv2.cvtColor(grid, cv2.COLOR_RGB2BGR))
+        cv2.imwrite(str(path), cv2.cvtColor(grid, cv2.COLOR_RGB2BGR))
         for logger in trainer.loggers:
             if hasattr(logger, "log_image"):
                 logger.log_image("val/predictions", [grid], step=trainer.global_step)
@@ -168,12 +172,21 @@ class LastCheckpoint(ModelCheckpoint):
 
 
 class BestCheckpoint(ModelCheckpoint):
-    """``checkpoints/best.ckpt`` of the run's folder: the evaluation with the highest ``monitor``."""
+    """``checkpoints/best.ckpt`` of the run's folder: the evaluation with the highest ``val/miou``."""
 
-    def __init__(self, monitor: str = "val/miou") -> None:
+    def __init__(self) -> None:
         super().__init__(
-            filename="best", monitor=monitor, mode="max", save_on_train_epoch_end=False, enable_version_counter=False
+            filename="best", monitor="val/miou", mode="max", save_on_train_epoch_end=False, enable_version_counter=False
         )
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        # Lightning forgets the best score when the folder has moved; the best checkpoint has moved with it.
+        def moved(path: str) -> str:
+            return str(Path(self.dirpath) / Path(path).name) if path else path
+
+        paths = {key: moved(state_dict[key]) for key in ("best_model_path", "kth_best_model_path", "last_model_path")}
+        best = {moved(path): score for path, score in state_dict["best_k_models"].items()}
+        super().load_state_dict({**state_dict, **paths, "best_k_models": best, "dirpath": self.dirpath})
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         self.dirpath = str(Path(trainer.default_root_dir) / "checkpoints")

@@ -34,9 +34,8 @@ def wandb_logger(
     run_id = remembered.read_text().strip()
     logger = WandbLogger(
         project=project, entity=entity, group=group, name=name, id=run_id, resume="allow", save_dir=folder,
-        offline=offline,
+        offline=offline, config=config, allow_val_change=True,
     )  # fmt: skip
-    logger.experiment.config.update(config, allow_val_change=True)
     return logger
 
 

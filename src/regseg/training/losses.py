@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from regseg.data.spec import IGNORE_INDEX
+from regseg.errors import check_number
 
 
 class CrossEntropy(nn.Module):
@@ -30,6 +31,8 @@ class OHEM(nn.Module):
 
     def __init__(self, threshold: float = 0.3, min_share: float = 1 / 16) -> None:
         super().__init__()
+        check_number("loss.threshold", threshold)
+        check_number("loss.min_share", min_share, highest=1)
         self.threshold, self.min_share = threshold, min_share
 
     def forward(self, logits: Tensor, labels: Tensor) -> Tensor:

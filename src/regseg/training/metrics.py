@@ -39,7 +39,7 @@ class Scores:
     @classmethod
     def from_confusion(cls, matrix: Tensor, spec: DatasetSpec) -> Scores:
         """Scores of a (C, C) integer matrix, rows the label, columns the prediction."""
-        matrix = matrix.double().cpu()
+        matrix = matrix.cpu().double()  # in this order: Apple's GPUs have no float64
         hits = matrix.diagonal()
         iou = hits / (matrix.sum(0) + matrix.sum(1) - hits)  # 0/0 = NaN for an absent class
         return cls(

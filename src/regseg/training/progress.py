@@ -33,7 +33,10 @@ class ProgressLine(L.Callback):
             self._task = self._bar.add_task("", total=self._total, completed=self._first, text="")
 
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        self._epoch_began, self._epoch_images = time.perf_counter(), 0
+        self._epoch_began, self._epoch_images, self._evaluated = time.perf_counter(), 0, False
+
+    def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self._evaluated = True
 
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -51,7 +54,7 @@ class ProgressLine(L.Callback):
             self._bar.update(self._task, completed=self._done, description=epoch, text=text)
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        if trainer.check_val_every_n_epoch != 1 or not trainer.is_global_zero:
+        if not self._evaluated or not trainer.is_global_zero:
             return
         metrics = trainer.callback_metrics
         self.console.print(
@@ -84,6 +87,8 @@ class ProgressLine(L.Callback):
 class EvaluationBar(L.Callback):
     """A bar over an evaluation's images, on a terminal."""
 
+    _bar: Progress | None = None
+
     def on_validation_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         console = Console()
         self._bar = Progress(console=console, transient=True, disable=not console.is_terminal)
@@ -97,7 +102,8 @@ class EvaluationBar(L.Callback):
         self._bar.stop()
 
     def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
-        self._bar.stop()
+        if self._bar is not None:
+            self._bar.stop()
 
 
 def duration(seconds: float) -> str:

@@ -7,13 +7,14 @@ from typing import Any
 
 import lightning as L
 import torch
+from lightning.pytorch.utilities import rank_zero_only
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from regseg.data.spec import DatasetSpec
 from regseg.data.transforms import normalize
-from regseg.errors import InputError, check_number
+from regseg.errors import InputError, check_number, check_options
 from regseg.models import create_model
 from regseg.training.losses import LOSSES
 from regseg.training.metrics import Scores, confusion_matrix
@@ -69,7 +70,7 @@ class SegmentationTask(L.LightningModule):
         }
         for name, value in rates.items():
             check_number(f"optimizer.{name}", value)
-        self.loss = LOSSES[loss](**(loss_options or {}))
+        self.loss = LOSSES[loss](**check_options("loss", loss_options, LOSSES[loss]))
         self.lr, self.momentum, self.weight_decay = lr, momentum, weight_decay
         self.warmup_iters, self.power = warmup_iters, power
         self.confusion = confusion_matrix(self.spec.num_classes)
@@ -84,8 +85,11 @@ class SegmentationTask(L.LightningModule):
             logger=False,
         )
 
-    def on_fit_start(self) -> None:
-        if self.device.type == "cuda":  # images are channels-last already; cuDNN would convert the weights every time
+    def setup(self, stage: str) -> None:
+        # Before a distributed strategy wraps the parameters.
+        if (
+            self.trainer.strategy.root_device.type == "cuda"
+        ):  # images are channels-last already; cuDNN would convert the weights every time
             self.network.to(memory_format=torch.channels_last)
 
     def forward(self, images: Tensor) -> Tensor:
@@ -99,6 +103,7 @@ class SegmentationTask(L.LightningModule):
                 f"The loss is {loss.item()} at iteration {self.global_step} (epoch {self.current_epoch}) on "
                 f"{', '.join(batch['name'])}; lower optimizer.lr or look at these images and labels."
             )
+        self.log("lr", self.optimizers().param_groups[0]["lr"])
         self.log("train/loss", loss, on_step=False, on_epoch=True, sync_dist=True, batch_size=len(batch["image"]))
         return loss
 
@@ -121,6 +126,8 @@ class SegmentationTask(L.LightningModule):
 
     def configure_optimizers(self) -> dict[str, Any]:
         total = self._total_iterations()
+        if self.warmup_iters > total / 2:
+            warn_of_warmup(self.warmup_iters, total)
         optimizer = torch.optim.SGD(
             parameter_groups(self.network, self.weight_decay), lr=self.lr, momentum=self.momentum
         )
@@ -138,6 +145,12 @@ class SegmentationTask(L.LightningModule):
         batches = min(batches, limit) if isinstance(limit, int) else int(batches * limit)
         total = trainer.max_epochs * -(-batches // trainer.accumulate_grad_batches)
         return total if trainer.max_steps == -1 else min(total, trainer.max_steps)
+
+
+@rank_zero_only
+def warn_of_warmup(warmup_iters: int, total: int) -> None:
+    """Say that the learning rate hardly rises; small datasets meet this with the paper's 3000 iterations."""
+    print(f"The warm-up of {warmup_iters} iterations takes most of the {total}; lower optimizer.warmup_iters.")
 
 
 def parameter_groups(network: nn.Module, weight_decay: float) -> list[dict[str, Any]]:

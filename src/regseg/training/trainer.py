@@ -10,17 +10,14 @@ from typing import Any
 
 import lightning as L
 import torch
-from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities import rank_zero_only
 
-from regseg.errors import InputError
+from regseg.errors import InputError, check_options
 
 announce = rank_zero_only(print)  # one line, however many processes train
 
 
-def make_trainer(
-    arguments: Mapping[str, Any], folder: Path, callbacks: Sequence[L.Callback] = (), logger: Logger | None = None
-) -> L.Trainer:
+def make_trainer(arguments: Mapping[str, Any], folder: Path, callbacks: Sequence[L.Callback] = ()) -> L.Trainer:
     """A Trainer that writes into ``folder``; ``arguments`` are Lightning's, ``smoke`` apart.
 
     Samplers are the DataModule's own, there is no sanity check before training, and a CPU's half precision is bfloat16.
@@ -28,23 +25,24 @@ def make_trainer(
     Raises:
         InputError: an argument that Lightning's Trainer does not take, or takes otherwise.
     """
-    arguments = {key: value for key, value in arguments.items() if key != "smoke"}
+    own = {
+        "default_root_dir": folder,
+        "callbacks": list(callbacks),
+        "logger": False,
+        "enable_progress_bar": False,
+        "enable_model_summary": False,
+        "num_sanity_val_steps": 0,
+        "use_distributed_sampler": False,
+    }
+    arguments = own | {key: value for key, value in arguments.items() if key != "smoke"}
+    check_options("trainer", arguments, L.Trainer)
     if arguments.get("precision") == "16-mixed" and _runs_on_cpu(arguments.get("accelerator", "auto")):
         arguments["precision"] = "bf16-mixed"
         announce("16-mixed needs a GPU: running in bf16-mixed on the CPU.")
     # Shapes repeat in training, so cuDNN may time its algorithms once; a deterministic run must not.
     arguments.setdefault("benchmark", not arguments.get("deterministic"))
     try:
-        return L.Trainer(
-            default_root_dir=folder,
-            callbacks=list(callbacks),
-            logger=logger or False,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-            num_sanity_val_steps=0,
-            use_distributed_sampler=False,
-            **arguments,
-        )
+        return L.Trainer(**arguments)
     except (TypeError, ValueError, L.fabric.utilities.exceptions.MisconfigurationException) as error:
         raise InputError(f"The trainer does not take this: {' '.join(str(error).split())}") from error
 
@@ -57,6 +55,8 @@ def quiet() -> None:
         ".*Checkpoint directory .* exists and is not empty.*",  # so it is after a resume
         ".*smaller than the logging interval.*",
         ".*The dataloader.*does not have.*",
+        ".*use `self.log\\(.*sync_dist=True.*",  # the scores are equal on all processes
+        ".*Grad strides do not match bucket view strides.*",  # 1x1 kernels, whose strides mean nothing
         ".*in eval mode at the start of training.*",
         ".*`isinstance\\(treespec, LeafSpec\\)` is deprecated.*",  # inside Lightning
     ):
