@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 
-torch.set_num_threads(1)  # the tensors of tests are small: more threads would only wait for each other
+# Sums then have one order, and the small tensors of tests are not slowed by threads that wait for each other.
+torch.set_num_threads(1)
 os.environ.setdefault("WANDB_MODE", "offline")  # no test asks the network
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
 

@@ -155,6 +155,7 @@ def write_folder_dataset(root):
         (["model/backbone=dilation_1_99"], ["dilation_1_99", "dilation_1_14"]),
         (["data.crop=[1,2]"], ["data.crop", "crop_size"]),
         (["los=ohem"], ["los", "loss"]),
+        (["augment=null"], ["null", "--help"]),
         (["model=ddrnet23", "model/backbone=dilation_1_6"], ["ddrnet23", "dilation_1_6"]),
         (["data.train_split=training"], ["training", "trainval"]),
         (["data.crop_size=[1,2,3]"], ["data.crop_size"]),

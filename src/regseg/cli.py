@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import sys
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -41,6 +42,8 @@ def entry_point(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Cal
 
         @functools.wraps(job)
         def run() -> None:
+            # A warning is for the person at the command line, who has no use for a source line.
+            warnings.formatwarning = lambda message, *_, **__: f"regseg: {message}\n"
             register_resolvers()
             main = hydra.main(version_base="1.3", config_path=str(config_dir()), config_name=config_name)
             try:
@@ -86,6 +89,8 @@ def _sentence(error: BaseException | None) -> str | None:
             return f"{str(first).split(', set env')[0]} ({chain[-1]})."
         unexpected = isinstance(chain[-1], TypeError) and "unexpected keyword argument" in str(chain[-1])
         return f"{chain[-1]}." if unexpected else None
+    if str(first).startswith("Config group override must be"):
+        return "A group cannot be null here; choose one of its names, which --help lists."
     if isinstance(first, (HydraException, OmegaConfBaseException)):
         return " ".join(str(first).split())
     return None

@@ -19,14 +19,6 @@ from regseg.analysis.architecture import (
 from regseg.errors import InputError
 
 
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 def paper(model):
     return {row["quantity"]: row for row in describe(model)["paper"]}
 
