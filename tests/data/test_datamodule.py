@@ -177,7 +177,10 @@ def ranks(root, world_size, stage="fit", **options):
         datamodule = make(root, stage=None, **options)
         progress = SimpleNamespace(current=SimpleNamespace(processed=0))
         datamodule.trainer = SimpleNamespace(
-            global_rank=rank, world_size=world_size, fit_loop=SimpleNamespace(epoch_progress=progress)
+            global_rank=rank,
+            world_size=world_size,
+            fit_loop=SimpleNamespace(epoch_progress=progress),
+            strategy=SimpleNamespace(root_device=torch.device("cpu")),
         )
         datamodule.setup(stage)
         yield datamodule
