@@ -37,8 +37,9 @@ class TrainSet(TorchDataset):
     def __len__(self) -> int:
         return len(self.samples)
 
-    def __getitem__(self, key: tuple[int, int]) -> dict[str, Any]:
-        epoch, index = key
+    def __getitem__(self, key: tuple[int, int] | int) -> dict[str, Any]:
+        # Lightning's overfit_batches replaces the sampler by a plain one: the same crops every epoch then.
+        epoch, index = key if isinstance(key, tuple) else (0, key)
         sample = self.samples[index]
         image, label = read_sample(sample, self.spec)
         seed_transform(self.transform, stream(self.seed, epoch, index))
