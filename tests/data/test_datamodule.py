@@ -231,7 +231,7 @@ def test_a_checkpoint_holds_every_argument_as_a_plain_value(root, tmp_path):
     assert arguments == {
         "dataset": "cityscapes", "root": str(root), "batch_size": 2, "crop_size": [20, 28], "short_side": [16, 40],
         "val_size": None, "train_split": "train", "val_split": "val", "augment": {}, "num_workers": 0, "seed": 0,
-        "options": {},
+        "options": {}, "class_uniform": 0.0, "storage": "full",
     }  # fmt: skip
     again = SegmentationDataModule(**arguments)
     again.setup("fit")

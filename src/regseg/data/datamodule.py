@@ -26,6 +26,7 @@ DATASETS = {
     "folder": "regseg.data.folder.Folder",
     "streets": "regseg.data.streets.Streets",
 }
+STORAGE = ("full", "half", "cache")
 
 
 class TrainSet(TorchDataset):
@@ -79,6 +80,8 @@ class SegmentationDataModule(L.LightningDataModule):
         train_split: one of train, val, test, trainval.
         val_split: likewise.
         augment: arguments of `train_transform` beside the sizes.
+        class_uniform: share of an epoch's images that is drawn around pixels of each class in turn (Sec. 4.2).
+        storage: what images are read from: the files (full), their halved copies (half) or decoded arrays (cache).
         num_workers: loader processes; None takes one a core, 8 at most. What is drawn does not depend on it.
         seed: of the image order and the augmentation.
         options: further arguments of the dataset's class.
@@ -99,6 +102,8 @@ class SegmentationDataModule(L.LightningDataModule):
         train_split: str = "train",
         val_split: str = "val",
         augment: Mapping[str, Any] | None = None,
+        class_uniform: float = 0.0,
+        storage: str = "full",
         num_workers: int | None = None,
         seed: int = 0,
         options: Mapping[str, Any] | None = None,
@@ -106,6 +111,9 @@ class SegmentationDataModule(L.LightningDataModule):
         super().__init__()
         check_number("data.batch_size", batch_size, lowest=1, integer=True)
         check_number("data.seed", seed, integer=True)
+        check_number("data.class_uniform", class_uniform, highest=1)
+        if storage not in STORAGE:
+            raise InputError(f"data.storage={storage} does not exist; choose one of {', '.join(STORAGE)}.")
         if val_size is not None:
             check_number("data.val_size", val_size, lowest=1, integer=True)
         if num_workers is not None:
@@ -113,6 +121,7 @@ class SegmentationDataModule(L.LightningDataModule):
         for split in (train_split, val_split):
             check_split(split)
         self.batch_size, self.val_size, self.seed = batch_size, val_size, seed
+        self.class_uniform, self.storage = class_uniform, storage
         self.train_split, self.val_split = train_split, val_split
         self.num_workers = min(8, _cores()) if num_workers is None else num_workers
         augment = check_options("data.augment", augment, train_transform, crop_size, short_side)

@@ -1,0 +1,30 @@
+"""Look at a dataset, check it and store it: ``python -m regseg.prepare what=check data=NAME``; see ``--help``."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+
+from omegaconf import DictConfig, OmegaConf
+
+from regseg.cli import entry_point
+from regseg.errors import InputError
+
+# what=… -> the function that does it, called with the DataModule (not set up) and the folder `out`.
+WHAT: dict[str, str] = {}
+
+
+@entry_point("prepare")
+def main(cfg: DictConfig) -> None:
+    """Do ``what`` with the chosen data."""
+    from hydra.utils import instantiate
+
+    OmegaConf.resolve(cfg)
+    if cfg.what not in WHAT:
+        raise InputError(f"what={cfg.what} does not exist; choose one of {', '.join(WHAT)}.")
+    module, _, function = WHAT[cfg.what].rpartition(".")
+    getattr(importlib.import_module(module), function)(instantiate(cfg.data), Path(cfg.out))
+
+
+if __name__ == "__main__":
+    main()
