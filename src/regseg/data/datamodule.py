@@ -17,7 +17,8 @@ from torch.utils.data import Dataset as TorchDataset
 from regseg.data.files import Dataset, Sample, check_split, read_sample
 from regseg.data.sampling import EachOnceSampler, EpochSampler, stream
 from regseg.data.spec import DatasetSpec
-from regseg.data.transforms import resize_short_side, seed_transform, train_transform
+from regseg.data.transforms import TrainTransform
+from regseg.data.window import resize_image
 from regseg.errors import InputError, check_number, check_options
 
 DATASETS = {
@@ -43,9 +44,8 @@ class TrainSet(TorchDataset):
         epoch, index = key if isinstance(key, tuple) else (0, key)
         sample = self.samples[index]
         image, label = read_sample(sample, self.spec)
-        seed_transform(self.transform, stream(self.seed, epoch, index))
-        crop = self.transform(image=image, mask=label)
-        return {"image": crop["image"], "label": crop["mask"], "name": str(sample.image)}
+        image, label = self.transform(image, label, stream(self.seed, epoch, index))
+        return {"image": image, "label": label, "name": str(sample.image)}
 
 
 class EvaluationSet(TorchDataset):
@@ -60,7 +60,7 @@ class EvaluationSet(TorchDataset):
     def __getitem__(self, index: int) -> dict[str, Any]:
         sample = self.samples[index]
         image, label = read_sample(sample, self.spec)
-        return {"image": resize_short_side(image, self.val_size), "label": label, "name": str(sample.image)}
+        return {"image": resize_image(image, label.shape, self.val_size), "label": label, "name": str(sample.image)}
 
 
 class SegmentationDataModule(L.LightningDataModule):
@@ -79,7 +79,7 @@ class SegmentationDataModule(L.LightningDataModule):
         val_size: short side of evaluation images in pixels; None keeps their own.
         train_split: one of train, val, test, trainval.
         val_split: likewise.
-        augment: arguments of `train_transform` beside the sizes.
+        augment: arguments of `TrainTransform` beside the sizes.
         class_uniform: share of an epoch's images that is drawn around pixels of each class in turn (Sec. 4.2).
         storage: what images are read from: the files (full), their halved copies (half) or decoded arrays (cache).
         num_workers: loader processes; None takes one a core, 8 at most. What is drawn does not depend on it.
@@ -124,8 +124,8 @@ class SegmentationDataModule(L.LightningDataModule):
         self.class_uniform, self.storage = class_uniform, storage
         self.train_split, self.val_split = train_split, val_split
         self.num_workers = min(8, _cores()) if num_workers is None else num_workers
-        augment = check_options("data.augment", augment, train_transform, crop_size, short_side)
-        self.transform = train_transform(crop_size, short_side, **augment)
+        augment = check_options("data.augment", augment, TrainTransform, crop_size, short_side)
+        self.transform = TrainTransform(crop_size, short_side, **augment)
         # Absolute, because checkpoints store it: an evaluation elsewhere has to find the same files.
         dataset_class, root = _dataset_class(dataset), str(Path(root).expanduser().absolute())
         options = check_options("data.options", options, dataset_class, root)

@@ -7,12 +7,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import albumentations as A
-import cv2
 import numpy as np
 import torch
 
 from regseg.data.randaug import color_jitter, rand_augment
 from regseg.data.spec import IGNORE_INDEX
+from regseg.data.window import cut_image, cut_label, draw_window
 from regseg.errors import InputError, check_options
 
 # ImageNet's statistics on a scale of 0 to 255, and its mean colour for pads (Sec. 4.2 as the author's release runs it).
@@ -21,30 +21,12 @@ STD = (58.395, 57.12, 57.375)
 FILL = (123, 116, 103)
 
 
-class CropWithin(A.RandomCrop):
-    """A random crop that takes the whole of a side of the image that is shorter than the crop's."""
+class TrainTransform:
+    """Random scale, crop, flip and colours of Sec. 4.2 on uint8 arrays, in the order of the author's release.
 
-    def get_params_dependent_on_data(self, params: dict[str, Any], data: dict[str, Any]) -> dict[str, Any]:
-        height, width = params["shape"][:2]
-        top = self.py_random.randint(0, max(height - self.height, 0))
-        left = self.py_random.randint(0, max(width - self.width, 0))
-        bottom, right = min(top + self.height, height), min(left + self.width, width)
-        return {"crop_coords": (left, top, right, bottom), "pad_params": None}
-
-
-def train_transform(
-    crop_size: Sequence[int],
-    short_side: Sequence[int],
-    flip: float = 0.5,
-    randaug: Mapping[str, Any] | None = None,
-    jitter: Mapping[str, Any] | None = None,
-) -> A.Compose:
-    """Random scale, crop, flip and colours of Sec. 4.2, on uint8 arrays.
-
-    The short side becomes an integer uniform in ``short_side``, both ends included. A scaled image smaller than the
-    crop is padded to it at a random offset by the mean colour and ``IGNORE_INDEX``: before the crop, as the author does
-    on CamVid, or last where there are colour operations, as he does on Cityscapes, for they would measure the pad.
-    Where the image comes to lie is distributed alike.
+    The short side becomes an integer uniform in ``short_side``, both ends included; then crop, flip, colour operations.
+    Last, a crop of an image smaller than that is padded to it at a random offset by the mean colour and
+    ``IGNORE_INDEX``. On CamVid the author pads before the crop; where the image comes to lie is distributed alike.
 
     Args:
         crop_size: (height, width) of the result, in pixels.
@@ -57,28 +39,44 @@ def train_transform(
         InputError: a size is not a pair of positive integers in order, ``flip`` no probability, or an argument of
             ``randaug`` or ``jitter`` wrong.
     """
-    height, width = _pair("data.crop_size", crop_size)
-    if not isinstance(flip, (int, float)) or not 0 <= flip <= 1:
-        raise InputError(f"data.augment.flip={flip} is not a probability; give a number from 0 to 1.")
-    scale, mirror = _random_scale(short_side), A.HorizontalFlip(p=flip)
-    fill = {"fill": FILL, "fill_mask": IGNORE_INDEX}
-    if colours := _colour_operations(randaug, jitter):
-        pad = A.PadIfNeeded(height, width, position="random", **fill)
-        return A.Compose([scale, CropWithin(height, width), mirror, *colours, pad])
-    return A.Compose([scale, A.RandomCrop(height, width, pad_if_needed=True, pad_position="random", **fill), mirror])
 
+    def __init__(
+        self,
+        crop_size: Sequence[int],
+        short_side: Sequence[int],
+        flip: float = 0.5,
+        randaug: Mapping[str, Any] | None = None,
+        jitter: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.crop_size, self.short_side = _pair("data.crop_size", crop_size), _pair("data.short_side", short_side)
+        if self.short_side[0] > self.short_side[1]:
+            smallest, largest = self.short_side
+            raise InputError(f"data.short_side=[{smallest},{largest}] is out of order; give the smaller length first.")
+        if not isinstance(flip, (int, float)) or not 0 <= flip <= 1:
+            raise InputError(f"data.augment.flip={flip} is not a probability; give a number from 0 to 1.")
+        colours = _colour_operations(randaug, jitter)
+        pad = A.PadIfNeeded(*self.crop_size, position="random", fill=FILL, fill_mask=IGNORE_INDEX)
+        self.after_crop = A.Compose([A.HorizontalFlip(p=flip), *colours, pad])
 
-def _random_scale(short_side: Sequence[int]) -> A.SmallestMaxSize:
-    smallest, largest = _pair("data.short_side", short_side)
-    if smallest > largest:
-        raise InputError(f"data.short_side=[{smallest},{largest}] is out of order; give the smaller length first.")
-    # Area averaging when shrinking: the author's Pillow bilinear is antialiased, OpenCV's is not.
-    # OpenCV's plain nearest neighbour takes a pixel's corner: it moves labels by up to half a pixel.
-    return A.SmallestMaxSize(
-        max_size=list(range(smallest, largest + 1)),
-        area_for_downscale="image",
-        mask_interpolation=cv2.INTER_NEAREST_EXACT,
-    )
+    def __call__(
+        self,
+        image: np.ndarray,
+        label: np.ndarray,
+        rng: np.random.Generator,
+        centroid: tuple[float, float] | None = None,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """(image, label) of a training crop: (*crop_size, 3) and crop_size, uint8.
+
+        Args:
+            image: (H, W, 3) uint8 RGB, or smaller where it is stored at half its resolution; may be memory-mapped.
+            label: (H, W) uint8 class indices; may be memory-mapped.
+            rng: all that is random follows from it.
+            centroid: (row, column) of ``label`` that the crop should show; None for a crop anywhere.
+        """
+        window = draw_window(label.shape, self.crop_size, self.short_side, rng, centroid)
+        seed_transform(self.after_crop, rng)
+        crop = self.after_crop(image=cut_image(image, label.shape, window), mask=cut_label(label, window))
+        return crop["image"], crop["mask"]
 
 
 def _colour_operations(randaug: Mapping[str, Any] | None, jitter: Mapping[str, Any] | None) -> list[A.BaseCompose]:
@@ -99,16 +97,6 @@ def seed_transform(transform: A.BasicTransform | A.BaseCompose, rng: np.random.G
     transform.set_random_seed(int(rng.integers(2**32)))
     for step in getattr(transform, "transforms", ()):
         seed_transform(step, rng)
-
-
-def resize_short_side(image: np.ndarray, short_side: int | None) -> np.ndarray:
-    """An image (H, W, C) uint8 with its short side at ``short_side`` pixels; None leaves it as it is."""
-    height, width = image.shape[:2]
-    if short_side is None or short_side == min(height, width):
-        return image
-    scale = short_side / min(height, width)
-    size = (round(width * scale), round(height * scale))
-    return cv2.resize(image, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
 
 
 def normalize(images: torch.Tensor) -> torch.Tensor:

@@ -1,0 +1,165 @@
+"""Crop first, then resize: only the pixels that a crop shows are read and resized.
+
+Images are resized by Pillow's bilinear kernel, with which the author trained. When shrinking, it widens to the scale,
+so that every pixel counts; OpenCV's bilinear, which looks at four pixels at any scale, leaves an image noisier than any
+that the author's network saw, and area averaging leaves it sharper. Labels are moved by nearest neighbour alone, from
+pixel centre to pixel centre. ``python -m regseg.benchmark what=kernels`` shows what each choice does.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+Size = tuple[int, int]
+
+
+class Window(NamedTuple):
+    """A crop of a scaled image.
+
+    Attributes:
+        scaled: (height, width) of the whole image after scaling, in pixels.
+        corner: (top, left) of the crop there.
+        size: (height, width) of the crop, never beyond the scaled image.
+    """
+
+    scaled: Size
+    corner: Size
+    size: Size
+
+
+def draw_window(
+    size: Size,
+    crop_size: Size,
+    short_side: Size,
+    rng: np.random.Generator,
+    centroid: tuple[float, float] | None = None,
+) -> Window:
+    """Random scale and crop of Sec. 4.2.
+
+    The short side becomes an integer uniform in ``short_side``, both ends included. The crop lies uniformly in the
+    scaled image; around a centroid, it starts uniformly between a crop's length before it and the centroid itself,
+    clamped to the image, as in the author's release.
+
+    Args:
+        size: (height, width) of the image, in pixels.
+        crop_size: (height, width) of the crop; it takes the whole of a side that is shorter.
+        short_side: (smallest, largest) length of the short side after scaling.
+        rng: where the draws come from.
+        centroid: (row, column) in the image that the crop should show; None for a crop anywhere.
+    """
+    scaled = scale_to(size, int(rng.integers(*short_side, endpoint=True)))
+    cut = (min(crop_size[0], scaled[0]), min(crop_size[1], scaled[1]))
+    corner = []
+    for axis in (0, 1):
+        last = scaled[axis] - cut[axis]
+        if centroid is None:
+            start = rng.integers(0, last, endpoint=True)
+        else:
+            center = int(centroid[axis] * scaled[axis] / size[axis])
+            start = np.clip(rng.integers(center - crop_size[axis], center, endpoint=True), 0, last)
+        corner.append(int(start))
+    return Window(scaled, (corner[0], corner[1]), cut)
+
+
+def scale_to(size: Size, short_side: int) -> Size:
+    """(height, width) of an image of ``size`` whose short side becomes ``short_side`` pixels."""
+    shortest = min(size)
+    return max(1, round(size[0] * short_side / shortest)), max(1, round(size[1] * short_side / shortest))
+
+
+def cut_image(image: np.ndarray, full_size: Size, window: Window) -> np.ndarray:
+    """What ``window`` shows of an image, equal to resizing the whole image and cropping then, up to one grey level.
+
+    Args:
+        image: (h, w, 3) uint8, also memory-mapped: only the rows in the window are read.
+        full_size: (height, width) that the window was drawn for. A smaller image, stored at half its resolution, is
+            brought up to that size first.
+        window: the crop.
+
+    Returns:
+        (*window.size, 3) uint8.
+    """
+    box = _source_box(full_size, window)
+    if image.shape[:2] == full_size:
+        return _resample(image, box, window.size)
+    # Whole pixels of the full size, as many as the second kernel will look at.
+    (top, bottom), (left, right) = (
+        _reach(start, length, number, limit)
+        for (start, length), number, limit in zip(box, window.size, full_size, strict=True)
+    )
+    ratio = image.shape[0] / full_size[0], image.shape[1] / full_size[1]
+    small_box = ((top * ratio[0], (bottom - top) * ratio[0]), (left * ratio[1], (right - left) * ratio[1]))
+    full = _resample(image, small_box, (bottom - top, right - left))
+    return _resample(full, ((box[0][0] - top, box[0][1]), (box[1][0] - left, box[1][1])), window.size)
+
+
+def cut_label(label: np.ndarray, window: Window) -> np.ndarray:
+    """What ``window`` shows of a label (H, W) uint8, by nearest neighbour; memory-mapped ones are read by rows."""
+    rows, columns = (
+        (2 * (start + np.arange(length)) + 1) * full // (2 * scaled)
+        for full, scaled, start, length in zip(label.shape, *window, strict=True)
+    )
+    return np.asarray(label[rows[0] : rows[-1] + 1])[rows - rows[0]].take(columns, axis=1)
+
+
+def resize_image(image: np.ndarray, full_size: Size, short_side: int | None) -> np.ndarray:
+    """A whole image (h, w, 3) uint8 with its short side at ``short_side`` pixels; None takes that of ``full_size``."""
+    scaled = full_size if short_side is None else scale_to(full_size, short_side)
+    return cut_image(image, full_size, Window(scaled, (0, 0), scaled))
+
+
+Span = tuple[float, float]  # (start, length) along one axis, in pixels
+
+
+def _source_box(full_size: Size, window: Window) -> tuple[Span, Span]:
+    rows, columns = (
+        (start * full / scaled, length * full / scaled)
+        for full, scaled, start, length in zip(full_size, *window, strict=True)
+    )
+    return rows, columns
+
+
+def _reach(start: float, length: float, number: int, limit: int) -> Size:
+    """The whole pixels on which ``number`` pixels over (start, length) depend: half a kernel more on either side."""
+    margin = math.ceil(max(length / number, 1))
+    return max(0, math.floor(start) - margin), min(limit, math.ceil(start + length) + margin)
+
+
+def _resample(image: np.ndarray, box: tuple[Span, Span], size: Size) -> np.ndarray:
+    """The fractional ``box`` of an image at ``size``, by Pillow's bilinear kernel; (*size, 3) uint8."""
+    from cykooz_resizer import CropBox, ImageData, PixelType, ResizeOptions
+
+    (top, bottom), (left, right) = (
+        _reach(start, length, number, limit)
+        for (start, length), number, limit in zip(box, size, image.shape, strict=False)
+    )
+    source = image[top:bottom, left:right]
+    (y, height), (x, width) = box
+    if (height, width) == size and y == int(y) and x == int(x):
+        return np.array(image[int(y) : int(y) + size[0], int(x) : int(x) + size[1]])
+    y, x = y - top, x - left
+    # Rounding may put the far edge a hair outside, which the library refuses.
+    area = CropBox(x, y, min(width, source.shape[1] - x), min(height, source.shape[0] - y))
+    result = ImageData(size[1], size[0], PixelType.U8x3)
+    pixels = ImageData(source.shape[1], source.shape[0], PixelType.U8x3, source.tobytes())
+    _resizer().resize(pixels, result, ResizeOptions(resize_alg=_bilinear(), crop_box=area))
+    # A copy, because bytes cannot be written to, and what follows does.
+    return np.frombuffer(result.get_buffer(), np.uint8).reshape(*size, 3).copy()
+
+
+@functools.cache
+def _resizer():
+    from cykooz_resizer import Resizer
+
+    return Resizer()  # on one thread
+
+
+@functools.cache
+def _bilinear():
+    from cykooz_resizer import FilterType, ResizeAlg
+
+    return ResizeAlg.convolution(FilterType.bilinear)

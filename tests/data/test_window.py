@@ -1,0 +1,120 @@
+"""A crop taken before the resize equals one taken after it, by the author's kernels."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from regseg.data.sampling import stream
+from regseg.data.window import Window, cut_image, cut_label, draw_window, resize_image, scale_to
+
+
+def picture(height, width, channels=3):
+    """Noise with edges: neighbouring pixels differ as much as they can."""
+    return np.random.default_rng(height).integers(0, 256, (height, width, channels), np.uint8)
+
+
+def whole(image, window, resample=Image.Resampling.BILINEAR):
+    """Pillow's resize of the whole image, cropped afterwards, as the author's pipeline does."""
+    scaled = np.asarray(Image.fromarray(image).resize(window.scaled[::-1], resample))
+    (top, left), (height, width) = window.corner, window.size
+    return scaled[top : top + height, left : left + width]
+
+
+def windows(size, short_side, crop, count=6):
+    return [draw_window(size, crop, (short_side, short_side), stream(short_side, number)) for number in range(count)]
+
+
+@pytest.mark.parametrize("short_side", [60, 97, 149, 150, 151, 200, 311, 600])
+def test_an_image_equals_pillows_whole_resize(short_side):
+    image = picture(150, 260)
+    for window in windows((150, 260), short_side, (64, 96)):
+        crop = cut_image(image, (150, 260), window)
+        assert crop.shape == (*window.size, 3) and crop.flags.writeable
+        difference = np.abs(crop.astype(int) - whole(image, window))
+        assert difference.max() <= 1 and difference.mean() < 0.3
+
+
+@pytest.mark.parametrize("short_side", [60, 97, 149, 150, 151, 200, 311, 600])
+def test_a_label_equals_pillows_whole_resize(short_side):
+    label = picture(150, 260, 1)[..., 0]
+    for window in windows((150, 260), short_side, (64, 96)):
+        # Where a centre falls on the edge between two pixels, Pillow's sums of floats take either.
+        clear = [
+            (2 * (start + np.arange(length)) + 1) * full % (2 * scaled) != 0
+            for full, scaled, start, length in zip((150, 260), *window, strict=True)
+        ]
+        ours, pillows = cut_label(label, window), whole(label, window, Image.Resampling.NEAREST)
+        assert np.array_equal(ours[np.ix_(*clear)], pillows[np.ix_(*clear)]) and min(map(np.mean, clear)) > 0.98
+
+
+@pytest.mark.parametrize("size", [(150, 260), (151, 261)])
+@pytest.mark.parametrize("short_side", [60, 150, 311])
+def test_a_half_image_is_brought_up_to_full_size_first(size, short_side):
+    half = picture(75, 130)
+    full = np.asarray(Image.fromarray(half).resize(size[::-1], Image.Resampling.BILINEAR))
+    for window in windows(size, short_side, (64, 96)):
+        difference = np.abs(cut_image(half, size, window).astype(int) - whole(full, window))
+        assert difference.max() <= 2 and difference.mean() < 0.6  # rounded twice
+
+
+@pytest.mark.parametrize(("shape", "short_side"), [((33, 47), 20), ((33, 47), 70), ((33, 47), None), ((47, 33), 20)])
+def test_whole_images(shape, short_side):
+    image = picture(*shape)
+    result = resize_image(image, shape, short_side)
+    expected = np.asarray(Image.fromarray(image).resize(result.shape[1::-1], Image.Resampling.BILINEAR))
+    assert np.abs(result.astype(int) - expected).max() <= 1
+    assert min(result.shape[:2]) == (short_side or 33)
+
+
+def test_only_the_windows_rows_are_read(tmp_path):
+    """The rest of a memory-mapped file need not even exist for it."""
+    file = tmp_path / "image.bin"
+    file.write_bytes(bytes(400 * 100 * 3))
+    mapped = np.memmap(file, np.uint8, "r", shape=(400, 100, 3))
+    read = []
+
+    class Rows:
+        shape = mapped.shape
+
+        def __getitem__(self, key):
+            read.append(key[0])
+            return mapped[key]
+
+    cut_image(Rows(), (400, 100), Window((800, 200), (600, 20), (50, 60)))
+    assert [(rows.start, rows.stop) for rows in read] == [(299, 326)]
+    label = np.memmap(file, np.uint8, "r", shape=(400, 100))
+    assert type(cut_label(label, Window((800, 200), (600, 20), (50, 60)))) is np.ndarray
+
+
+def test_a_centroids_crop_starts_between_a_crops_length_before_it_and_itself():
+    """A window of 10 in 100, the centroid at 50 and 3: starts 40 to 50, and 0 to 3 with the clamped ones at 0."""
+    corners = np.array(
+        [draw_window((100, 100), (10, 10), (100, 100), stream(0, n), (50.4, 3.0)).corner for n in range(2200)]
+    )
+    rows, counts = np.unique(corners[:, 0], return_counts=True)
+    assert rows.tolist() == [*range(40, 51)] and counts.min() > 140 and counts.max() < 260
+    columns, counts = np.unique(corners[:, 1], return_counts=True)
+    assert columns.tolist() == [0, 1, 2, 3] and abs(counts[0] / 2200 - 8 / 11) < 0.05
+    assert abs(np.corrcoef(corners.T)[0, 1]) < 0.1
+
+
+def test_centroids_scale_with_the_image():
+    for number in range(50):
+        window = draw_window((100, 200), (20, 30), (40, 300), stream(number), (80, 150))
+        for axis, place in ((0, 80), (1, 150)):
+            scale = window.scaled[axis] / (100, 200)[axis]
+            last = window.scaled[axis] - window.size[axis]
+            low, high = np.clip([place * scale - (20, 30)[axis] - 1, place * scale + 1], 0, last)
+            assert low <= window.corner[axis] <= high
+
+
+def test_a_side_shorter_than_the_crop_is_taken_whole():
+    window = draw_window((20, 60), (30, 30), (20, 20), stream(0), (5, 50))
+    assert window.size == (20, 30) and window.corner[0] == 0 and window.corner[1] <= 30
+
+
+@pytest.mark.parametrize(
+    ("size", "side", "expected"), [((30, 60), 15, (15, 30)), ((61, 30), 45, (92, 45)), ((1000, 1), 1, (1000, 1))]
+)
+def test_scaled_sizes(size, side, expected):
+    assert scale_to(size, side) == expected
