@@ -59,11 +59,13 @@ def _run_group() -> str:
 
 
 def _run_name() -> str:
-    """``run``; in a sweep the overrides that tell its runs apart, but for what the group and the seed tell."""
+    """``run``; a table's row; in a sweep the overrides that tell its runs apart, but for what the group and seed tell."""
     from hydra.core.hydra_config import HydraConfig
     from hydra.types import RunMode
 
     cfg = HydraConfig.get()
+    if row := cfg.runtime.choices.get("row"):
+        return row.rpartition("/")[2]
     if cfg.mode != RunMode.MULTIRUN:
         return "run"
     aside = {"experiment", "seed", "resume", "overwrite", "trainer", "logger", "data.root", "data.num_workers"}
