@@ -59,7 +59,7 @@ def _run_group() -> str:
 
 
 def _run_name() -> str:
-    """``run``; a table's row; in a sweep the overrides that tell its runs apart, but for what the group and seed tell."""
+    """``run``; a table's row; in a sweep the overrides that tell its runs apart, but for group and seed."""
     from hydra.core.hydra_config import HydraConfig
     from hydra.types import RunMode
 

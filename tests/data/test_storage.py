@@ -1,0 +1,164 @@
+"""Halved and decoded storage: equal to the files, made once, and proof against what happens to files."""
+
+import multiprocessing
+import os
+import pickle
+from types import SimpleNamespace
+
+import cv2
+import numpy as np
+import pytest
+from layouts import is_sentence, write_folder
+from PIL import Image
+
+from regseg.data import storage
+from regseg.data.datamodule import SegmentationDataModule
+from regseg.data.files import read_sample
+from regseg.data.folder import Folder
+from regseg.data.storage import make, open_storage
+from regseg.errors import InputError
+
+
+@pytest.fixture
+def dataset(tmp_path):
+    return Folder(write_folder(tmp_path / "mine"))
+
+
+@pytest.fixture
+def samples(dataset):
+    return dataset.samples("train")
+
+
+@pytest.fixture
+def encoded(monkeypatch):
+    """How many files were made."""
+    made = []
+    for name in ("_encode_half", "_encode_pair"):
+        encode = getattr(storage, name)
+        monkeypatch.setattr(storage, name, lambda sample, spec, e=encode: made.append(sample.image) or e(sample, spec))
+    return made
+
+
+def grow(sample, height, width):
+    """Another size for one pair."""
+    for path, flags in ((sample.image, cv2.IMREAD_COLOR), (sample.label, cv2.IMREAD_UNCHANGED)):
+        cv2.imwrite(
+            str(path), cv2.resize(cv2.imread(str(path), flags), (width, height), interpolation=cv2.INTER_NEAREST)
+        )
+
+
+def test_the_cache_equals_the_files(dataset, samples):
+    grow(samples[1], 31, 47)
+    cached = pickle.loads(pickle.dumps(open_storage("cache", samples, dataset.spec, dataset.root)))
+    for index, sample in enumerate(samples):
+        for stored, read in zip(cached.read(index), read_sample(sample, dataset.spec), strict=True):
+            assert np.array_equal(stored, read) and isinstance(stored, np.memmap) and not stored.flags.writeable
+
+
+@pytest.mark.parametrize("size", [(30, 40), (31, 47)])
+def test_half_images_are_halved_and_labels_are_not(dataset, samples, size):
+    grow(samples[0], *size)
+    image, label = open_storage("half", samples, dataset.spec, dataset.root).read(0)
+    full, full_label = read_sample(samples[0], dataset.spec)
+    height, width = image.shape[:2]
+    assert height == -(-size[0] // 2) and abs(width - size[1] / 2) < 1
+    expected = np.asarray(Image.fromarray(full).resize((width, height), Image.Resampling.BILINEAR))
+    assert np.abs(image.astype(int) - expected).max() <= 1 and np.array_equal(label, full_label)
+
+
+@pytest.mark.parametrize("kind", ["half", "cache"])
+def test_made_once_and_anew_where_a_source_changed(dataset, samples, encoded, kind):
+    open_storage(kind, samples, dataset.spec, dataset.root)
+    assert len(encoded) == len(samples) + 1  # one more to measure
+    open_storage(kind, samples, dataset.spec, dataset.root)
+    assert len(encoded) == len(samples) + 1
+    cv2.imwrite(str(samples[0].image), 255 - cv2.imread(str(samples[0].image)))
+    os.utime(samples[0].image, ns=(1, 1))
+    changed = open_storage(kind, samples, dataset.spec, dataset.root)
+    assert set(encoded[len(samples) + 1 :]) == {samples[0].image}
+    if kind == "cache":
+        assert np.array_equal(changed.read(0)[0], read_sample(samples[0], dataset.spec)[0])
+
+
+@pytest.mark.parametrize("kind", ["half", "cache"])
+def test_what_was_made_before_an_interruption_is_kept(dataset, samples, encoded, monkeypatch, kind):
+    write = storage.write_whole
+    monkeypatch.setattr(storage.os, "cpu_count", lambda: 1)
+
+    def die(path, content):
+        if path.name.startswith(samples[2].image.name):
+            raise KeyboardInterrupt
+        write(path, content)
+
+    monkeypatch.setattr(storage, "write_whole", die)
+    with pytest.raises(KeyboardInterrupt):
+        make(kind, samples, dataset.spec, dataset.root)
+    monkeypatch.setattr(storage, "write_whole", write)
+    encoded.clear()
+    make(kind, samples, dataset.spec, dataset.root)
+    assert samples[2].image in encoded and samples[0].image not in encoded and samples[1].image not in encoded
+    encoded.clear()
+    make(kind, samples, dataset.spec, dataset.root)
+    assert not encoded
+
+
+@pytest.mark.parametrize("kind", ["half", "cache"])
+def test_verifying_mends_what_is_damaged(dataset, samples, encoded, kind):
+    files = make(kind, samples, dataset.spec, dataset.root)
+    good = files[1].read_bytes()
+    files[1].write_bytes(good[:200] + bytes([good[200] ^ 1]) + good[201:])
+    files[2].write_bytes(good[:100])  # cut off: noticed without verifying
+    encoded.clear()
+    make(kind, samples, dataset.spec, dataset.root)
+    assert set(encoded) == {samples[2].image}
+    encoded.clear()
+    make(kind, samples, dataset.spec, dataset.root, verify=True)
+    assert set(encoded) == {samples[1].image} and files[1].read_bytes() == good
+
+
+def test_a_full_disk_is_told_of_before_anything_is_written(dataset, samples, monkeypatch):
+    monkeypatch.setattr(storage.shutil, "disk_usage", lambda path: SimpleNamespace(free=1000))
+    with pytest.raises(InputError) as error:
+        make("cache", samples, dataset.spec, dataset.root)
+    assert is_sentence(error, ".regseg", "GB", "data.storage=full")
+    assert not list((dataset.root / ".regseg" / "cache").rglob("*.npy"))
+
+
+def test_an_unreadable_file_is_named(dataset, samples):
+    samples[1].image.write_bytes(b"nothing")
+    with pytest.raises(InputError, match=samples[1].image.name):
+        make("cache", samples, dataset.spec, dataset.root)
+
+
+def _make(root):
+    dataset = Folder(root)
+    make("cache", dataset.samples("train"), dataset.spec, root)
+
+
+def test_two_processes_at_once(dataset, samples):
+    context = multiprocessing.get_context("fork")
+    both = [context.Process(target=_make, args=(dataset.root,)) for _ in range(2)]
+    [process.start() for process in both]
+    [process.join() for process in both]
+    assert [process.exitcode for process in both] == [0, 0]
+    cached = open_storage("cache", samples, dataset.spec, dataset.root)
+    assert np.array_equal(cached.read(0)[0], read_sample(samples[0], dataset.spec)[0])
+    assert not [path for path in (dataset.root / ".regseg").rglob(".*") if path.is_file()]  # no temporary file
+
+
+def batches(root, **options):
+    datamodule = SegmentationDataModule(
+        "folder", root, batch_size=2, crop_size=(16, 20), short_side=(14, 60), num_workers=0, **options
+    )
+    datamodule.setup("fit")
+    training, evaluation = list(datamodule.train_dataloader()), list(datamodule.val_dataloader())
+    return [(batch["image"].numpy(), batch["label"].numpy()) for batch in (*training, *evaluation)]
+
+
+def test_batches_of_each_storage(dataset):
+    full, cached, half = (batches(dataset.root, storage=kind) for kind in ("full", "cache", "half"))
+    for expected, same, alike in zip(full, cached, half, strict=True):
+        assert all(np.array_equal(a, b) for a, b in zip(expected, same, strict=True))
+        assert np.array_equal(expected[1], alike[1]) and expected[0].shape == alike[0].shape
+        assert not np.array_equal(expected[0], alike[0])
+        assert abs(expected[0].mean() - alike[0].mean()) < 5
