@@ -1,92 +1,161 @@
-"""How fast the training images are prepared."""
+"""How fast the training images are prepared, beside a plain Pillow pipeline of the same recipe."""
 
 from __future__ import annotations
 
+import multiprocessing
 import time
-from collections.abc import Callable, Iterable
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from functools import partial
-from statistics import median
-from typing import NamedTuple
+from pathlib import Path
+from statistics import mean, median
+from typing import TYPE_CHECKING, Any
 
 import cv2
-import numpy as np
-from PIL import Image, ImageEnhance, ImageOps
+import torch
 from rich.table import Table
 
-from regseg.data import operations
-from regseg.data.transforms import FILL
+from regseg.analysis.pillow_pipeline import pillow_crop
+from regseg.data.files import Sample
+from regseg.data.sampling import Draw, stream
+from regseg.data.sets import TrainSet
+from regseg.data.storage import STORAGE, open_storage
+from regseg.data.transforms import normalize, seed_transform
+from regseg.data.window import cut_image, cut_label, draw_window
+
+if TYPE_CHECKING:
+    from regseg.data.datamodule import SegmentationDataModule
+
+STAGES = ("read", "scale and crop", "flip, colours, pad", "to a normalised tensor")
+BASELINE = "Pillow, full"
 
 
-class OperationTime(NamedTuple):
-    """Median milliseconds of one operation of RandAug, by Pillow and by `regseg.data.operations`."""
+@dataclass
+class PipelineTime:
+    """What one pipeline took.
+
+    Attributes:
+        name: the pipeline.
+        stages: mean milliseconds of each of `STAGES`.
+        rates: images/s on one core, a value a round.
+    """
 
     name: str
-    pillow: float
-    ours: float
-
-    @property
-    def ratio(self) -> float:
-        return self.pillow / self.ours
+    stages: dict[str, float]
+    rates: list[float]
+    ratios: list[float] = field(default_factory=list)  # to the Pillow pipeline in the same round
 
 
-def benchmark_operations(image: np.ndarray | None = None, repeats: int = 50) -> list[OperationTime]:
-    """Time each operation of RandAug at magnitude 0.2 against Pillow's, on one thread.
+def benchmark_loader(datamodule: SegmentationDataModule, images: int = 20, rounds: int = 5) -> list[PipelineTime]:
+    """Prepare the same ``images`` crops by every pipeline on one thread, from files to normalised float tensors.
 
-    Pillow works on an image that is already one of its own, ours on an array. The two take turns, so that whatever
-    else the machine does meets both.
-
-    Args:
-        image: (H, W, 3) uint8 RGB; None for blurred noise of 768x768, the size of a training crop.
-        repeats: how often each is timed.
+    In every round the pipelines take turns at each image, so that whatever else the machine does meets all of them. A
+    round that is not counted comes first: files lie in the system's memory then.
     """
-    image = _blurred_noise(768) if image is None else np.ascontiguousarray(image)
-    threads = cv2.getNumThreads()
-    cv2.setNumThreads(1)
-    try:
-        return [
-            OperationTime(name, *_alternate(pillow, ours, repeats))
-            for name, pillow, ours in _pairs(image, Image.fromarray(image))
-        ]
-    finally:
-        cv2.setNumThreads(threads)
+    datamodule.setup("fit")
+    pipelines = _pipelines(datamodule)
+    draws = list(datamodule.train_dataloader().sampler)
+    draws = (draws * -(-images // len(draws)))[:images]
+    clocks = {name: [_Clock() for _ in range(rounds)] for name in pipelines}
+    with one_thread():
+        for number in range(-1, rounds):
+            for draw in draws:
+                for name, prepare in pipelines.items():
+                    clock = clocks[name][number] if number >= 0 else _Clock()
+                    clock.start()
+                    prepare(draw, clock.done)
+    results = []
+    for name, of_rounds in clocks.items():
+        stages = {stage: mean(1000 * clock.seconds[stage] / images for clock in of_rounds) for stage in STAGES}
+        rates = [images / sum(clock.seconds.values()) for clock in of_rounds]
+        results.append(PipelineTime(name, stages, rates))
+    baseline = next(result for result in results if result.name == BASELINE)
+    for result in results:
+        result.ratios = [rate / other for rate, other in zip(result.rates, baseline.rates, strict=True)]
+    return results
 
 
-def operations_table(times: Iterable[OperationTime]) -> Table:
-    """What `benchmark_operations` found, for a console."""
-    table = Table(title="RandAug operations, one thread")
-    for column in ("operation", "Pillow ms", "ours ms", "times as fast"):
-        table.add_column(column, justify="left" if column == "operation" else "right")
+def worker_memory(datamodule: SegmentationDataModule, images: int = 20) -> float:
+    """Peak resident memory of one loader worker, in MB, after ``images`` crops in a process of its own (Linux)."""
+    context = multiprocessing.get_context("spawn")
+    with context.Pool(1) as pool:
+        return pool.apply(_peak, (datamodule.train_set, images))
+
+
+def loader_table(times: Iterable[PipelineTime]) -> Table:
+    """What `benchmark_loader` found, for a console."""
+    table = Table(title="training crops on one core, from files to normalised float tensors")
+    for column in ("pipeline", *(f"{stage}, ms" for stage in STAGES), "images/s", "times Pillow", "rounds"):
+        table.add_column(column, justify="left" if column == "pipeline" else "right")
     for row in times:
-        table.add_row(row.name, f"{row.pillow:.2f}", f"{row.ours:.2f}", f"{row.ratio:.1f}")
+        spread = f"{min(row.ratios):.1f}-{max(row.ratios):.1f}"
+        stages = [f"{row.stages[stage]:.1f}" for stage in STAGES]
+        table.add_row(row.name, *stages, f"{median(row.rates):.1f}", f"{median(row.ratios):.1f}", spread)
     return table
 
 
-def _pairs(array: np.ndarray, pillow: Image.Image) -> Iterable[tuple[str, Callable[[], object], Callable[[], object]]]:
-    """(name, Pillow's, ours) of every operation."""
-    yield "autocontrast", lambda: ImageOps.autocontrast(pillow), lambda: operations.autocontrast(array)
-    yield "equalize", lambda: ImageOps.equalize(pillow), lambda: operations.equalize(array)
-    bilinear = Image.Resampling.BILINEAR
-    yield "rotate", lambda: pillow.rotate(6, bilinear, fillcolor=FILL), lambda: operations.rotate(array, 6, FILL)
-    for name in ("color", "contrast", "brightness", "sharpness"):
-        enhancer, function = getattr(ImageEnhance, name.capitalize()), getattr(operations, name)
-        yield name, partial(lambda make: make(pillow).enhance(1.18), enhancer), partial(function, array, 1.18)
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """OpenCV and torch on one thread, as in a worker."""
+    threads, torch_threads = cv2.getNumThreads(), torch.get_num_threads()
+    cv2.setNumThreads(1)
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        cv2.setNumThreads(threads)
+        torch.set_num_threads(torch_threads)
 
 
-def _alternate(first: Callable[[], object], second: Callable[[], object], repeats: int) -> tuple[float, float]:
-    """Median milliseconds of both, after one call of each that does not count."""
-    first(), second()
-    times = [(_milliseconds(first), _milliseconds(second)) for _ in range(repeats)]
-    return median(time for time, _ in times), median(time for _, time in times)
+class _Clock:
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = defaultdict(float)
+
+    def start(self) -> None:
+        self._last = time.perf_counter()
+
+    def done(self, stage: str) -> None:
+        now = time.perf_counter()
+        self.seconds[stage] += now - self._last
+        self._last = now
 
 
-def _milliseconds(function: Callable[[], object]) -> float:
-    began = time.perf_counter()
-    function()
-    return 1000 * (time.perf_counter() - began)
+def _pipelines(datamodule: SegmentationDataModule) -> dict[str, Callable[[Draw, Callable[[str], None]], Any]]:
+    samples, spec, root = datamodule.train_set.samples, datamodule.spec, Path(datamodule.hparams.root)
+    storages = {kind: open_storage(kind, samples, spec, root) for kind in STORAGE}
+    halved = [Sample(half, sample.label) for half, sample in zip(storages["half"].halves, samples, strict=True)]
+    of_pillow = {BASELINE: samples, "Pillow, half": halved}
+    pillow = {name: partial(_by_pillow, datamodule, given) for name, given in of_pillow.items()}
+    return pillow | {kind: partial(_ours, datamodule, storage) for kind, storage in storages.items()}
 
 
-def _blurred_noise(size: int) -> np.ndarray:
-    """Neighbouring pixels alike, as in a photograph: histograms take longer then than on noise."""
-    noise = np.random.default_rng(0).normal(128, 1, (size, size, 3)).astype(np.float32)
-    blurred = cv2.GaussianBlur(noise, (0, 0), 4) - 128
-    return np.clip(128 + 40 * blurred / blurred.std(), 0, 255).astype(np.uint8)
+def _by_pillow(datamodule: Any, samples: list[Sample], draw: Draw, done: Callable[[str], None]) -> None:
+    transform, rng = datamodule.transform, stream(datamodule.seed, *draw.key)
+    sizes = transform.crop_size, transform.short_side
+    pillow_crop(samples[draw.index], datamodule.spec, *sizes, rng, draw.centroid, done)
+
+
+def _ours(datamodule: Any, storage: Any, draw: Draw, done: Callable[[str], None]) -> None:
+    """The steps of `TrainTransform` one by one, and the normalisation that otherwise a GPU does."""
+    transform, rng = datamodule.transform, stream(datamodule.seed, *draw.key)
+    image, label = storage.read(draw.index)
+    done("read")
+    window = draw_window(label.shape, transform.crop_size, transform.short_side, rng, draw.centroid)
+    image, label = cut_image(image, label.shape, window), cut_label(label, window)
+    done("scale and crop")
+    seed_transform(transform.after_crop, rng)
+    crop = transform.after_crop(image=image, mask=label)
+    done("flip, colours, pad")
+    normalize(torch.from_numpy(crop["image"])[None])
+    torch.from_numpy(crop["mask"]).long()
+    done("to a normalised tensor")
+
+
+def _peak(train_set: TrainSet, images: int) -> float:
+    with one_thread():
+        for number in range(images):
+            train_set[Draw(number // len(train_set), number % len(train_set))]
+    status = Path("/proc/self/status").read_text()
+    return int(status.partition("VmHWM:")[2].split()[0]) / 1000

@@ -8,9 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import cv2
 import lightning as L
-import numpy as np
 import torch
 from lightning.pytorch.utilities import rank_zero_only
 from torch.utils.data import DataLoader
@@ -18,11 +16,11 @@ from torch.utils.data import Dataset as TorchDataset
 
 from regseg.data.class_uniform import CentroidIndex, load_index
 from regseg.data.files import Dataset, Sample, check_split
-from regseg.data.sampling import Draw, EachOnceSampler, EpochSampler, stream
+from regseg.data.sampling import EachOnceSampler, EpochSampler
+from regseg.data.sets import EvaluationSet, TrainSet, one_thread
 from regseg.data.spec import DatasetSpec
 from regseg.data.storage import STORAGE, Storage, open_storage
 from regseg.data.transforms import TrainTransform
-from regseg.data.window import resize_image
 from regseg.errors import InputError, check_number, check_options
 
 DATASETS = {
@@ -31,39 +29,6 @@ DATASETS = {
     "folder": "regseg.data.folder.Folder",
     "streets": "regseg.data.streets.Streets",
 }
-
-
-class TrainSet(TorchDataset):
-    """Augmented crops; each draw has a random stream of its own."""
-
-    def __init__(self, samples: Sequence[Sample], storage: Storage, transform: TrainTransform, seed: int) -> None:
-        self.samples, self.storage, self.transform, self.seed = samples, storage, transform, seed
-
-    def __len__(self) -> int:
-        return len(self.samples)
-
-    def __getitem__(self, draw: Draw | int) -> dict[str, Any]:
-        if not isinstance(draw, Draw):
-            # Lightning's overfit_batches replaces the sampler by a plain one: the same crops every epoch then.
-            draw = Draw(0, draw)
-        image, label = self.storage.read(draw.index)
-        image, label = self.transform(image, label, stream(self.seed, *draw.key), draw.centroid)
-        return {"image": image, "label": label, "name": str(self.samples[draw.index].image)}
-
-
-class EvaluationSet(TorchDataset):
-    """Whole images at the evaluation size, labels at their own."""
-
-    def __init__(self, samples: Sequence[Sample], storage: Storage, val_size: int | None) -> None:
-        self.samples, self.storage, self.val_size = samples, storage, val_size
-
-    def __len__(self) -> int:
-        return len(self.samples)
-
-    def __getitem__(self, index: int) -> dict[str, Any]:
-        image, label = self.storage.read(index)
-        image = resize_image(image, label.shape, self.val_size)
-        return {"image": image, "label": np.array(label), "name": str(self.samples[index].image)}
 
 
 class SegmentationDataModule(L.LightningDataModule):
@@ -195,7 +160,7 @@ class SegmentationDataModule(L.LightningDataModule):
             num_workers=self.num_workers,
             persistent_workers=self.num_workers > 0,
             pin_memory=self.trainer is not None and self.trainer.strategy.root_device.type == "cuda",
-            worker_init_fn=_one_thread,
+            worker_init_fn=one_thread,
             # A loader without a generator draws a number from the global one at every epoch, and so would change what
             # the model draws; nothing here draws from this one.
             generator=torch.Generator(),
@@ -211,12 +176,6 @@ class SegmentationDataModule(L.LightningDataModule):
 def _cores() -> int:
     # The cores this process may use, where the system tells them: fewer than the machine's under Slurm or Docker.
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _one_thread(worker: int) -> None:
-    # Workers are as many as there are cores; threads within them would only get into each other's way.
-    cv2.setNumThreads(0)
-    torch.set_num_threads(1)
 
 
 def _dataset_class(name: str) -> Any:

@@ -2,7 +2,7 @@ import cv2
 import numpy as np
 from rich.console import Console
 
-from regseg.analysis.loader_benchmark import OperationTime, benchmark_operations, operations_table
+from regseg.analysis.operations_benchmark import OperationTime, benchmark_operations, operations_table
 
 
 def test_seven_operations_are_timed():

@@ -1,0 +1,60 @@
+"""What a loader's worker does: read a pair and make a training crop, or an evaluation image, of it.
+
+Lightning is not imported here: a worker that is not forked would carry its 150 MB.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from torch.utils.data import Dataset as TorchDataset
+
+from regseg.data.files import Sample
+from regseg.data.sampling import Draw, stream
+from regseg.data.storage import Storage
+from regseg.data.transforms import TrainTransform
+from regseg.data.window import resize_image
+
+
+class TrainSet(TorchDataset):
+    """Augmented crops; each draw has a random stream of its own."""
+
+    def __init__(self, samples: Sequence[Sample], storage: Storage, transform: TrainTransform, seed: int) -> None:
+        self.samples, self.storage, self.transform, self.seed = samples, storage, transform, seed
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def __getitem__(self, draw: Draw | int) -> dict[str, Any]:
+        if not isinstance(draw, Draw):
+            # Lightning's overfit_batches replaces the sampler by a plain one: the same crops every epoch then.
+            draw = Draw(0, draw)
+        image, label = self.storage.read(draw.index)
+        image, label = self.transform(image, label, stream(self.seed, *draw.key), draw.centroid)
+        return {"image": image, "label": label, "name": str(self.samples[draw.index].image)}
+
+
+class EvaluationSet(TorchDataset):
+    """Whole images at the evaluation size, labels at their own."""
+
+    def __init__(self, samples: Sequence[Sample], storage: Storage, val_size: int | None) -> None:
+        self.samples, self.storage, self.val_size = samples, storage, val_size
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        image, label = self.storage.read(index)
+        image = resize_image(image, label.shape, self.val_size)
+        return {"image": image, "label": np.array(label), "name": str(self.samples[index].image)}
+
+
+def one_thread(worker: int) -> None:
+    """Keep OpenCV and torch to one thread each, in a worker."""
+    # Workers are as many as there are cores; threads within them would only get into each other's way.
+    cv2.setNumThreads(0)
+    torch.set_num_threads(1)
