@@ -11,7 +11,13 @@ from regseg.cli import entry_point
 from regseg.errors import InputError
 
 # what=… -> the function that does it, called with the DataModule (not set up) and the folder `out`.
-WHAT: dict[str, str] = {}
+WHAT = {
+    "check": "regseg.analysis.dataset_check.check",
+    "show": "regseg.analysis.contact_sheet.show",
+    "report": "regseg.analysis.class_frequencies.report",
+    "half": "regseg.analysis.storing.half",
+    "cache": "regseg.analysis.storing.cache",
+}
 
 
 @entry_point("prepare")

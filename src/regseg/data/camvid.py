@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
-from regseg.data.files import Sample, check_folder, check_pairs, check_split, image_files
+from regseg.data.files import Problem, Sample, check_folder, check_pairs, check_split, image_files
 from regseg.data.spec import IGNORE_INDEX, Color, DatasetSpec
 from regseg.errors import InputError
 
@@ -66,7 +66,7 @@ class CamVid:
         if not self._indexed:
             self.spec = replace(SPEC, ids={})  # in a palette PNG the colours count then
 
-    def samples(self, split: str) -> list[Sample]:
+    def samples(self, split: str, problems: list[Problem] | None = None) -> list[Sample]:
         """Pairs of ``split`` (train, val, test or trainval), sorted by file name.
 
         Raises:
@@ -80,7 +80,7 @@ class CamVid:
             pairs = [pair for part in parts for pair in self._split_folders(part, part + "_labels")]
         else:
             pairs = [pair for pair in self._originals() if official_split(pair.image.stem) in parts]
-        return check_pairs(pairs, split, self.root)
+        return check_pairs(pairs, split, self.root, problems)
 
     def _split_folders(self, images: str, labels: str) -> Iterable[Sample]:
         folder = check_folder(self.root / labels, self.layout)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from regseg.data.files import Sample, check_folder, check_pairs, check_split, image_files
+from regseg.data.files import Problem, Sample, check_folder, check_pairs, check_split, image_files
 from regseg.data.spec import IGNORE_INDEX, Color, DatasetSpec
 
 # (name, label ID, colour) in the order of the train IDs; source: cityscapesScripts, helpers/labels.py.
@@ -52,7 +52,7 @@ class Cityscapes:
     def __init__(self, root: str | Path) -> None:
         self.root = Path(root).expanduser()
 
-    def samples(self, split: str) -> list[Sample]:
+    def samples(self, split: str, problems: list[Problem] | None = None) -> list[Sample]:
         """Pairs of ``split`` (train, val, test or trainval), sorted by file name.
 
         Raises:
@@ -62,7 +62,7 @@ class Cityscapes:
         folders = [check_folder(self.root / "leftImg8bit" / part, self.layout) for part in check_split(split)]
         check_folder(self.root / "gtFine", self.layout)
         images = (path for folder in folders for path in image_files(folder))
-        return check_pairs((Sample(image, self._label(image)) for image in images), split, folders[0])
+        return check_pairs((Sample(image, self._label(image)) for image in images), split, folders[0], problems)
 
     def _label(self, image: Path) -> Path:
         city = self.root / "gtFine" / image.relative_to(self.root / "leftImg8bit").parent

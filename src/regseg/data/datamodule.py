@@ -137,6 +137,11 @@ class SegmentationDataModule(L.LightningDataModule):
             rank_zero_only(print)(
                 f"class-uniform sampling: no training label holds {', '.join(absent)}; their share goes to whole images"
             )
+        if int(self.class_uniform * len(samples) / self.spec.num_classes) == 0:
+            rank_zero_only(print)(
+                f"class-uniform sampling: {len(samples)} images are too few to draw any for {self.spec.num_classes} "
+                "classes; every image is drawn once"
+            )
         return centroids
 
     @property

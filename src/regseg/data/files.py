@@ -31,13 +31,23 @@ class Sample(NamedTuple):
     label: Path
 
 
+class Problem(NamedTuple):
+    """What is wrong with a file: a kind to count by, and a sentence that names the file."""
+
+    kind: str
+    sentence: str
+
+
 class Dataset(Protocol):
     """What a dataset's file defines: the meaning of its labels and where its files are."""
 
     spec: DatasetSpec
 
-    def samples(self, split: str) -> list[Sample]:
-        """The split's pairs, sorted by file name (Sec. 4.3); raises InputError where files are missing."""
+    def samples(self, split: str, problems: list[Problem] | None = None) -> list[Sample]:
+        """The split's pairs, sorted by file name (Sec. 4.3).
+
+        Raises InputError where files are missing; with ``problems``, faulty pairs go there and are left out instead.
+        """
 
 
 def read_image(path: Path) -> np.ndarray:
@@ -110,17 +120,24 @@ def image_files(folder: Path) -> list[Path]:
     return sorted(path for path in found if path.suffix.lower() in IMAGE_SUFFIXES)
 
 
-def check_pairs(samples: Iterable[Sample], split: str, folder: Path) -> list[Sample]:
+def check_pairs(
+    samples: Iterable[Sample], split: str, folder: Path, problems: list[Problem] | None = None
+) -> list[Sample]:
     """The samples as a list, sorted by file name, if there are any and each has a label of its own.
 
+    With ``problems``, pairs that have none, or share one, are told of there and left out.
+
     Raises:
-        InputError: no image at all, images without a label, or two with one label; the first is named.
+        InputError: no image at all; without ``problems``, images without a label, or two with one, the first named.
     """
     samples = sorted(samples, key=lambda sample: (sample.image.name, sample.image))
     if not samples:
         raise InputError(f"{folder} holds no images for the split {split}; put them there or choose another split.")
     missing = [sample for sample in samples if not sample.label.is_file()]
-    if missing:
+    if problems is not None:
+        problems += [Problem("no label", f"{image} has no label: {label} is missing") for image, label in missing]
+        samples = [sample for sample in samples if sample not in set(missing)]
+    elif missing:
         more = f" and {len(missing) - 1} more images have none" if len(missing) > 1 else ""
         raise InputError(
             f"{missing[0].image} has no label: {missing[0].label} is missing{more}; add the label or remove the image."
@@ -128,8 +145,11 @@ def check_pairs(samples: Iterable[Sample], split: str, folder: Path) -> list[Sam
     owners: dict[Path, Path] = {}
     for image, label in samples:
         if (other := owners.setdefault(label, image)) != image:
-            raise InputError(f"{other} and {image} both have the label {label}; remove or rename one of them.")
-    return samples
+            sentence = f"{other} and {image} both have the label {label}; remove or rename one of them."
+            if problems is None:
+                raise InputError(sentence)
+            problems.append(Problem("shared label", sentence))
+    return [sample for sample in samples if owners[sample.label] == sample.image]
 
 
 def check_folder(folder: Path, layout: str) -> Path:

@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from regseg.data.files import Sample, check_folder, check_pairs, check_split, image_files
+from regseg.data.files import Problem, Sample, check_folder, check_pairs, check_split, image_files
 from regseg.data.spec import IGNORE_INDEX, MAX_CLASSES, Color, DatasetSpec, distinct_colors
 from regseg.errors import InputError
 
@@ -35,7 +35,7 @@ class Folder:
         check_folder(self.root, self.layout)
         return read_classes(self.root / "classes.yaml")
 
-    def samples(self, split: str) -> list[Sample]:
+    def samples(self, split: str, problems: list[Problem] | None = None) -> list[Sample]:
         """Pairs of ``split`` (train, val, test or trainval), sorted by file name.
 
         Raises:
@@ -47,7 +47,7 @@ class Folder:
             images = check_folder(self.root / "images" / part, self.layout)
             labels = check_folder(self.root / "labels" / part, self.layout)
             pairs += [Sample(image, _label(labels / image.relative_to(images))) for image in image_files(images)]
-        return check_pairs(pairs, split, self.root / "images")
+        return check_pairs(pairs, split, self.root / "images", problems)
 
 
 def read_classes(path: Path) -> DatasetSpec:

@@ -9,7 +9,7 @@ from typing import Any
 
 from regseg.data.cityscapes import SPEC as CITYSCAPES
 from regseg.data.cityscapes import Cityscapes
-from regseg.data.files import Sample
+from regseg.data.files import Problem, Sample
 
 
 class Streets(Cityscapes):
@@ -38,7 +38,7 @@ class Streets(Cityscapes):
         if counts is not None:
             self.drawing["counts"] = dict(counts)
 
-    def samples(self, split: str) -> list[Sample]:
+    def samples(self, split: str, problems: list[Problem] | None = None) -> list[Sample]:
         """Pairs of ``split``, drawn before if they are not there yet.
 
         Raises:
@@ -47,7 +47,7 @@ class Streets(Cityscapes):
         from regseg.data.streets_drawing import write_streets
 
         write_streets(self.root, progress=self._progress, **self.drawing)
-        return super().samples(split)
+        return super().samples(split, problems)
 
     def _progress(self, scenes: Sequence[Any]) -> Iterable[Any]:
         from rich.progress import track

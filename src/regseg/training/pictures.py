@@ -7,9 +7,10 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
+from regseg.data.legend import LINE, legend, write_text
 from regseg.data.spec import IGNORE_INDEX, DatasetSpec
 
-_GAP, _WIDTH, _LINE = 4, 480, 20
+_GAP, _WIDTH = 4, 480
 
 
 def prediction_grid(rows: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]], spec: DatasetSpec) -> np.ndarray:
@@ -34,26 +35,11 @@ def prediction_grid(rows: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]], s
         gap = np.full((height, _GAP, 3), 255, np.uint8)
         line = np.hstack([cells[0], gap, cells[1], gap, cells[2]])
         lines += [line, np.full((_GAP, line.shape[1], 3), 255, np.uint8)]
-    return np.vstack([*lines, _legend(spec, lines[-1].shape[1])])
+    return np.vstack([*lines, legend(spec, lines[-1].shape[1])])
 
 
 def _titles(names: Sequence[str]) -> np.ndarray:
-    strip = np.full((_LINE + 4, 3 * _WIDTH + 2 * _GAP, 3), 255, np.uint8)
+    strip = np.full((LINE + 4, 3 * _WIDTH + 2 * _GAP, 3), 255, np.uint8)
     for column, name in enumerate(names):
-        _write(strip, name, column * (_WIDTH + _GAP) + 4, _LINE - 4)
+        write_text(strip, name, column * (_WIDTH + _GAP) + 4, LINE - 4)
     return strip
-
-
-def _legend(spec: DatasetSpec, width: int) -> np.ndarray:
-    columns, cell = max(1, width // 144), 144
-    rows = -(-spec.num_classes // columns)
-    strip = np.full((rows * _LINE + 6, width, 3), 255, np.uint8)
-    for index, (name, color) in enumerate(zip(spec.classes, spec.colors, strict=True)):
-        left, top = index % columns * cell + 4, index // columns * _LINE + 4
-        cv2.rectangle(strip, (left, top), (left + 16, top + 12), color, cv2.FILLED)
-        _write(strip, name, left + 22, top + 11)
-    return strip
-
-
-def _write(picture: np.ndarray, text: str, left: int, baseline: int) -> None:
-    cv2.putText(picture, text, (left, baseline), cv2.FONT_HERSHEY_SIMPLEX, 0.45, (0, 0, 0), 1, cv2.LINE_AA)
