@@ -14,19 +14,55 @@ from regseg.errors import InputError, check_number
 @entry_point("evaluate")
 def main(cfg: DictConfig) -> float:
     """Print the table of one evaluation; return its mean IoU."""
+    OmegaConf.resolve(cfg)
+    check_scales(cfg)
+    if cfg.val_sizes is not None:
+        return compare_sizes(cfg)
     from regseg.training.progress import print_scores
 
-    OmegaConf.resolve(cfg)
-    if not OmegaConf.is_list(cfg.scales) or not cfg.scales:
-        raise InputError(f"scales={cfg.scales} is not a list of factors; write scales=[0.75,1.0].")
-    for scale in cfg.scales:
-        check_number("scales", scale, lowest=0.01)
     scores, datamodule = evaluate(cfg)
     print(f"{cfg.weights} on {datamodule.spec.name}, split {cfg.split}")
     print_scores(scores, datamodule.spec.left_out)
     if cfg.pictures:
         print(f"pictures: {Path(cfg.pictures) / 'pictures'}")
     return scores.miou
+
+
+def check_scales(cfg: DictConfig) -> None:
+    """Raise InputError unless ``scales`` is a list of factors."""
+    if not OmegaConf.is_list(cfg.scales) or not cfg.scales:
+        raise InputError(f"scales={cfg.scales} is not a list of factors; write scales=[0.75,1.0].")
+    for scale in cfg.scales:
+        check_number("scales", scale, lowest=0.01)
+
+
+def compare_sizes(cfg: DictConfig) -> float:
+    """Evaluate at every one of ``val_sizes`` (Fig. 6): print the table, write JSON and curve; return the best mIoU."""
+    if not OmegaConf.is_list(cfg.val_sizes) or not cfg.val_sizes:
+        raise InputError(f"val_sizes={cfg.val_sizes} is not a list of sizes; write val_sizes=[512,768,1024,1280].")
+    for size in cfg.val_sizes:
+        check_number("val_sizes", size, lowest=1, integer=True)
+    from regseg.analysis.val_sizes import draw, sizes_table
+    from regseg.runs import write_json
+
+    results = []
+    for size in sorted(set(cfg.val_sizes)):
+        print(f"short side {size}")
+        scores, datamodule = evaluate(OmegaConf.merge(cfg, {"val_size": size, "pictures": None}))
+        results.append({"val_size": size, "metrics": scores.metrics()})
+    print(f"{cfg.weights} on {datamodule.spec.name}, split {cfg.split}, labels at their own size")
+    sizes_table(results)
+    folder = run_folder(cfg.weights)
+    write_json(folder / "val_sizes.json", results)
+    draw({Path(cfg.weights).stem if folder == Path(".") else folder.name: results}, folder / "val_sizes.png")
+    print(f"figures and curve: {folder / 'val_sizes.json'}, {folder / 'val_sizes.png'}")
+    return max(result["metrics"]["val/miou"] for result in results)
+
+
+def run_folder(weights: str) -> Path:
+    """The run that ``weights`` belongs to; the current folder where it is of none."""
+    folder = Path(weights).parent
+    return folder.parent if folder.name == "checkpoints" and (folder.parent / "summary.json").exists() else Path(".")
 
 
 def evaluate(cfg: DictConfig) -> tuple[Any, Any]:

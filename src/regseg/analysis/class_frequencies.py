@@ -11,12 +11,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from regseg.analysis.plots import figure
 from regseg.data.beside import progress
 from regseg.data.class_uniform import load_index
 from regseg.data.files import read_label
 from regseg.data.sampling import Draw, EpochSampler, stream
 from regseg.data.window import cut_label, draw_window
-from regseg.errors import InputError
 
 CROPS = 1000  # drawn by each way of sampling, over as many epochs as that takes
 
@@ -84,33 +84,25 @@ def measure(datamodule: Any, share: float) -> tuple[np.ndarray, Frequencies, Fre
 
 def draw(classes: Sequence[str], plain: Frequencies, uniform: Frequencies, share: float, path: Path) -> None:
     """Bars of both ways of sampling side by side, the rarest class on top, as a picture."""
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise InputError("drawing needs matplotlib: pip install 'regseg[report]'") from error
     order = np.argsort(-plain.crops, kind="stable")
-    figure = Figure(figsize=(10, 1.2 + 0.3 * len(classes)), layout="constrained")
-    FigureCanvasAgg(figure)
-    places = np.arange(len(classes))
-    titles = ("crops that show the class", "share of the labelled pixels in crops")
-    for axes, title, name in zip(figure.subplots(1, 2, sharey=True), titles, Frequencies._fields, strict=True):
-        for offset, frequencies, color, label in (
-            (-0.2, plain, "#999999", "every image once"),
-            (0.2, uniform, "#0072B2", f"class_uniform={share}"),
-        ):
-            values = 100 * getattr(frequencies, name)[order]
-            axes.barh(places + offset, values, 0.4, color=color, label=label)
-        if name == "pixels":  # three orders of magnitude between road and motorcycle
-            axes.set_xscale("log")
-            axes.xaxis.set_major_formatter("{x:g}")
-        axes.set_xlabel(f"{title}, %")
-        axes.set_yticks(places, [classes[index] for index in order])
-        axes.grid(axis="x", alpha=0.3)
-        axes.spines[["top", "right"]].set_visible(False)
-    handles, labels = axes.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper center", ncols=2, frameon=False)
-    figure.savefig(path, dpi=150)
+    with figure(path, 10, 1.2 + 0.3 * len(classes)) as drawn:
+        places = np.arange(len(classes))
+        titles = ("crops that show the class", "share of the labelled pixels in crops")
+        for axes, title, name in zip(drawn.subplots(1, 2, sharey=True), titles, Frequencies._fields, strict=True):
+            for offset, frequencies, color, label in (
+                (-0.2, plain, "#999999", "every image once"),
+                (0.2, uniform, "#0072B2", f"class_uniform={share}"),
+            ):
+                values = 100 * getattr(frequencies, name)[order]
+                axes.barh(places + offset, values, 0.4, color=color, label=label)
+            if name == "pixels":  # three orders of magnitude between road and motorcycle
+                axes.set_xscale("log")
+                axes.xaxis.set_major_formatter("{x:g}")
+            axes.set_xlabel(f"{title}, %")
+            axes.set_yticks(places, [classes[index] for index in order])
+            axes.grid(axis="y", visible=False)
+        handles, labels = axes.get_legend_handles_labels()
+        drawn.legend(handles, labels, loc="outside upper center", ncols=2, frameon=False)
 
 
 def _crop_counts(datamodule: Any, draw: Draw) -> np.ndarray:

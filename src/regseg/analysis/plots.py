@@ -1,0 +1,43 @@
+"""What all figures share: how they look, and how they are written. matplotlib is loaded when one is drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from regseg.errors import InputError
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+# Okabe and Ito's colours, which the colour-blind can tell apart.
+OURS, AUTHOR, PAPER, OTHERS = "#D55E00", "#0072B2", "#000000", "#999999"
+CYCLE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#999999", "#F0E442", "#882255")
+STYLE: dict[str, Any] = {
+    "font.size": 10,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.alpha": 0.3,
+    "legend.frameon": False,
+}
+
+
+@contextmanager
+def figure(path: Path, width: float = 6.4, height: float = 4.0) -> Iterator[Figure]:
+    """A figure of that many inches, written to ``path`` in the end; raises InputError where matplotlib is missing."""
+    try:
+        import matplotlib
+    except ImportError as error:
+        raise InputError("drawing needs matplotlib: pip install 'regseg[report]'") from error
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    with matplotlib.rc_context(STYLE):
+        drawn = Figure(figsize=(width, height), layout="constrained")
+        FigureCanvasAgg(drawn)
+        yield drawn
+        path.parent.mkdir(parents=True, exist_ok=True)
+        drawn.savefig(path, dpi=160)
