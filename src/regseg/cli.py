@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import functools
+import json
 import os
 import sys
+import tempfile
+import traceback
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import hydra
@@ -19,21 +23,23 @@ from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBase
 from regseg.config import config_dir, register_resolvers
 from regseg.errors import InputError
 
+FAILURES = "REGSEG_SWEEP_FAILURES"  # the environment variable that names the file where a sweep's failures go
+
 os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # let exceptions reach `run`, which words them
 
 
 def entry_point(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callable[[], None]]:
     """Turn a job into a command line program configured by ``conf/<config_name>.yaml``.
 
-    A mistake of the user's ends it with one sentence and exit status 2. In a sweep the job raises instead, so that
-    Hydra goes on with the others.
+    A mistake of the user's ends it with one sentence and exit status 2. In a sweep, a job that fails does not stop the
+    others; the last lines say which failed and why, and the exit status is 1.
     """
 
     def decorate(job: Callable[[DictConfig], Any]) -> Callable[[], None]:
         @functools.wraps(job)
         def job_in_hydra(cfg: DictConfig) -> Any:
             if HydraConfig.get().mode == RunMode.MULTIRUN:
-                return job(cfg)
+                return _note_failure(job, cfg)
             try:
                 return job(cfg)
             except Exception as error:
@@ -46,15 +52,51 @@ def entry_point(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Cal
             warnings.formatwarning = lambda message, *_, **__: f"regseg: {message}\n"
             register_resolvers()
             main = hydra.main(version_base="1.3", config_path=str(config_dir()), config_name=config_name)
-            try:
-                main(job_in_hydra)()
-            except Exception as error:
-                _explain(error)
-                raise
+            with tempfile.TemporaryDirectory(prefix="regseg-") as folder:
+                # Jobs may run in processes of their own, which inherit the environment.
+                os.environ[FAILURES] = str(Path(folder) / "failures.jsonl")
+                try:
+                    main(job_in_hydra)()
+                except Exception as error:
+                    _explain(error)
+                    raise
+                _report_failures()
 
         return run
 
     return decorate
+
+
+def _note_failure(job: Callable[[DictConfig], Any], cfg: DictConfig) -> Any:
+    """Run a job of a sweep; write down how it failed, if it did, and let the sweep go on."""
+    try:
+        return job(cfg)
+    except Exception as error:
+        sentence = _sentence(error)
+        if sentence is None:
+            traceback.print_exc()
+            sentence = f"{type(error).__name__}: {error}"
+        print(f"regseg: {sentence}", file=sys.stderr)
+        overrides = " ".join(HydraConfig.get().overrides.task)
+        with open(os.environ[FAILURES], "a", encoding="utf-8") as file:
+            file.write(json.dumps([overrides, sentence]) + "\n")
+        return None
+
+
+def _report_failures() -> None:
+    """Exit with 1 and a line for every job of a sweep that failed; return if none did."""
+    path = Path(os.environ[FAILURES])
+    failures = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
+    if not failures:
+        return
+    for overrides, sentence in failures:
+        print(f"regseg: failed: {overrides}: {sentence}", file=sys.stderr)
+    print(
+        f"regseg: {len(failures)} of the sweep's runs failed; the same command goes on with them and passes over those "
+        "that are finished.",
+        file=sys.stderr,
+    )
+    sys.exit(1)
 
 
 def _explain(error: Exception) -> None:

@@ -15,6 +15,8 @@ import shlex
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +71,27 @@ def claim(folder: Path, config: dict[str, Any], *, keep: bool) -> None:
     if not keep:
         write_json(folder / "summary.json", {"status": "running", "best": None, "last": None})
     (folder / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
+
+
+@contextmanager
+def hold(folder: Path) -> Iterator[None]:
+    """Keep other processes from training into ``folder`` meanwhile; a process that dies lets go.
+
+    Raises:
+        InputError: another process is training there.
+    """
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        yield
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(folder / ".lock", "w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise InputError(f"{folder} is being trained by another process; wait for it or end it first.") from error
+        yield
 
 
 def check_unchanged(folder: Path, config: dict[str, Any]) -> None:

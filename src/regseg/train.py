@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -12,23 +12,35 @@ from omegaconf import DictConfig, OmegaConf
 from regseg.cli import entry_point
 from regseg.config import shrink
 from regseg.errors import InputError, check_number, check_options
-from regseg.runs import check_free, check_unchanged, claim, provenance, read_summary
+from regseg.runs import check_free, check_unchanged, claim, hold, provenance, read_summary
 
 
 @entry_point("train")
 def main(cfg: DictConfig) -> float | None:
     """Run one training; return its best mean IoU, for sweepers that optimise."""
     from hydra.core.hydra_config import HydraConfig
+    from hydra.types import RunMode
 
     check_number("seed", cfg.seed, highest=2**32 - 1, integer=True)
     check_number("trainer.max_epochs", cfg.trainer.max_epochs, lowest=1, integer=True)
     if cfg.trainer.smoke:
         shrink(cfg)
     OmegaConf.resolve(cfg)
-    folder = Path(HydraConfig.get().runtime.output_dir)
+    folder, sweep = Path(HydraConfig.get().runtime.output_dir), HydraConfig.get().mode == RunMode.MULTIRUN
+    if cfg.table and not sweep:
+        raise InputError(f"experiment={cfg.table} is a table of several runs; launch it by -m experiment={cfg.table}.")
+    if cfg.table == "table8" and not cfg.weights and not cfg.trainer.smoke:
+        raise InputError("experiment=table8 fine-tunes; give weights=FILE of a run of experiment=cityscapes_test.")
+    if sweep and not cfg.overwrite:
+        # A sweep started again goes on: finished rows are passed over, others resumed or begun anew.
+        cfg.resume = "last"
     if cfg.resume and not cfg.overwrite and is_done(folder, cfg.trainer.max_epochs):
+        check_unchanged(folder, OmegaConf.to_container(cfg))
         print(f"{folder} is finished; nothing is left to resume.")
     else:
+        if sweep and cfg.trainer.get("strategy") == "ddp":
+            # Lightning would start the other processes by this command line, and each would start the whole sweep.
+            cfg.trainer.strategy = "ddp_spawn"
         train(cfg, folder)
     best = (read_summary(folder) or {}).get("best")
     return best["metrics"]["val/miou"] if best else None
@@ -45,7 +57,6 @@ def train(cfg: DictConfig, folder: Path) -> None:
     from hydra.utils import instantiate
     from lightning.pytorch.utilities import rank_zero_only
 
-    from regseg.training.callbacks import RunRecord
     from regseg.training.trainer import make_trainer, quiet
 
     quiet()
@@ -62,16 +73,26 @@ def train(cfg: DictConfig, folder: Path) -> None:
     task = make_task(values, datamodule.spec, checkpoint)
     callbacks = [instantiate(callback) for callback in cfg.callbacks.values() if callback]
     trainer = make_trainer(values["trainer"], folder, callbacks)
-    if first:
-        claim(folder, values, keep=checkpoint is not None)
-    trainer.callbacks.insert(0, RunRecord(folder, {"seed": cfg.seed, **provenance(), "config": values}))
+    with hold(folder) if first else nullcontext():
+        if first:
+            claim(folder, values, keep=checkpoint is not None)
+        fit(trainer, task, datamodule, values, folder, checkpoint)
+    if trainer.is_global_zero:
+        print_result(folder, datamodule.spec.left_out)
+
+
+def fit(
+    trainer: Any, task: Any, datamodule: Any, values: dict[str, Any], folder: Path, checkpoint: Path | None
+) -> None:
+    """Train, with the run's record and logger around it."""
+    from regseg.training.callbacks import RunRecord
+
+    trainer.callbacks.insert(0, RunRecord(folder, {"seed": values["seed"], **provenance(), "config": values}))
     with logger_of(values, folder) as logger:
         trainer.logger = logger
         if trainer.is_global_zero:
             print_plan(values, task, datamodule, folder, checkpoint)
         trainer.fit(task, datamodule, ckpt_path=checkpoint, weights_only=True)
-    if trainer.is_global_zero:
-        print_result(folder, datamodule.spec.left_out)
 
 
 def make_task(values: dict[str, Any], spec: Any, checkpoint: Path | None) -> Any:

@@ -16,6 +16,7 @@ from regseg.errors import check_number
 from regseg.runs import append_metrics, read_metrics, read_summary, write_json
 from regseg.training.metrics import Scores
 from regseg.training.pictures import prediction_grid
+from regseg.training.trainer import quiet
 
 
 class Evaluation(L.Callback):
@@ -67,6 +68,9 @@ class RunRecord(L.Callback):
         before = read_summary(self.folder) or {}
         self.summary = {"status": "running", **facts, "best": before.get("best"), "last": before.get("last")}
         self._seconds = 0.0
+
+    def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+        quiet()  # here, for the other processes of a distributed run come by no other way
 
     def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         self._seen = {int(row["epoch"]) for row in read_metrics(self.folder)}

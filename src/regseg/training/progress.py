@@ -22,6 +22,14 @@ class ProgressLine(L.Callback):
         self.console = Console(highlight=False)
         self._bar: Progress | None = None
 
+    def __getstate__(self) -> dict[str, Any]:
+        # A console holds a lock, which does not travel to the processes of a distributed run.
+        return {key: value for key, value in self.__dict__.items() if key != "console"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__ |= state
+        self.console = Console(highlight=False)
+
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         self._total = trainer.max_epochs * trainer.num_training_batches
         self._first = trainer.current_epoch * trainer.num_training_batches
