@@ -106,7 +106,8 @@ class RunRecord(L.Callback):
                 self.summary["best"] = result
         self._write(trainer)
 
-    def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+    def on_fit_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        # Not when training ends: a run that was killed after its last checkpoint has nothing left to train.
         self._end(trainer, "finished")
 
     def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:

@@ -1,0 +1,90 @@
+"""`python -m regseg.report`: ours beside paper and author, from run folders alone."""
+
+import json
+import re
+
+import cv2
+import pytest
+
+from regseg.analysis.published import author_runs
+from regseg.analysis.tables import at_same_epochs, compare, read_runs
+from regseg.data.cityscapes import SPEC
+from regseg.runs import append_metrics, write_json
+
+
+def write_run(folder, group, row, seed, offset=0.0, status="finished", until=500):
+    """A run that follows the author's curve, ``offset`` points away, up to an epoch."""
+    curve = author_runs(group, row)[0]
+    path = folder / group / f"{row}_seed{seed}"
+    path.mkdir(parents=True)
+    config = {"seed": seed, "run": {"group": group, "name": row}, "trainer": {"max_epochs": 500}}
+    write_json(path / "summary.json", {"status": status, "config": config, "best": None, "last": None})
+    for epoch in range(0, min(until, 500)):
+        iou = dict.fromkeys((f"val/iou/{name}" for name in SPEC.classes), "")
+        means = {"val/miou": "", "val/miou_reduced": ""}
+        if epoch in curve.epochs:
+            at = curve.epochs.index(epoch)
+            values = [(value + offset) / 100 for value in curve.iou[at]]
+            iou = dict(zip(iou, values, strict=True))
+            kept = [value for index, value in enumerate(values) if index not in (14, 15, 16)]
+            means = {"val/miou": sum(values) / 19, "val/miou_reduced": sum(kept) / 16}
+        append_metrics(path, {"epoch": epoch, **means, **iou})
+
+
+@pytest.fixture
+def runs(tmp_path):
+    write_run(tmp_path / "runs", "table4", "dilation_1_14", 0, 1.0)
+    write_run(tmp_path / "runs", "table4", "dilation_1_14", 1, 2.0)
+    write_run(tmp_path / "runs", "table4", "dilation_1_6", 0, -1.0, "running", until=101)
+    return tmp_path / "runs"
+
+
+def test_values_by_the_papers_conventions(runs):
+    rows = {row.name: row for row in compare("table4", read_runs(runs, "table4"))}
+    assert len(rows) == 10 and rows["dilation_1_12"].state == "not run"
+    row = rows["dilation_1_14"]
+    assert row.mean == pytest.approx(75.85 + 1.5, abs=0.01) and row.deviation == pytest.approx(0.5)
+    assert (row.paper, len(row.author), row.state) == (75.85, 1, "")
+    assert rows["dilation_1_6"].state == "seed 0 running at epoch 101 of 500"
+
+
+def test_the_author_at_the_same_epoch(runs):
+    (sentence,) = [s for s in at_same_epochs("table4", read_runs(runs, "table4")) if "dilation_1_6" in s]
+    author = author_runs("table4", "dilation_1_6")[0]
+    theirs = author.miou_reduced[author.epochs.index(99)]
+    assert f"at epoch 99 the author had {theirs:.1f}; you have {theirs - 1:.1f}." in sentence
+
+
+def test_the_report_is_written_whole(run_module, runs, tmp_path):
+    result = run_module("regseg.report", "table=4", "runs=runs", "out=out")
+    assert result.returncode == 0, result.stderr
+    text, page = (tmp_path / "out" / "report.md").read_text(), (tmp_path / "out" / "report.html").read_text()
+    assert "| dilation_1_14 | 77.35 ± 0.50 | 2 | 75.85 | 75.85 |" in text and "77.35 ± 0.50" in result.stdout
+    assert page.count("data:image/png;base64,") == 3 and not re.search(r'(src|href)="(?!data:)', page)
+    for name in ("rows", "curves", "classes"):
+        assert cv2.imread(str(tmp_path / "out" / f"{name}.png")).shape[1] > 500
+
+
+def test_sizes_are_drawn_where_they_were_evaluated(run_module, tmp_path):
+    for row in ("resize_400_1600", "resize_512_2048"):
+        path = tmp_path / "runs" / "fig6" / f"{row}_seed0"
+        path.mkdir(parents=True)
+        write_json(path / "summary.json", {"status": "finished", "config": {"run": {"name": row}, "seed": 0}})
+        sizes = [{"val_size": size, "metrics": {"val/miou": size / 2000}} for size in (512, 1024)]
+        (path / "val_sizes.json").write_text(json.dumps(sizes))
+    result = run_module("regseg.report", "table=fig6")
+    assert result.returncode == 0, result.stderr
+    assert (tmp_path / "reports" / "fig6" / "val_sizes.png").exists()
+
+
+@pytest.mark.parametrize(("table", "pictures"), [("3", 2), ("10", 4), ("9", 2)])
+def test_without_runs_paper_and_author_are_shown(run_module, tmp_path, table, pictures):
+    result = run_module("regseg.report", f"table={table}")
+    assert result.returncode == 0, result.stderr
+    assert len(list((tmp_path / "reports" / f"table{table}").glob("*.png"))) == pictures
+    assert table == "9" or f"python -m regseg.train -m experiment=table{table}" in result.stdout
+
+
+def test_an_unknown_table_is_told_of(run_module):
+    result = run_module("regseg.report", "table=11")
+    assert result.returncode == 2 and "table=table11 has no runs" in result.stderr and "table10" in result.stderr

@@ -1,0 +1,164 @@
+"""The paper's tables as sweeps: which jobs they launch, and what becomes of a sweep that is started again."""
+
+import json
+
+import pytest
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.override_parser.overrides_parser import OverridesParser
+
+from regseg.analysis.published import paper
+from regseg.config import config_dir
+from regseg.report import write
+from regseg.runs import read_metrics, read_summary
+
+TABLES = {
+    path.stem for path in (config_dir() / "experiment").glob("*.yaml") if "sweeper:" in path.read_text(encoding="utf-8")
+}
+SEEDS = {"table3": 4, "table8": 5, "table10": 3, "camvid_table4": 2, "camvid_table5": 2}
+
+
+def jobs(table):
+    """What Hydra's sweeper makes of the experiment: a list of overrides a job."""
+    from hydra import compose, initialize_config_dir
+
+    from regseg.config import register_resolvers
+
+    register_resolvers()
+    with initialize_config_dir(str(config_dir()), version_base="1.3"):
+        cfg = compose("train", overrides=[f"experiment={table}"], return_hydra_config=True)
+    parser = OverridesParser.create()
+    overrides = parser.parse_overrides([f"{key}={value}" for key, value in cfg.hydra.sweeper.params.items()])
+    return BasicSweeper.split_arguments(overrides, max_batch_size=None)[0]
+
+
+def composed(compose, table):
+    """The composed configuration of every job, and its run's name."""
+    for job in jobs(table):
+        cfg = compose(f"experiment={table}", *job)
+        (row,) = [text.split("=")[1] for text in job if text.startswith("row=")] or [None]
+        yield (row.split("/")[1] if row else cfg.run.name), cfg
+
+
+@pytest.mark.parametrize("table", sorted(TABLES & set(paper())))
+def test_exactly_the_papers_rows_are_launched(compose, table):
+    launched = [(name, cfg.seed) for name, cfg in composed(compose, table)]
+    assert list(dict.fromkeys(name for name, _ in launched)) == list(paper()[table]["rows"])
+    assert len(set(launched)) == len(launched) == len(paper()[table]["rows"]) * SEEDS.get(table, 1)
+
+
+# By the headers of the author's logs: storage, short side, augmentation, epochs, last evaluated ones, loss.
+JITTER, RANDAUG = "jitter", "randaug"
+SETTINGS = {
+    ("table3", "dilation_1_6_12_18"): ("half", [256, 1792], JITTER, 500, 20, "cross_entropy", [768, 768]),
+    ("table4", "regnety_600mf"): ("half", [256, 1792], JITTER, 500, 20, "cross_entropy", [768, 768]),
+    ("table5", "sfnet"): ("half", [256, 1792], JITTER, 500, 20, "cross_entropy", [768, 768]),
+    ("table6", "resize_400_1600_crop_768x1536"): ("half", [400, 1600], JITTER, 500, 20, "cross_entropy", [768, 1536]),
+    ("table6", "resize_512_2048_crop_512x1024"): ("half", [512, 2048], JITTER, 500, 20, "cross_entropy", [512, 1024]),
+    ("table7", "resize_512_2048"): ("full", [512, 2048], RANDAUG, 500, 15, "cross_entropy", [768, 768]),
+    ("table7", "ohem"): ("full", [400, 1600], RANDAUG, 500, 15, "ohem", [768, 768]),
+    ("table7", "epochs_1000"): ("full", [400, 1600], RANDAUG, 1000, 30, "cross_entropy", [768, 768]),
+    ("table10", "ddrnet23"): ("full", [400, 1600], RANDAUG, 1000, 30, "cross_entropy", [768, 768]),
+}
+NETWORKS = {
+    "table3": ("dilation_1_6_12_18", "sum_conv3x3"),
+    "table6": ("dilation_1_6_12_18", "sum_conv3x3"),
+    "table7": ("dilation_1_14", "regseg"),
+}
+
+
+@pytest.mark.parametrize(("table", "row"), SETTINGS)
+def test_settings_are_those_of_the_authors_logs(compose, table, row):
+    cfg = dict(composed(compose, table))[row]
+    data, found = cfg.data, (set(cfg.data.augment) - {"flip"}).pop()
+    settings = (data.storage, data.short_side, found, cfg.trainer.max_epochs, cfg.callbacks.evaluation.last)
+    assert (*settings, cfg.loss.name, data.crop_size) == SETTINGS[table, row]
+    assert (data.dataset, data.batch_size, data.class_uniform) == ("cityscapes", 8, 0.5)
+    assert (cfg.optimizer.lr, cfg.optimizer.warmup_iters, cfg.callbacks.evaluation.every) == (0.05, 3000, 25)
+    if table in NETWORKS:
+        assert (cfg.model.backbone.name, cfg.model.decoder.name) == NETWORKS[table]
+
+
+def test_networks_of_the_ablations(compose):
+    assert {cfg.model.decoder.name for _, cfg in composed(compose, "table4")} == {"sum_conv3x3"}
+    assert {cfg.model.backbone.name for _, cfg in composed(compose, "table5")} == {"dilation_1_12"}
+    assert [cfg.model.name for _, cfg in composed(compose, "table10")] == 3 * ["ddrnet23"] + 3 * ["regseg"]
+    fine_tuning = dict(composed(compose, "table8"))["regseg"]
+    assert (fine_tuning.optimizer.lr, fine_tuning.data.batch_size, fine_tuning.trainer.max_epochs) == (0.005, 12, 200)
+
+
+def smoke(run_module, streets_root, streets_options, table, *more, timeout=300):
+    arguments = [f"experiment={table}", "trainer=smoke", *streets_options, f"data.root={streets_root}", *more]
+    return run_module("regseg.train", "-m", *arguments, env={"OMP_NUM_THREADS": "1"}, timeout=timeout)
+
+
+@pytest.mark.parametrize("table", sorted(TABLES))
+def test_every_table_runs_whole_and_is_reported(run_module, streets_root, streets_options, table, tmp_path):
+    seeds = ["seed=1,2"] if len(jobs(table)) == SEEDS.get(table) else ["seed=1"]  # seeds alone, or one of each row
+    result = smoke(run_module, streets_root, streets_options, table, *seeds)
+    assert result.returncode == 0, result.stderr
+    folders = sorted((tmp_path / "runs" / table).iterdir())
+    assert len(folders) == (2 if seeds == ["seed=1,2"] else len(jobs(table)) / SEEDS.get(table, 1))
+    assert {read_summary(folder)["status"] for folder in folders} == {"finished"}
+    text, pictures = write(table, tmp_path / "runs", tmp_path / "report")
+    assert "not run" not in text and "running" not in text and len(pictures) >= 3
+
+
+def test_a_table_is_refused_without_a_sweep(run_module):
+    result = run_module("regseg.train", "experiment=table4")
+    assert result.returncode == 2 and "-m experiment=table4" in result.stderr
+    assert len(result.stderr.strip().splitlines()) == 1
+
+
+def test_fine_tuning_asks_for_its_weights(run_module):
+    result = run_module("regseg.train", "-m", "experiment=table8", "seed=1")
+    assert result.returncode == 1 and "weights=FILE" in result.stderr
+
+
+def test_a_sweep_goes_on_where_it_stopped(run_module, streets_root, streets_options, tmp_path):
+    """One row finished, one cut off after its first epoch, one failed at once, one never begun."""
+    rows = "model/backbone=dilation_1_14,dilation_1_6,dilation_1_10"
+    assert smoke(run_module, streets_root, streets_options, "table4", rows).returncode == 0
+    runs = tmp_path / "runs" / "table4"
+    finished, cut, failed = (runs / f"{name}_seed0" for name in ("dilation_1_14", "dilation_1_6", "dilation_1_10"))
+    before = (finished / "summary.json").stat().st_mtime_ns
+    for folder, status in ((cut, "running"), (failed, "failed")):
+        summary = json.loads((folder / "summary.json").read_text())
+        (folder / "summary.json").write_text(json.dumps(summary | {"status": status}))
+    (failed / "checkpoints" / "last.ckpt").unlink()
+    result = smoke(run_module, streets_root, streets_options, "table4", rows + ",dilation_1_12")
+    assert result.returncode == 0, result.stderr
+    assert (finished / "summary.json").stat().st_mtime_ns == before
+    assert "dilation_1_14_seed0 is finished" in result.stdout and "on from last.ckpt" in result.stdout
+    for folder in (cut, failed, runs / "dilation_1_12_seed0"):
+        assert read_summary(folder)["status"] == "finished" and len(read_metrics(folder)) == 2
+
+
+def test_a_row_that_fails_does_not_stop_the_others(run_module, streets_root, streets_options, tmp_path):
+    lr = "optimizer.lr=0.05,fast,0.04"
+    result = smoke(
+        run_module, streets_root, streets_options, "table5", "model/decoder=lraspp", lr, "run.name=${optimizer.lr}"
+    )
+    assert result.returncode == 1
+    last = result.stderr.strip().splitlines()[-2:]
+    assert "failed:" in last[0] and "optimizer.lr=fast" in last[0] and "is not a number" in last[0]
+    assert "1 of the sweep's runs failed" in last[1]
+    assert len(list((tmp_path / "runs" / "table5").glob("*/metrics.csv"))) == 2
+
+
+def test_a_changed_setting_is_not_passed_over(run_module, streets_root, streets_options):
+    rows = ("model/decoder=lraspp",)
+    assert smoke(run_module, streets_root, streets_options, "table5", *rows).returncode == 0
+    result = smoke(run_module, streets_root, streets_options, "table5", *rows, "optimizer.lr=0.01")
+    assert result.returncode == 1 and "optimizer.lr=0.05" in result.stderr
+
+
+def test_two_rows_on_two_processes_each(run_module, streets_root, streets_options, tmp_path):
+    """Every row is trained once, by two processes, and none of them sees the sweep."""
+    ddp = ("++trainer.strategy=ddp", "trainer.devices=2")
+    rows = "model/backbone=dilation_1_6,dilation_1_14"
+    result = smoke(run_module, streets_root, streets_options, "table4", rows, *ddp)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.count("parameters, on streets") == 2
+    for name in ("dilation_1_6", "dilation_1_14"):
+        metrics = read_metrics(tmp_path / "runs" / "table4" / f"{name}_seed0")
+        assert [int(row["epoch"]) for row in metrics] == [0, 1]
