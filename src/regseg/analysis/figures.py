@@ -107,7 +107,7 @@ def draw_trade_offs(folder: Path, ours: float | None) -> list[Path]:
                 own = model == "RegSeg"
                 # Beneath the dot where another one's name would be met above it.
                 crowded = any(
-                    0 <= other["miou"] - values["miou"] < 0.3 and 1 < other[key] / values[key] < 2
+                    0 <= other["miou"] - values["miou"] < 0.3 and 0.5 < other[key] / values[key] < 2
                     for name, other in models.items()
                     if name != model
                 )
