@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 import torch
@@ -309,23 +308,6 @@ def test_interrupted_by_a_person(run_module, streets_root, streets_options, tmp_
     resumed = run_module(TRAIN, *command[3:-1], "resume=last")
     assert resumed.returncode == 0, resumed.stderr
     assert len((tmp_path / RUN / "metrics.csv").read_text().splitlines()) == 3
-
-
-def test_wandb_offline(run_module, streets_root, streets_options, tmp_path):
-    result = run_module(
-        TRAIN, *TINY, *streets_options, f"data.root={streets_root}", "logger=wandb", "logger.offline=true"
-    )
-    assert result.returncode == 0, result.stderr
-    (record,) = Path(tmp_path / RUN).glob("wandb/offline-run-*/run-*.wandb")
-    content = record.read_bytes()
-    for text in (
-        b"val/miou_reduced",
-        b"val/iou/road",
-        b"val/predictions",
-        b"streets_own_schedule_regseg",
-        b"run_seed0",
-    ):
-        assert text in content
 
 
 def test_a_users_own_config_dir(run_module, streets_root, tmp_path):

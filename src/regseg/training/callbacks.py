@@ -12,6 +12,7 @@ import lightning as L
 from lightning.pytorch.callbacks import ModelCheckpoint
 
 from regseg.data.sampling import stream
+from regseg.data.spec import IGNORE_INDEX, DatasetSpec
 from regseg.errors import check_number
 from regseg.runs import append_metrics, read_metrics, read_summary, write_json
 from regseg.training.metrics import Scores
@@ -104,6 +105,7 @@ class RunRecord(L.Callback):
             best = self.summary["best"]
             if best is None or not result["metrics"]["val/miou"] <= (best["metrics"]["val/miou"] or 0.0):
                 self.summary["best"] = result
+            self._show(trainer, pl_module.spec)
         self._write(trainer)
 
     def on_fit_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
@@ -122,6 +124,18 @@ class RunRecord(L.Callback):
         # A run that was cut off between this row and its checkpoint repeats the epoch, to the same values.
         if trainer.is_global_zero and row["epoch"] not in self._seen:
             append_metrics(self.folder, row)
+
+    def _show(self, trainer: L.Trainer, spec: DatasetSpec) -> None:
+        """Best and last means as a dashboard's summary, and the last IoU of each class as its table."""
+        for logger in trainer.loggers:
+            if hasattr(logger, "log_table"):
+                for which in ("best", "last"):
+                    for name in ("miou", "miou_reduced"):
+                        value = self.summary[which]["metrics"][f"val/{name}"]
+                        logger.experiment.summary[f"{which}/{name}"] = value
+                iou = self.summary["last"]["metrics"]
+                rows = [[name, iou[f"val/iou/{name}"]] for name in spec.classes]
+                logger.log_table("val/iou_of_classes", columns=["class", "IoU"], data=rows)
 
     def _write(self, trainer: L.Trainer) -> None:
         if trainer.is_global_zero:
@@ -159,7 +173,19 @@ class Pictures(L.Callback):
         cv2.imwrite(str(path), cv2.cvtColor(grid, cv2.COLOR_RGB2BGR))
         for logger in trainer.loggers:
             if hasattr(logger, "log_image"):
-                logger.log_image("val/predictions", [grid], step=trainer.global_step)
+                images, masks = _with_masks(rows, pl_module.spec)
+                logger.log_image("val/predictions", images, step=trainer.global_step, masks=masks)
+
+
+def _with_masks(rows: list[tuple[Any, Any, Any]], spec: DatasetSpec) -> tuple[list[Any], list[dict[str, Any]]]:
+    """(images, masks of label and prediction on each) as W&B shows them: a viewer turns each mask on and off."""
+    names = {**dict(enumerate(spec.classes)), IGNORE_INDEX: "ignored"}
+    images, masks = [], []
+    for image, label, prediction in rows:
+        images.append(cv2.resize(image, label.shape[::-1], interpolation=cv2.INTER_AREA))
+        pair = {"label": label, "prediction": prediction}
+        masks.append({kind: {"mask_data": mask, "class_labels": names} for kind, mask in pair.items()})
+    return images, masks
 
 
 class LastCheckpoint(ModelCheckpoint):

@@ -1,0 +1,35 @@
+"""A W&B workspace over a group of runs: ``python -m regseg.dashboard group=table4 entity=NAME``; see ``--help``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from omegaconf import DictConfig, OmegaConf
+
+from regseg.cli import entry_point
+from regseg.errors import InputError
+
+
+@entry_point("dashboard")
+def main(cfg: DictConfig) -> None:
+    """Build the workspace; upload it, or write it to a file."""
+    from regseg.analysis.workspace import build_workspace, upload, write_spec
+    from regseg.data.camvid import SPEC as CAMVID
+    from regseg.data.cityscapes import SPEC as CITYSCAPES
+
+    OmegaConf.resolve(cfg)
+    spec = CAMVID if cfg.classes == "camvid" else CITYSCAPES
+    if cfg.classes not in ("cityscapes", "camvid"):
+        raise InputError(f"classes={cfg.classes} does not exist; choose one of cityscapes, camvid.")
+    if not cfg.out and not cfg.entity:
+        raise InputError("entity is missing; give your W&B name as entity=NAME, or out=FILE to write the spec offline.")
+    workspace = build_workspace(str(cfg.group), cfg.project, cfg.entity or "entity", list(spec.classes))
+    if cfg.out:
+        write_spec(workspace, Path(cfg.out))
+        print(f"workspace of {cfg.group}: {cfg.out}")
+    else:
+        print(f"workspace of {cfg.group}: {upload(workspace)}")
+
+
+if __name__ == "__main__":
+    main()
