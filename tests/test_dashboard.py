@@ -36,4 +36,4 @@ def test_what_an_upload_needs_is_told(run_module):
     assert result.returncode == 2 and "entity=NAME" in result.stderr
     result = run_module("regseg.dashboard", "group=table4", "entity=me", env={"WANDB_API_KEY": "", "HOME": "/nowhere"})
     assert result.returncode == 2 and "wandb login" in result.stderr
-    assert len(result.stderr.strip().splitlines()) == 1
+    assert "Traceback" not in result.stderr

@@ -21,8 +21,8 @@ def test_notebook(path, tmp_path):
         [sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300
     )
     assert result.returncode == 0, result.stderr
-    assert "mIoU" in result.stdout
+    assert result.stdout.strip()
 
 
 def test_there_are_notebooks():
-    assert NOTEBOOKS
+    assert {"data_and_augmentation", "field_of_view", "read_a_sweep"} <= {path.stem for path in NOTEBOOKS}
