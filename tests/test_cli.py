@@ -264,7 +264,9 @@ def test_in_a_sweep_a_mistake_ends_its_own_run_alone(run_module, streets_root, s
         TRAIN, "-m", *TINY, *streets_options, f"data.root={streets_root}", "loss=ohem,cross_entropy", "seed=3",
         "data.train_split=train,nonsense",
     )  # fmt: skip
-    assert result.returncode == 2 and "nonsense" in result.stderr
+    assert result.returncode == 1 and "2 of the sweep's runs failed" in result.stderr
+    failures = [line for line in result.stderr.splitlines() if line.startswith("regseg: failed:")]
+    assert len(failures) == 2 and all("data.train_split=nonsense" in line for line in failures)
     names = sorted(path.parent.name for path in tmp_path.glob("runs/*/*/summary.json"))
     assert len(names) == 2 and all(name.endswith("data.train_split=train_seed3") for name in names)
     assert "loss=cross_entropy" in names[0] and "loss=ohem" in names[1]

@@ -23,8 +23,8 @@ def test_data_instantiates_whole(compose, name, tmp_path):
     cfg = compose(f"data={name}", "data.num_workers=0", "seed=5")
     datamodule = hydra.utils.instantiate(cfg.data)
     assert datamodule.seed == 5 and datamodule.num_workers == 0
-    after_crop = [type(transform).__name__ for transform in datamodule.transform.after_crop.transforms]
-    assert after_crop == ["HorizontalFlip", *(["RandomOrder"] if name == "cityscapes" else []), "PadIfNeeded"]
+    steps = [type(step).__name__ for step in datamodule.transform.augment.transforms]
+    assert steps == ["HorizontalFlip", *(["RandomOrder"] if name == "cityscapes" else [])]
 
 
 def test_data_lies_where_the_environment_says(compose, monkeypatch):

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import product
 from pathlib import Path
 from statistics import mean, median
 from typing import TYPE_CHECKING, Any
@@ -20,16 +21,17 @@ from rich.table import Table
 from regseg.analysis.pillow_pipeline import pillow_crop
 from regseg.data.files import Sample
 from regseg.data.sampling import Draw, stream
-from regseg.data.sets import TrainSet
+from regseg.data.sets import TrainSet, set_up_worker
 from regseg.data.storage import STORAGE, open_storage
-from regseg.data.transforms import normalize, seed_transform
+from regseg.data.transforms import normalize
 from regseg.data.window import cut_image, cut_label, draw_window
 
 if TYPE_CHECKING:
     from regseg.data.datamodule import SegmentationDataModule
 
-STAGES = ("read", "scale and crop", "flip, colours, pad", "to a normalised tensor")
+STAGES = ("read", "scale, crop", "augment", "to tensors")
 BASELINE = "Pillow, full"
+TURN = 10  # images
 
 
 @dataclass
@@ -51,19 +53,20 @@ class PipelineTime:
 def benchmark_loader(datamodule: SegmentationDataModule, images: int = 20, rounds: int = 5) -> list[PipelineTime]:
     """Prepare the same ``images`` crops by every pipeline on one thread, from files to normalised float tensors.
 
-    In every round the pipelines take turns at each image, so that whatever else the machine does meets all of them. A
-    round that is not counted comes first: files lie in the system's memory then.
+    In every round the pipelines take turns at `TURN` images, so that whatever else the machine does meets all of them;
+    at single images they would find each other's data in the processor's cache, as no worker does. A round that is not
+    counted comes first: files lie in the system's memory then.
     """
     datamodule.setup("fit")
     pipelines = _pipelines(datamodule)
     draws = list(datamodule.train_dataloader().sampler)
     draws = (draws * -(-images // len(draws)))[:images]
     clocks = {name: [_Clock() for _ in range(rounds)] for name in pipelines}
-    with one_thread():
+    with as_in_a_worker():
         for number in range(-1, rounds):
-            for draw in draws:
-                for name, prepare in pipelines.items():
-                    clock = clocks[name][number] if number >= 0 else _Clock()
+            for start, (name, prepare) in product(range(0, images, TURN), pipelines.items()):
+                clock = clocks[name][number] if number >= 0 else _Clock()
+                for draw in draws[start : start + TURN]:
                     clock.start()
                     prepare(draw, clock.done)
     results = []
@@ -86,8 +89,8 @@ def worker_memory(datamodule: SegmentationDataModule, images: int = 20) -> float
 
 def loader_table(times: Iterable[PipelineTime]) -> Table:
     """What `benchmark_loader` found, for a console."""
-    table = Table(title="training crops on one core, from files to normalised float tensors")
-    for column in ("pipeline", *(f"{stage}, ms" for stage in STAGES), "images/s", "times Pillow", "rounds"):
+    table = Table(title="milliseconds a training crop on one core, from its files to normalised float tensors")
+    for column in ("pipeline", *STAGES, "images/s", "times Pillow", "(rounds)"):
         table.add_column(column, justify="left" if column == "pipeline" else "right")
     for row in times:
         spread = f"{min(row.ratios):.1f}-{max(row.ratios):.1f}"
@@ -97,11 +100,10 @@ def loader_table(times: Iterable[PipelineTime]) -> Table:
 
 
 @contextmanager
-def one_thread() -> Iterator[None]:
-    """OpenCV and torch on one thread, as in a worker."""
+def as_in_a_worker() -> Iterator[None]:
+    """OpenCV and torch on one thread, and freed memory kept."""
     threads, torch_threads = cv2.getNumThreads(), torch.get_num_threads()
-    cv2.setNumThreads(1)
-    torch.set_num_threads(1)
+    set_up_worker(0)
     try:
         yield
     finally:
@@ -144,17 +146,16 @@ def _ours(datamodule: Any, storage: Any, draw: Draw, done: Callable[[str], None]
     done("read")
     window = draw_window(label.shape, transform.crop_size, transform.short_side, rng, draw.centroid)
     image, label = cut_image(image, label.shape, window), cut_label(label, window)
-    done("scale and crop")
-    seed_transform(transform.after_crop, rng)
-    crop = transform.after_crop(image=image, mask=label)
-    done("flip, colours, pad")
-    normalize(torch.from_numpy(crop["image"])[None])
-    torch.from_numpy(crop["mask"]).long()
-    done("to a normalised tensor")
+    done("scale, crop")
+    image, label = transform.after_crop(image, label, rng)
+    done("augment")
+    normalize(torch.from_numpy(image)[None])
+    torch.from_numpy(label).long()
+    done("to tensors")
 
 
 def _peak(train_set: TrainSet, images: int) -> float:
-    with one_thread():
+    with as_in_a_worker():
         for number in range(images):
             train_set[Draw(number // len(train_set), number % len(train_set))]
     status = Path("/proc/self/status").read_text()

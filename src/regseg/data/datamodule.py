@@ -17,7 +17,7 @@ from torch.utils.data import Dataset as TorchDataset
 from regseg.data.class_uniform import CentroidIndex, load_index
 from regseg.data.files import Dataset, Sample, check_split
 from regseg.data.sampling import EachOnceSampler, EpochSampler
-from regseg.data.sets import EvaluationSet, TrainSet, one_thread
+from regseg.data.sets import EvaluationSet, TrainSet, set_up_worker
 from regseg.data.spec import DatasetSpec
 from regseg.data.storage import STORAGE, Storage, open_storage
 from regseg.data.transforms import TrainTransform
@@ -165,7 +165,7 @@ class SegmentationDataModule(L.LightningDataModule):
             num_workers=self.num_workers,
             persistent_workers=self.num_workers > 0,
             pin_memory=self.trainer is not None and self.trainer.strategy.root_device.type == "cuda",
-            worker_init_fn=one_thread,
+            worker_init_fn=set_up_worker,
             # A loader without a generator draws a number from the global one at every epoch, and so would change what
             # the model draws; nothing here draws from this one.
             generator=torch.Generator(),

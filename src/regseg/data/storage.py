@@ -6,6 +6,7 @@ from and its checksum, so that an interrupted making goes on where it stopped, a
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import io
 import json
@@ -28,6 +29,7 @@ from regseg.data.window import resize_image
 from regseg.errors import InputError
 
 STORAGE = ("full", "half", "cache")
+_NPY_HEADER = 128  # bytes, as np.save writes it for so short a description
 _TRAILER = struct.Struct("<16sI")  # what it was made from, CRC-32 of all before
 
 
@@ -65,9 +67,20 @@ class CacheStorage(NamedTuple):
     files: Sequence[Path]
 
     def read(self, index: int) -> tuple[np.ndarray, np.ndarray]:
-        pair = np.load(self.files[index], mmap_mode="r")  # a row of the image, then the same row of the label
-        width = pair.shape[1] // 4
-        return pair[:, : 3 * width].reshape(len(pair), width, 3), pair[:, 3 * width :]
+        with open(self.files[index], "rb") as file:
+            height, columns = _shape_of(file.read(_NPY_HEADER))
+        # A row of the image, then the same row of the label.
+        pair = np.memmap(self.files[index], np.uint8, "r", _NPY_HEADER, (height, columns))
+        width = columns // 4
+        return pair[:, : 3 * width].reshape(height, width, 3), pair[:, 3 * width :]
+
+
+@functools.lru_cache
+def _shape_of(header: bytes) -> tuple[int, int]:
+    """The shape that the first bytes of a ``.npy`` file tell; most files of a dataset tell the same."""
+    file = io.BytesIO(header)
+    np.lib.format.read_magic(file)
+    return np.lib.format.read_array_header_1_0(file)[0]
 
 
 def open_storage(kind: str, samples: Sequence[Sample], spec: DatasetSpec, root: Path) -> Storage:

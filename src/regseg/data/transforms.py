@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import random
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -55,8 +56,8 @@ class TrainTransform:
         if not isinstance(flip, (int, float)) or not 0 <= flip <= 1:
             raise InputError(f"data.augment.flip={flip} is not a probability; give a number from 0 to 1.")
         colours = _colour_operations(randaug, jitter)
-        pad = A.PadIfNeeded(*self.crop_size, position="random", fill=FILL, fill_mask=IGNORE_INDEX)
-        self.after_crop = A.Compose([A.HorizontalFlip(p=flip), *colours, pad])
+        self.augment = A.Compose([A.HorizontalFlip(p=flip), *colours])
+        self.pad = A.Compose([A.PadIfNeeded(*self.crop_size, position="random", fill=FILL, fill_mask=IGNORE_INDEX)])
 
     def __call__(
         self,
@@ -74,8 +75,17 @@ class TrainTransform:
             centroid: (row, column) of ``label`` that the crop should show; None for a crop anywhere.
         """
         window = draw_window(label.shape, self.crop_size, self.short_side, rng, centroid)
-        seed_transform(self.after_crop, rng)
-        crop = self.after_crop(image=cut_image(image, label.shape, window), mask=cut_label(label, window))
+        return self.after_crop(cut_image(image, label.shape, window), cut_label(label, window), rng)
+
+    def after_crop(
+        self, image: np.ndarray, label: np.ndarray, rng: np.random.Generator
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Flip, colours and pad of a crop, which may be smaller than ``crop_size``."""
+        draw_from(rng, self.augment)
+        crop = self.augment(image=image, mask=label)
+        if label.shape != self.crop_size:  # albumentations copies a crop that needs no pad
+            draw_from(rng, self.pad)
+            crop = self.pad(**crop)
         return crop["image"], crop["mask"]
 
 
@@ -88,15 +98,13 @@ def _colour_operations(randaug: Mapping[str, Any] | None, jitter: Mapping[str, A
     return chosen
 
 
-def seed_transform(transform: A.BasicTransform | A.BaseCompose, rng: np.random.Generator) -> None:
-    """Give a pipeline and every step in it a random stream of its own.
+def draw_from(rng: np.random.Generator, pipeline: A.Compose) -> None:
+    """Let all steps of a pipeline draw from ``rng`` in turn.
 
     ``Compose.set_random_seed`` gives one seed to all: each step then draws the same first number, so that an image is
     flipped exactly when its crop lies in the upper half.
     """
-    transform.set_random_seed(int(rng.integers(2**32)))
-    for step in getattr(transform, "transforms", ()):
-        seed_transform(step, rng)
+    pipeline.set_random_state(rng, random.Random(int(rng.integers(2**63))))
 
 
 def normalize(images: torch.Tensor) -> torch.Tensor:
@@ -105,17 +113,20 @@ def normalize(images: torch.Tensor) -> torch.Tensor:
     The result is a view in channels-last memory: no transposition is done.
     """
     batch, height, width, _ = images.shape
-    mean, std = _statistics(images.device, width)
-    rows = images.reshape(batch, height, 3 * width).float().sub_(mean).div_(std)
+    scale, shift = _scale_and_shift(images.device, width)
+    rows = images.reshape(batch, height, 3 * width).float()
+    torch.addcmul(shift, rows, scale, out=rows)  # one pass over the floats instead of two
     return rows.view(batch, height, width, 3).permute(0, 3, 1, 2)
 
 
 @functools.lru_cache(maxsize=64)
-def _statistics(device: torch.device, width: int) -> tuple[torch.Tensor, torch.Tensor]:
+def _scale_and_shift(device: torch.device, width: int) -> tuple[torch.Tensor, torch.Tensor]:
     # Once a device and width: a copy to a GPU at every batch would wait for it. As long as a row, because a CPU's
     # vector instructions do not take three values at a time.
     with torch.inference_mode(False):
-        return torch.tensor(MEAN * width, device=device), torch.tensor(STD * width, device=device)
+        mean, std = torch.tensor(MEAN, dtype=torch.float64), torch.tensor(STD, dtype=torch.float64)
+        scale, shift = (values.repeat(width).float().to(device) for values in (1 / std, -mean / std))
+    return scale, shift
 
 
 def _pair(name: str, values: Sequence[int]) -> tuple[int, int]:
