@@ -20,6 +20,7 @@ CUT = -0.5 + 1 / 1024
 
 LUMA = (0.299, 0.587, 0.114)  # ITU-R 601, as Pillow has it
 
+
 def autocontrast(image: np.ndarray) -> np.ndarray:
     """Each channel stretched so that its smallest value becomes 0 and its largest 255."""
     return _by_channel(image, _stretch_table)
@@ -47,7 +48,7 @@ def contrast(image: np.ndarray, factor: float) -> np.ndarray:
 def color(image: np.ndarray, factor: float) -> np.ndarray:
     """``l + factor · (image - l)``, l being a pixel's luma.
 
-    One matrix does both in half of the time. As l is not rounded first, a pixel in twenty is a level away from Pillow's.
+    One matrix does both in half of the time. As l is not rounded first, one pixel in twenty is a level off Pillow's.
     """
     matrix = factor * np.eye(3) + (1 - factor) * np.array(LUMA)
     return cv2.transform(image, np.column_stack([matrix, [CUT] * 3]))

@@ -23,6 +23,7 @@ from regseg.data.window import resize_image
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of malloc.h
 
+
 class TrainSet(TorchDataset):
     """Augmented crops; each draw has a random stream of its own."""
 

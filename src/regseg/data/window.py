@@ -107,8 +107,8 @@ def cut_label(label: np.ndarray, window: Window) -> np.ndarray:
     )
     source = label[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
     rows, columns = rows - rows[0], columns - columns[0]
-    # Rows are copied whole where columns go pixel by pixel, so columns are made rows for a while; the shorter of the two
-    # ways comes first.
+    # Rows are copied whole where columns go pixel by pixel, so columns are made rows for a while; the shorter way of
+    # the two comes first.
     shrink = len(rows) < len(source)
     picked = cv2.transpose(source[rows] if shrink else source).take(columns, axis=0)
     return cv2.transpose(picked) if shrink else cv2.transpose(picked)[rows]
