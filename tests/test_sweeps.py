@@ -1,15 +1,22 @@
 """The paper's tables as sweeps: which jobs they launch, and what becomes of a sweep that is started again."""
 
 import json
+import subprocess
+import sys
 
 import pytest
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from lightning.pytorch.strategies.launchers import _SubprocessScriptLauncher
 
 from regseg.analysis.published import paper
+from regseg.cli import _end_within
 from regseg.config import config_dir
+from regseg.errors import InputError
 from regseg.report import write
 from regseg.runs import read_metrics, read_summary
+from regseg.sweep import sweep_folder
+from regseg.training.trainer import make_trainer
 
 TABLES = {
     path.stem for path in (config_dir() / "experiment").glob("*.yaml") if "sweeper:" in path.read_text(encoding="utf-8")
@@ -154,11 +161,108 @@ def test_a_changed_setting_is_not_passed_over(run_module, streets_root, streets_
 
 def test_two_rows_on_two_processes_each(run_module, streets_root, streets_options, tmp_path):
     """Every row is trained once, by two processes, and none of them sees the sweep."""
-    ddp = ("++trainer.strategy=ddp", "trainer.devices=2")
     rows = "model/backbone=dilation_1_6,dilation_1_14"
-    result = smoke(run_module, streets_root, streets_options, "table4", rows, *ddp)
+    result = smoke(run_module, streets_root, streets_options, "table4", rows, "trainer.devices=2")
     assert result.returncode == 0, result.stderr
     assert result.stdout.count("parameters, on streets") == 2
     for name in ("dilation_1_6", "dilation_1_14"):
         metrics = read_metrics(tmp_path / "runs" / "table4" / f"{name}_seed0")
         assert [int(row["epoch"]) for row in metrics] == [0, 1]
+
+
+@pytest.mark.parametrize("strategy", [{}, {"strategy": "auto"}, {"strategy": "ddp"}])
+def test_a_sweeps_processes_are_spawned_not_launched_by_its_command(tmp_path, strategy):
+    two = {"accelerator": "cpu", "devices": 2, **strategy}
+    assert isinstance(make_trainer(two, tmp_path).strategy.launcher, _SubprocessScriptLauncher)
+    spawning = make_trainer(two, tmp_path, spawn=True)
+    assert spawning.strategy.launcher._start_method == "spawn" and spawning.world_size == 2
+    assert make_trainer(two | {"devices": 1}, tmp_path, spawn=True).world_size == 1
+
+
+def test_a_strategy_that_cannot_be_spawned_is_refused(tmp_path):
+    arguments = {"accelerator": "cpu", "devices": 2, "strategy": "ddp_find_unused_parameters_true"}
+    with pytest.raises(InputError, match="cannot run in a sweep"):
+        make_trainer(arguments, tmp_path, spawn=True)
+
+
+def test_several_runs_at_once(run_module, streets_root, streets_options, tmp_path):
+    """Each prints into its folder, a mistake ends its own run alone, and the end tells of it."""
+    rows = ("hydra/launcher=parallel", "model/decoder=lraspp,sum_conv1x1,nonsense")
+    assert smoke(run_module, streets_root, streets_options, "table5", *rows).returncode == 2  # before any is begun
+    rows = (*rows[:1], "model/decoder=lraspp,sum_conv1x1", "seed=0,-1")
+    result = smoke(run_module, streets_root, streets_options, "table5", *rows)
+    assert result.returncode == 1 and result.stderr.count("regseg: failed:") == 2
+    assert all("seed=-1" in line for line in result.stderr.splitlines() if line.startswith("regseg: failed:"))
+    for row in ("lraspp", "sum_conv1x1"):
+        folder = tmp_path / "runs" / "table5" / f"{row}_seed0"
+        assert read_summary(folder)["status"] == "finished" and "mIoU" in (folder / "output.log").read_text()
+        assert f"{folder} is finished, best mIoU" in result.stdout
+        assert read_summary(folder)["command"].startswith("python -m regseg.train -m experiment=table5")
+    assert "┃ class" not in result.stdout and not list(tmp_path.glob(".regseg_sweep_*"))
+
+
+def test_as_jobs_of_a_queue(run_module, streets_root, streets_options, tmp_path):
+    """submitit on this machine: a job file, a process of its own and a result file a run, as under Slurm."""
+    queue = ("hydra/launcher=submitit_local", "trainer.devices=2", "model/decoder=lraspp", "optimizer.lr=0.05,fast")
+    result = smoke(run_module, streets_root, streets_options, "table5", *queue)
+    assert result.returncode == 1 and "failed: model/decoder=lraspp" in result.stderr and "fast" in result.stderr
+    folder = tmp_path / "runs" / "table5" / "lraspp_seed0"
+    assert [int(row["epoch"]) for row in read_metrics(folder)] == [0, 1]
+    assert (folder / "output.log").read_text().count("parameters, on streets") == 1
+
+
+def test_slurm_is_asked_for_a_job_a_run_that_may_be_queued_again(compose):
+    from hydra import compose as hydra_compose
+    from hydra import initialize_config_dir
+
+    with initialize_config_dir(str(config_dir()), version_base="1.3"):
+        overrides = ["experiment=table4", "hydra/launcher=slurm"]
+        launcher = hydra_compose("train", overrides=overrides, return_hydra_config=True).hydra.launcher
+    assert launcher._target_.endswith("SlurmLauncher") and launcher.tasks_per_node == 1
+    assert launcher.timeout_min == 1440 and launcher.max_num_timeout == 100 and launcher.gpus_per_node == 1
+
+
+def test_each_process_of_a_sweep_takes_a_gpu_of_its_own():
+    code = (
+        "import sys, torch; from regseg import sweep\n"
+        "torch.cuda.device_count = lambda: 2\n"
+        "print(sweep.own_gpu(), sweep.own_gpu(), flush=True); sys.stdin.read()"
+    )
+    with sweep_folder("python -m regseg.train -m"):
+        command = [sys.executable, "-c", code]
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+        processes = [subprocess.Popen(command, **pipes) for _ in range(2)]
+        taken = sorted(process.stdout.readline() for process in processes)
+        assert taken == ["0 0\n", "1 1\n"]
+        processes[0].communicate()  # ends, and gives its GPU back
+        again = subprocess.run(command, input="", capture_output=True, text=True)
+        assert again.stdout in taken and not again.stderr
+        processes[1].communicate()
+
+
+def test_an_end_is_no_failure():
+    """When a job is ended, loader workers end too, and the clean-up raises an error of its own."""
+    try:
+        try:
+            raise SystemExit(-1)
+        finally:
+            raise RuntimeError("DataLoader worker is killed by signal: Terminated.")
+    except RuntimeError as error:
+        assert isinstance(_end_within(error), SystemExit)
+    assert _end_within(ValueError("of its own")) is None
+
+
+def test_a_launcher_that_dies_is_told_of(run_module, streets_root, streets_options, tmp_path):
+    """A process of the sweep that is killed, for memory say."""
+    (tmp_path / "tests_die.py").write_text(
+        "import os, lightning\n"
+        "class Die(lightning.Callback):\n"
+        "    def on_train_start(self, trainer, module): os.kill(os.getpid(), 9)\n"
+    )
+    die = ("hydra/launcher=parallel", "model/decoder=lraspp", "+callbacks.die={_target_: tests_die.Die}")
+    result = run_module(
+        "regseg.train", "-m", "experiment=table5", "trainer=smoke", *streets_options, f"data.root={streets_root}", *die,
+        env={"PYTHONPATH": str(tmp_path)},
+    )  # fmt: skip
+    assert result.returncode == 1 and "Traceback" not in result.stderr
+    assert "the sweep stopped (TerminatedWorkerError" in result.stderr and "the same command goes on" in result.stderr

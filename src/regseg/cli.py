@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
-import json
 import os
+import shlex
 import sys
-import tempfile
 import traceback
 import warnings
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import hydra
@@ -20,11 +19,11 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, MissingMandatoryValue
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
+from regseg import sweep
 from regseg.config import config_dir, register_resolvers
 from regseg.errors import InputError
 
-FAILURES = "REGSEG_SWEEP_FAILURES"  # the environment variable that names the file where a sweep's failures go
-
+register_resolvers()  # when imported, for a launcher's processes come by no other way
 os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # let exceptions reach `run`, which words them
 
 
@@ -50,17 +49,19 @@ def entry_point(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Cal
         def run() -> None:
             # A warning is for the person at the command line, who has no use for a source line.
             warnings.formatwarning = lambda message, *_, **__: f"regseg: {message}\n"
-            register_resolvers()
             main = hydra.main(version_base="1.3", config_path=str(config_dir()), config_name=config_name)
-            with tempfile.TemporaryDirectory(prefix="regseg-") as folder:
-                # Jobs may run in processes of their own, which inherit the environment.
-                os.environ[FAILURES] = str(Path(folder) / "failures.jsonl")
+            sweeps = not {"-m", "--multirun"}.isdisjoint(sys.argv[1:])
+            command = shlex.join(["python", "-m", f"regseg.{config_name}", *sys.argv[1:]])
+            with sweep.sweep_folder(command) if sweeps else contextlib.nullcontext():
                 try:
                     main(job_in_hydra)()
                 except Exception as error:
                     _explain(error)
+                    if sweeps:  # jobs do not raise; this is the launcher, of a process that was killed for memory, say
+                        sweep.fail_sweep(sweep.failures(), f"{type(error).__name__}: {str(error).splitlines()[0]}")
                     raise
-                _report_failures()
+                if sweeps and (failed := sweep.failures()):
+                    sweep.fail_sweep(failed)
 
         return run
 
@@ -72,31 +73,25 @@ def _note_failure(job: Callable[[DictConfig], Any], cfg: DictConfig) -> Any:
     try:
         return job(cfg)
     except Exception as error:
+        if (end := _end_within(error)) is not None:
+            raise end from None
         sentence = _sentence(error)
         if sentence is None:
             traceback.print_exc()
             sentence = f"{type(error).__name__}: {error}"
         print(f"regseg: {sentence}", file=sys.stderr)
-        overrides = " ".join(HydraConfig.get().overrides.task)
-        with open(os.environ[FAILURES], "a", encoding="utf-8") as file:
-            file.write(json.dumps([overrides, sentence]) + "\n")
+        sweep.note_failure(HydraConfig.get().job.num, " ".join(HydraConfig.get().overrides.task), sentence)
         return None
 
 
-def _report_failures() -> None:
-    """Exit with 1 and a line for every job of a sweep that failed; return if none did."""
-    path = Path(os.environ[FAILURES])
-    failures = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
-    if not failures:
-        return
-    for overrides, sentence in failures:
-        print(f"regseg: failed: {overrides}: {sentence}", file=sys.stderr)
-    print(
-        f"regseg: {len(failures)} of the sweep's runs failed; the same command goes on with them and passes over those "
-        "that are finished.",
-        file=sys.stderr,
-    )
-    sys.exit(1)
+def _end_within(error: BaseException | None) -> BaseException | None:
+    """The interrupt or exit during which ``error`` came up; None if it is an error in its own right.
+
+    When Slurm ends a job or a person a sweep, loader workers end too, and their ends are told as errors of a clean-up.
+    """
+    while error is not None and not isinstance(error, (KeyboardInterrupt, SystemExit)):
+        error = error.__context__
+    return error
 
 
 def _explain(error: Exception) -> None:

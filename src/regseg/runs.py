@@ -23,6 +23,7 @@ from typing import Any
 import yaml
 
 from regseg.errors import InputError
+from regseg.sweep import command_of_sweep
 
 _CONTENTS = ("config.yaml", "summary.json", "metrics.csv", "checkpoints", "pictures", "wandb", "wandb_id.txt")
 _PACKAGES = ("torch", "lightning", "torchmetrics", "albumentations", "opencv-python-headless", "numpy", "hydra-core")
@@ -159,7 +160,7 @@ def provenance() -> dict[str, Any]:
     """What it takes to repeat a run beside its configuration: command line, git commit, versions."""
     versions = {name: importlib.metadata.version(name) for name in ("regseg", *_PACKAGES)}
     return {
-        "command": shlex.join(["python", "-m", _module(), *sys.argv[1:]]),
+        "command": command_of_sweep() or shlex.join(["python", "-m", _module(), *sys.argv[1:]]),
         "git_commit": _git_commit(),
         "versions": {"python": platform.python_version(), **versions},
     }

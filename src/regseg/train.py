@@ -13,6 +13,7 @@ from regseg.cli import entry_point
 from regseg.config import shrink
 from regseg.errors import InputError, check_number, check_options
 from regseg.runs import check_free, check_unchanged, claim, hold, provenance, read_summary
+from regseg.sweep import output_in, own_gpu, runs_beside_others
 
 
 @entry_point("train")
@@ -34,16 +35,35 @@ def main(cfg: DictConfig) -> float | None:
     if sweep and not cfg.overwrite:
         # A sweep started again goes on: finished rows are passed over, others resumed or begun anew.
         cfg.resume = "last"
+    if runs_beside_others():
+        run_beside_others(cfg, folder)
+    else:
+        run(cfg, folder, spawn=sweep)
+    best = (read_summary(folder) or {}).get("best")
+    return best["metrics"]["val/miou"] if best else None
+
+
+def run(cfg: DictConfig, folder: Path, *, spawn: bool) -> None:
+    """Train unless the run in ``folder`` is finished already; ``spawn`` as for `make_trainer`."""
     if cfg.resume and not cfg.overwrite and is_done(folder, cfg.trainer.max_epochs):
         check_unchanged(folder, OmegaConf.to_container(cfg))
         print(f"{folder} is finished; nothing is left to resume.")
     else:
-        if sweep and cfg.trainer.get("strategy") == "ddp":
-            # Lightning would start the other processes by this command line, and each would start the whole sweep.
-            cfg.trainer.strategy = "ddp_spawn"
-        train(cfg, folder)
-    best = (read_summary(folder) or {}).get("best")
-    return best["metrics"]["val/miou"] if best else None
+        train(cfg, folder, spawn=spawn)
+
+
+def run_beside_others(cfg: DictConfig, folder: Path) -> None:
+    """`run` in one of several processes: on a GPU of its own, with a line at its begin and end on the terminal."""
+    if cfg.trainer.devices == 1 and cfg.trainer.accelerator in ("auto", "gpu", "cuda"):
+        gpu = own_gpu()
+        cfg.trainer.devices = 1 if gpu is None else [gpu]
+    print(f"{folder} begins; its output is in output.log there", flush=True)
+    with output_in(folder):
+        run(cfg, folder, spawn=True)
+    best = read_summary(folder)["best"]
+    print(
+        f"{folder} is finished" + (f", best mIoU {100 * best['metrics']['val/miou']:.2f}" if best else ""), flush=True
+    )
 
 
 def is_done(folder: Path, max_epochs: int) -> bool:
@@ -52,7 +72,7 @@ def is_done(folder: Path, max_epochs: int) -> bool:
     return summary.get("status") == "finished" and summary["last"]["epoch"] + 1 >= max_epochs
 
 
-def train(cfg: DictConfig, folder: Path) -> None:
+def train(cfg: DictConfig, folder: Path, *, spawn: bool = False) -> None:
     """Train as the resolved ``cfg`` says, into ``folder``. Nothing there is touched before all parts are built."""
     from hydra.utils import instantiate
     from lightning.pytorch.utilities import rank_zero_only
@@ -72,7 +92,7 @@ def train(cfg: DictConfig, folder: Path) -> None:
     datamodule.setup("fit")
     task = make_task(values, datamodule.spec, checkpoint)
     callbacks = [instantiate(callback) for callback in cfg.callbacks.values() if callback]
-    trainer = make_trainer(values["trainer"], folder, callbacks)
+    trainer = make_trainer(values["trainer"], folder, callbacks, spawn=spawn)
     with hold(folder) if first else nullcontext():
         if first:
             claim(folder, values, keep=checkpoint is not None)

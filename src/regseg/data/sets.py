@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import signal
 from collections.abc import Sequence
 from typing import Any
 
@@ -59,6 +60,9 @@ class EvaluationSet(TorchDataset):
 
 def set_up_worker(worker: int) -> None:
     """Keep OpenCV and torch to one thread each, and keep freed memory, in a worker."""
+    # Slurm warns all processes of a job before its time is over; the one that trains knows what to do about it.
+    for name in {"SIGUSR1", "SIGUSR2"} & set(dir(signal)):
+        signal.signal(getattr(signal, name), signal.SIG_IGN)
     # Workers are as many as there are cores; threads within them would only get into each other's way.
     cv2.setNumThreads(0)
     torch.set_num_threads(1)

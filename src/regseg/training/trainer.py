@@ -10,6 +10,8 @@ from typing import Any
 
 import lightning as L
 import torch
+from lightning.pytorch.plugins.environments import LightningEnvironment, SLURMEnvironment
+from lightning.pytorch.strategies.launchers import _SubprocessScriptLauncher
 from lightning.pytorch.utilities import rank_zero_only
 
 from regseg.errors import InputError, check_options
@@ -17,13 +19,22 @@ from regseg.errors import InputError, check_options
 announce = rank_zero_only(print)  # one line, however many processes train
 
 
-def make_trainer(arguments: Mapping[str, Any], folder: Path, callbacks: Sequence[L.Callback] = ()) -> L.Trainer:
+def make_trainer(
+    arguments: Mapping[str, Any], folder: Path, callbacks: Sequence[L.Callback] = (), *, spawn: bool = False
+) -> L.Trainer:
     """A Trainer that writes into ``folder``; ``arguments`` are Lightning's, ``smoke`` apart.
 
     Samplers are the DataModule's own, there is no sanity check before training, and a CPU's half precision is bfloat16.
 
+    Args:
+        arguments: of `lightning.Trainer`.
+        folder: of the run.
+        callbacks: beside those that Lightning adds.
+        spawn: in a sweep. Lightning starts the other processes of a distributed run by the same command line, and each
+            would start the whole sweep; they are spawned instead.
+
     Raises:
-        InputError: an argument that Lightning's Trainer does not take, or takes otherwise.
+        InputError: an argument that Lightning's Trainer does not take, or takes otherwise, or not in a sweep.
     """
     own = {
         "default_root_dir": folder,
@@ -41,10 +52,24 @@ def make_trainer(arguments: Mapping[str, Any], folder: Path, callbacks: Sequence
         announce("16-mixed needs a GPU: running in bf16-mixed on the CPU.")
     # Shapes repeat in training, so cuDNN may time its algorithms once; a deterministic run must not.
     arguments.setdefault("benchmark", not arguments.get("deterministic"))
+    if spawn:
+        # Under Slurm, Lightning would wait for as many tasks as devices; a launcher starts one task a run.
+        arguments.setdefault("plugins", [LightningEnvironment()])
+    elif SLURMEnvironment.detect():
+        # Its checkpoint in the middle of an epoch would not be gone on from.
+        arguments.setdefault("plugins", [SLURMEnvironment(auto_requeue=False)])
     try:
-        return L.Trainer(**arguments)
+        trainer = L.Trainer(**arguments)
+        if spawn and trainer.world_size > 1 and arguments.get("strategy", "auto") in ("auto", "ddp"):
+            trainer = L.Trainer(**(arguments | {"strategy": "ddp_spawn"}))
     except (TypeError, ValueError, L.fabric.utilities.exceptions.MisconfigurationException) as error:
         raise InputError(f"The trainer does not take this: {' '.join(str(error).split())}") from error
+    if spawn and trainer.world_size > 1 and isinstance(trainer.strategy.launcher, _SubprocessScriptLauncher):
+        strategy = arguments["strategy"]
+        raise InputError(
+            f"trainer.strategy={strategy} cannot run in a sweep; leave it out, or launch the rows one by one."
+        )
+    return trainer
 
 
 def quiet() -> None:

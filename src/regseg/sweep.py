@@ -1,0 +1,103 @@
+"""A sweep's jobs, several of them at once or on other machines: what failed, which GPU a job takes, where it prints.
+
+A sweep has a folder that its jobs find by an environment variable, for launchers run them in processes of their own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import socket
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+_FOLDER, _PROCESS, _COMMAND = "REGSEG_SWEEP", "REGSEG_SWEEP_PROCESS", "REGSEG_COMMAND"
+_held = []  # the lock file of the GPU that this process took, open until it ends
+
+
+@contextlib.contextmanager
+def sweep_folder(command: str) -> Iterator[None]:
+    """A folder for the sweep that this process starts by ``command``, in the current one: other machines see it too."""
+    with tempfile.TemporaryDirectory(prefix=".regseg_sweep_", dir=".") as folder:
+        os.environ |= {_FOLDER: str(Path(folder).absolute()), _PROCESS: _this_process(), _COMMAND: command}
+        yield
+
+
+def command_of_sweep() -> str | None:
+    """The command that started the sweep to which this process belongs; None outside of one."""
+    return os.environ.get(_COMMAND)
+
+
+def note_failure(number: int, overrides: str, sentence: str) -> None:
+    """Tell the process that started the sweep how its job ``number`` failed."""
+    path = Path(os.environ[_FOLDER]) / f"failed_{number:06d}.json"
+    path.write_text(json.dumps([overrides, sentence]), encoding="utf-8")
+
+
+def failures() -> list[tuple[str, str]]:
+    """(overrides, sentence) of every job that failed, in the order of the jobs."""
+    paths = sorted(Path(os.environ[_FOLDER]).glob("failed_*.json"))
+    return [tuple(json.loads(path.read_text(encoding="utf-8"))) for path in paths]
+
+
+def runs_beside_others() -> bool:
+    """Whether this process is one of several that a launcher started for a sweep."""
+    return os.environ.get(_PROCESS, _this_process()) != _this_process()
+
+
+@contextlib.contextmanager
+def output_in(folder: Path) -> Iterator[None]:
+    """Write what is printed into ``folder/output.log`` meanwhile: rows that run at once would garble each other's."""
+    folder.mkdir(parents=True, exist_ok=True)
+    sys.stdout.flush()
+    terminal = os.dup(1)
+    with open(folder / "output.log", "a", encoding="utf-8") as file:
+        os.dup2(file.fileno(), 1)  # not only Python's, for the processes of a distributed run print too
+    try:
+        yield
+    finally:
+        sys.stdout.flush()
+        os.dup2(terminal, 1)
+        os.close(terminal)
+
+
+def own_gpu() -> int | None:
+    """The number of a GPU that no other process of the sweep took, until this one ends; None on a machine without any.
+
+    Where all are taken, one of them is shared.
+    """
+    import fcntl
+
+    import torch
+
+    if _held:
+        return int(_held[0].name.rpartition("_")[2])
+    count = torch.cuda.device_count()
+    for number in range(count):
+        file = open(Path(os.environ[_FOLDER]) / f"gpu_{number}", "w")  # noqa: SIM115
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            file.close()
+            continue
+        _held.append(file)
+        return number
+    return os.getpid() % count if count else None
+
+
+def fail_sweep(failed: list[tuple[str, str]], stopped: str = "") -> None:
+    """Exit with 1 after a line for every job that failed, and one that says how to go on."""
+    for overrides, sentence in failed:
+        print(f"regseg: failed: {overrides}: {sentence}", file=sys.stderr)
+    what = f"the sweep stopped ({stopped})" if stopped else f"{len(failed)} of the sweep's runs failed"
+    print(
+        f"regseg: {what}; the same command goes on with them and passes over those that are finished.", file=sys.stderr
+    )
+    sys.exit(1)
+
+
+def _this_process() -> str:
+    return f"{socket.gethostname()}:{os.getpid()}"
