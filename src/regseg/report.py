@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import html
+import itertools
+import statistics
 from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
@@ -28,26 +30,44 @@ def write(group: str, runs_folder: Path, out: Path) -> tuple[str, list[Path]]:
     from regseg.analysis.published import paper
 
     if group == "table9":
-        return _write(out, "# Table 9\n\nFigs. 1 and 7.\n", figures.draw_trade_offs(out, None))
+        own = own_regseg(runs_folder)
+        text = f"# table9: {paper()[group]['title']}\n\nFigs. 1 and 7 of the paper, test figures as it prints them.\n"
+        mark = (
+            f"The star is your RegSeg on the validation set: {own:.2f} % mIoU (table10, else sec4_2).\n" if own else ""
+        )
+        return _write(out, text + mark, figures.draw_trade_offs(out, own))
     runs = tables.read_runs(runs_folder, group)
     rows = tables.compare(group, runs)
     title = paper().get(group, {}).get("title")
     text = f"# {group}{': ' + title if title else ''}\n\n{tables.markdown(group, rows)}"
+    if each := tables.runs_markdown(group, runs):
+        text += f"\nEvery run at its last epoch:\n\n{each}"
     if not runs:
         command = f"python -m regseg.train -m experiment={group}"
         text += f"\nNo runs in {runs_folder / group} yet; launch them by `{command}`.\n"
     if sentences := tables.at_same_epochs(group, runs):
         text += "\n" + "".join(f"- {sentence}\n" for sentence in sentences)
-    pictures = [out / "rows.png", out / "curves.png"]
-    figures.draw_rows(group, rows, pictures[0])
-    figures.draw_curves(group, runs, pictures[1])
-    if figures.draw_classes(group, runs, out / "classes.png"):
-        pictures.append(out / "classes.png")
-    if figures.draw_val_sizes(Path(group), runs_folder, out / "val_sizes.png"):
-        pictures.append(out / "val_sizes.png")
+    drawings = {
+        "rows": lambda path: figures.draw_rows(group, rows, path),
+        "curves": lambda path: figures.draw_curves(group, runs, path),
+        "classes": lambda path: figures.draw_classes(group, runs, path),
+        "val_sizes": lambda path: figures.draw_val_sizes(runs_folder / group, path),
+    }
+    pictures = [path for name, draw in drawings.items() if draw(path := out / f"{name}.png")]
     if group == "table10":
-        pictures += figures.draw_trade_offs(out, next(row.mean for row in rows if row.name == "regseg"))
+        pictures += figures.draw_trade_offs(out, own_regseg(runs_folder))
     return _write(out, text, pictures)
+
+
+def own_regseg(runs_folder: Path) -> float | None:
+    """The mean last mIoU in percent of the finished runs of RegSeg in Table 10, else of the recipe of Sec. 4.2."""
+    from regseg.analysis import tables
+
+    for group, row in (("table10", "regseg"), ("sec4_2", "run")):
+        runs = [run for run in tables.read_runs(runs_folder, group) if run.row == row and run.status == "finished"]
+        if runs:
+            return statistics.mean(run.curve.value("last/miou") for run in runs)
+    return None
 
 
 def _write(out: Path, text: str, pictures: list[Path]) -> tuple[str, list[Path]]:
@@ -60,21 +80,17 @@ def _write(out: Path, text: str, pictures: list[Path]) -> tuple[str, list[Path]]
 
 def _html(text: str, pictures: list[Path]) -> str:
     """One file that needs no other: the Markdown's few forms, and the pictures within."""
-    body, table = [], []
-    for line in [*text.splitlines(), ""]:
-        if line.startswith("|"):
-            table.append([html.escape(cell.strip()) for cell in line.strip("|").split("|")])
-            continue
-        if table:
-            head, _, *rows = table
-            cells = "".join(f"<th>{cell}</th>" for cell in head)
-            lines = "".join("<tr>" + "".join(f"<td>{cell}</td>" for cell in row) + "</tr>" for row in rows)
-            body.append(f"<table><tr>{cells}</tr>{lines}</table>")
-            table = []
-        if line.startswith("# "):
-            body.append(f"<h1>{html.escape(line[2:])}</h1>")
-        elif line:
-            body.append(f"<p>{html.escape(line)}</p>")
+    body = []
+    for form, group in itertools.groupby(text.splitlines(), _form):
+        lines = [html.escape(line) for line in group]
+        if form == "table":
+            cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+            rows = [_tag("tr", *(_tag("td", cell) for cell in row)) for row in cells[2:]]
+            body.append(_tag("table", _tag("tr", *(_tag("th", cell) for cell in cells[0])), *rows))
+        elif form == "list":
+            body.append(_tag("ul", *(_tag("li", line.removeprefix("- ")) for line in lines)))
+        elif form:
+            body += [_tag(form, line.removeprefix("# ")) for line in lines]
     for path in pictures:
         data = base64.b64encode(path.read_bytes()).decode()
         body.append(f'<img alt="{path.stem}" src="data:image/png;base64,{data}">')
@@ -83,6 +99,14 @@ def _html(text: str, pictures: list[Path]) -> str:
         "td,th{padding:.3em .8em;border-bottom:1px solid #ddd;text-align:left}img{max-width:100%;margin:1em 0}"
     )
     return f'<!doctype html><meta charset="utf-8"><title>regseg</title><style>{style}</style>' + "\n".join(body) + "\n"
+
+
+def _form(line: str) -> str:
+    return {"|": "table", "-": "list", "#": "h1", "": ""}.get(line[:1], "p")
+
+
+def _tag(name: str, *content: str) -> str:
+    return f"<{name}>{''.join(content)}</{name}>"
 
 
 if __name__ == "__main__":
