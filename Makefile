@@ -21,7 +21,7 @@ demo: $(READY)  ## draw street scenes, train RegSeg on them, show what it learne
 	$(BIN)/python -m regseg.train experiment=demo overwrite=true
 
 test: $(READY)  ## the tests that CI runs
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 test-slow: $(READY)  ## the tests that take minutes
 	$(BIN)/python -m pytest -m slow

@@ -31,6 +31,14 @@ def write_run(folder, group, row, seed, offset=0.0, status="finished", until=500
         append_metrics(path, {"epoch": epoch, **means, **iou})
 
 
+def without(table, column):
+    """The rows of a CSV file with a column emptied, as it is for a class that is absent."""
+    header, *rows = [line.split(",") for line in table.splitlines()]
+    place = header.index(column)
+    emptied = [[*row[:place], "", *row[place + 1 :]] for row in rows]
+    return "".join(",".join(row) + "\n" for row in [header, *emptied])
+
+
 @pytest.fixture
 def runs(tmp_path):
     write_run(tmp_path / "runs", "table4", "dilation_1_14", 0, 1.0)
@@ -75,6 +83,16 @@ def test_table_3_is_told_run_by_run(tmp_path):
     assert "| ours, seed 0 | 68.11 | 73.55 | 35.77 | 72.71 | 75.26 |" in lines  # it follows the author's first run
     assert "| ours, standard deviation | 0.25 | 0.25 | 0.25 | 0.25 | 0.25 |" in lines
     assert runs_markdown("table4", []) == ""
+
+
+def test_an_absent_class_is_no_number(tmp_path):
+    for seed in range(2):
+        write_run(tmp_path, "table3", "dilation_1_6_12_18", seed)
+        path = tmp_path / "table3" / f"dilation_1_6_12_18_seed{seed}" / "metrics.csv"
+        path.write_text(without(path.read_text(), "val/iou/train"))
+    text = runs_markdown("table3", read_runs(tmp_path, "table3"))
+    assert "| ours, seed 0 | 68.11 | 73.55 | absent |" in text
+    assert "| ours, standard deviation | 0.00 | 0.00 | absent |" in text
 
 
 def test_classes_are_compared_at_the_same_epoch(runs):

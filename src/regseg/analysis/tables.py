@@ -112,12 +112,11 @@ def compare(group: str, runs: Iterable[Run]) -> list[Row]:
     names = [*printed, *dict.fromkeys(run.row for run in runs if run.row not in printed)]
     rows = []
     for name in names:
-        own = [run for run in runs if run.row == name and run.curve.epochs]
-        ours = [run.curve.value(metric) for run in own if run.status == "finished"]
-        so_far = [run.curve.value(metric) for run in own if run.status != "finished"]
+        own = [run for run in runs if run.row == name]
+        ours = _known(run.curve.value(metric) for run in own if run.status == "finished")
+        so_far = _known(run.curve.value(metric) for run in own if run.status != "finished")
         author = [run.value(metric) for run in author_runs(group, name)]
-        state = state_of([run for run in runs if run.row == name])
-        rows.append(Row(name, ours, so_far, printed.get(name), deviations.get(name), author, state))
+        rows.append(Row(name, ours, so_far, printed.get(name), deviations.get(name), author, state_of(own)))
     return rows
 
 
@@ -193,13 +192,19 @@ def runs_markdown(group: str, runs: Iterable[Run]) -> str:
         lines += [_line(label, row) for label, row in zip(labels, values, strict=True)]
         if len(values) > 1:
             who = labels[0].partition(",")[0]
-            deviations = [statistics.pstdev(column) for column in zip(*values, strict=True)]
+            known = [_known(column) for column in zip(*values, strict=True)]
+            deviations = [statistics.pstdev(column) if column else math.nan for column in known]
             lines.append(_line(f"{who}, standard deviation", deviations))
     return "\n".join(lines) + "\n"
 
 
 def _line(label: str, values: Iterable[float]) -> str:
-    return f"| {label} | " + " | ".join(f"{value:.2f}" for value in values) + " |"
+    return f"| {label} | " + " | ".join("absent" if value != value else f"{value:.2f}" for value in values) + " |"
+
+
+def _known(values: Iterable[float]) -> list[float]:
+    """Those that are numbers: the mean of a run without any label, or the IoU of an absent class, is none."""
+    return [value for value in values if value == value]
 
 
 def _plus_minus(value: str, deviation: float | None) -> str:
