@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
 from regseg.cli import entry_point
-from regseg.errors import InputError, check_number
+from regseg.errors import InputError, check_number, check_options
 
 
 @entry_point("benchmark")
@@ -16,19 +17,21 @@ def main(cfg: DictConfig) -> None:
     OmegaConf.resolve(cfg)
     if cfg.what not in WHAT:
         raise InputError(f"what={cfg.what} does not exist; choose one of {', '.join(WHAT)}.")
-    check_number("images", cfg.images, lowest=1, integer=True)
-    check_number("rounds", cfg.rounds, lowest=1, integer=True)
+    for name in ("images", "rounds", "steps", "epochs"):
+        check_number(name, cfg[name], lowest=1, integer=True)
     WHAT[cfg.what](cfg)
 
 
 def loader(cfg: DictConfig) -> None:
     """Images/s a core from each storage and by Pillow, the memory of a worker, and the centroid index."""
-    from regseg.analysis.loader_benchmark import benchmark_loader, loader_table, worker_memory
+    from regseg.analysis.loader_benchmark import benchmark_loader, index_seconds, loader_table, worker_memory
 
     datamodule = make_datamodule(cfg)
     print(f"{cfg.rounds} rounds of {cfg.images} crops by each pipeline, after one that does not count")
     show(loader_table(benchmark_loader(datamodule, cfg.images, cfg.rounds)))
     print(f"peak memory of a worker: {worker_memory(datamodule, cfg.images):.0f} MB")
+    seconds, cores = index_seconds(datamodule, 100), os.cpu_count()
+    print(f"class-uniform sampling: the index of 3000 labels of this size in {30 * seconds:.0f} s on {cores} cores")
 
 
 def operations(cfg: DictConfig) -> None:
@@ -47,7 +50,26 @@ def kernels(cfg: DictConfig) -> None:
     show(kernels_table(compare_kernels(datamodule, cfg.images)))
 
 
-WHAT = {"loader": loader, "operations": operations, "kernels": kernels}
+def training(cfg: DictConfig) -> None:
+    """A training step: time, memory, and the hours of a run."""
+    import lightning as L
+
+    from regseg.analysis.training_benchmark import benchmark_training, describe
+    from regseg.models import create_model, title_of
+    from regseg.training.task import SegmentationTask
+
+    L.seed_everything(cfg.seed, verbose=False)
+    values, spec = OmegaConf.to_container(cfg), make_datamodule(cfg).spec
+    network = create_model(**check_options("model", values["model"], create_model), num_classes=spec.num_classes)
+    loss, data = dict(values["loss"]), values["data"]
+    task = SegmentationTask(network, spec, loss=loss.pop("name"), loss_options=loss, warmup_iters=1)
+    size, batch_size = data["crop_size"], data["batch_size"]
+    print(f"{title_of(network)}, {cfg.steps} training steps of {batch_size} x {size[0]} x {size[1]}", flush=True)
+    found = benchmark_training(task, batch_size, tuple(size), values["trainer"], cfg.steps)
+    print(describe(found, batch_size, 2975, cfg.epochs))
+
+
+WHAT = {"loader": loader, "operations": operations, "kernels": kernels, "training": training}
 
 
 def make_datamodule(cfg: DictConfig) -> Any:

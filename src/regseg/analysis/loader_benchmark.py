@@ -19,6 +19,7 @@ import torch
 from rich.table import Table
 
 from regseg.analysis.pillow_pipeline import pillow_crop
+from regseg.data.class_uniform import build_table
 from regseg.data.files import Sample
 from regseg.data.sampling import Draw, stream
 from regseg.data.sets import TrainSet, set_up_worker
@@ -85,6 +86,15 @@ def worker_memory(datamodule: SegmentationDataModule, images: int = 20) -> float
     context = multiprocessing.get_context("spawn")
     with context.Pool(1) as pool:
         return pool.apply(_peak, (datamodule.train_set, images))
+
+
+def index_seconds(datamodule: SegmentationDataModule, labels: int) -> float:
+    """How long the centroids of ``labels`` of the training labels take on all cores, over and over where too few."""
+    paths = [sample.label for sample in datamodule.train_set.samples]
+    paths = (paths * -(-labels // len(paths)))[:labels]
+    began = time.perf_counter()
+    build_table(paths, datamodule.spec)
+    return time.perf_counter() - began
 
 
 def loader_table(times: Iterable[PipelineTime]) -> Table:

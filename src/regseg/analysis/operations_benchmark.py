@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from statistics import median
 from typing import NamedTuple
@@ -16,37 +16,40 @@ from rich.table import Table
 from regseg.data import operations
 from regseg.data.transforms import FILL
 
+TURN = 10  # calls
+
 
 class OperationTime(NamedTuple):
-    """Median milliseconds of one operation of RandAug, by Pillow and by `regseg.data.operations`."""
+    """Median milliseconds of one operation of RandAug.
+
+    Attributes:
+        name: the operation.
+        pillow: by Pillow, from an image of its own to another.
+        on_arrays: by Pillow, from an array to an array, as an albumentations transform hands them on.
+        ours: by `regseg.data.operations`, from an array to an array.
+    """
 
     name: str
     pillow: float
+    on_arrays: float
     ours: float
 
-    @property
-    def ratio(self) -> float:
-        return self.pillow / self.ours
 
-
-def benchmark_operations(image: np.ndarray | None = None, repeats: int = 50) -> list[OperationTime]:
+def benchmark_operations(image: np.ndarray | None = None, rounds: int = 10) -> list[OperationTime]:
     """Time each operation of RandAug at magnitude 0.2 against Pillow's, on one thread.
 
-    Pillow works on an image that is already one of its own, ours on an array. The two take turns, so that whatever
-    else the machine does meets both.
+    They take turns at `TURN` calls, so that whatever else the machine does meets all; after a single call, each would
+    find the other's data in the processor's cache.
 
     Args:
         image: (H, W, 3) uint8 RGB; None for blurred noise of 768x768, the size of a training crop.
-        repeats: how often each is timed.
+        rounds: of turns, after one that does not count.
     """
     image = _blurred_noise(768) if image is None else np.ascontiguousarray(image)
     threads = cv2.getNumThreads()
     cv2.setNumThreads(1)
     try:
-        return [
-            OperationTime(name, *_alternate(pillow, ours, repeats))
-            for name, pillow, ours in _pairs(image, Image.fromarray(image))
-        ]
+        return [OperationTime(name, *_alternate(ways, rounds)) for name, *ways in _ways(image, Image.fromarray(image))]
     finally:
         cv2.setNumThreads(threads)
 
@@ -54,29 +57,46 @@ def benchmark_operations(image: np.ndarray | None = None, repeats: int = 50) -> 
 def operations_table(times: Iterable[OperationTime]) -> Table:
     """What `benchmark_operations` found, for a console."""
     table = Table(title="RandAug operations, one thread")
-    for column in ("operation", "Pillow ms", "ours ms", "times as fast"):
+    for column in ("operation", "Pillow, ms", "Pillow on arrays", "ours", "times Pillow", "times on arrays"):
         table.add_column(column, justify="left" if column == "operation" else "right")
     for row in times:
-        table.add_row(row.name, f"{row.pillow:.2f}", f"{row.ours:.2f}", f"{row.ratio:.1f}")
+        milliseconds = (f"{value:.2f}" for value in (row.pillow, row.on_arrays, row.ours))
+        table.add_row(row.name, *milliseconds, *(f"{value / row.ours:.1f}" for value in (row.pillow, row.on_arrays)))
     return table
 
 
-def _pairs(array: np.ndarray, pillow: Image.Image) -> Iterable[tuple[str, Callable[[], object], Callable[[], object]]]:
-    """(name, Pillow's, ours) of every operation."""
-    yield "autocontrast", lambda: ImageOps.autocontrast(pillow), lambda: operations.autocontrast(array)
-    yield "equalize", lambda: ImageOps.equalize(pillow), lambda: operations.equalize(array)
-    bilinear = Image.Resampling.BILINEAR
-    yield "rotate", lambda: pillow.rotate(6, bilinear, fillcolor=FILL), lambda: operations.rotate(array, 6, FILL)
+def _ways(array: np.ndarray, image: Image.Image) -> Iterator[tuple[str, Callable, Callable, Callable]]:
+    """(name, Pillow's, Pillow's on arrays, ours) of every operation."""
+    rotate = partial(Image.Image.rotate, angle=6, resample=Image.Resampling.BILINEAR, fillcolor=FILL)
+    pairs = {
+        "autocontrast": (ImageOps.autocontrast, operations.autocontrast),
+        "equalize": (ImageOps.equalize, operations.equalize),
+        "rotate": (rotate, partial(operations.rotate, degrees=6, fill=FILL)),
+    }
     for name in ("color", "contrast", "brightness", "sharpness"):
-        enhancer, function = getattr(ImageEnhance, name.capitalize()), getattr(operations, name)
-        yield name, partial(lambda make: make(pillow).enhance(1.18), enhancer), partial(function, array, 1.18)
+        enhancer = getattr(ImageEnhance, name.capitalize())
+        pairs[name] = (partial(_enhance, enhancer), partial(getattr(operations, name), factor=1.18))
+    for name, (pillow, ours) in pairs.items():
+        yield name, partial(pillow, image), partial(_on_arrays, pillow, array), partial(ours, array)
 
 
-def _alternate(first: Callable[[], object], second: Callable[[], object], repeats: int) -> tuple[float, float]:
-    """Median milliseconds of both, after one call of each that does not count."""
-    first(), second()
-    times = [(_milliseconds(first), _milliseconds(second)) for _ in range(repeats)]
-    return median(time for time, _ in times), median(time for _, time in times)
+def _enhance(enhancer: Callable, image: Image.Image) -> Image.Image:
+    return enhancer(image).enhance(1.18)
+
+
+def _on_arrays(operation: Callable[[Image.Image], Image.Image], array: np.ndarray) -> np.ndarray:
+    return np.asarray(operation(Image.fromarray(array)))
+
+
+def _alternate(ways: Iterable[Callable[[], object]], rounds: int) -> list[float]:
+    """Median milliseconds of each."""
+    ways = list(ways)
+    times: list[list[float]] = [[] for _ in ways]
+    for number in range(-1, rounds):
+        for way, own in zip(ways, times, strict=True):
+            turn = [_milliseconds(way) for _ in range(TURN)]
+            own += turn if number >= 0 else []
+    return [median(own) for own in times]
 
 
 def _milliseconds(function: Callable[[], object]) -> float:

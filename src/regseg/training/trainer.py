@@ -80,6 +80,7 @@ def quiet() -> None:
         ".*Checkpoint directory .* exists and is not empty.*",  # so it is after a resume
         ".*smaller than the logging interval.*",
         ".*The dataloader.*does not have.*",
+        ".*but have no `val_dataloader`.*",
         ".*use `self.log\\(.*sync_dist=True.*",  # the scores are equal on all processes
         ".*Grad strides do not match bucket view strides.*",  # 1x1 kernels, whose strides mean nothing
         ".*in eval mode at the start of training.*",
