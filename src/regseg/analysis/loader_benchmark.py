@@ -60,8 +60,11 @@ def benchmark_loader(datamodule: SegmentationDataModule, images: int = 20, round
     """
     datamodule.setup("fit")
     pipelines = _pipelines(datamodule)
-    draws = list(datamodule.train_dataloader().sampler)
-    draws = (draws * -(-images // len(draws)))[:images]
+    sampler, draws = datamodule.train_dataloader().sampler, []
+    while len(draws) < images:
+        draws += sampler
+        sampler.epoch += 1
+    draws = draws[:images]
     clocks = {name: [_Clock() for _ in range(rounds)] for name in pipelines}
     with as_in_a_worker():
         for number in range(-1, rounds):
@@ -159,8 +162,7 @@ def _ours(datamodule: Any, storage: Any, draw: Draw, done: Callable[[str], None]
     done("scale, crop")
     image, label = transform.after_crop(image, label, rng)
     done("augment")
-    normalize(torch.from_numpy(image)[None])
-    torch.from_numpy(label).long()
+    normalize(torch.from_numpy(image)[None]), torch.from_numpy(label)
     done("to tensors")
 
 

@@ -30,7 +30,7 @@ def pillow_crop(
     centroid: tuple[int, int] | None = None,
     done: Stage = lambda stage: None,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """A training crop: image (3, *crop_size) float32, normalised, and label crop_size int64.
+    """A training crop: image (3, *crop_size) float32, normalised, and label crop_size uint8.
 
     Scale, place and centroid are those of `draw_window`, so that both pipelines work on the same crops.
     """
@@ -51,7 +51,7 @@ def pillow_crop(
     done("augment")
     pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1).contiguous().float()
     pixels.sub_(torch.tensor(MEAN)[:, None, None]).div_(torch.tensor(STD)[:, None, None])
-    indices = torch.from_numpy(spec.decode(np.array(label), sample.label)).long()
+    indices = torch.from_numpy(spec.decode(np.array(label), sample.label))
     done("to tensors")
     return pixels, indices
 
