@@ -201,6 +201,19 @@ def test_several_runs_at_once(run_module, streets_root, streets_options, tmp_pat
     assert "┃ class" not in result.stdout and not list(tmp_path.glob(".regseg_sweep_*"))
 
 
+def test_loader_workers_of_several_runs_at_once(run_module, streets_root, streets_options, tmp_path):
+    """Not as a smoke test, which reads in the process that trains."""
+    result = run_module(
+        "regseg.train", "-m", "hydra/launcher=parallel", *streets_options, f"data.root={streets_root}",
+        "model/decoder=lraspp,sum_conv1x1", "trainer.accelerator=cpu", "trainer.max_epochs=1", "data.batch_size=4",
+        "data.crop_size=[64,64]", "data.num_workers=1", "optimizer.warmup_iters=1",
+        env={"OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    folders = [path.parent for path in tmp_path.glob("runs/*/*/metrics.csv")]
+    assert [len(read_metrics(folder)) for folder in folders] == [1, 1]
+
+
 def test_as_jobs_of_a_queue(run_module, streets_root, streets_options, tmp_path):
     """submitit on this machine: a job file, a process of its own and a result file a run, as under Slurm."""
     queue = ("hydra/launcher=submitit_local", "trainer.devices=2", "model/decoder=lraspp", "optimizer.lr=0.05,fast")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -57,6 +58,8 @@ def run_beside_others(cfg: DictConfig, folder: Path) -> None:
     if cfg.trainer.devices == 1 and cfg.trainer.accelerator in ("auto", "gpu", "cuda"):
         gpu = own_gpu()
         cfg.trainer.devices = 1 if gpu is None else [gpu]
+    # joblib's processes start others in a way of joblib's, which loader workers cannot be started in.
+    multiprocessing.set_start_method(multiprocessing.get_all_start_methods()[0], force=True)
     print(f"{folder} begins; its output is in output.log there", flush=True)
     with output_in(folder):
         run(cfg, folder, spawn=True)
