@@ -20,11 +20,11 @@ $(READY): pyproject.toml constraints.txt
 demo: $(READY)  ## draw street scenes, train RegSeg on them, show what it learned (about 4 minutes on 2 cores)
 	$(BIN)/python -m regseg.train experiment=demo overwrite=true
 
-test: $(READY)  ## the tests that CI runs
+test: $(READY)  ## the tests, about 7 minutes on 2 cores
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
-test-slow: $(READY)  ## the tests that take minutes
-	$(BIN)/python -m pytest -m slow
+test-slow: $(READY)  ## those that compile networks or build the wheel, 2 minutes more; CI runs both
+	$(BIN)/python -m pytest -m slow -n 2
 
 lint: $(READY)  ## ruff, formatting included
 	$(BIN)/ruff check .

@@ -41,7 +41,7 @@ def report(datamodule: Any, out: Path) -> None:
     datamodule.setup("fit")
     share = datamodule.class_uniform or 0.5
     files, plain, uniform = measure(datamodule, share)
-    headings = ["class", "pixels in files", "crops, plain", "crops, class-uniform", "pixels, plain", "pixels, uniform"]
+    headings = ["class", "pixels in files", "crops, plain", "crops, uniform", "pixels, plain", "pixels, uniform"]
     columns = [files, plain.crops, uniform.crops, plain.pixels, uniform.pixels]
     out.mkdir(parents=True, exist_ok=True)
     table = Table(title=f"share of each class in percent; class_uniform={share}")
