@@ -101,7 +101,7 @@ def test_rare_classes_are_seen_more_often(run_module, tmp_path):
             for row in csv.DictReader(file)
         }
     assert rows["wall"]["pixels in files"] == pytest.approx(3 * 36 / (40 * 4800), abs=1e-6)
-    assert rows["wall"]["crops, class-uniform"] > 0.2 > 4 * rows["wall"]["crops, plain"]
+    assert rows["wall"]["crops, uniform"] > 0.2 > 4 * rows["wall"]["crops, plain"]
     assert rows["wall"]["pixels, uniform"] > 3 * rows["wall"]["pixels, plain"]
     assert cv2.imread(str(tmp_path / "out" / "class_frequencies.png")).shape[1] > 1000
 
