@@ -159,3 +159,19 @@ def test_several_sizes_equal_each_alone(run_module, mine, tmp_path):
 def test_wrong_sizes_are_told_of(run_module, sizes):
     result = run_module("regseg.evaluate", "weights=position", "data=streets", f"val_sizes={sizes}")
     assert result.returncode == 2 and "val_sizes" in result.stderr
+
+
+def test_the_loader_is_measured(run_module, mine):
+    options = (
+        "data=folder",
+        f"data.root={mine}",
+        "data.crop_size=[8,8]",
+        "data.short_side=[12,40]",
+        "images=2",
+        "rounds=1",
+    )
+    result = run_module("regseg.benchmark", *options)
+    assert result.returncode == 0, result.stderr
+    for words in ("Pillow, half", "cache", "peak memory of a worker", "the index of 3000 labels"):
+        assert words in result.stdout
+    assert "data.batch_size" in run_module("regseg.benchmark", "what=training", "data.batch_size=0").stderr

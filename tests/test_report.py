@@ -9,6 +9,7 @@ import pytest
 from regseg.analysis.published import author_runs
 from regseg.analysis.tables import at_same_epochs, compare, markdown, meet, read_runs, runs_markdown
 from regseg.data.cityscapes import SPEC
+from regseg.report import write
 from regseg.runs import append_metrics, write_json
 
 
@@ -149,3 +150,17 @@ def test_without_runs_paper_and_author_are_shown(run_module, tmp_path, table, pi
 def test_an_unknown_table_is_told_of(run_module):
     result = run_module("regseg.report", "table=11")
     assert result.returncode == 2 and "table=table11 has no runs" in result.stderr and "table10" in result.stderr
+
+
+def test_runs_without_evaluations_or_with_other_classes_do_no_harm(tmp_path):
+    path = tmp_path / "table3" / "dilation_1_6_12_18_seed0"
+    path.mkdir(parents=True)
+    config = {"seed": 0, "run": {"name": "dilation_1_6_12_18"}, "trainer": {"max_epochs": 1}}
+    write_json(path / "summary.json", {"status": "finished", "config": config})
+    other = tmp_path / "table3" / "dilation_1_6_12_18_seed1"
+    other.mkdir()
+    write_json(other / "summary.json", {"status": "finished", "config": config | {"seed": 1}})
+    row = {"epoch": 499, "val/miou": 0.5, "val/miou_reduced": 0.5, "val/iou/road": 0.4, "val/iou/car": 0.6}
+    append_metrics(other, row)
+    text, _ = write("table3", tmp_path, tmp_path / "out")
+    assert "ours, seed" not in text and "the author had" not in text

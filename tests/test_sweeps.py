@@ -1,8 +1,10 @@
 """The paper's tables as sweeps: which jobs they launch, and what becomes of a sweep that is started again."""
 
 import json
+import os
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
@@ -10,12 +12,13 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from lightning.pytorch.strategies.launchers import _SubprocessScriptLauncher
 
 from regseg.analysis.published import paper
-from regseg.cli import _end_within
+from regseg.cli import _end_within, _sentence
 from regseg.config import config_dir
 from regseg.errors import InputError
 from regseg.report import write
-from regseg.runs import read_metrics, read_summary
-from regseg.sweep import sweep_folder
+from regseg.runs import read_metrics, read_summary, write_json
+from regseg.sweep import note_failure, own_gpu, sweep_folder
+from regseg.training.callbacks import RunRecord
 from regseg.training.trainer import make_trainer
 
 TABLES = {
@@ -235,7 +238,8 @@ def test_slurm_is_asked_for_a_job_a_run_that_may_be_queued_again(compose):
     assert launcher.timeout_min == 1440 and launcher.max_num_timeout == 100 and launcher.gpus_per_node == 1
 
 
-def test_each_process_of_a_sweep_takes_a_gpu_of_its_own():
+def test_each_process_of_a_sweep_takes_a_gpu_of_its_own(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     code = (
         "import sys, torch; from regseg import sweep\n"
         "torch.cuda.device_count = lambda: 2\n"
@@ -279,3 +283,47 @@ def test_a_launcher_that_dies_is_told_of(run_module, streets_root, streets_optio
     )  # fmt: skip
     assert result.returncode == 1 and "Traceback" not in result.stderr
     assert "the sweep stopped (TerminatedWorkerError" in result.stderr and "the same command goes on" in result.stderr
+
+
+def test_a_sweep_may_be_asked_for_otherwise(run_module):
+    for way in ("hydra.mode=MULTIRUN", "--multir"):
+        result = run_module("regseg.train", way, "seed=-1")
+        assert result.returncode == 1 and "failed: seed=-1" in result.stderr and "Traceback" not in result.stderr
+
+
+def test_a_job_outlives_the_process_that_queued_it(tmp_path, monkeypatch):
+    """Its folder is gone then; Slurm gives each job its GPUs."""
+    monkeypatch.chdir(tmp_path)
+    with sweep_folder("python -m regseg.train -m"):
+        folder = next(tmp_path.glob(".regseg_sweep_*"))
+        folder.rmdir()
+        note_failure(3, "seed=0", "a sentence")
+        monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+        monkeypatch.setenv("SLURM_JOB_ID", "7")
+        assert own_gpu() is None
+    assert "REGSEG_SWEEP" not in os.environ
+
+
+def test_a_queued_again_job_does_not_overwrite_itself(run_module, streets_root, streets_options, tmp_path):
+    rows = ("model/decoder=lraspp", "overwrite=true")
+    assert smoke(run_module, streets_root, streets_options, "table5", *rows).returncode == 0
+    arguments = ["experiment=table5", "trainer=smoke", *streets_options, f"data.root={streets_root}", *rows]
+    again = run_module("regseg.train", "-m", *arguments, env={"SLURM_RESTART_COUNT": "1", "OMP_NUM_THREADS": "1"})
+    assert again.returncode == 0 and "is finished; nothing is left to resume" in again.stdout, again.stderr
+
+
+def test_what_a_spawned_process_says_is_one_sentence():
+    class ProcessRaisedException(Exception):
+        """As torch.multiprocessing names it."""
+
+    trace = "-- Process 1 terminated with the following error: Traceback ...\nregseg.errors.InputError: lower it.\n"
+    assert _sentence(ProcessRaisedException(trace)) == "lower it."
+
+
+def test_a_parent_that_did_not_train_keeps_what_its_processes_found(tmp_path):
+    found = {"epoch": 3, "metrics": {"val/miou": 0.7}}
+    record = RunRecord(tmp_path, {"seed": 0})
+    write_json(tmp_path / "summary.json", {"status": "running", "best": found, "last": found})
+    record.on_exception(SimpleNamespace(is_global_zero=True), None, RuntimeError("killed"))
+    summary = read_summary(tmp_path)
+    assert summary["status"] == "failed" and summary["best"] == summary["last"] == found

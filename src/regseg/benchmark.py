@@ -64,6 +64,7 @@ def training(cfg: DictConfig) -> None:
     loss, data = dict(values["loss"]), values["data"]
     task = SegmentationTask(network, spec, loss=loss.pop("name"), loss_options=loss, warmup_iters=1)
     size, batch_size = data["crop_size"], data["batch_size"]
+    check_number("data.batch_size", batch_size, lowest=1, integer=True)
     print(f"{title_of(network)}, {cfg.steps} training steps of {batch_size} x {size[0]} x {size[1]}", flush=True)
     found = benchmark_training(task, batch_size, tuple(size), values["trainer"], cfg.steps)
     print(describe(found, batch_size, 2975, cfg.epochs))

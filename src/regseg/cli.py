@@ -50,7 +50,7 @@ def entry_point(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Cal
             # A warning is for the person at the command line, who has no use for a source line.
             warnings.formatwarning = lambda message, *_, **__: f"regseg: {message}\n"
             main = hydra.main(version_base="1.3", config_path=str(config_dir()), config_name=config_name)
-            sweeps = not {"-m", "--multirun"}.isdisjoint(sys.argv[1:])
+            sweeps = any(_asks_for_sweep(argument) for argument in sys.argv[1:])
             command = shlex.join(["python", "-m", f"regseg.{config_name}", *sys.argv[1:]])
             with sweep.sweep_folder(command) if sweeps else contextlib.nullcontext():
                 try:
@@ -58,7 +58,9 @@ def entry_point(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Cal
                 except Exception as error:
                     _explain(error)
                     if sweeps:  # jobs do not raise; this is the launcher, of a process that was killed for memory, say
-                        sweep.fail_sweep(sweep.failures(), f"{type(error).__name__}: {str(error).splitlines()[0]}")
+                        sweep.fail_sweep(
+                            sweep.failures(), f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
+                        )
                     raise
                 if sweeps and (failed := sweep.failures()):
                     sweep.fail_sweep(failed)
@@ -66,6 +68,11 @@ def entry_point(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Cal
         return run
 
     return decorate
+
+
+def _asks_for_sweep(argument: str) -> bool:
+    # argparse takes beginnings of --multirun, too.
+    return argument in ("-m", "hydra.mode=MULTIRUN") or (argument[:4] == "--mu" and "--multirun".startswith(argument))
 
 
 def _note_failure(job: Callable[[DictConfig], Any], cfg: DictConfig) -> Any:
@@ -117,6 +124,12 @@ def _sentence(error: BaseException | None) -> str | None:
         if isinstance(link, MissingMandatoryValue):
             return f"{link.full_key} is missing; give it as {link.full_key}=VALUE."
     first = chain[0]
+    if type(first).__name__ == "ProcessRaisedException" and "InputError: " in str(first):
+        # Of a process of a distributed run, whose whole trace comes before the sentence.
+        return str(first).rpartition("InputError: ")[2].strip()
+    for package, extra in (("joblib", "parallel"), ("submitit", "slurm")):
+        if isinstance(first, MissingConfigException) and f"hydra/launcher/{package}" in str(first):
+            return f"hydra/launcher={extra} needs a package that is not installed: pip install 'regseg[{extra}]'."
     if isinstance(first, MissingConfigException) and first.options:
         choices = ", ".join(option for option in first.options if not option.startswith("_"))
         return f"{first.missing_cfg_file} does not exist; choose one of {choices}."

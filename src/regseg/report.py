@@ -65,8 +65,8 @@ def own_regseg(runs_folder: Path) -> float | None:
 
     for group, row in (("table10", "regseg"), ("sec4_2", "run")):
         runs = [run for run in tables.read_runs(runs_folder, group) if run.row == row and run.status == "finished"]
-        if runs:
-            return statistics.mean(run.curve.value("last/miou") for run in runs)
+        if values := tables.known(run.curve.value("last/miou") for run in runs):
+            return statistics.mean(values)
     return None
 
 

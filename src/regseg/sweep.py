@@ -21,9 +21,15 @@ _held = []  # the lock file of the GPU that this process took, open until it end
 @contextlib.contextmanager
 def sweep_folder(command: str) -> Iterator[None]:
     """A folder for the sweep that this process starts by ``command``, in the current one: other machines see it too."""
-    with tempfile.TemporaryDirectory(prefix=".regseg_sweep_", dir=".") as folder:
-        os.environ |= {_FOLDER: str(Path(folder).absolute()), _PROCESS: _this_process(), _COMMAND: command}
-        yield
+    # Jobs that still run may hold files open there when this process ends.
+    with tempfile.TemporaryDirectory(prefix=".regseg_sweep_", dir=".", ignore_cleanup_errors=True) as folder:
+        variables = {_FOLDER: str(Path(folder).absolute()), _PROCESS: _this_process(), _COMMAND: command}
+        os.environ |= variables
+        try:
+            yield
+        finally:
+            for name in variables:
+                del os.environ[name]
 
 
 def command_of_sweep() -> str | None:
@@ -32,9 +38,10 @@ def command_of_sweep() -> str | None:
 
 
 def note_failure(number: int, overrides: str, sentence: str) -> None:
-    """Tell the process that started the sweep how its job ``number`` failed."""
+    """Tell the process that started the sweep how its job ``number`` failed, if it is still there."""
     path = Path(os.environ[_FOLDER]) / f"failed_{number:06d}.json"
-    path.write_text(json.dumps([overrides, sentence]), encoding="utf-8")
+    with contextlib.suppress(FileNotFoundError):
+        path.write_text(json.dumps([overrides, sentence]), encoding="utf-8")
 
 
 def failures() -> list[tuple[str, str]]:
@@ -46,6 +53,16 @@ def failures() -> list[tuple[str, str]]:
 def runs_beside_others() -> bool:
     """Whether this process is one of several that a launcher started for a sweep."""
     return os.environ.get(_PROCESS, _this_process()) != _this_process()
+
+
+def queued() -> bool:
+    """Whether this process is a job of Slurm's."""
+    return "SLURM_JOB_ID" in os.environ
+
+
+def queued_again() -> bool:
+    """Whether it is one that Slurm started before and cut off."""
+    return int(os.environ.get("SLURM_RESTART_COUNT", 0)) > 0
 
 
 @contextlib.contextmanager
@@ -65,17 +82,19 @@ def output_in(folder: Path) -> Iterator[None]:
 
 
 def own_gpu() -> int | None:
-    """The number of a GPU that no other process of the sweep took, until this one ends; None on a machine without any.
+    """The number of a GPU that no other process of the sweep took, until this one ends; None where there is no choice.
 
-    Where all are taken, one of them is shared.
+    Where all are taken, one of them is shared. Under Slurm, which gives each job its own, there is nothing to choose.
     """
-    import fcntl
-
     import torch
 
     if _held:
         return int(_held[0].name.rpartition("_")[2])
     count = torch.cuda.device_count()
+    if count == 0 or queued():
+        return None
+    import fcntl
+
     for number in range(count):
         file = open(Path(os.environ[_FOLDER]) / f"gpu_{number}", "w")  # noqa: SIM115
         try:
@@ -85,7 +104,7 @@ def own_gpu() -> int | None:
             continue
         _held.append(file)
         return number
-    return os.getpid() % count if count else None
+    return os.getpid() % count
 
 
 def fail_sweep(failed: list[tuple[str, str]], stopped: str = "") -> None:
@@ -94,7 +113,9 @@ def fail_sweep(failed: list[tuple[str, str]], stopped: str = "") -> None:
         print(f"regseg: failed: {overrides}: {sentence}", file=sys.stderr)
     what = f"the sweep stopped ({stopped})" if stopped else f"{len(failed)} of the sweep's runs failed"
     print(
-        f"regseg: {what}; the same command goes on with them and passes over those that are finished.", file=sys.stderr
+        f"regseg: {what}; once that is mended, the same command goes on with them and passes over those that are "
+        "finished.",
+        file=sys.stderr,
     )
     sys.exit(1)
 

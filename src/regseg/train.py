@@ -14,7 +14,7 @@ from regseg.cli import entry_point
 from regseg.config import shrink
 from regseg.errors import InputError, check_number, check_options
 from regseg.runs import check_free, check_unchanged, claim, hold, provenance, read_summary
-from regseg.sweep import output_in, own_gpu, runs_beside_others
+from regseg.sweep import output_in, own_gpu, queued_again, runs_beside_others
 
 
 @entry_point("train")
@@ -36,12 +36,13 @@ def main(cfg: DictConfig) -> float | None:
     if sweep and not cfg.overwrite:
         # A sweep started again goes on: finished rows are passed over, others resumed or begun anew.
         cfg.resume = "last"
+    if sweep and queued_again():  # what it would overwrite is its own
+        cfg.resume, cfg.overwrite = "last", False
     if runs_beside_others():
         run_beside_others(cfg, folder)
     else:
         run(cfg, folder, spawn=sweep)
-    best = (read_summary(folder) or {}).get("best")
-    return best["metrics"]["val/miou"] if best else None
+    return best_miou(folder)
 
 
 def run(cfg: DictConfig, folder: Path, *, spawn: bool) -> None:
@@ -55,18 +56,27 @@ def run(cfg: DictConfig, folder: Path, *, spawn: bool) -> None:
 
 def run_beside_others(cfg: DictConfig, folder: Path) -> None:
     """`run` in one of several processes: on a GPU of its own, with a line at its begin and end on the terminal."""
-    if cfg.trainer.devices == 1 and cfg.trainer.accelerator in ("auto", "gpu", "cuda"):
-        gpu = own_gpu()
-        cfg.trainer.devices = 1 if gpu is None else [gpu]
+    gpu = own_gpu() if cfg.trainer.accelerator in ("auto", "gpu", "cuda") else None
+    if gpu is not None and cfg.trainer.devices != 1:
+        raise InputError(
+            f"trainer.devices={cfg.trainer.devices} does not go with several rows at once, which take a GPU each; "
+            "leave out hydra/launcher=parallel."
+        )
+    if gpu is not None:
+        cfg.trainer.devices = [gpu]
     # joblib's processes start others in a way of joblib's, which loader workers cannot be started in.
     multiprocessing.set_start_method(multiprocessing.get_all_start_methods()[0], force=True)
     print(f"{folder} begins; its output is in output.log there", flush=True)
     with output_in(folder):
         run(cfg, folder, spawn=True)
-    best = read_summary(folder)["best"]
-    print(
-        f"{folder} is finished" + (f", best mIoU {100 * best['metrics']['val/miou']:.2f}" if best else ""), flush=True
-    )
+    miou = best_miou(folder)
+    print(f"{folder} is finished" + ("" if miou is None else f", best mIoU {100 * miou:.2f}"), flush=True)
+
+
+def best_miou(folder: Path) -> float | None:
+    """The highest mean IoU of the run in ``folder``; None where nothing was evaluated, or no label left to score."""
+    best = (read_summary(folder) or {}).get("best")
+    return best["metrics"]["val/miou"] if best else None
 
 
 def is_done(folder: Path, max_epochs: int) -> bool:

@@ -15,7 +15,10 @@ from regseg.data import storage
 from regseg.data.datamodule import SegmentationDataModule
 from regseg.data.files import read_sample
 from regseg.data.folder import Folder
-from regseg.data.storage import make, open_storage
+from regseg.data.sampling import stream
+from regseg.data.sets import EvaluationSet
+from regseg.data.storage import FullStorage, make, open_storage
+from regseg.data.transforms import TrainTransform
 from regseg.errors import InputError
 
 
@@ -51,8 +54,25 @@ def test_the_cache_equals_the_files(dataset, samples):
     grow(samples[1], 31, 47)
     cached = pickle.loads(pickle.dumps(open_storage("cache", samples, dataset.spec, dataset.root)))
     for index, sample in enumerate(samples):
-        for stored, read in zip(cached.read(index), read_sample(sample, dataset.spec), strict=True):
-            assert np.array_equal(stored, read) and isinstance(stored, np.memmap) and not stored.flags.writeable
+        pair, also = cached.read(index)
+        image, label = read_sample(sample, dataset.spec)
+        assert also is pair and isinstance(pair, np.memmap) and not pair.flags.writeable
+        assert np.array_equal(pair[..., :3], image) and np.array_equal(pair[..., 3], label)
+
+
+@pytest.mark.parametrize("short_side", [(10, 60), (30, 30)])
+def test_crops_and_whole_images_from_the_cache_equal_those_from_the_files(dataset, samples, short_side):
+    cached = open_storage("cache", samples, dataset.spec, dataset.root)
+    transform = TrainTransform((20, 24), short_side)
+    for index, sample in enumerate(samples):
+        pair, files = cached.read(index), read_sample(sample, dataset.spec)
+        for number in range(20):
+            crops = [transform(*arrays, stream(number)) for arrays in (pair, files)]
+            assert all(np.array_equal(*arrays) for arrays in zip(*crops, strict=True))
+    for size in (None, 17, 50):
+        sets = [EvaluationSet(samples, storage, size) for storage in (cached, FullStorage(samples, dataset.spec))]
+        for one, other in zip(*([each[index] for index in range(len(samples))] for each in sets), strict=True):
+            assert np.array_equal(one["image"], other["image"]) and np.array_equal(one["label"], other["label"])
 
 
 @pytest.mark.parametrize("size", [(30, 40), (31, 47)])
@@ -77,7 +97,7 @@ def test_made_once_and_anew_where_a_source_changed(dataset, samples, encoded, ki
     changed = open_storage(kind, samples, dataset.spec, dataset.root)
     assert set(encoded[len(samples) + 1 :]) == {samples[0].image}
     if kind == "cache":
-        assert np.array_equal(changed.read(0)[0], read_sample(samples[0], dataset.spec)[0])
+        assert np.array_equal(changed.read(0)[0][..., :3], read_sample(samples[0], dataset.spec)[0])
 
 
 @pytest.mark.parametrize("kind", ["half", "cache"])
@@ -142,7 +162,7 @@ def test_two_processes_at_once(dataset, samples):
     [process.join() for process in both]
     assert [process.exitcode for process in both] == [0, 0]
     cached = open_storage("cache", samples, dataset.spec, dataset.root)
-    assert np.array_equal(cached.read(0)[0], read_sample(samples[0], dataset.spec)[0])
+    assert np.array_equal(cached.read(0)[0][..., :3], read_sample(samples[0], dataset.spec)[0])
     assert not [path for path in (dataset.root / ".regseg").rglob(".*") if path.is_file()]  # no temporary file
 
 

@@ -98,6 +98,7 @@ def draw_classes(group: str, runs: Sequence[Run], path: Path) -> bool:
     if not runs:
         return False
     classes = runs[0].classes
+    runs = [run for run in runs if run.classes == classes]  # those of another dataset cannot be compared
     rows = {name: [run for run in runs if run.row == name] for name in dict.fromkeys(run.row for run in runs)}
     meetings = {name: [meet(group, run) for run in own] for name, own in rows.items()}
     if against_author := all(found for row in meetings.values() for found in row):

@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image
 from rich.table import Table
 
+from regseg.data.files import read_sample
 from regseg.data.window import Window, cut_label, resize_image, scale_to
 
 SHORT_SIDE = 400  # the smallest of Sec. 4.2, where kernels differ most
@@ -34,7 +35,7 @@ def compare_kernels(datamodule: Any, images: int) -> list[Kernel]:
     """Shrink the first training pairs to a short side of 400 pixels by every kernel."""
     found: dict[str, list[tuple[float, float]]] = {}
     for index in range(min(images, len(datamodule.train_set))):
-        image, label = (np.array(array) for array in datamodule.train_set.storage.read(index))
+        image, label = read_sample(datamodule.train_set.samples[index], datamodule.spec)
         size = scale_to(label.shape, SHORT_SIDE)
         wanted = np.asarray(Image.fromarray(image).resize(size[::-1], Image.Resampling.BILINEAR)).astype(int)
         for name, result in _images(image, size).items():

@@ -22,7 +22,7 @@ from regseg.analysis.pillow_pipeline import pillow_crop
 from regseg.data.class_uniform import build_table
 from regseg.data.files import Sample
 from regseg.data.sampling import Draw, stream
-from regseg.data.sets import TrainSet, set_up_worker
+from regseg.data.sets import TrainSet, keep_memory
 from regseg.data.storage import STORAGE, open_storage
 from regseg.data.transforms import normalize
 from regseg.data.window import cut_image, cut_label, draw_window
@@ -51,7 +51,7 @@ class PipelineTime:
     ratios: list[float] = field(default_factory=list)  # to the Pillow pipeline in the same round
 
 
-def benchmark_loader(datamodule: SegmentationDataModule, images: int = 20, rounds: int = 5) -> list[PipelineTime]:
+def benchmark_loader(datamodule: SegmentationDataModule, images: int = 64, rounds: int = 3) -> list[PipelineTime]:
     """Prepare the same ``images`` crops by every pipeline on one thread, from files to normalised float tensors.
 
     In every round the pipelines take turns at `TURN` images, so that whatever else the machine does meets all of them;
@@ -116,7 +116,9 @@ def loader_table(times: Iterable[PipelineTime]) -> Table:
 def as_in_a_worker() -> Iterator[None]:
     """OpenCV and torch on one thread, and freed memory kept."""
     threads, torch_threads = cv2.getNumThreads(), torch.get_num_threads()
-    set_up_worker(0)
+    cv2.setNumThreads(0)
+    torch.set_num_threads(1)
+    keep_memory()
     try:
         yield
     finally:
@@ -157,8 +159,9 @@ def _ours(datamodule: Any, storage: Any, draw: Draw, done: Callable[[str], None]
     transform, rng = datamodule.transform, stream(datamodule.seed, *draw.key)
     image, label = storage.read(draw.index)
     done("read")
-    window = draw_window(label.shape, transform.crop_size, transform.short_side, rng, draw.centroid)
-    image, label = cut_image(image, label.shape, window), cut_label(label, window)
+    size = label.shape[:2]
+    window = draw_window(size, transform.crop_size, transform.short_side, rng, draw.centroid)
+    image, label = cut_image(image, size, window), cut_label(label, window)
     done("scale, crop")
     image, label = transform.after_crop(image, label, rng)
     done("augment")

@@ -113,8 +113,8 @@ def compare(group: str, runs: Iterable[Run]) -> list[Row]:
     rows = []
     for name in names:
         own = [run for run in runs if run.row == name]
-        ours = _known(run.curve.value(metric) for run in own if run.status == "finished")
-        so_far = _known(run.curve.value(metric) for run in own if run.status != "finished")
+        ours = known(run.curve.value(metric) for run in own if run.status == "finished")
+        so_far = known(run.curve.value(metric) for run in own if run.status != "finished")
         author = [run.value(metric) for run in author_runs(group, name)]
         rows.append(Row(name, ours, so_far, printed.get(name), deviations.get(name), author, state_of(own)))
     return rows
@@ -141,7 +141,7 @@ class Meeting(NamedTuple):
 def meet(group: str, run: Run) -> Meeting | None:
     """Where ``run`` meets the author's runs of its row; several of his are averaged. None where it does not."""
     name, curve = metric_of(group).partition("/")[2], run.curve
-    authors = author_runs(group, run.row)
+    authors = [author for author in author_runs(group, run.row) if len(author.iou[-1]) == len(run.classes)]
     both = [epoch for epoch in curve.epochs if authors and all(epoch in author.epochs for author in authors)]
     if not both:
         return None
@@ -150,7 +150,7 @@ def meet(group: str, run: Run) -> Meeting | None:
     mean = statistics.mean(getattr(author, name)[at] for author, at in zip(authors, theirs, strict=True))
     of_runs = [author.iou[at] for author, at in zip(authors, theirs, strict=True)]
     iou = [statistics.mean(values) for values in zip(*of_runs, strict=True)]
-    differences = [own - other for own, other in zip(curve.iou[place], iou, strict=False)]
+    differences = [own - other for own, other in zip(curve.iou[place], iou, strict=True)]
     return Meeting(both[-1], getattr(curve, name)[place], mean, differences)
 
 
@@ -183,7 +183,7 @@ def runs_markdown(group: str, runs: Iterable[Run]) -> str:
     content = paper().get(group, {})
     if "runs" not in content:
         return ""
-    finished = [run for run in runs if run.status == "finished"]
+    finished = [run for run in runs if run.status == "finished" and run.curve.iou and len(run.classes) == 19]
     ours = [[run.curve.iou[-1][index] for index in LEFT_OUT] + [run.curve.miou[-1], run.curve.miou_reduced[-1]]
             for run in finished]  # fmt: skip
     lines = ["| run | truck | bus | train | mIoU | reduced mIoU |", "| --- | --- | --- | --- | --- | --- |"]
@@ -192,8 +192,8 @@ def runs_markdown(group: str, runs: Iterable[Run]) -> str:
         lines += [_line(label, row) for label, row in zip(labels, values, strict=True)]
         if len(values) > 1:
             who = labels[0].partition(",")[0]
-            known = [_known(column) for column in zip(*values, strict=True)]
-            deviations = [statistics.pstdev(column) if column else math.nan for column in known]
+            columns = [known(column) for column in zip(*values, strict=True)]
+            deviations = [statistics.pstdev(column) if column else math.nan for column in columns]
             lines.append(_line(f"{who}, standard deviation", deviations))
     return "\n".join(lines) + "\n"
 
@@ -202,7 +202,7 @@ def _line(label: str, values: Iterable[float]) -> str:
     return f"| {label} | " + " | ".join("absent" if value != value else f"{value:.2f}" for value in values) + " |"
 
 
-def _known(values: Iterable[float]) -> list[float]:
+def known(values: Iterable[float]) -> list[float]:
     """Those that are numbers: the mean of a run without any label, or the IoU of an absent class, is none."""
     return [value for value in values if value == value]
 

@@ -48,6 +48,7 @@ def benchmark_training(
     quiet()
     clock = _Clock()
     own = {"max_epochs": 1, "max_steps": WARM_UP + steps, "enable_checkpointing": False, "limit_val_batches": 0}
+    own |= {"limit_train_batches": 1.0, "devices": 1}
     arguments = {**trainer, **own}
     lightning = make_trainer(arguments, Path("."), [clock])
     batches = _OneBatch(task.spec, batch_size, crop_size, WARM_UP + steps)

@@ -54,19 +54,27 @@ class EvaluationSet(TorchDataset):
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         image, label = self.storage.read(index)
-        image = resize_image(image, label.shape, self.val_size)
-        return {"image": image, "label": np.array(label), "name": str(self.samples[index].image)}
+        image = resize_image(image, label.shape[:2], self.val_size)
+        label = np.array(label if label.ndim == 2 else label[..., 3])
+        return {"image": image, "label": label, "name": str(self.samples[index].image)}
 
 
 def set_up_worker(worker: int) -> None:
     """Keep OpenCV and torch to one thread each, and keep freed memory, in a worker."""
-    # Slurm warns all processes of a job before its time is over; the one that trains knows what to do about it.
-    for name in {"SIGUSR1", "SIGUSR2"} & set(dir(signal)):
-        signal.signal(getattr(signal, name), signal.SIG_IGN)
+    leave_signals()
     # Workers are as many as there are cores; threads within them would only get into each other's way.
     cv2.setNumThreads(0)
     torch.set_num_threads(1)
     keep_memory()
+
+
+def leave_signals() -> None:
+    """Ignore the signals by which Slurm warns all processes of a job before its time is over.
+
+    The job's first process knows what to do about them.
+    """
+    for name in {"SIGUSR1", "SIGUSR2"} & set(dir(signal)):
+        signal.signal(getattr(signal, name), signal.SIG_IGN)
 
 
 def keep_memory() -> None:
@@ -75,7 +83,7 @@ def keep_memory() -> None:
     Otherwise the system would map and clear the same megabytes anew for every crop, a tenth of its time. Does nothing
     where the C library is not glibc.
     """
-    with contextlib.suppress(OSError, AttributeError):
+    with contextlib.suppress(OSError, AttributeError, TypeError):
         libc = ctypes.CDLL(None)
         libc.mallopt(_M_MMAP_THRESHOLD, 32 * 2**20)
         libc.mallopt(_M_TRIM_THRESHOLD, 128 * 2**20)

@@ -31,13 +31,17 @@ from regseg.errors import InputError
 STORAGE = ("full", "half", "cache")
 _NPY_HEADER = 128  # bytes, as np.save writes it for so short a description
 _TRAILER = struct.Struct("<16sI")  # what it was made from, CRC-32 of all before
+_LAYOUT = 2  # of a decoded pair; counted up when it changes, so that files of another one are made anew
 
 
 class Storage(Protocol):
     """Reads a dataset's pairs."""
 
     def read(self, index: int) -> tuple[np.ndarray, np.ndarray]:
-        """(image (h, w, 3) uint8 RGB, label (H, W) uint8 class indices); the image may be smaller than the label."""
+        """(image (h, w, 3) uint8 RGB, label (H, W) uint8 class indices); the image may be smaller than the label.
+
+        Decoded pairs come as one array (H, W, 4) in both places: red, green, blue and the label.
+        """
 
 
 class FullStorage(NamedTuple):
@@ -68,15 +72,13 @@ class CacheStorage(NamedTuple):
 
     def read(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         with open(self.files[index], "rb") as file:
-            height, columns = _shape_of(file.read(_NPY_HEADER))
-        # A row of the image, then the same row of the label.
-        pair = np.memmap(self.files[index], np.uint8, "r", _NPY_HEADER, (height, columns))
-        width = columns // 4
-        return pair[:, : 3 * width].reshape(height, width, 3), pair[:, 3 * width :]
+            shape = _shape_of(file.read(_NPY_HEADER))
+        pair = np.memmap(self.files[index], np.uint8, "r", _NPY_HEADER, shape)
+        return pair, pair
 
 
 @functools.lru_cache
-def _shape_of(header: bytes) -> tuple[int, int]:
+def _shape_of(header: bytes) -> tuple[int, ...]:
     """The shape that the first bytes of a ``.npy`` file tell; most files of a dataset tell the same."""
     file = io.BytesIO(header)
     np.lib.format.read_magic(file)
@@ -145,7 +147,7 @@ def _encode_half(sample: Sample, spec: DatasetSpec) -> bytes:
 def _encode_pair(sample: Sample, spec: DatasetSpec) -> bytes:
     image, label = read_sample(sample, spec)
     file = io.BytesIO()
-    np.save(file, np.concatenate([image.reshape(len(image), -1), label], axis=1))
+    np.save(file, np.dstack([image, label]))
     return file.getvalue()
 
 
@@ -153,7 +155,7 @@ def _mark(sample: Sample, spec: DatasetSpec | None) -> bytes:
     """16 bytes that change when the files, or what their labels mean, change."""
     made_from: list[object] = [(status.st_size, status.st_mtime_ns) for status in (path.stat() for path in sample)]
     if spec is not None:
-        made_from += [sorted(spec.ids.items()), spec.color_ids]
+        made_from += [sorted(spec.ids.items()), spec.color_ids, _LAYOUT]
     else:
         made_from = made_from[:1]  # the image alone
     return hashlib.sha256(json.dumps(made_from).encode()).digest()[:16]

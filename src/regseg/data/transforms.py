@@ -70,12 +70,13 @@ class TrainTransform:
 
         Args:
             image: (H, W, 3) uint8 RGB, or smaller where it is stored at half its resolution; may be memory-mapped.
-            label: (H, W) uint8 class indices; may be memory-mapped.
+            label: (H, W) uint8 class indices; may be memory-mapped. Both may be one array (H, W, 4).
             rng: all that is random follows from it.
             centroid: (row, column) of ``label`` that the crop should show; None for a crop anywhere.
         """
-        window = draw_window(label.shape, self.crop_size, self.short_side, rng, centroid)
-        return self.after_crop(cut_image(image, label.shape, window), cut_label(label, window), rng)
+        size = label.shape[:2]
+        window = draw_window(size, self.crop_size, self.short_side, rng, centroid)
+        return self.after_crop(cut_image(image, size, window), cut_label(label, window), rng)
 
     def after_crop(
         self, image: np.ndarray, label: np.ndarray, rng: np.random.Generator

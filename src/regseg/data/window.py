@@ -74,10 +74,13 @@ def scale_to(size: Size, short_side: int) -> Size:
 
 
 def cut_image(image: np.ndarray, full_size: Size, window: Window) -> np.ndarray:
-    """What ``window`` shows of an image, equal to resizing the whole image and cropping then, up to one grey level.
+    """What ``window`` shows of an image, equal to resizing the whole image and cropping then.
+
+    That is within one grey level, very seldom two.
 
     Args:
-        image: (h, w, 3) uint8, also memory-mapped: only the rows in the window are read.
+        image: (h, w, 3) uint8, also memory-mapped: only the rows in the window are read. Of four channels, which are
+            resized without a copy, the last is left out.
         full_size: (height, width) that the window was drawn for. A smaller image, stored at half its resolution, is
             brought up to that size first.
         window: the crop.
@@ -100,12 +103,16 @@ def cut_image(image: np.ndarray, full_size: Size, window: Window) -> np.ndarray:
 
 
 def cut_label(label: np.ndarray, window: Window) -> np.ndarray:
-    """What ``window`` shows of a label (H, W) uint8, by nearest neighbour; memory-mapped ones are read by rows."""
+    """What ``window`` shows of a label (H, W) uint8, by nearest neighbour; memory-mapped ones are read by rows.
+
+    Of (H, W, 4) uint8, the label is the last channel.
+    """
     rows, columns = (
         (2 * (start + np.arange(length)) + 1) * full // (2 * scaled)
-        for full, scaled, start, length in zip(label.shape, *window, strict=True)
+        for full, scaled, start, length in zip(label.shape[:2], *window, strict=True)
     )
     source = label[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    source = source if label.ndim == 2 else cv2.extractChannel(source, 3)
     rows, columns = rows - rows[0], columns - columns[0]
     # Rows are copied whole where columns go pixel by pixel, so columns are made rows for a while; the shorter way of
     # the two comes first.
@@ -143,13 +150,16 @@ def _resample(image: np.ndarray, box: tuple[Span, Span], size: Size) -> np.ndarr
 
     (y, height), (x, width) = box
     if (height, width) == size and y == int(y) and x == int(x):
-        return np.array(image[int(y) : int(y) + size[0], int(x) : int(x) + size[1]])
+        part = image[int(y) : int(y) + size[0], int(x) : int(x) + size[1]]
+        return np.array(part) if part.shape[2] == 3 else cv2.cvtColor(part, cv2.COLOR_RGBA2RGB)
     (top, bottom), (left, right) = (
         _reach(start, length, number, limit)
         for (start, length), number, limit in zip(box, size, image.shape, strict=False)
     )
-    # Four channels, for they are resized in less time than three.
-    source = cv2.cvtColor(image[top:bottom, left:right], cv2.COLOR_RGB2RGBA)
+    if image.shape[2] == 3:  # four channels are resized in less time than three
+        source = cv2.cvtColor(image[top:bottom, left:right], cv2.COLOR_RGB2RGBA)
+    else:
+        source, left = image[top:bottom], 0  # whole rows, as they lie in memory
     result = np.empty((*size, 4), np.uint8)
     # Rounding may put the far edge a hair outside, which the library refuses.
     y, x = y - top, x - left

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import multiprocessing
 import time
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import lightning as L
 from lightning.pytorch.callbacks import ModelCheckpoint
 
 from regseg.data.sampling import stream
+from regseg.data.sets import leave_signals
 from regseg.data.spec import IGNORE_INDEX, DatasetSpec
 from regseg.errors import check_number
 from regseg.runs import append_metrics, read_metrics, read_summary, write_json
@@ -72,6 +74,8 @@ class RunRecord(L.Callback):
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         quiet()  # here, for the other processes of a distributed run come by no other way
+        if multiprocessing.parent_process() is not None:
+            leave_signals()
 
     def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         self._seen = {int(row["epoch"]) for row in read_metrics(self.folder)}
@@ -117,6 +121,9 @@ class RunRecord(L.Callback):
         self._end(trainer, "interrupted" if interrupted else "failed", error=str(exception))
 
     def _end(self, trainer: L.Trainer, status: str, **more: str) -> None:
+        if not hasattr(self, "_seen"):  # it trained in processes of its own, which wrote what they found
+            before = read_summary(self.folder) or {}
+            self.summary |= {which: before.get(which) for which in ("best", "last")}
         self.summary |= {"status": status} | more
         self._write(trainer)
 
