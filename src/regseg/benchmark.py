@@ -54,8 +54,8 @@ def training(cfg: DictConfig) -> None:
     """A training step: time, memory, and the hours of a run."""
     import lightning as L
 
-    from regseg.analysis.training_benchmark import benchmark_training, describe
     from regseg.models import create_model, title_of
+    from regseg.training.step_benchmark import benchmark_training, describe
     from regseg.training.task import SegmentationTask
 
     L.seed_everything(cfg.seed, verbose=False)

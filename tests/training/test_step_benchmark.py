@@ -2,8 +2,8 @@
 
 from torch import nn
 
-from regseg.analysis.training_benchmark import StepTime, benchmark_training, describe
 from regseg.data.spec import DatasetSpec
+from regseg.training.step_benchmark import StepTime, benchmark_training, describe
 from regseg.training.task import SegmentationTask
 
 
