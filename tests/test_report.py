@@ -164,3 +164,14 @@ def test_runs_without_evaluations_or_with_other_classes_do_no_harm(tmp_path):
     append_metrics(other, row)
     text, _ = write("table3", tmp_path, tmp_path / "out")
     assert "ours, seed" not in text and "the author had" not in text
+
+
+def test_a_smoke_run_on_streets_is_not_held_against_the_author(tmp_path):
+    write_run(tmp_path, "table4", "dilation_1_14", 0, until=30)
+    summary = tmp_path / "table4" / "dilation_1_14_seed0" / "summary.json"
+    content = json.loads(summary.read_text())
+    content["config"] |= {"data": {"dataset": "streets"}, "trainer": {"max_epochs": 30, "smoke": True}}
+    write_json(summary, content)
+    runs = read_runs(tmp_path, "table4")
+    assert compare("table4", runs)[0].state == "not comparable: a smoke test on streets"
+    assert at_same_epochs("table4", runs) == []

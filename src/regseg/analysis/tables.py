@@ -6,7 +6,7 @@ import math
 import statistics
 from collections.abc import Iterable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from regseg.analysis.published import LEFT_OUT, Curve, author_runs, paper
 from regseg.errors import InputError
@@ -23,6 +23,7 @@ class Run(NamedTuple):
         of: how many epochs the run shall have.
         curve: its evaluations.
         classes: names of the classes, in the order of ``curve.iou``.
+        apart: why it cannot be held against the paper's table: a smoke test, or other data; else empty.
     """
 
     row: str
@@ -31,6 +32,7 @@ class Run(NamedTuple):
     of: int
     curve: Curve
     classes: list[str]
+    apart: str = ""
 
 
 class Row(NamedTuple):
@@ -87,10 +89,19 @@ def read_runs(folder: Path, group: str) -> list[Run]:
         row = (config.get("run") or {}).get("name") or path.parent.name.rpartition("_seed")[0]
         epoch, of = int(rows[-1]["epoch"]) if rows else -1, (config.get("trainer") or {}).get("max_epochs", 0)
         status = summary.get("status", "unknown")
-        runs.append(Run(row, status, epoch, of, curve, [name.removeprefix("val/iou/") for name in names]))
+        classes = [name.removeprefix("val/iou/") for name in names]
+        runs.append(Run(row, status, epoch, of, curve, classes, _apart(group, config)))
     printed = list(paper().get(group, {}).get("rows", {}))
     order = {name: place for place, name in enumerate(printed)}
     return sorted(runs, key=lambda run: (order.get(run.row, len(order)), run.row, run.curve.seed))
+
+
+def _apart(group: str, config: dict[str, Any]) -> str:
+    if group not in paper():
+        return ""
+    meant, dataset = "camvid" if group == "table8" else "cityscapes", (config.get("data") or {}).get("dataset")
+    smoke = "a smoke test" if (config.get("trainer") or {}).get("smoke") else ""
+    return " ".join([*([smoke] if smoke else []), *([f"on {dataset}"] if dataset not in (None, meant) else [])])
 
 
 def metric_of(group: str) -> str:
@@ -121,12 +132,17 @@ def compare(group: str, runs: Iterable[Run]) -> list[Row]:
 
 
 def state_of(runs: Iterable[Run]) -> str:
-    """What to say of a row's runs that are not finished; empty where all are."""
+    """What to say of a row's runs that are not finished, or not the paper's; empty where all are both."""
     runs = list(runs)
     if not runs:
         return "not run"
-    open_runs = [run for run in runs if run.status != "finished"]
-    return ", ".join(f"seed {run.curve.seed} {run.status} at epoch {run.epoch + 1} of {run.of}" for run in open_runs)
+    told = [
+        f"seed {run.curve.seed} {run.status} at epoch {run.epoch + 1} of {run.of}"
+        for run in runs
+        if run.status != "finished"
+    ]
+    apart = dict.fromkeys(f"not comparable: {run.apart}" for run in runs if run.apart)
+    return ", ".join([*told, *apart])
 
 
 class Meeting(NamedTuple):
@@ -141,6 +157,8 @@ class Meeting(NamedTuple):
 def meet(group: str, run: Run) -> Meeting | None:
     """Where ``run`` meets the author's runs of its row; several of his are averaged. None where it does not."""
     name, curve = metric_of(group).partition("/")[2], run.curve
+    if run.apart:
+        return None
     authors = [author for author in author_runs(group, run.row) if len(author.iou[-1]) == len(run.classes)]
     both = [epoch for epoch in curve.epochs if authors and all(epoch in author.epochs for author in authors)]
     if not both:
