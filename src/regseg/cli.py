@@ -55,6 +55,11 @@ def entry_point(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Cal
             with sweep.sweep_folder(command) if sweeps else contextlib.nullcontext():
                 try:
                     main(job_in_hydra)()
+                except KeyboardInterrupt:
+                    if not sweeps:
+                        raise
+                    print("regseg: interrupted; the same command goes on with the sweep.", file=sys.stderr)
+                    sys.exit(130)
                 except Exception as error:
                     _explain(error)
                     if sweeps:  # jobs do not raise; this is the launcher, of a process that was killed for memory, say
