@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from types import SimpleNamespace
@@ -18,6 +19,7 @@ from regseg.errors import InputError
 from regseg.report import write
 from regseg.runs import read_metrics, read_summary, write_json
 from regseg.sweep import note_failure, own_gpu, sweep_folder
+from regseg.train import is_done
 from regseg.training.callbacks import RunRecord
 from regseg.training.trainer import make_trainer
 
@@ -158,6 +160,10 @@ def test_a_row_that_fails_does_not_stop_the_others(run_module, streets_root, str
 def test_a_changed_setting_is_not_passed_over(run_module, streets_root, streets_options):
     rows = ("model/decoder=lraspp",)
     assert smoke(run_module, streets_root, streets_options, "table5", *rows).returncode == 0
+    moved = streets_root.parent / "moved"
+    shutil.copytree(streets_root, moved, dirs_exist_ok=True)
+    passed = smoke(run_module, moved, streets_options, "table5", *rows)
+    assert passed.returncode == 0 and f"trained on {streets_root}, not {moved}" in passed.stdout
     result = smoke(run_module, streets_root, streets_options, "table5", *rows, "optimizer.lr=0.01")
     assert result.returncode == 1 and "optimizer.lr=0.05" in result.stderr
 
@@ -299,7 +305,7 @@ def test_a_job_outlives_the_process_that_queued_it(tmp_path, monkeypatch):
         folder.rmdir()
         note_failure(3, "seed=0", "a sentence")
         monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
-        monkeypatch.setenv("SLURM_JOB_ID", "7")
+        monkeypatch.setenv("SUBMITIT_EXECUTOR", "slurm")
         assert own_gpu() is None
     assert "REGSEG_SWEEP" not in os.environ
 
@@ -327,3 +333,10 @@ def test_a_parent_that_did_not_train_keeps_what_its_processes_found(tmp_path):
     record.on_exception(SimpleNamespace(is_global_zero=True), None, RuntimeError("killed"))
     summary = read_summary(tmp_path)
     assert summary["status"] == "failed" and summary["best"] == summary["last"] == found
+
+
+def test_a_run_without_an_evaluation_is_not_done(tmp_path):
+    write_json(tmp_path / "summary.json", {"status": "finished", "best": None, "last": None})
+    assert not is_done(tmp_path, 1)
+    write_json(tmp_path / "summary.json", {"status": "finished", "best": None, "last": {"epoch": 0}})
+    assert is_done(tmp_path, 1)

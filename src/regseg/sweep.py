@@ -55,13 +55,8 @@ def runs_beside_others() -> bool:
     return os.environ.get(_PROCESS, _this_process()) != _this_process()
 
 
-def queued() -> bool:
-    """Whether this process is a job of Slurm's."""
-    return "SLURM_JOB_ID" in os.environ
-
-
 def queued_again() -> bool:
-    """Whether it is one that Slurm started before and cut off."""
+    """Whether this process is a job that Slurm started before and cut off."""
     return int(os.environ.get("SLURM_RESTART_COUNT", 0)) > 0
 
 
@@ -84,14 +79,14 @@ def output_in(folder: Path) -> Iterator[None]:
 def own_gpu() -> int | None:
     """The number of a GPU that no other process of the sweep took, until this one ends; None where there is no choice.
 
-    Where all are taken, one of them is shared. Under Slurm, which gives each job its own, there is nothing to choose.
+    Where all are taken, one of them is shared. A job of submitit's has its own from Slurm, and nothing to choose.
     """
     import torch
 
     if _held:
         return int(_held[0].name.rpartition("_")[2])
     count = torch.cuda.device_count()
-    if count == 0 or queued():
+    if count == 0 or "SUBMITIT_EXECUTOR" in os.environ:
         return None
     import fcntl
 

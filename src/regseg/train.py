@@ -49,7 +49,13 @@ def run(cfg: DictConfig, folder: Path, *, spawn: bool) -> None:
     """Train unless the run in ``folder`` is finished already; ``spawn`` as for `make_trainer`."""
     if cfg.resume and not cfg.overwrite and is_done(folder, cfg.trainer.max_epochs):
         check_unchanged(folder, OmegaConf.to_container(cfg))
-        print(f"{folder} is finished; nothing is left to resume.")
+        root = read_summary(folder)["config"]["data"]["root"]
+        moved = (
+            f" It was trained on {root}, not {cfg.data.root}; run.name=NAME trains anew."
+            if root != cfg.data.root
+            else ""
+        )
+        print(f"{folder} is finished; nothing is left to resume.{moved}")
     else:
         train(cfg, folder, spawn=spawn)
 
@@ -82,7 +88,8 @@ def best_miou(folder: Path) -> float | None:
 def is_done(folder: Path, max_epochs: int) -> bool:
     """Whether the run in ``folder`` has finished ``max_epochs`` epochs."""
     summary = read_summary(folder) or {}
-    return summary.get("status") == "finished" and summary["last"]["epoch"] + 1 >= max_epochs
+    last = summary.get("last") or {"epoch": -1}  # nothing may have been evaluated
+    return summary.get("status") == "finished" and last["epoch"] + 1 >= max_epochs
 
 
 def train(cfg: DictConfig, folder: Path, *, spawn: bool = False) -> None:
