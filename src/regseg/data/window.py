@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
+from cykooz_resizer import CropBox, FilterType, ResizeAlg, ResizeOptions, Resizer
 from PIL import Image
 
 Size = tuple[int, int]
@@ -103,22 +104,27 @@ def cut_image(image: np.ndarray, full_size: Size, window: Window) -> np.ndarray:
 
 
 def cut_label(label: np.ndarray, window: Window) -> np.ndarray:
-    """What ``window`` shows of a label (H, W) uint8, by nearest neighbour; memory-mapped ones are read by rows.
+    """What ``window`` shows of a label, by nearest neighbour.
 
-    Of (H, W, 4) uint8, the label is the last channel.
+    Args:
+        label: (H, W) uint8, or (H, W, 4) uint8, of which it is the last channel; of a memory-mapped one only the
+            window's rows are read.
+        window: the crop.
+
+    Returns:
+        window.size, uint8.
     """
-    rows, columns = (
-        (2 * (start + np.arange(length)) + 1) * full // (2 * scaled)
-        for full, scaled, start, length in zip(label.shape[:2], *window, strict=True)
+    # A centre that falls on the edge between two pixels takes the second, which rounding must not turn into the first.
+    # Centres lie whole multiples of 1 / (2 * scaled) from an edge: half of that moves no other.
+    (y, height), (x, width) = (
+        (start + 1 / (4 * scaled), length)
+        for (start, length), scaled in zip(_source_box(label.shape[:2], window), window.scaled, strict=True)
     )
-    source = label[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-    source = source if label.ndim == 2 else cv2.extractChannel(source, 3)
-    rows, columns = rows - rows[0], columns - columns[0]
-    # Rows are copied whole where columns go pixel by pixel, so columns are made rows for a while; the shorter way of
-    # the two comes first.
-    shrink = len(rows) < len(source)
-    picked = cv2.transpose(source[rows] if shrink else source).take(columns, axis=0)
-    return cv2.transpose(picked) if shrink else cv2.transpose(picked)[rows]
+    top = int(y)
+    rows = np.ascontiguousarray(label[top : math.ceil(y + height)])
+    picked = np.empty((*window.size, *label.shape[2:]), np.uint8)
+    _resize(rows, ((y - top, height), (x, width)), picked, ResizeAlg.nearest())
+    return picked if label.ndim == 2 else cv2.extractChannel(picked, 3)
 
 
 def resize_image(image: np.ndarray, full_size: Size, short_side: int | None) -> np.ndarray:
@@ -146,8 +152,6 @@ def _reach(start: float, length: float, number: int, limit: int) -> Size:
 
 def _resample(image: np.ndarray, box: tuple[Span, Span], size: Size) -> np.ndarray:
     """The fractional ``box`` of an image at ``size``, by Pillow's bilinear kernel; (*size, 3) uint8."""
-    from cykooz_resizer import CropBox, ResizeOptions
-
     (y, height), (x, width) = box
     if (height, width) == size and y == int(y) and x == int(x):
         part = image[int(y) : int(y) + size[0], int(x) : int(x) + size[1]]
@@ -161,28 +165,27 @@ def _resample(image: np.ndarray, box: tuple[Span, Span], size: Size) -> np.ndarr
     else:
         source, left = image[top:bottom], 0  # whole rows, as they lie in memory
     result = np.empty((*size, 4), np.uint8)
-    # Rounding may put the far edge a hair outside, which the library refuses.
-    y, x = y - top, x - left
-    area = CropBox(x, y, min(width, source.shape[1] - x), min(height, source.shape[0] - y))
-    _resizer().resize_pil(_as_pillow(source), _as_pillow(result), ResizeOptions(_bilinear(), crop_box=area))
+    _resize(source, ((y - top, height), (x - left, width)), result, ResizeAlg.convolution(FilterType.bilinear))
     return cv2.cvtColor(result, cv2.COLOR_RGBA2RGB)
 
 
+def _resize(source: np.ndarray, box: tuple[Span, Span], result: np.ndarray, algorithm: ResizeAlg) -> None:
+    """Fill ``result`` with the fractional ``box`` of ``source``, both (H, W) or (H, W, 4) uint8 and contiguous."""
+    (y, height), (x, width) = box
+    # Rounding may put the far edge a hair outside, which the library refuses.
+    area = CropBox(x, y, min(width, source.shape[1] - x), min(height, source.shape[0] - y))
+    _resizer().resize_pil(_as_pillow(source), _as_pillow(result), ResizeOptions(algorithm, crop_box=area))
+
+
 def _as_pillow(pixels: np.ndarray) -> Image.Image:
-    """The memory of ``pixels`` (H, W, 4) uint8 as an image: the one form in which the resizer copies neither way."""
-    # CMYK is Pillow's only mode of four channels among which none is an alpha, by which others would be multiplied.
-    return Image.frombuffer("CMYK", pixels.shape[1::-1], pixels, "raw", "CMYK", 0, 1)
+    """The memory of ``pixels`` (H, W) or (H, W, 4) uint8 as an image: the form in which the resizer copies neither way.
+
+    CMYK is Pillow's only mode of four channels among which none is an alpha, by which others would be multiplied.
+    """
+    mode = "L" if pixels.ndim == 2 else "CMYK"
+    return Image.frombuffer(mode, pixels.shape[1::-1], pixels, "raw", mode, 0, 1)
 
 
 @functools.cache
-def _resizer():
-    from cykooz_resizer import Resizer
-
-    return Resizer()  # on one thread
-
-
-@functools.cache
-def _bilinear():
-    from cykooz_resizer import FilterType, ResizeAlg
-
-    return ResizeAlg.convolution(FilterType.bilinear)
+def _resizer() -> Resizer:
+    return Resizer()  # on one thread, with memory that it keeps
