@@ -54,10 +54,9 @@ def test_the_cache_equals_the_files(dataset, samples):
     grow(samples[1], 31, 47)
     cached = pickle.loads(pickle.dumps(open_storage("cache", samples, dataset.spec, dataset.root)))
     for index, sample in enumerate(samples):
-        pair, also = cached.read(index)
-        image, label = read_sample(sample, dataset.spec)
-        assert also is pair and isinstance(pair, np.memmap) and not pair.flags.writeable
-        assert np.array_equal(pair[..., :3], image) and np.array_equal(pair[..., 3], label)
+        pair, (image, label) = cached.read(index), read_sample(sample, dataset.spec)
+        assert all(isinstance(array, np.memmap) and not array.flags.writeable for array in pair)
+        assert np.array_equal(pair[0][..., :3], image) and np.array_equal(pair[1], label)
 
 
 @pytest.mark.parametrize("short_side", [(10, 60), (30, 30)])

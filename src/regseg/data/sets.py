@@ -55,8 +55,7 @@ class EvaluationSet(TorchDataset):
     def __getitem__(self, index: int) -> dict[str, Any]:
         image, label = self.storage.read(index)
         image = resize_image(image, label.shape[:2], self.val_size)
-        label = np.array(label if label.ndim == 2 else label[..., 3])
-        return {"image": image, "label": label, "name": str(self.samples[index].image)}
+        return {"image": image, "label": np.array(label), "name": str(self.samples[index].image)}
 
 
 def set_up_worker(worker: int) -> None:

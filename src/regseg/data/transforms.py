@@ -69,8 +69,9 @@ class TrainTransform:
         """(image, label) of a training crop: (*crop_size, 3) and crop_size, uint8.
 
         Args:
-            image: (H, W, 3) uint8 RGB, or smaller where it is stored at half its resolution; may be memory-mapped.
-            label: (H, W) uint8 class indices; may be memory-mapped. Both may be one array (H, W, 4).
+            image: (H, W, 3) uint8 RGB, or smaller where it is stored at half its resolution; may be memory-mapped, and
+                have a fourth channel, which is left out.
+            label: (H, W) uint8 class indices; may be memory-mapped.
             rng: all that is random follows from it.
             centroid: (row, column) of ``label`` that the crop should show; None for a crop anywhere.
         """

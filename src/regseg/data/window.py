@@ -107,8 +107,7 @@ def cut_label(label: np.ndarray, window: Window) -> np.ndarray:
     """What ``window`` shows of a label, by nearest neighbour.
 
     Args:
-        label: (H, W) uint8, or (H, W, 4) uint8, of which it is the last channel; of a memory-mapped one only the
-            window's rows are read.
+        label: (H, W) uint8, also memory-mapped: only the rows in the window are read.
         window: the crop.
 
     Returns:
@@ -118,13 +117,13 @@ def cut_label(label: np.ndarray, window: Window) -> np.ndarray:
     # Centres lie whole multiples of 1 / (2 * scaled) from an edge: half of that moves no other.
     (y, height), (x, width) = (
         (start + 1 / (4 * scaled), length)
-        for (start, length), scaled in zip(_source_box(label.shape[:2], window), window.scaled, strict=True)
+        for (start, length), scaled in zip(_source_box(label.shape, window), window.scaled, strict=True)
     )
     top = int(y)
     rows = np.ascontiguousarray(label[top : math.ceil(y + height)])
-    picked = np.empty((*window.size, *label.shape[2:]), np.uint8)
-    _resize(rows, ((y - top, height), (x, width)), picked, ResizeAlg.nearest())
-    return picked if label.ndim == 2 else cv2.extractChannel(picked, 3)
+    result = np.empty(window.size, np.uint8)
+    _resize(rows, ((y - top, height), (x, width)), result, ResizeAlg.nearest())
+    return result
 
 
 def resize_image(image: np.ndarray, full_size: Size, short_side: int | None) -> np.ndarray:
