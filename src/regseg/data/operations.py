@@ -106,13 +106,14 @@ def _stretch_table(channel: np.ndarray) -> np.ndarray | None:
 
 
 def _equalize_table(channel: np.ndarray) -> np.ndarray | None:
-    counts = cv2.calcHist([channel], [0], None, [256], [0, 256]).ravel().astype(np.int64)
+    # OpenCV's counts are floats, and so is what is made of them: whole numbers all the same.
+    counts = cv2.calcHist([channel], [0], None, [256], [0, 256]).ravel()
     # The brightest value stays out of the step, so that it comes to lie at 255 and not below.
-    step = (channel.size - counts[counts.nonzero()[0][-1]]) // 255
+    step = int(channel.size - counts[counts.nonzero()[0][-1]]) // 255
     if step == 0:
         return None
-    below = np.cumsum(counts) - counts
-    return np.clip((below + step // 2) // step, 0, 255).astype(np.uint8)
+    below = counts.cumsum() - counts
+    return np.minimum((below + step // 2) // step, 255).astype(np.uint8)
 
 
 def _blend_table(base: int, factor: float) -> np.ndarray:
