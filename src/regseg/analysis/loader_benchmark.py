@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import cv2
 import torch
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from regseg.analysis.pillow_pipeline import pillow_crop
@@ -102,9 +103,10 @@ def index_seconds(datamodule: SegmentationDataModule, labels: int) -> float:
 
 def loader_table(times: Iterable[PipelineTime]) -> Table:
     """What `benchmark_loader` found, for a console."""
-    table = Table(title="milliseconds a training crop on one core, from its files to normalised float tensors")
-    for column in ("pipeline", *STAGES, "images/s", "times Pillow", "(rounds)"):
-        table.add_column(column, justify="left" if column == "pipeline" else "right")
+    title = "milliseconds a training crop on one core, to normalised floats"
+    table = Table(title=title, box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)  # within 80 characters
+    for column in ("pipeline", *STAGES, "images/s", "times Pillow", "rounds"):
+        table.add_column(column, justify="left" if column == "pipeline" else "right", no_wrap=column == "pipeline")
     for row in times:
         spread = f"{min(row.ratios):.1f}-{max(row.ratios):.1f}"
         stages = [f"{row.stages[stage]:.1f}" for stage in STAGES]
