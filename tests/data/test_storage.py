@@ -57,6 +57,7 @@ def test_the_cache_equals_the_files(dataset, samples):
         pair, (image, label) = cached.read(index), read_sample(sample, dataset.spec)
         assert all(isinstance(array, np.memmap) and not array.flags.writeable for array in pair)
         assert np.array_equal(pair[0][..., :3], image) and np.array_equal(pair[1], label)
+        assert pair[0].shape == (*label.shape, 4)
 
 
 @pytest.mark.parametrize("short_side", [(10, 60), (30, 30)])
@@ -97,6 +98,14 @@ def test_made_once_and_anew_where_a_source_changed(dataset, samples, encoded, ki
     assert set(encoded[len(samples) + 1 :]) == {samples[0].image}
     if kind == "cache":
         assert np.array_equal(changed.read(0)[0][..., :3], read_sample(samples[0], dataset.spec)[0])
+
+
+def test_a_cache_of_another_layout_is_made_anew(dataset, samples, encoded, monkeypatch):
+    open_storage("cache", samples, dataset.spec, dataset.root)
+    encoded.clear()
+    monkeypatch.setattr(storage, "_LAYOUT", storage._LAYOUT + 1)
+    open_storage("cache", samples, dataset.spec, dataset.root)
+    assert set(encoded) == {sample.image for sample in samples}
 
 
 @pytest.mark.parametrize("kind", ["half", "cache"])
@@ -141,6 +150,15 @@ def test_a_full_disk_is_told_of_before_anything_is_written(dataset, samples, mon
         make("cache", samples, dataset.spec, dataset.root)
     assert is_sentence(error, ".regseg", "GB", "data.storage=full")
     assert not list((dataset.root / ".regseg" / "cache").rglob("*.npy"))
+
+
+def test_files_that_are_replaced_count_as_room(dataset, samples, encoded, monkeypatch):
+    make("cache", samples, dataset.spec, dataset.root)
+    [os.utime(sample.image, ns=(1, 1)) for sample in samples]
+    encoded.clear()
+    monkeypatch.setattr(storage.shutil, "disk_usage", lambda path: SimpleNamespace(free=1000))
+    make("cache", samples, dataset.spec, dataset.root)
+    assert set(encoded) == {sample.image for sample in samples}
 
 
 def test_an_unreadable_file_is_named(dataset, samples):

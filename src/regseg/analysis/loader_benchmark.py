@@ -104,7 +104,7 @@ def index_seconds(datamodule: SegmentationDataModule, labels: int) -> float:
 def loader_table(times: Iterable[PipelineTime]) -> Table:
     """What `benchmark_loader` found, for a console."""
     title = "milliseconds a training crop on one core, to normalised floats"
-    table = Table(title=title, box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)  # within 80 characters
+    table = Table(title=title, box=SIMPLE_HEAD, padding=0)  # within 80 characters
     for column in ("pipeline", *STAGES, "images/s", "times Pillow", "rounds"):
         table.add_column(column, justify="left" if column == "pipeline" else "right", no_wrap=column == "pipeline")
     for row in times:
@@ -161,7 +161,7 @@ def _ours(datamodule: Any, storage: Any, draw: Draw, done: Callable[[str], None]
     transform, rng = datamodule.transform, stream(datamodule.seed, *draw.key)
     image, label = storage.read(draw.index)
     done("read")
-    size = label.shape[:2]
+    size = label.shape
     window = draw_window(size, transform.crop_size, transform.short_side, rng, draw.centroid)
     image, label = cut_image(image, size, window), cut_label(label, window)
     done("scale, crop")

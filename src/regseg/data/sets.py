@@ -54,7 +54,7 @@ class EvaluationSet(TorchDataset):
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         image, label = self.storage.read(index)
-        image = resize_image(image, label.shape[:2], self.val_size)
+        image = resize_image(image, label.shape, self.val_size)
         return {"image": image, "label": np.array(label), "name": str(self.samples[index].image)}
 
 

@@ -10,6 +10,7 @@ import functools
 import hashlib
 import io
 import json
+import math
 import os
 import shutil
 import struct
@@ -40,7 +41,7 @@ class Storage(Protocol):
     def read(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         """(image (h, w, 3) uint8 RGB, label (H, W) uint8 class indices); the image may be smaller than the label.
 
-        Decoded images have a fourth channel without meaning, with which they are resized without a copy.
+        Images of the cache have a fourth channel without meaning, with which they are resized without a copy.
         """
 
 
@@ -72,10 +73,10 @@ class CacheStorage(NamedTuple):
 
     def read(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         with open(self.files[index], "rb") as file:
-            height, width, channels = _shape_of(file.read(_NPY_HEADER))
-        content = np.memmap(self.files[index], np.uint8, "r", _NPY_HEADER, height * width * (channels + 1))
-        image, label = np.split(content, [height * width * channels])
-        return image.reshape(height, width, channels), label.reshape(height, width)
+            shape = _shape_of(file.read(_NPY_HEADER))
+        pixels, values = math.prod(shape[:2]), math.prod(shape)
+        content = np.memmap(self.files[index], np.uint8, "r", _NPY_HEADER, values + pixels)
+        return content[:values].reshape(shape), content[values:].reshape(shape[:2])
 
 
 @functools.lru_cache
@@ -124,7 +125,8 @@ def make(kind: str, samples: Sequence[Sample], spec: DatasetSpec, root: Path, *,
             return files
         encode = _encode_half if kind == "half" else _encode_pair
         needed = len(wanted) * len(encode(samples[wanted[0]], spec))
-        _check_disk(folder, needed)
+        replaced = sum(files[place].stat().st_size for place in wanted if files[place].exists())
+        _check_disk(folder, needed - replaced)
         what = f"making the {kind} storage in {folder}, about {needed / 1e9:.1f} GB"
 
         def write(place: int) -> None:

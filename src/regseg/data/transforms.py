@@ -75,7 +75,7 @@ class TrainTransform:
             rng: all that is random follows from it.
             centroid: (row, column) of ``label`` that the crop should show; None for a crop anywhere.
         """
-        size = label.shape[:2]
+        size = label.shape
         window = draw_window(size, self.crop_size, self.short_side, rng, centroid)
         return self.after_crop(cut_image(image, size, window), cut_label(label, window), rng)
 

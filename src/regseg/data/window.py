@@ -104,7 +104,7 @@ def cut_image(image: np.ndarray, full_size: Size, window: Window) -> np.ndarray:
 
 
 def cut_label(label: np.ndarray, window: Window) -> np.ndarray:
-    """What ``window`` shows of a label, by nearest neighbour.
+    """What ``window`` shows of a label, by nearest neighbour: the pixel under each centre, between two the second.
 
     Args:
         label: (H, W) uint8, also memory-mapped: only the rows in the window are read.
@@ -113,8 +113,9 @@ def cut_label(label: np.ndarray, window: Window) -> np.ndarray:
     Returns:
         window.size, uint8.
     """
-    # A centre that falls on the edge between two pixels takes the second, which rounding must not turn into the first.
-    # Centres lie whole multiples of 1 / (2 * scaled) from an edge: half of that moves no other.
+    # Rounding must not turn the second into the first. Centres lie whole multiples of 1 / (2 * scaled) from the edge
+    # between two pixels, so half of that moves no other. Of it 1 / window.size is left where the box is cut short at
+    # the image's far edge, which outweighs the resizer's rounding up to some 2500 rows.
     (y, height), (x, width) = (
         (start + 1 / (4 * scaled), length)
         for (start, length), scaled in zip(_source_box(label.shape, window), window.scaled, strict=True)
