@@ -17,7 +17,7 @@ $(READY): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	@touch $@
 
-demo: $(READY)  ## draw street scenes, train RegSeg on them, show what it learned (about 4 minutes on 2 cores)
+demo: $(READY)  ## draw street scenes, train RegSeg on them, show what it learned (4 to 5 minutes on 2 cores)
 	$(BIN)/python -m regseg.train experiment=demo overwrite=true
 
 test: $(READY)  ## the tests, about 7 minutes on 2 cores
