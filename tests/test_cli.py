@@ -1,6 +1,7 @@
 """The entry points as a user meets them: each call is a process of its own, in an empty folder."""
 
 import csv
+import errno
 import json
 import shutil
 import signal
@@ -10,6 +11,8 @@ import time
 
 import pytest
 import torch
+
+from regseg.cli import _sentence
 
 TRAIN, EVALUATE = "regseg.train", "regseg.evaluate"
 RUN = "runs/streets_own_schedule_regseg/run_seed0"
@@ -95,12 +98,33 @@ def test_a_finished_run_is_not_overwritten(copy_of_finished, run_module, streets
     arguments = [TRAIN, *TINY, *streets_options, f"data.root={streets_root}"]
     before = (copy_of_finished / RUN / "summary.json").read_text()
     assert failed(run_module(*arguments), RUN, "overwrite=true")
+    assert failed(run_module(*arguments, "resume=yes"), "resume=yes")
     assert (copy_of_finished / RUN / "summary.json").read_text() == before
 
     resumed = run_module(*arguments, "resume=last")
     assert resumed.returncode == 0 and "nothing is left to resume" in resumed.stdout
     assert run_module(*arguments, "overwrite=true", "trainer.max_epochs=1").returncode == 0
     assert len((copy_of_finished / RUN / "metrics.csv").read_text().splitlines()) == 2
+
+
+def test_a_smoke_test_makes_way_for_a_run(copy_of_finished, run_module, streets_root, streets_options):
+    real = ["data.crop_size=[32,64]", "data.short_side=[32,64]", "data.batch_size=4", "data.num_workers=0"]
+    arguments = [TRAIN, *TINY[1:], *streets_options, f"data.root={streets_root}", "++trainer.max_epochs=1"]
+    result = run_module(*arguments, "optimizer.warmup_iters=1", *real)
+    assert result.returncode == 0, result.stderr
+    summary = json.loads((copy_of_finished / RUN / "summary.json").read_text())
+    assert summary["status"] == "finished" and summary["config"]["data"]["batch_size"] == 4
+    assert failed(run_module(*arguments, "optimizer.warmup_iters=1", *real), "overwrite=true")
+
+
+def test_wandb_without_a_login_is_told_of_before_anything_is_written(
+    run_module, streets_root, streets_options, tmp_path
+):
+    arguments = [TRAIN, *TINY, *streets_options, f"data.root={streets_root}", "logger=wandb"]
+    nobody = {"WANDB_MODE": "online", "WANDB_API_KEY": "", "HOME": str(tmp_path), "NETRC": str(tmp_path / "netrc")}
+    result = run_module(*arguments, env=nobody)
+    assert result.returncode == 2 and "wandb login" in result.stderr.splitlines()[-1], result.stderr
+    assert not list((tmp_path / RUN).iterdir())
 
 
 def test_evaluate_agrees_with_training(copy_of_finished, run_module, finished):
@@ -160,7 +184,7 @@ def write_folder_dataset(root):
         (["data.crop_size=[1,2,3]"], ["data.crop_size"]),
         (["data.crop_size=768"], ["data.crop_size"]),
         (["data.batch_size=10", "trainer=default"], ["9 images", "data.batch_size"]),
-        (["++trainer.max_epoch=2"], ["max_epoch", "max_epochs", "accelerator"]),
+        (["++trainer.max_epoch=2"], ["regseg: trainer.max_epoch does not exist", "max_epochs", "accelerator"]),
         (["++optimizer.nesterov=true"], ["nesterov", "momentum"]),
         (["+data.crop=3"], ["crop"]),
         (["data.batch_size=big"], ["data.batch_size", "big"]),
@@ -169,6 +193,8 @@ def write_folder_dataset(root):
         (["weights=missing.pth"], ["missing.pth"]),
         (["resume=yesterday"], ["resume=yesterday", "resume=last"]),
         (["optimizer.lr=fast"], ["optimizer.lr", "fast"]),
+        (["overwrite=maybe"], ["overwrite=maybe", "true"]),
+        (["hydra/launcher=parallel"], ["hydra/launcher=parallel", "-m"]),
     ],
 )
 def test_mistakes_get_one_sentence(run_module, streets_root, streets_options, arguments, words):
@@ -226,6 +252,7 @@ def test_resuming_with_another_setting_is_refused(copy_of_finished, run_module, 
         (["weights=position"], ["data=cityscapes"]),
         (["weights=position", "data=cityscapes"], ["datasets/cityscapes", "root in regseg.evaluate"]),
         (["weights=position", "data=cityscapes", "scales=0.5"], ["scales=[0.75,1.0]"]),
+        (["weights=position", "data=cityscapes", "val_sizes=[64]", "pictures=drawn"], ["val_sizes", "pictures"]),
         ([], ["weights is missing"]),
     ],
 )
@@ -310,6 +337,18 @@ def test_interrupted_by_a_person(run_module, streets_root, streets_options, tmp_
     resumed = run_module(TRAIN, *command[3:-1], "resume=last")
     assert resumed.returncode == 0, resumed.stderr
     assert len((tmp_path / RUN / "metrics.csv").read_text().splitlines()) == 3
+
+
+def test_interrupted_outside_of_training(run_module, tmp_path):
+    (tmp_path / "tests_key.py").write_text("class Pressed:\n    def __init__(self, root): raise KeyboardInterrupt\n")
+    result = run_module("regseg.prepare", "what=check", "data=folder", "data.dataset=tests_key.Pressed", "data.root=.")
+    assert (result.returncode, result.stderr) == (130, "regseg: interrupted.\n")
+
+
+def test_a_place_where_nothing_can_be_written_is_named():
+    assert _sentence(PermissionError(errno.EACCES, "Permission denied", "runs")).startswith("runs cannot be written (")
+    assert "No space left" in _sentence(OSError(errno.ENOSPC, "No space left on device"))
+    assert _sentence(FileNotFoundError(errno.ENOENT, "No such file", "of ours")) is None
 
 
 def test_a_users_own_config_dir(run_module, streets_root, tmp_path):

@@ -39,6 +39,8 @@ def check_options(
     try:
         signature.bind(*args, **options)
     except TypeError as error:
-        known = ", ".join(list(signature.parameters)[len(args) :]) or "none"
-        raise InputError(f"{name}={dict(options)} does not fit: {error}; the options here are {known}.") from error
+        known = list(signature.parameters)[len(args) :]
+        strange = next((key for key in options if key not in known), None)
+        fault = f"={dict(options)} does not fit: {error}" if strange is None else f".{strange} does not exist"
+        raise InputError(f"{name}{fault}; the options here are {', '.join(known) or 'none'}.") from error
     return dict(options)

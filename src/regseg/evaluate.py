@@ -17,6 +17,8 @@ def main(cfg: DictConfig) -> float:
     OmegaConf.resolve(cfg)
     check_scales(cfg)
     if cfg.val_sizes is not None:
+        if cfg.val_size is not None or cfg.pictures:
+            raise InputError("val_sizes goes without val_size and pictures; leave it out, or both of them.")
         return compare_sizes(cfg)
     from regseg.training.progress import print_scores
 
@@ -48,7 +50,7 @@ def compare_sizes(cfg: DictConfig) -> float:
     results = []
     for size in sorted(set(cfg.val_sizes)):
         print(f"short side {size}")
-        scores, datamodule = evaluate(OmegaConf.merge(cfg, {"val_size": size, "pictures": None}))
+        scores, datamodule = evaluate(OmegaConf.merge(cfg, {"val_size": size}))
         results.append({"val_size": size, "metrics": scores.metrics()})
     print(f"{cfg.weights} on {datamodule.spec.name}, split {cfg.split}, labels at their own size")
     sizes_table(results)

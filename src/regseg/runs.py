@@ -62,6 +62,12 @@ def check_free(folder: Path, *, resume: str | None, overwrite: bool) -> Path | N
     return None
 
 
+def holds_smoke_test(folder: Path) -> bool:
+    """Whether the run in ``folder`` was one of ``trainer=smoke``, of which nothing would be missed."""
+    config = (read_summary(folder) or {}).get("config") or {}
+    return bool((config.get("trainer") or {}).get("smoke"))
+
+
 def claim(folder: Path, config: dict[str, Any], *, keep: bool) -> None:
     """Take ``folder`` for a run: remove what an earlier one left unless ``keep``, and write down the configuration."""
     if not keep:
@@ -107,8 +113,8 @@ def check_unchanged(folder: Path, config: dict[str, Any]) -> None:
         for name in sorted(old.keys() | new.keys()):
             if old.get(name) != new.get(name) and name not in ("data.root", "data.num_workers"):
                 raise InputError(
-                    f"{folder} was run with {name}={old.get(name)}, not {new.get(name)}; resume it with that, or start "
-                    "another run by run.name=NAME and weights=FILE."
+                    f"{folder} was run with {name}={old.get(name)}, not {new.get(name)}; resume it with that, replace "
+                    "it by overwrite=true, or start another run by run.name=NAME and weights=FILE."
                 )
 
 

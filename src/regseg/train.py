@@ -13,7 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 from regseg.cli import entry_point
 from regseg.config import shrink
 from regseg.errors import InputError, check_number, check_options
-from regseg.runs import check_free, check_unchanged, claim, hold, provenance, read_summary
+from regseg.runs import check_free, check_unchanged, claim, hold, holds_smoke_test, provenance, read_summary
 from regseg.sweep import output_in, own_gpu, queued_again, runs_beside_others
 
 
@@ -25,10 +25,14 @@ def main(cfg: DictConfig) -> float | None:
 
     check_number("seed", cfg.seed, highest=2**32 - 1, integer=True)
     check_number("trainer.max_epochs", cfg.trainer.max_epochs, lowest=1, integer=True)
+    if not isinstance(cfg.overwrite, bool):
+        raise InputError(f"overwrite={cfg.overwrite} is neither true nor false.")
     if cfg.trainer.smoke:
         shrink(cfg)
     OmegaConf.resolve(cfg)
     folder, sweep = Path(HydraConfig.get().runtime.output_dir), HydraConfig.get().mode == RunMode.MULTIRUN
+    if not sweep and (launcher := HydraConfig.get().runtime.choices["hydra/launcher"]) != "basic":
+        raise InputError(f"hydra/launcher={launcher} is for sweeps; add -m, or leave it out.")
     if cfg.table and not sweep:
         raise InputError(f"experiment={cfg.table} is a table of several runs; launch it by -m experiment={cfg.table}.")
     if cfg.table == "table8" and not cfg.weights and not cfg.trainer.smoke:
@@ -36,6 +40,8 @@ def main(cfg: DictConfig) -> float | None:
     if sweep and not cfg.overwrite:
         # A sweep started again goes on: finished rows are passed over, others resumed or begun anew.
         cfg.resume = "last"
+    if not cfg.trainer.smoke and holds_smoke_test(folder):
+        cfg.overwrite = True
     if sweep and queued_again():  # what it would overwrite is its own
         cfg.resume, cfg.overwrite = "last", False
     if runs_beside_others():
@@ -47,7 +53,7 @@ def main(cfg: DictConfig) -> float | None:
 
 def run(cfg: DictConfig, folder: Path, *, spawn: bool) -> None:
     """Train unless the run in ``folder`` is finished already; ``spawn`` as for `make_trainer`."""
-    if cfg.resume and not cfg.overwrite and is_done(folder, cfg.trainer.max_epochs):
+    if cfg.resume == "last" and not cfg.overwrite and is_done(folder, cfg.trainer.max_epochs):
         check_unchanged(folder, OmegaConf.to_container(cfg))
         root = read_summary(folder)["config"]["data"]["root"]
         moved = (
@@ -108,11 +114,17 @@ def train(cfg: DictConfig, folder: Path, *, spawn: bool = False) -> None:
     checkpoint = checkpoint if cfg.resume and checkpoint and checkpoint.exists() else None
     if checkpoint and first:
         check_unchanged(folder, values)
+    elif cfg.resume and first and not spawn:
+        print(f"{folder} holds nothing to go on from; it begins at epoch 0")
     datamodule = instantiate(cfg.data)
     datamodule.setup("fit")
     task = make_task(values, datamodule.spec, checkpoint)
     callbacks = [instantiate(callback) for callback in cfg.callbacks.values() if callback]
     trainer = make_trainer(values["trainer"], folder, callbacks, spawn=spawn)
+    if first and values["logger"]["name"] == "wandb" and not values["logger"]["offline"]:
+        from regseg.training.loggers import check_login
+
+        check_login()
     with hold(folder) if first else nullcontext():
         if first:
             claim(folder, values, keep=checkpoint is not None)

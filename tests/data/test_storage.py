@@ -131,7 +131,7 @@ def test_what_was_made_before_an_interruption_is_kept(dataset, samples, encoded,
 
 
 @pytest.mark.parametrize("kind", ["half", "cache"])
-def test_verifying_mends_what_is_damaged(dataset, samples, encoded, kind):
+def test_verifying_mends_what_is_damaged(dataset, samples, encoded, capsys, kind):
     files = make(kind, samples, dataset.spec, dataset.root)
     good = files[1].read_bytes()
     files[1].write_bytes(good[:200] + bytes([good[200] ^ 1]) + good[201:])
@@ -142,6 +142,7 @@ def test_verifying_mends_what_is_damaged(dataset, samples, encoded, kind):
     encoded.clear()
     make(kind, samples, dataset.spec, dataset.root, verify=True)
     assert set(encoded) == {samples[1].image} and files[1].read_bytes() == good
+    assert f"{files[1]} is damaged" in capsys.readouterr().out
 
 
 def test_a_full_disk_is_told_of_before_anything_is_written(dataset, samples, monkeypatch):
@@ -159,6 +160,15 @@ def test_files_that_are_replaced_count_as_room(dataset, samples, encoded, monkey
     monkeypatch.setattr(storage.shutil, "disk_usage", lambda path: SimpleNamespace(free=1000))
     make("cache", samples, dataset.spec, dataset.root)
     assert set(encoded) == {sample.image for sample in samples}
+
+
+def test_no_place_to_write_to_is_told_of(dataset, samples, tmp_path, monkeypatch):
+    for name in ("mine/.regseg", "file"):
+        (tmp_path / name).write_text("no folder")
+    monkeypatch.setenv("REGSEG_CACHE", str(tmp_path / "file" / "cache"))
+    with pytest.raises(InputError) as error:
+        make("cache", samples, dataset.spec, dataset.root)
+    assert is_sentence(error, ".regseg", "REGSEG_CACHE")
 
 
 def test_an_unreadable_file_is_named(dataset, samples):

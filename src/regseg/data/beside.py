@@ -10,13 +10,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
+from regseg.errors import InputError
+
 T = TypeVar("T")
 
 
 def working_folder(root: Path) -> Path:
     """``<root>/.regseg``, which no dataset lists; a folder in ``$REGSEG_CACHE`` where ``root`` cannot be written to.
 
-    Without that variable it is in ``~/.cache/regseg``.
+    Without that variable it is in ``~/.cache/regseg``. InputError is raised where neither can be written to.
     """
     root = Path(root).absolute()
     beside = root / ".regseg"
@@ -27,7 +29,12 @@ def working_folder(root: Path) -> Path:
     except OSError:
         cache = Path(os.environ.get("REGSEG_CACHE") or Path.home() / ".cache" / "regseg")
         folder = cache / f"{root.name}-{hashlib.sha256(str(root).encode()).hexdigest()[:12]}"
-        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(
+                f"{beside} cannot be written, nor {folder} ({error.strerror}); set REGSEG_CACHE to a folder that can."
+            ) from error
         return folder
 
 
@@ -69,5 +76,5 @@ def progress(results: Iterable[T], total: int, what: str) -> Iterator[T]:
 
     console = Console()
     if not console.is_terminal:
-        print(f"{what}: {total} images", flush=True)
+        print(f"{what}: {total} image{'s' * (total != 1)}", flush=True)
     yield from track(results, what, total, console=console, transient=True, disable=not console.is_terminal)

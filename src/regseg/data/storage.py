@@ -123,11 +123,14 @@ def make(kind: str, samples: Sequence[Sample], spec: DatasetSpec, root: Path, *,
         wanted = [place for place, good in enumerate(checks) if not good]
         if not wanted:
             return files
+        for place in wanted if verify else ():
+            if files[place].exists():
+                print(f"{files[place]} is damaged or older than its source; it is made again")
         encode = _encode_half if kind == "half" else _encode_pair
         needed = len(wanted) * len(encode(samples[wanted[0]], spec))
         replaced = sum(files[place].stat().st_size for place in wanted if files[place].exists())
         _check_disk(folder, needed - replaced)
-        what = f"making the {kind} storage in {folder}, about {needed / 1e9:.1f} GB"
+        what = f"making the {kind} storage in {folder}, about {needed / 1e9:.3g} GB"
 
         def write(place: int) -> None:
             content = encode(samples[place], spec)

@@ -6,7 +6,16 @@ import secrets
 from pathlib import Path
 from typing import Any
 
+import wandb
 from lightning.pytorch.loggers import WandbLogger
+
+from regseg.errors import InputError
+
+
+def check_login() -> None:
+    """Raise InputError where a run could not be sent because nobody is logged in."""
+    if wandb.setup().settings.mode == "online" and not wandb.login(prompt=False):
+        raise InputError("Nobody is logged in to Weights & Biases; run `wandb login`, or add logger.offline=true.")
 
 
 def wandb_logger(
@@ -26,6 +35,7 @@ def wandb_logger(
         group: the experiment.
         name: the row of its table.
         config: the resolved configuration.
+
     """
     folder.mkdir(parents=True, exist_ok=True)
     remembered = folder / "wandb_id.txt"
@@ -41,6 +51,4 @@ def wandb_logger(
 
 def close() -> None:
     """Finish the open run, if any: runs merge in a sweep otherwise."""
-    import wandb
-
     wandb.finish()

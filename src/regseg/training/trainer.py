@@ -45,8 +45,8 @@ def make_trainer(
         "num_sanity_val_steps": 0,
         "use_distributed_sampler": False,
     }
-    arguments = own | {key: value for key, value in arguments.items() if key != "smoke"}
-    check_options("trainer", arguments, L.Trainer)
+    given = {key: value for key, value in arguments.items() if key != "smoke"}
+    arguments = own | check_options("trainer", given, L.Trainer)
     if arguments.get("precision") == "16-mixed" and _runs_on_cpu(arguments.get("accelerator", "auto")):
         arguments["precision"] = "bf16-mixed"
         announce("16-mixed needs a GPU: running in bf16-mixed on the CPU.")
