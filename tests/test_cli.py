@@ -345,8 +345,8 @@ def test_interrupted_outside_of_training(run_module, tmp_path):
     assert (result.returncode, result.stderr) == (130, "regseg: interrupted.\n")
 
 
-def test_a_place_where_nothing_can_be_written_is_named():
-    assert _sentence(PermissionError(errno.EACCES, "Permission denied", "runs")).startswith("runs cannot be written (")
+def test_a_place_that_is_closed_or_full_is_named():
+    assert _sentence(PermissionError(errno.EACCES, "Permission denied", "runs")).startswith("runs cannot be read or wr")
     assert "No space left" in _sentence(OSError(errno.ENOSPC, "No space left on device"))
     assert _sentence(FileNotFoundError(errno.ENOENT, "No such file", "of ours")) is None
 

@@ -24,8 +24,8 @@ from regseg import sweep
 from regseg.config import config_dir, register_resolvers
 from regseg.errors import InputError
 
-# What a system says of places where nothing can be written. All else that it says is a defect of this project.
-_NO_ROOM = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT)
+# What a system says of places that are closed or full. All else that it says is a defect of this project.
+_REFUSALS = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT)
 
 register_resolvers()  # when imported, for a launcher's processes come by no other way
 os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # let exceptions reach `run`, which words them
@@ -132,8 +132,8 @@ def _sentence(error: BaseException | None) -> str | None:
         if isinstance(link, MissingMandatoryValue):
             return f"{link.full_key} is missing; give it as {link.full_key}=VALUE."
     first = chain[0]
-    if isinstance(first, OSError) and first.errno in _NO_ROOM:
-        return f"{first.filename or 'A file'} cannot be written ({first.strerror}); choose a folder where it can."
+    if isinstance(first, OSError) and first.errno in _REFUSALS:
+        return f"{first.filename or 'A file'} cannot be read or written ({first.strerror}); choose another place."
     if type(first).__name__ == "ProcessRaisedException" and "InputError: " in str(first):
         # Of a process of a distributed run, whose whole trace comes before the sentence.
         return str(first).rpartition("InputError: ")[2].strip()

@@ -10,7 +10,8 @@ class InputError(ValueError):
     """A wrong file, value or option given by the user.
 
     The message is one sentence that names the offending file or value and the remedy. Entry points print it without a
-    stack trace and exit with 2; any other exception is a defect of this project and keeps its trace.
+    stack trace and exit with 2, as they do with what Hydra and the system refuse; any other exception is a defect of
+    this project and keeps its trace.
     """
 
     def __init__(self, sentence: str) -> None:
