@@ -27,7 +27,8 @@ def autocontrast(image: np.ndarray) -> np.ndarray:
 def equalize(image: np.ndarray) -> np.ndarray:
     """Each channel with its histogram made flat.
 
-    Counts are exact up to 2^24 pixels.
+    Counts are exact up to 2^24 pixels. Twice as fast as Pillow from array to array, but only 1.3 times as fast as on an
+    image of Pillow's own, for half of the time goes into counting, which no loop does faster (experiments/README.md).
     """
     return _by_channel(image, _equalize_table)
 
