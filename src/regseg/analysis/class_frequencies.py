@@ -46,7 +46,7 @@ def report(datamodule: Any, out: Path) -> None:
     out.mkdir(parents=True, exist_ok=True)
     table = Table(title=f"share of each class in percent; class_uniform={share}")
     for heading in headings:
-        table.add_column(heading, justify="left" if heading == "class" else "right")
+        table.add_column(heading, justify="left" if heading == "class" else "right", no_wrap=heading == "class")
     with open(out / "class_frequencies.csv", "w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(headings)

@@ -23,7 +23,7 @@ from regseg.analysis.pillow_pipeline import pillow_crop
 from regseg.data.class_uniform import build_table
 from regseg.data.files import Sample
 from regseg.data.sampling import Draw, stream
-from regseg.data.sets import TrainSet, keep_memory
+from regseg.data.sets import TrainSet, take_one_core
 from regseg.data.storage import STORAGE, open_storage
 from regseg.data.transforms import normalize
 from regseg.data.window import cut_image, cut_label, draw_window
@@ -118,9 +118,7 @@ def loader_table(times: Iterable[PipelineTime]) -> Table:
 def as_in_a_worker() -> Iterator[None]:
     """OpenCV and torch on one thread, and freed memory kept."""
     threads, torch_threads = cv2.getNumThreads(), torch.get_num_threads()
-    cv2.setNumThreads(0)
-    torch.set_num_threads(1)
-    keep_memory()
+    take_one_core()
     try:
         yield
     finally:

@@ -27,8 +27,8 @@ def _store(kind: str, datamodule: Any) -> None:
         try:
             samples = datamodule.dataset.samples(split)
         except InputError as error:
-            # Training does without a split test, whose labels many datasets keep to themselves.
-            print(f"without the split {split}" + ("" if split == "test" else f": {error}"))
+            needless = ", which training does not need" if split == "test" else ""
+            print(f"without the split {split}{needless}: {error}")
             continue
         files = make(kind, samples, datamodule.spec, root, verify=True)
         total, count = total + sum(path.stat().st_size for path in files), count + len(files)

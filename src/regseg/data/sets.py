@@ -59,9 +59,16 @@ class EvaluationSet(TorchDataset):
 
 
 def set_up_worker(worker: int) -> None:
-    """Keep OpenCV and torch to one thread each, and keep freed memory, in a worker."""
+    """Set up a loader worker process: `take_one_core`, `leave_signals`."""
     leave_signals()
-    # Workers are as many as there are cores; threads within them would only get into each other's way.
+    take_one_core()
+
+
+def take_one_core() -> None:
+    """Keep OpenCV and torch to one thread each, and keep freed memory.
+
+    Workers are as many as there are cores; threads within them would only get into each other's way.
+    """
     cv2.setNumThreads(0)
     torch.set_num_threads(1)
     keep_memory()

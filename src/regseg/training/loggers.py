@@ -35,7 +35,6 @@ def wandb_logger(
         group: the experiment.
         name: the row of its table.
         config: the resolved configuration.
-
     """
     folder.mkdir(parents=True, exist_ok=True)
     remembered = folder / "wandb_id.txt"
