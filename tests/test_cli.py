@@ -322,7 +322,11 @@ def test_interrupted_by_a_person(run_module, streets_root, streets_options, tmp_
         "        if trainer.current_epoch == 1: print('STALL', flush=True); time.sleep(60)\n"
     )
     command[-1] = "+" + command[-1]
-    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    # Where the tests run in a shell's background, they and what they start ignore the signal otherwise.
+    process = subprocess.Popen(
+        command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )  # fmt: skip
     for line in process.stdout:
         if "STALL" in line:
             break
