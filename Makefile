@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: help setup demo test test-slow lint
+.PHONY: help setup demo test test-slow test-soak lint
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -25,6 +25,9 @@ test: $(READY)  ## the tests, about 7 minutes on 2 cores
 
 test-slow: $(READY)  ## those that compile networks or build the wheel, 2 minutes more; CI runs both
 	$(BIN)/python -m pytest -m slow -n 2
+
+test-soak: $(READY)  ## kill a training 24 times and compare it with one that was not, about 5 minutes
+	$(BIN)/python -m pytest -m soak
 
 lint: $(READY)  ## ruff, formatting included
 	$(BIN)/ruff check .

@@ -102,7 +102,7 @@ def test_a_finished_run_is_not_overwritten(copy_of_finished, run_module, streets
     assert (copy_of_finished / RUN / "summary.json").read_text() == before
 
     resumed = run_module(*arguments, "resume=last")
-    assert resumed.returncode == 0 and "nothing is left to resume" in resumed.stdout
+    assert resumed.returncode == 0 and "already finished" in resumed.stdout
     assert run_module(*arguments, "overwrite=true", "trainer.max_epochs=1").returncode == 0
     assert len((copy_of_finished / RUN / "metrics.csv").read_text().splitlines()) == 2
 

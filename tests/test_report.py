@@ -10,7 +10,7 @@ from regseg.analysis.published import author_runs
 from regseg.analysis.tables import at_same_epochs, compare, markdown, meet, read_runs, runs_markdown
 from regseg.data.cityscapes import SPEC
 from regseg.report import write
-from regseg.runs import append_metrics, write_json
+from regseg.runs import write_json, write_metrics
 
 
 def write_run(folder, group, row, seed, offset=0.0, status="finished", until=500):
@@ -20,6 +20,7 @@ def write_run(folder, group, row, seed, offset=0.0, status="finished", until=500
     path.mkdir(parents=True)
     config = {"seed": seed, "run": {"group": group, "name": row}, "trainer": {"max_epochs": 500}}
     write_json(path / "summary.json", {"status": status, "config": config, "best": None, "last": None})
+    rows = []
     for epoch in range(0, min(until, 500)):
         iou = dict.fromkeys((f"val/iou/{name}" for name in SPEC.classes), "")
         means = {"val/miou": "", "val/miou_reduced": ""}
@@ -29,7 +30,8 @@ def write_run(folder, group, row, seed, offset=0.0, status="finished", until=500
             iou = dict(zip(iou, values, strict=True))
             kept = [value for index, value in enumerate(values) if index not in (14, 15, 16)]
             means = {"val/miou": sum(values) / 19, "val/miou_reduced": sum(kept) / 16}
-        append_metrics(path, {"epoch": epoch, **means, **iou})
+        rows.append({"epoch": epoch, **means, **iou})
+    write_metrics(path, rows)
 
 
 def without(table, column):
@@ -161,7 +163,7 @@ def test_runs_without_evaluations_or_with_other_classes_do_no_harm(tmp_path):
     other.mkdir()
     write_json(other / "summary.json", {"status": "finished", "config": config | {"seed": 1}})
     row = {"epoch": 499, "val/miou": 0.5, "val/miou_reduced": 0.5, "val/iou/road": 0.4, "val/iou/car": 0.6}
-    append_metrics(other, row)
+    write_metrics(other, [row])
     text, _ = write("table3", tmp_path, tmp_path / "out")
     assert "ours, seed" not in text and "the author had" not in text
 

@@ -20,7 +20,7 @@ from regseg.report import write
 from regseg.runs import read_metrics, read_summary, write_json
 from regseg.sweep import note_failure, own_gpu, sweep_folder
 from regseg.train import is_done
-from regseg.training.callbacks import RunRecord
+from regseg.training.record import RunRecord
 from regseg.training.trainer import make_trainer
 
 TABLES = {
@@ -136,11 +136,15 @@ def test_a_sweep_goes_on_where_it_stopped(run_module, streets_root, streets_opti
     for folder, status in ((cut, "running"), (failed, "failed")):
         summary = json.loads((folder / "summary.json").read_text())
         (folder / "summary.json").write_text(json.dumps(summary | {"status": status}))
-    (failed / "checkpoints" / "last.ckpt").unlink()
+    shutil.rmtree(failed / "checkpoints")  # it failed in its first epoch
+    (failed / "metrics.csv").unlink()
+    write_json(
+        failed / "summary.json", json.loads((failed / "summary.json").read_text()) | {"best": None, "last": None}
+    )
     result = smoke(run_module, streets_root, streets_options, "table4", rows + ",dilation_1_12")
     assert result.returncode == 0, result.stderr
     assert (finished / "summary.json").stat().st_mtime_ns == before
-    assert "dilation_1_14_seed0 is finished" in result.stdout and "on from last.ckpt" in result.stdout
+    assert "dilation_1_14_seed0: already finished" in result.stdout and "continuing from last.ckpt" in result.stdout
     for folder in (cut, failed, runs / "dilation_1_12_seed0"):
         assert read_summary(folder)["status"] == "finished" and len(read_metrics(folder)) == 2
 
@@ -163,7 +167,10 @@ def test_a_changed_setting_is_not_passed_over(run_module, streets_root, streets_
     moved = streets_root.parent / "moved"
     shutil.copytree(streets_root, moved, dirs_exist_ok=True)
     passed = smoke(run_module, moved, streets_options, "table5", *rows)
-    assert passed.returncode == 0 and f"trained on {streets_root}, not {moved}" in passed.stdout
+    assert passed.returncode == 0 and "already finished" in passed.stdout  # the same files elsewhere
+    next(moved.glob("leftImg8bit/val/*/*.png")).unlink()
+    other = smoke(run_module, moved, streets_options, "table5", *rows)
+    assert other.returncode == 1 and "trained on other images" in other.stderr
     result = smoke(run_module, streets_root, streets_options, "table5", *rows, "optimizer.lr=0.01")
     assert result.returncode == 1 and "optimizer.lr=0.05" in result.stderr
 
@@ -315,7 +322,7 @@ def test_a_queued_again_job_does_not_overwrite_itself(run_module, streets_root, 
     assert smoke(run_module, streets_root, streets_options, "table5", *rows).returncode == 0
     arguments = ["experiment=table5", "trainer=smoke", *streets_options, f"data.root={streets_root}", *rows]
     again = run_module("regseg.train", "-m", *arguments, env={"SLURM_RESTART_COUNT": "1", "OMP_NUM_THREADS": "1"})
-    assert again.returncode == 0 and "is finished; nothing is left to resume" in again.stdout, again.stderr
+    assert again.returncode == 0 and "already finished" in again.stdout, again.stderr
 
 
 def test_what_a_spawned_process_says_is_one_sentence():
@@ -335,8 +342,19 @@ def test_a_parent_that_did_not_train_keeps_what_its_processes_found(tmp_path):
     assert summary["status"] == "failed" and summary["best"] == summary["last"] == found
 
 
-def test_a_run_without_an_evaluation_is_not_done(tmp_path):
-    write_json(tmp_path / "summary.json", {"status": "finished", "best": None, "last": None})
-    assert not is_done(tmp_path, 1)
-    write_json(tmp_path / "summary.json", {"status": "finished", "best": None, "last": {"epoch": 0}})
-    assert is_done(tmp_path, 1)
+@pytest.mark.parametrize(
+    ("last", "before", "now", "done"),
+    [
+        (None, {"max_epochs": 1}, {"max_epochs": 1}, False),  # nothing was evaluated
+        (0, {"max_epochs": 1}, {"max_epochs": 1}, True),
+        (0, {"max_epochs": 1}, {"max_epochs": 2}, False),  # extended
+        (1, {"max_epochs": 9}, {"max_epochs": 9}, True),  # stopped early
+        (1, {"max_epochs": 9, "max_steps": 20}, {"max_epochs": 9, "max_steps": 20}, True),
+        (1, {"max_epochs": 9, "max_steps": 20}, {"max_epochs": 9}, False),
+    ],
+)
+def test_what_ended_by_itself_is_done_under_the_same_limits(tmp_path, last, before, now, done):
+    last = None if last is None else {"epoch": last}
+    summary = {"status": "finished", "best": last, "last": last, "config": {"trainer": before}}
+    write_json(tmp_path / "summary.json", summary)
+    assert is_done(tmp_path, now) == done

@@ -93,40 +93,39 @@ def make_datamodule(cfg: DictConfig) -> Any:
     """The chosen dataset, or the one that the checkpoint was trained on, at the chosen split and size."""
     from hydra.utils import instantiate
 
-    from regseg.data.datamodule import SegmentationDataModule
-    from regseg.models.weights import read_file
+    from regseg.data.datamodule import SegmentationDataModule, description_in
 
     changes = {"val_split": cfg.split, "val_size": cfg.val_size, "root": cfg.root}
     changes = {key: value for key, value in changes.items() if value is not None}
     if OmegaConf.select(cfg, "data") is not None:
         return instantiate(cfg.data, **changes)
     if cfg.weights == "position":
-        raise InputError("weights=position needs a dataset; choose one as data=cityscapes.")
-    content = read_file(Path(cfg.weights))
-    arguments = content.get(SegmentationDataModule.CHECKPOINT_HYPER_PARAMS_KEY) if isinstance(content, dict) else None
-    if arguments is None:
-        raise InputError(f"{cfg.weights} does not tell its dataset; choose one as data=cityscapes.")
-    return SegmentationDataModule(**{**arguments, **changes})
+        raise InputError("weights=position needs a dataset; choose one, such as data=cityscapes.")
+    return SegmentationDataModule.from_description(description_in(cfg.weights), cfg.weights, **changes)
 
 
 def make_network(cfg: DictConfig, datamodule: Any) -> Any:
     """The network of ``weights``, checked to have the dataset's classes."""
     from regseg.models import create_model
-    from regseg.models.weights import load_model, load_weights, read_file
+    from regseg.models.weights import classes_in, load_model, load_weights
 
     spec = datamodule.spec
     if cfg.weights == "position":
         return position_prior(datamodule)
     if OmegaConf.select(cfg, "model") is None:
         network = load_model(cfg.weights)
-        trained_on = read_file(Path(cfg.weights))["hyper_parameters"].get("spec", {}).get("classes", spec.classes)
-        left_out = network.config["num_classes"] != spec.num_classes or list(trained_on) != list(spec.classes)
+        fits = network.config["num_classes"] == spec.num_classes
     else:
         network = create_model(**OmegaConf.to_container(cfg.model), num_classes=spec.num_classes)
-        left_out = bool(load_weights(network, cfg.weights).left_out)
-    if left_out:
+        fits = not load_weights(network, cfg.weights).left_out
+    trained_on = classes_in(cfg.weights)
+    if not fits or trained_on not in (None, list(spec.classes)):
+        differing = next(
+            (pair for pair in zip(trained_on or [], spec.classes, strict=False) if pair[0] != pair[1]), None
+        )
+        first = f" (the first that differs is {differing[0]}, here {differing[1]})" if differing else ""
         raise InputError(
-            f"{cfg.weights} was trained for other classes than the {spec.num_classes} of {spec.name}; "
+            f"{cfg.weights} was trained for other classes than the {spec.num_classes} of {spec.name}{first}; "
             "choose the dataset it was trained on as data=NAME."
         )
     return network

@@ -1,165 +1,233 @@
 """A run's folder: what lies in it, and reading and writing it. Needs neither torch nor Hydra.
 
-``config.yaml``, ``summary.json``, ``metrics.csv``, ``checkpoints/{last,best}.ckpt``, ``pictures/epoch_<n>.png``.
+``config.yaml``, ``summary.json``, ``metrics.csv``, ``checkpoints/{last,previous,best}.ckpt``,
+``pictures/epoch_<n>.png``. Each file is written whole or not at all. The checkpoints are the record of the training;
+``metrics.csv`` and ``summary.json`` are written from what they hold.
 """
 
 from __future__ import annotations
 
 import csv
 import importlib.metadata
+import io
 import json
 import math
-import os
 import platform
 import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from regseg.atomic import remove_leftovers, write_text
 from regseg.errors import InputError
+from regseg.locks import Held, is_held, lock
 from regseg.sweep import command_of_sweep
 
-_CONTENTS = ("config.yaml", "summary.json", "metrics.csv", "checkpoints", "pictures", "wandb", "wandb_id.txt")
+# In the order in which they are removed. The summary stays: it marks the folder as a run's.
+_CONTENTS = ("checkpoints", "metrics.csv", "pictures", "wandb", "wandb_id.txt", "config.yaml")
+_SECTIONS = ("seed", "model", "data", "loss", "optimizer")  # settings that a continued run must share
 _PACKAGES = ("torch", "lightning", "torchmetrics", "albumentations", "opencv-python-headless", "numpy", "hydra-core")
+_FREE = ("data.root", "data.num_workers", "data.batch_size")  # but for these; the batch over all devices is compared
 
 
-def check_free(folder: Path, *, resume: str | None, overwrite: bool) -> Path | None:
-    """Check that a run may go into ``folder``, and say from which checkpoint it goes on. Changes nothing.
+def check_free(folder: Path, *, resume: str | None, overwrite: bool) -> None:
+    """Check that a run may start in ``folder`` or continue there. Changes nothing.
 
     Args:
         folder: the run's folder.
-        resume: None for a new run, ``last`` to go on from the last finished epoch.
-        overwrite: whether a run that lies there may be replaced.
-
-    Returns:
-        The checkpoint to resume from; None to start at the beginning.
+        resume: None for a new run, ``last`` to continue after the last finished epoch.
+        overwrite: whether a run in the folder may be replaced.
 
     Raises:
-        InputError: the folder holds a run that would be lost, or files of something else.
+        InputError: the folder holds results that would be lost, or files that are not a run's.
     """
     if resume not in (None, "last"):
         raise InputError(f"resume={resume} does not exist; use resume=last, or weights=FILE to start from weights.")
-    last, summary = folder / "checkpoints" / "last.ckpt", read_summary(folder)
-    if summary is None and (strange := [name for name in _CONTENTS if (folder / name).exists()]):
+    strange = [name for name in _CONTENTS if (folder / name).exists()]
+    if strange and not (folder / "summary.json").exists():
         raise InputError(
-            f"{folder} holds {strange[0]} but no summary.json, so it is no run's; choose another by run.name=NAME."
+            f"{folder} holds {strange[0]} but no summary.json, so it may not be a run's folder; choose another by "
+            "run.name=NAME."
         )
-    if resume == "last" and not overwrite:
-        return last if last.exists() else None
-    status = (summary or {}).get("status")
-    if not overwrite and (status in ("finished", "running") or last.exists()):
-        remedy = "" if status == "finished" else "resume=last to go on with it, "
+    if resume == "last" or overwrite:
+        return
+    status = status_of(folder)
+    if status in ("finished", "running") or holds_results(folder):
+        remedy = "" if status == "finished" else "resume=last to continue it, "
         raise InputError(
-            f"{folder} holds a run that is {status or 'of unknown state'}; use {remedy}overwrite=true to replace it, "
-            "or run.name=NAME to keep both."
+            f"{folder} holds a run that is {status}; use {remedy}overwrite=true to replace it, or run.name=NAME to "
+            "keep both."
         )
-    return None
+
+
+def holds_results(folder: Path) -> bool:
+    """Whether a training epoch was finished in ``folder``. A run that was cut off in its first epoch has no results."""
+    kept = any((folder / "checkpoints" / name).exists() for name in ("last.ckpt", "previous.ckpt"))
+    return kept or bool(read_metrics(folder)) or bool(load_summary(folder).get("last"))
+
+
+def status_of(folder: Path) -> str:
+    """The run's status: finished, running, interrupted, failed, or unknown where its summary is missing or damaged.
+
+    A run whose summary says ``running`` while no process holds its lock was killed: it is interrupted.
+    """
+    status = load_summary(folder).get("status")
+    if status == "running" and not is_held(folder / ".lock"):
+        return "interrupted"
+    return status if isinstance(status, str) else "unknown"
 
 
 def holds_smoke_test(folder: Path) -> bool:
-    """Whether the run in ``folder`` was one of ``trainer=smoke``, of which nothing would be missed."""
-    config = (read_summary(folder) or {}).get("config") or {}
-    return bool((config.get("trainer") or {}).get("smoke"))
+    """Whether the run in ``folder`` was started with ``trainer=smoke``, so that nothing of it would be missed."""
+    return bool(_section(_section(load_summary(folder), "config"), "trainer").get("smoke"))
 
 
 def claim(folder: Path, config: dict[str, Any], *, keep: bool) -> None:
-    """Take ``folder`` for a run: remove what an earlier one left unless ``keep``, and write down the configuration."""
+    """Take ``folder`` for a run: remove what an earlier one left unless ``keep``, and write the configuration.
+
+    A kill in between leaves a folder that ``overwrite=true`` accepts again.
+    """
+    if not keep or not (folder / "summary.json").exists():
+        write_json(folder / "summary.json", {"status": "running", "best": None, "last": None})
     if not keep:
         for name in _CONTENTS:
             path = folder / name
             shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink(missing_ok=True)
-    folder.mkdir(parents=True, exist_ok=True)
-    if not keep:
-        write_json(folder / "summary.json", {"status": "running", "best": None, "last": None})
-    (folder / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
+    remove_leftovers(folder)
+    remove_leftovers(folder / "checkpoints")
+    write_text(folder / "config.yaml", yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
 
 
 @contextmanager
 def hold(folder: Path) -> Iterator[None]:
-    """Keep other processes from training into ``folder`` meanwhile; a process that dies lets go.
+    """Lock ``folder`` against other trainings for as long as the context lasts; a dead process holds no lock.
 
     Raises:
         InputError: another process is training there.
     """
     try:
-        import fcntl
-    except ImportError:  # Windows
+        context = lock(folder / ".lock", wait=False)
+        context.__enter__()
+    except Held as error:
+        raise InputError(f"{folder} is being trained by another process; wait for it or end it first.") from error
+    try:
         yield
-        return
-    folder.mkdir(parents=True, exist_ok=True)
-    with open(folder / ".lock", "w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise InputError(f"{folder} is being trained by another process; wait for it or end it first.") from error
-        yield
+    finally:
+        context.__exit__(None, None, None)
 
 
-def check_unchanged(folder: Path, config: dict[str, Any]) -> None:
-    """Raise InputError, naming the first setting, if a run in ``folder`` would be resumed with another one.
+def settings_of(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of a configuration that a continued run must share, by their dotted names."""
+    sections = [part for part in _SECTIONS if part in config]
+    flat = {name: value for part in sections for name, value in _flat(config[part], part).items()}
+    return {name: value for name, value in flat.items() if name not in _FREE and "._" not in name}
 
-    Optimizer and schedule go on with the old values, so a changed one would only be written down, not used.
+
+def images_per_step(config: Mapping[str, Any]) -> Any:
+    """Images per optimizer step over all devices, or its factors where the number of devices is left to Lightning."""
+    trainer = _section(config, "trainer")
+    devices = trainer.get("devices", 1)
+    factors = (
+        _section(config, "data").get("batch_size"),
+        len(devices) if isinstance(devices, list) else devices,
+        trainer.get("accumulate_grad_batches", 1),
+    )
+    known = all(isinstance(factor, int) and factor > 0 for factor in factors)
+    return math.prod(factors) if known else list(factors)
+
+
+def check_settings(folder: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    """Compare two results of `settings_of`.
+
+    Raises:
+        InputError: a setting differs; names the first.
     """
-    path = folder / "config.yaml"
-    before = yaml.safe_load(path.read_text(encoding="utf-8")) if path.exists() else config
-    for section in ("seed", "model", "data", "loss", "optimizer"):
-        old, new = _flat(before.get(section), section), _flat(config[section], section)
-        for name in sorted(old.keys() | new.keys()):
-            if old.get(name) != new.get(name) and name not in ("data.root", "data.num_workers"):
-                raise InputError(
-                    f"{folder} was run with {name}={old.get(name)}, not {new.get(name)}; resume it with that, replace "
-                    "it by overwrite=true, or start another run by run.name=NAME and weights=FILE."
-                )
+    for name in sorted(before.keys() | now.keys()):
+        if before.get(name) != now.get(name):
+            raise InputError(
+                f"{folder} was run with {name}={before.get(name)}, not {now.get(name)}; resume it with that, replace "
+                "it by overwrite=true, or start another run by run.name=NAME and weights=FILE."
+            )
 
 
 def _flat(value: Any, name: str) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        return {name: value}
+    if not isinstance(value, Mapping):
+        return {name: list(value) if isinstance(value, tuple) else value}
     return {key: item for part, child in value.items() for key, item in _flat(child, f"{name}.{part}").items()}
 
 
 def read_summary(folder: Path) -> dict[str, Any] | None:
-    """A run's ``summary.json``; None where there is none yet."""
+    """A run's ``summary.json``; None where there is none yet.
+
+    Raises:
+        InputError: the file is damaged.
+    """
     path = Path(folder) / "summary.json"
     try:
-        return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
-    except ValueError as error:
+        content = json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+    except (ValueError, RecursionError) as error:
         raise InputError(
-            f"{path} is damaged ({error}); remove the folder or choose another by run.name=NAME."
+            f"{path} is damaged ({error}); use resume=last or overwrite=true to write it again."
         ) from error
+    if not isinstance(content, dict | None):
+        raise InputError(f"{path} is damaged; resume=last or overwrite=true writes it again.")
+    return content
+
+
+def load_summary(folder: Path) -> dict[str, Any]:
+    """A run's summary, or an empty one where it is missing or damaged."""
+    try:
+        return read_summary(folder) or {}
+    except InputError:
+        return {}
+
+
+def _section(content: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    value = content.get(name)
+    return value if isinstance(value, Mapping) else {}
+
+
+def config_of(folder: Path) -> Mapping[str, Any]:
+    """The configuration of the run in ``folder``, from its summary or else its ``config.yaml``; empty without one."""
+    if config := _section(load_summary(folder), "config"):
+        return config
+    try:
+        content = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError):
+        return {}
+    return content if isinstance(content, Mapping) else {}
 
 
 def read_metrics(folder: Path) -> list[dict[str, str]]:
-    """The rows of a run's ``metrics.csv``, one an epoch; empty where there is none yet."""
+    """The rows of a run's ``metrics.csv``, one per epoch. Rows that are cut off or damaged are skipped."""
     path = Path(folder) / "metrics.csv"
-    if not path.exists():
+    try:
+        text = path.read_text(encoding="utf-8", errors="replace").replace("\0", "")
+    except FileNotFoundError:
         return []
-    with path.open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
+    rows = list(csv.DictReader(io.StringIO(text, newline="")))
+    return [row for row in rows if None not in row and None not in row.values() and (row.get("epoch") or "").isdigit()]
 
 
-def append_metrics(folder: Path, row: dict[str, Any]) -> None:
-    """Append one row to ``metrics.csv``; NaN becomes an empty cell. The first row's keys are the columns."""
-    path = Path(folder) / "metrics.csv"
-    new = not path.exists()
-    with path.open("a", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, list(row))
-        if new:
-            writer.writeheader()
+def write_metrics(folder: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write ``metrics.csv``: the keys of the first row are its columns; None and NaN become empty cells."""
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, list(rows[0]) if rows else ["epoch"], restval="", extrasaction="ignore")
+    writer.writeheader()
+    for row in rows:
         writer.writerow({key: "" if value is None or value != value else value for key, value in row.items()})
+    write_text(Path(folder) / "metrics.csv", text.getvalue())
 
 
 def write_json(path: Path, content: Any) -> None:
     """Write JSON whole or not at all; numbers that are not finite become null."""
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(json.dumps(_finite(content), indent=2) + "\n", encoding="utf-8")
-    os.replace(temporary, path)
+    write_text(path, json.dumps(_finite(content), indent=2) + "\n")
 
 
 def provenance() -> dict[str, Any]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import multiprocessing
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,19 @@ from omegaconf import DictConfig, OmegaConf
 from regseg.cli import entry_point
 from regseg.config import shrink
 from regseg.errors import InputError, check_number, check_options
-from regseg.runs import check_free, check_unchanged, claim, hold, holds_smoke_test, provenance, read_summary
+from regseg.runs import (
+    check_free,
+    check_settings,
+    claim,
+    config_of,
+    hold,
+    holds_smoke_test,
+    images_per_step,
+    load_summary,
+    provenance,
+    read_summary,
+    settings_of,
+)
 from regseg.sweep import output_in, own_gpu, queued_again, runs_beside_others
 
 
@@ -53,15 +65,9 @@ def main(cfg: DictConfig) -> float | None:
 
 def run(cfg: DictConfig, folder: Path, *, spawn: bool) -> None:
     """Train unless the run in ``folder`` is finished already; ``spawn`` as for `make_trainer`."""
-    if cfg.resume == "last" and not cfg.overwrite and is_done(folder, cfg.trainer.max_epochs):
-        check_unchanged(folder, OmegaConf.to_container(cfg))
-        root = read_summary(folder)["config"]["data"]["root"]
-        moved = (
-            f" It was trained on {root}, not {cfg.data.root}; run.name=NAME trains anew."
-            if root != cfg.data.root
-            else ""
-        )
-        print(f"{folder} is finished; nothing is left to resume.{moved}")
+    if cfg.resume == "last" and not cfg.overwrite and is_done(folder, cfg.trainer):
+        check_finished(cfg, folder)
+        print(f"Skipping {folder}: already finished.")
     else:
         train(cfg, folder, spawn=spawn)
 
@@ -87,15 +93,42 @@ def run_beside_others(cfg: DictConfig, folder: Path) -> None:
 
 def best_miou(folder: Path) -> float | None:
     """The highest mean IoU of the run in ``folder``; None where nothing was evaluated, or no label left to score."""
-    best = (read_summary(folder) or {}).get("best")
+    best = load_summary(folder).get("best")
     return best["metrics"]["val/miou"] if best else None
 
 
-def is_done(folder: Path, max_epochs: int) -> bool:
-    """Whether the run in ``folder`` has finished ``max_epochs`` epochs."""
-    summary = read_summary(folder) or {}
-    last = summary.get("last") or {"epoch": -1}  # nothing may have been evaluated
-    return summary.get("status") == "finished" and last["epoch"] + 1 >= max_epochs
+def is_done(folder: Path, trainer: Mapping[str, Any]) -> bool:
+    """Whether the run in ``folder`` ended by itself and would not go on under the limits of ``trainer``."""
+    summary = load_summary(folder)
+    if summary.get("status") != "finished" or not summary.get("last"):  # nothing may have been evaluated
+        return False
+    before = config_of(folder).get("trainer") or {}
+    epochs = before.get("max_epochs") or summary["last"]["epoch"] + 1
+    others = ("max_steps", "max_time", "min_epochs", "min_steps")
+    return trainer["max_epochs"] <= epochs and all(trainer.get(name) == before.get(name) for name in others)
+
+
+def check_finished(cfg: DictConfig, folder: Path) -> None:
+    """Raise InputError if the finished run in ``folder`` had other settings, or was trained on other images."""
+    from hydra.utils import instantiate
+
+    from regseg.training.fingerprint import files_of
+
+    old, new = (
+        settings_of(config) | {"data.batch_size x devices": images_per_step(config)}
+        for config in (config_of(folder), OmegaConf.to_container(cfg))
+    )
+    check_settings(folder, old, new)
+    before = (load_summary(folder).get("data") or {}).get("files")
+    try:
+        now = files_of(instantiate(cfg.data))
+    except InputError:  # a finished run may be kept without its dataset
+        return
+    if before and before != now:
+        raise InputError(
+            f"{folder} was trained on other images than {cfg.data.root} holds; replace it by overwrite=true, or give "
+            "another run.name=NAME."
+        )
 
 
 def train(cfg: DictConfig, folder: Path, *, spawn: bool = False) -> None:
@@ -103,52 +136,74 @@ def train(cfg: DictConfig, folder: Path, *, spawn: bool = False) -> None:
     from hydra.utils import instantiate
     from lightning.pytorch.utilities import rank_zero_only
 
+    from regseg.training.checkpoints import find_start
+    from regseg.training.fingerprint import check_continues, fingerprint
+    from regseg.training.record import RunRecord
     from regseg.training.trainer import make_trainer, quiet
 
     quiet()
     values = OmegaConf.to_container(cfg)
     # Lightning starts the other processes of a distributed run by the same command, after the first one came here.
     first = rank_zero_only.rank == 0
-    last = folder / "checkpoints" / "last.ckpt"
-    checkpoint = check_free(folder, resume=cfg.resume, overwrite=cfg.overwrite) if first else last
-    checkpoint = checkpoint if cfg.resume and checkpoint and checkpoint.exists() else None
-    if checkpoint and first:
-        check_unchanged(folder, values)
-    elif cfg.resume and first and not spawn:
-        print(f"{folder} holds nothing to go on from; it begins at epoch 0")
+    if first:
+        check_free(folder, resume=cfg.resume, overwrite=cfg.overwrite)
+    start = find_start(folder) if cfg.resume and not cfg.overwrite else None
     datamodule = instantiate(cfg.data)
     datamodule.setup("fit")
-    task = make_task(values, datamodule.spec, checkpoint)
+    task = make_task(values, datamodule.spec, continued=start is not None)
     callbacks = [instantiate(callback) for callback in cfg.callbacks.values() if callback]
     trainer = make_trainer(values["trainer"], folder, callbacks, spawn=spawn)
-    if first and values["logger"]["name"] == "wandb" and not values["logger"]["offline"]:
-        from regseg.training.loggers import check_login
-
-        check_login()
-    with hold(folder) if first else nullcontext():
+    common = fingerprint(values, datamodule, trainer)
+    change = check_continues(folder, start.fingerprint, common, start.epochs) if start else None
+    if first:
+        announce_start(cfg, folder, start, change, sweep=spawn)
+        check_logger(values["logger"])
+    spawned = spawn and trainer.world_size > 1  # then the lock is taken where the training is
+    trainer.callbacks.insert(0, RunRecord(folder, facts_of(values), common, lock=spawned))
+    with ExitStack() as lock:
         if first:
-            claim(folder, values, keep=checkpoint is not None)
-        fit(trainer, task, datamodule, values, folder, checkpoint)
+            lock.enter_context(hold(folder))
+            check_free(folder, resume=cfg.resume, overwrite=cfg.overwrite)  # another process may have been here
+            claim(folder, values, keep=bool(cfg.resume) and not cfg.overwrite)
+        if spawned:
+            lock.close()
+        fit(trainer, task, datamodule, values, folder, start)
     if trainer.is_global_zero:
         print_result(folder, datamodule.spec.left_out)
 
 
-def fit(
-    trainer: Any, task: Any, datamodule: Any, values: dict[str, Any], folder: Path, checkpoint: Path | None
-) -> None:
-    """Train, with the run's record and logger around it."""
-    from regseg.training.callbacks import RunRecord
+def facts_of(values: dict[str, Any]) -> dict[str, Any]:
+    """What a run's summary holds besides its results."""
+    return {"seed": values["seed"], **provenance(), "config": values}
 
-    trainer.callbacks.insert(0, RunRecord(folder, {"seed": values["seed"], **provenance(), "config": values}))
+
+def announce_start(cfg: DictConfig, folder: Path, start: Any, change: str | None, *, sweep: bool) -> None:
+    """Say where the run continues and what is different, or that there is nothing to continue from."""
+    nothing = f"{folder} holds nothing to continue from; starting at epoch 0."
+    notes = [start.note, change] if start else [nothing] if cfg.resume and not sweep else []
+    for note in filter(None, notes):
+        print(note)
+
+
+def check_logger(options: dict[str, Any]) -> None:
+    """Raise InputError where the logger could not send the run, before anything is written."""
+    if options["name"] == "wandb" and not options["offline"]:
+        from regseg.training.loggers import check_login
+
+        check_login()
+
+
+def fit(trainer: Any, task: Any, datamodule: Any, values: dict[str, Any], folder: Path, start: Any) -> None:
+    """Train, with the run's logger around it."""
     with logger_of(values, folder) as logger:
         trainer.logger = logger
         if trainer.is_global_zero:
-            print_plan(values, task, datamodule, folder, checkpoint)
-        trainer.fit(task, datamodule, ckpt_path=checkpoint, weights_only=True)
+            print_plan(values, task, datamodule, folder, start)
+        trainer.fit(task, datamodule, ckpt_path=start.path if start else None, weights_only=True)
 
 
-def make_task(values: dict[str, Any], spec: Any, checkpoint: Path | None) -> Any:
-    """The network with its first weights, and what trains it."""
+def make_task(values: dict[str, Any], spec: Any, *, continued: bool) -> Any:
+    """The network with its first weights, unless the run is ``continued``, and what trains it."""
     import lightning as L
 
     from regseg.models import create_model, load_weights
@@ -156,10 +211,8 @@ def make_task(values: dict[str, Any], spec: Any, checkpoint: Path | None) -> Any
 
     L.seed_everything(values["seed"], verbose=False)  # right before the weights are drawn (Sec. 4.3)
     network = create_model(**check_options("model", values["model"], create_model), num_classes=spec.num_classes)
-    if source := checkpoint or values["weights"]:
-        report = load_weights(network, source)
-        if checkpoint and report.left_out:
-            raise InputError(f"{checkpoint} was trained on other classes; use weights={checkpoint} to start from it.")
+    if values["weights"] and not continued:
+        load_weights(network, values["weights"])
     loss = dict(values["loss"])
     optimizer = check_options("optimizer", values["optimizer"], SegmentationTask, network, spec)
     return SegmentationTask(network, spec, loss=loss.pop("name"), loss_options=loss, **optimizer)
@@ -185,7 +238,7 @@ def run_label(values: dict[str, Any]) -> str:
     return f"{values['run']['name']}_seed{values['seed']}"
 
 
-def print_plan(values: dict[str, Any], task: Any, datamodule: Any, folder: Path, checkpoint: Path | None) -> None:
+def print_plan(values: dict[str, Any], task: Any, datamodule: Any, folder: Path, start: Any) -> None:
     """Two lines: what is about to run, and where its results go."""
     from regseg.models import count_parameters, title_of
 
@@ -195,7 +248,7 @@ def print_plan(values: dict[str, Any], task: Any, datamodule: Any, folder: Path,
         f"({datamodule.train_split} to {datamodule.val_split}), {values['trainer']['max_epochs']} epochs, "
         f"batch {datamodule.batch_size}, seed {values['seed']}"
     )
-    print(f"into {folder}" + (f", on from {checkpoint.name}" if checkpoint else ""))
+    print(f"into {folder}" + (f", continuing from {start.path.name} at epoch {start.epochs}" if start else ""))
 
 
 def print_result(folder: Path, left_out: tuple[str, ...]) -> None:

@@ -80,7 +80,7 @@ def test_load_model_reads_lightning_checkpoints(tmp_path):
 
 def test_load_model_needs_a_config(tmp_path):
     torch.save(small().state_dict(), tmp_path / "plain.pt")
-    with pytest.raises(InputError, match=r"plain.pt does not tell which model"):
+    with pytest.raises(InputError, match=r"plain.pt does not record its model"):
         load_model(tmp_path / "plain.pt")
 
 
@@ -198,7 +198,7 @@ def test_damaged_files_are_refused(kind, tmp_path, recwarn):
 
 def test_missing_files_are_refused(tmp_path):
     for path in (tmp_path / "none.pth", tmp_path):
-        with pytest.raises(InputError, match="there is no checkpoint"):
+        with pytest.raises(InputError, match="There is no checkpoint"):
             regseg.load_weights(small(), str(path))
 
 

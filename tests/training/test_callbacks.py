@@ -6,7 +6,8 @@ from lightning.pytorch.plugins import MixedPrecision
 import regseg
 from regseg.data.cityscapes import SPEC
 from regseg.data.datamodule import SegmentationDataModule
-from regseg.training.callbacks import Evaluation, LastCheckpoint
+from regseg.training.callbacks import Evaluation
+from regseg.training.checkpoints import LastCheckpoint
 from regseg.training.pictures import prediction_grid
 from regseg.training.progress import duration
 from regseg.training.task import SegmentationTask

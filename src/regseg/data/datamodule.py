@@ -14,6 +14,7 @@ from lightning.pytorch.utilities import rank_zero_only
 from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
+from regseg.checkpoint_file import read_checkpoint_file
 from regseg.data.class_uniform import CentroidIndex, load_index
 from regseg.data.files import Dataset, Sample, check_split
 from regseg.data.sampling import EachOnceSampler, EpochSampler
@@ -29,6 +30,7 @@ DATASETS = {
     "folder": "regseg.data.folder.Folder",
     "streets": "regseg.data.streets.Streets",
 }
+OWN_DATASET = "own"  # stands in a checkpoint for a class of the user's
 
 
 class SegmentationDataModule(L.LightningDataModule):
@@ -100,8 +102,51 @@ class SegmentationDataModule(L.LightningDataModule):
         self.dataset: Dataset = dataset_class(root, **options)
         self.save_hyperparameters(logger=False)
         self.hparams.update(
-            root=root, crop_size=list(crop_size), short_side=list(short_side), augment=augment, options=options
+            # A checkpoint holds no name that could be imported; a class of the user's own is named anew.
+            dataset=dataset if dataset in DATASETS else OWN_DATASET,
+            root=root,
+            crop_size=list(crop_size),
+            short_side=list(short_side),
+            augment=augment,
+            options=options,
         )
+
+    @classmethod
+    def from_description(cls, values: Any, source: str | Path, **changes: Any) -> SegmentationDataModule:
+        """The data that a checkpoint describes. Only names of `DATASETS` and plain values are taken from it.
+
+        Args:
+            values: the arguments that the checkpoint holds.
+            source: the checkpoint, for the error.
+            changes: arguments that replace the checkpoint's.
+
+        Raises:
+            InputError: the checkpoint holds no description, a damaged one, or that of a dataset class of the user's.
+        """
+        if not isinstance(values, Mapping):
+            raise InputError(f"{source} does not record its dataset; choose one, such as data=cityscapes.")
+        arguments = {**values, **changes}
+        if "dataset" not in changes and values.get("dataset") not in tuple(DATASETS):
+            raise InputError(
+                f"{source} was trained on a dataset class that is not part of this project; name the class again by "
+                "data=folder data.dataset=package.module.Class data.root=FOLDER."
+            )
+        try:
+            return cls(**check_options("data", arguments, cls))
+        except InputError:
+            raise
+        except (TypeError, ValueError, AttributeError) as error:
+            raise InputError(f"{source} describes its dataset in a way that is not understood: {error}.") from error
+
+    @classmethod
+    def load_from_checkpoint(
+        cls, checkpoint_path: str | Path, *, weights_only: bool | None = True, **changes: Any
+    ) -> SegmentationDataModule:
+        """The data that a checkpoint was trained on, see `from_description`. No code of the file runs.
+
+        ``weights_only`` is of Lightning's signature; it has no effect, because nothing else is ever read.
+        """
+        return cls.from_description(description_in(checkpoint_path), checkpoint_path, **changes)
 
     @property
     def spec(self) -> DatasetSpec:
@@ -176,6 +221,12 @@ class SegmentationDataModule(L.LightningDataModule):
     def _world(self) -> tuple[int, int]:
         """(rank, number of processes)."""
         return (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
+
+
+def description_in(checkpoint: str | Path) -> Any:
+    """The arguments of `SegmentationDataModule` that a checkpoint holds; None where it holds none."""
+    content = read_checkpoint_file(checkpoint)
+    return content.get(SegmentationDataModule.CHECKPOINT_HYPER_PARAMS_KEY) if isinstance(content, Mapping) else None
 
 
 def _cores() -> int:

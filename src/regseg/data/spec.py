@@ -59,14 +59,36 @@ class DatasetSpec:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> DatasetSpec:
-        """The inverse of `to_dict`."""
-        return cls(
-            name=values["name"],
-            classes=tuple(values["classes"]),
-            colors=tuple(tuple(color) for color in values["colors"]),
-            left_out=tuple(values["left_out"]),
-            ids={int(value): index for value, index in values["ids"].items()},  # JSON makes the keys text
-            color_ids=tuple((tuple(color), index) for color, index in values["color_ids"]),
+        """The inverse of `to_dict`.
+
+        Raises:
+            InputError: the values, which may come from a damaged file, do not describe classes.
+        """
+        try:
+            spec = cls(
+                name=str(values["name"]),
+                classes=tuple(values["classes"]),
+                colors=tuple(tuple(color) for color in values["colors"]),
+                left_out=tuple(values["left_out"]),
+                ids={int(value): index for value, index in values["ids"].items()},  # JSON makes the keys text
+                color_ids=tuple((tuple(color), index) for color, index in values["color_ids"]),
+            )
+            sound = spec._is_sound()
+        except (KeyError, TypeError, ValueError, AttributeError, AssertionError) as error:
+            raise InputError(f"The description of the classes is damaged ({error!r}); choose another file.") from error
+        if not sound:
+            raise InputError("The description of the classes is damaged; choose another file.")
+        return spec
+
+    def _is_sound(self) -> bool:
+        """Whether names are text, indices those of a class, and colours of three bytes."""
+        indices = {*self.ids.values(), *(index for _, index in self.color_ids)}
+        colors = [*self.colors, *(color for color, _ in self.color_ids)]
+        return (
+            all(isinstance(name, str) for name in (*self.classes, *self.left_out))
+            and all(type(i) is int and (0 <= i < self.num_classes or i == IGNORE_INDEX) for i in indices)
+            and all(0 <= value <= 255 for value in self.ids)
+            and all(len(c) == 3 and all(type(v) is int and 0 <= v <= 255 for v in c) for c in colors)
         )
 
     def decode(self, raw: np.ndarray, path: Path) -> np.ndarray:

@@ -4,9 +4,7 @@ Three layouts are read, told apart by their keys: a Lightning checkpoint of ours
 state dict of a model, and the author's published files (his names, alone or under "model" beside optimizer state).
 """
 
-import pickle
 import re
-import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +13,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from regseg.errors import InputError
+from regseg.checkpoint_file import read_checkpoint_file, write_checkpoint_file
+from regseg.errors import InputError, check_options
+from regseg.models.finite import first_not_finite
 from regseg.models.regseg import create_model
 
 # A Lightning checkpoint of ours holds `model.config` as the hyperparameter "network" of the LightningModule, whose
@@ -74,9 +74,7 @@ def load_weights(model: nn.Module, source: Source) -> LoadReport:
 def save_weights(model: nn.Module, path: str | Path) -> None:
     """Saves a model of `create_model` with its config, so that `load_model(path)` gives it back."""
     model = getattr(model, "_orig_mod", model)
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    torch.save({HYPERPARAMETERS: {NETWORK: model.config}, "state_dict": model.state_dict()}, path)
+    write_checkpoint_file(path, {HYPERPARAMETERS: {NETWORK: model.config}, "state_dict": model.state_dict()})
 
 
 def load_model(path: str | Path) -> nn.Module:
@@ -86,10 +84,11 @@ def load_model(path: str | Path) -> nn.Module:
     """
     checkpoint = read_checkpoint(path)
     if checkpoint.config is None:
-        raise InputError(f"{path} does not tell which model it holds: create that model and load_weights into it")
-    model = create_model(**checkpoint.config)
-    _check_fits(model, checkpoint)
-    model.load_state_dict(checkpoint.state_dict)
+        raise InputError(f"{path} does not record its model; create that model and load the weights into it.")
+    model = _described_model(checkpoint)
+    if _check_fits(model, checkpoint):
+        raise InputError(f"{path} has another number of classes than it records; it is damaged.")
+    model.to_empty(device="cpu").load_state_dict(checkpoint.state_dict)
     return model.eval()
 
 
@@ -99,7 +98,7 @@ def read_checkpoint(source: Source) -> Checkpoint:
     Raises InputError where there is no such file, where it is damaged or would run code, and where it holds no weights.
     """
     name = "the given state dict" if isinstance(source, Mapping) else str(source)
-    content = source if isinstance(source, Mapping) else read_file(Path(source))
+    content = source if isinstance(source, Mapping) else read_checkpoint_file(source)
     state = content
     for key in ("state_dict", "model"):
         if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
@@ -112,34 +111,33 @@ def read_checkpoint(source: Source) -> Checkpoint:
     if any(key.startswith(prefix) for key in state):  # beside it may stand buffers of the loss
         state = {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
     state = {key.removeprefix("_orig_mod."): value for key, value in state.items()}  # saved from a compiled model
+    if bad := first_not_finite(state):
+        raise InputError(
+            f"{name} holds weights that are not finite (the first is {bad}); choose an earlier checkpoint."
+        )
     by_author = any(key.startswith(("body.", "spp.")) for key in state)
     if by_author:
         state = {our_name(key): value for key, value in state.items()}
     hyperparameters = content.get(HYPERPARAMETERS)
     config = hyperparameters.get(NETWORK) if isinstance(hyperparameters, Mapping) else None
-    return Checkpoint(name, by_author, dict(config) if config else None, state)
+    return Checkpoint(name, by_author, dict(config) if isinstance(config, Mapping) and config else None, state)
 
 
-def read_file(path: Path) -> Any:
-    """The content of a checkpoint file, on the CPU; InputError where it is missing, damaged or would run code."""
-    if not path.is_file():
-        raise InputError(f"there is no checkpoint {path}: check the path")
+def classes_in(path: str | Path) -> list[str] | None:
+    """The class names that a checkpoint of a training records, in order; None where it records none."""
+    content = read_checkpoint_file(path)
+    for key in (HYPERPARAMETERS, "spec", "classes"):
+        content = content.get(key) if isinstance(content, Mapping) else None
+    return [str(name) for name in content] if isinstance(content, (list, tuple)) else None
+
+
+def _described_model(checkpoint: Checkpoint) -> nn.Module:
+    """The model that a checkpoint describes, without memory: a damaged description may ask for more than there is."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of formats that are then refused
-            return torch.load(path, map_location="cpu", weights_only=True)
-    except OSError as error:
-        raise InputError(f"the checkpoint {path} cannot be read ({error.strerror}): check its permissions") from error
-    except Exception as error:  # damaged bytes surface as almost any type
-        code = re.search(r"GLOBAL ([\w.]+)", str(error)) if isinstance(error, pickle.UnpicklingError) else None
-        if code:
-            raise InputError(
-                f"the checkpoint {path} would run code to load ({code[1]}) and is refused: save it anew as a state "
-                "dict of tensors"
-            ) from error
-        raise InputError(
-            f"{path} is not a PyTorch checkpoint, or it is damaged: download or copy it again, or choose another"
-        ) from error
+        with torch.device("meta"):
+            return create_model(**check_options("model", checkpoint.config, create_model))
+    except (InputError, TypeError, ValueError) as error:
+        raise InputError(f"{checkpoint.source} describes a model that cannot be built: {error}") from error
 
 
 def _check_fits(model: nn.Module, checkpoint: Checkpoint) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import wandb
 from lightning.pytorch.loggers import WandbLogger
 
+from regseg.atomic import write_text
 from regseg.errors import InputError
 
 
@@ -38,9 +40,10 @@ def wandb_logger(
     """
     folder.mkdir(parents=True, exist_ok=True)
     remembered = folder / "wandb_id.txt"
-    if not remembered.exists():
-        remembered.write_text(secrets.token_hex(4))
-    run_id = remembered.read_text().strip()
+    run_id = remembered.read_text(errors="replace").strip() if remembered.exists() else ""
+    if not re.fullmatch(r"[\w-]{1,64}", run_id):  # none yet, or a full disk left it empty
+        run_id = secrets.token_hex(4)
+        write_text(remembered, run_id)
     logger = WandbLogger(
         project=project, entity=entity, group=group, name=name, id=run_id, resume="allow", save_dir=folder,
         offline=offline, config=config, allow_val_change=True,

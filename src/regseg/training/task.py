@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import lightning as L
@@ -12,13 +13,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from regseg.checkpoint_file import read_checkpoint_file
 from regseg.data.spec import DatasetSpec
 from regseg.data.transforms import normalize
 from regseg.errors import InputError, check_number, check_options
-from regseg.models import create_model
+from regseg.models import create_model, load_model
 from regseg.training.losses import LOSSES
 from regseg.training.metrics import Scores, confusion_matrix
-from regseg.training.schedule import poly_with_warmup
+from regseg.training.schedule import poly_with_warmup, total_iterations
 
 
 class SegmentationTask(L.LightningModule):
@@ -85,6 +87,28 @@ class SegmentationTask(L.LightningModule):
             logger=False,
         )
 
+    @classmethod
+    def load_from_checkpoint(
+        cls, checkpoint_path: str | Path, *, weights_only: bool | None = True, **changes: Any
+    ) -> SegmentationTask:
+        """The task of a checkpoint, in eval mode, on the CPU. No code of the file runs.
+
+        Args:
+            checkpoint_path: a checkpoint of a training.
+            weights_only: of Lightning's signature; without effect, because nothing else is ever read.
+            changes: arguments of the constructor that replace the checkpoint's.
+
+        Raises:
+            InputError: the file is damaged, or is not the checkpoint of a training.
+        """
+        network = load_model(checkpoint_path)
+        values = read_checkpoint_file(checkpoint_path)["hyper_parameters"]
+        try:
+            arguments = check_options("checkpoint", {**values, "network": network, **changes}, cls)
+            return cls(**arguments).eval()
+        except (TypeError, KeyError, AttributeError) as error:
+            raise InputError(f"{checkpoint_path} is not the checkpoint of a training ({error}).") from error
+
     def setup(self, stage: str) -> None:
         # Before a distributed strategy wraps the parameters.
         if (
@@ -140,11 +164,7 @@ class SegmentationTask(L.LightningModule):
         trainer = self.trainer
         if trainer.datamodule is None or trainer.max_epochs in (None, -1):
             return int(trainer.estimated_stepping_batches)
-        # Lightning's own estimate would make the first training iterator now, before a resumed epoch is known.
-        batches, limit = trainer.datamodule.batches_per_epoch, trainer.limit_train_batches
-        batches = min(batches, limit) if isinstance(limit, int) else int(batches * limit)
-        total = trainer.max_epochs * -(-batches // trainer.accumulate_grad_batches)
-        return total if trainer.max_steps == -1 else min(total, trainer.max_steps)
+        return total_iterations(trainer, trainer.datamodule)
 
 
 @rank_zero_only

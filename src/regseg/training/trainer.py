@@ -15,6 +15,7 @@ from lightning.pytorch.strategies.launchers import _SubprocessScriptLauncher
 from lightning.pytorch.utilities import rank_zero_only
 
 from regseg.errors import InputError, check_options
+from regseg.training.checkpoint_io import WholeCheckpointIO
 
 announce = rank_zero_only(print)  # one line, however many processes train
 
@@ -52,12 +53,7 @@ def make_trainer(
         announce("16-mixed needs a GPU: running in bf16-mixed on the CPU.")
     # Shapes repeat in training, so cuDNN may time its algorithms once; a deterministic run must not.
     arguments.setdefault("benchmark", not arguments.get("deterministic"))
-    if spawn:
-        # Under Slurm, Lightning would wait for as many tasks as devices; a launcher starts one task a run.
-        arguments.setdefault("plugins", [LightningEnvironment()])
-    elif SLURMEnvironment.detect():
-        # Its checkpoint in the middle of an epoch would not be gone on from.
-        arguments.setdefault("plugins", [SLURMEnvironment(auto_requeue=False)])
+    arguments["plugins"] = _plugins(arguments.get("plugins"), spawn)
     try:
         trainer = L.Trainer(**arguments)
         if spawn and trainer.world_size > 1 and arguments.get("strategy", "auto") in ("auto", "ddp"):
@@ -70,6 +66,18 @@ def make_trainer(
             f"trainer.strategy={strategy} cannot run in a sweep; leave it out, or launch the rows one by one."
         )
     return trainer
+
+
+def _plugins(given: Any, spawn: bool) -> list[Any]:
+    """The plugins that a user gives, or those for Slurm; and the one that writes checkpoints."""
+    plugins = list(given) if isinstance(given, Sequence) and not isinstance(given, str) else [given] if given else []
+    if not plugins and spawn:
+        # Under Slurm, Lightning would wait for as many tasks as devices; a launcher starts one task per run.
+        plugins = [LightningEnvironment()]
+    elif not plugins and SLURMEnvironment.detect():
+        # Its checkpoint in the middle of an epoch cannot be resumed from.
+        plugins = [SLURMEnvironment(auto_requeue=False)]
+    return [*plugins, WholeCheckpointIO()]
 
 
 def quiet() -> None:

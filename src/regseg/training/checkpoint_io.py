@@ -1,0 +1,33 @@
+"""How Lightning writes and reads checkpoints here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
+
+from regseg.checkpoint_file import read_checkpoint_file, write_checkpoint_file
+from regseg.errors import InputError
+from regseg.models.finite import first_not_finite
+
+LAST, PREVIOUS, BEST = "last.ckpt", "previous.ckpt", "best.ckpt"
+
+
+class WholeCheckpointIO(TorchCheckpointIO):
+    """Lightning's checkpoint plugin: writes whole or not at all, in the folder itself, and reads checked data alone.
+
+    The former ``last.ckpt`` is kept as ``previous.ckpt``. Weights that are not finite are not written.
+    """
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
+        if bad := first_not_finite(checkpoint.get("state_dict", {})):
+            raise InputError(
+                f"The weights are not finite after epoch {checkpoint.get('epoch')} (the first is {bad}), so {path} is "
+                "not written; lower optimizer.lr, or look at the images and labels."
+            )
+        path = Path(path)
+        write_checkpoint_file(path, checkpoint, keep=path.with_name(PREVIOUS) if path.name == LAST else None)
+
+    def load_checkpoint(self, path: str | Path, *_: Any, **__: Any) -> dict[str, Any]:
+        return read_checkpoint_file(path)

@@ -1,0 +1,118 @@
+"""Checkpoints of a run: when they are written, and which one a run continues from."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+from lightning.pytorch.callbacks import Checkpoint
+from lightning.pytorch.trainer.states import TrainerFn
+
+from regseg.checkpoint_file import read_checkpoint_file
+from regseg.data.datamodule import OWN_DATASET
+from regseg.errors import InputError
+from regseg.models.finite import first_not_finite
+from regseg.runs import config_of, holds_results, settings_of
+from regseg.training.checkpoint_io import BEST, LAST, PREVIOUS
+from regseg.training.record import KEY, best_and_last, read_rows
+
+
+class LastCheckpoint(Checkpoint):
+    """``checkpoints/last.ckpt`` of the run's folder, after every epoch: what ``resume=last`` continues from."""
+
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        # Lightning calls a Checkpoint after all other callbacks, so that it saves their states at the epoch's end.
+        trainer.save_checkpoint(_folder(trainer) / LAST)
+
+
+class BestCheckpoint(Checkpoint):
+    """``checkpoints/best.ckpt`` of the run's folder: the weights with the highest ``val/miou``."""
+
+    def __init__(self) -> None:
+        self.best: float | None = None
+
+    def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        if trainer.state.fn != TrainerFn.FITTING:
+            return
+        score = float(trainer.callback_metrics["val/miou"])
+        if self.best is None or math.isnan(self.best) or score > self.best:
+            self.best = score
+            trainer.save_checkpoint(_folder(trainer) / BEST)
+
+    def on_load_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
+        # Also for checkpoints of earlier versions, which hold the score elsewhere.
+        best = best_and_last(read_rows(checkpoint, Path(trainer.default_root_dir)))["best"]
+        self.best = best["metrics"]["val/miou"] if best else None
+
+
+def _folder(trainer: L.Trainer) -> Path:
+    return Path(trainer.default_root_dir) / "checkpoints"
+
+
+@dataclass(frozen=True)
+class Start:
+    """Where a run continues.
+
+    Attributes:
+        path: the checkpoint.
+        epochs: how many are trained.
+        fingerprint: what the continuation must share (`regseg.training.fingerprint`).
+        note: what to tell the user of damaged checkpoints; else empty.
+    """
+
+    path: Path
+    epochs: int
+    fingerprint: Mapping[str, Any]
+    note: str = ""
+
+
+def find_start(folder: Path) -> Start | None:
+    """The newest usable checkpoint of the run in ``folder``; None where the run has no results yet.
+
+    Raises:
+        InputError: there are results, but no checkpoint to continue from.
+    """
+    damages = []
+    for name in (LAST, PREVIOUS):
+        path = folder / "checkpoints" / name
+        try:
+            if path.exists() or path.is_symlink():
+                start = _read_start(path, folder)
+                note = f"{damages[0]} Continuing from {name}, one epoch earlier." if damages else ""
+                if name == PREVIOUS and not damages:
+                    note = f"There is no {LAST}; continuing from {name}."
+                return replace(start, note=note)
+        except InputError as error:
+            damages.append(str(error))
+    if not damages and not holds_results(folder):
+        return None
+    best = folder / "checkpoints" / BEST
+    reason = damages[0].rstrip(".") if damages else f"{folder} holds results but no {LAST}"
+    weights = f"start from its best weights by weights={best} run.name=NAME, or " if best.exists() else ""
+    raise InputError(f"{reason}; nothing is left to continue from: {weights}replace the run by overwrite=true.")
+
+
+def _read_start(path: Path, folder: Path) -> Start:
+    content = read_checkpoint_file(path)
+    if not isinstance(content, Mapping) or not isinstance(content.get("state_dict"), Mapping) or "loops" not in content:
+        raise InputError(f"{path} is not the checkpoint of a training.")
+    if bad := first_not_finite(content["state_dict"]):
+        raise InputError(f"{path} holds weights that are not finite (the first is {bad}).")
+    return Start(path, content["epoch"] + 1, _fingerprint(content, folder))
+
+
+def _fingerprint(checkpoint: Mapping[str, Any], folder: Path) -> Mapping[str, Any]:
+    """That of the checkpoint; of an earlier version's, what its descriptions and the run's configuration say."""
+    record = checkpoint.get(KEY)
+    if isinstance(record, Mapping) and isinstance(record.get("fingerprint"), Mapping):
+        return record["fingerprint"]
+    spec = checkpoint.get("hyper_parameters", {}).get("spec", {})
+    found = {"classes": spec["classes"]} if "classes" in spec else {}
+    if settings := settings_of(config_of(folder)):
+        own = "." in str(settings.get("data.dataset"))
+        found["settings"] = settings | ({"data.dataset": OWN_DATASET} if own else {})
+    return found

@@ -1,0 +1,118 @@
+"""What a run must have in common with its continuation: its fingerprint, and the comparison of two."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+
+from regseg.data.beside import relative
+from regseg.errors import InputError
+from regseg.runs import check_settings, settings_of
+from regseg.training.schedule import total_iterations
+
+
+def fingerprint(config: Mapping[str, Any], datamodule: Any, trainer: L.Trainer) -> dict[str, Any]:
+    """What a run must have in common with its continuation, as plain values.
+
+    Keys: settings (dotted name -> value), classes, labels (how label files encode them), files (of each split: number
+    and digest of the names), batch (images per optimizer step, over all devices), precision, iterations (of the whole
+    schedule), max_epochs and max_steps.
+    """
+    spec = datamodule.spec.to_dict()
+    settings = settings_of(config) | {"data.dataset": datamodule.hparams.dataset}
+    return {
+        "settings": settings,
+        "classes": spec["classes"],
+        "labels": [sorted(spec["ids"].items()), spec["color_ids"], spec["left_out"]],
+        "files": files_of(datamodule),
+        "batch": datamodule.batch_size * trainer.world_size * trainer.accumulate_grad_batches,
+        "precision": str(trainer.precision),
+        "iterations": total_iterations(trainer, datamodule),
+        "max_epochs": trainer.max_epochs,
+        "max_steps": trainer.max_steps,
+    }
+
+
+def files_of(datamodule: Any) -> dict[str, dict[str, Any]]:
+    """Number and digest of the file names of the training and the evaluation split, which do not depend on the root."""
+    found = {}
+    for part, split in (("train", datamodule.train_split), ("val", datamodule.val_split)):
+        samples = datamodule.dataset.samples(split)
+        names = [relative(path, Path(datamodule.hparams.root)) for sample in samples for path in sample]
+        text = "\n".join(names).encode("utf-8", "surrogateescape")
+        found[part] = {"count": len(samples), "digest": hashlib.sha256(text).hexdigest()[:16]}
+    return found
+
+
+def check_continues(folder: Path, before: Mapping[str, Any], now: Mapping[str, Any], epochs: int) -> str | None:
+    """Compare two fingerprints; only what both hold counts, because earlier versions stored less.
+
+    Args:
+        folder: the run's folder, for the message.
+        before: of the checkpoint.
+        now: of the run that would continue.
+        epochs: how many are trained.
+
+    Returns:
+        What to tell the user of a schedule that changed; None where it did not.
+
+    Raises:
+        InputError: the training would not be the same; names the first difference.
+    """
+
+    def differs(name: str) -> bool:
+        return name in before and name in now and _plain(before[name]) != _plain(now[name])
+
+    end = "replace it by overwrite=true, or start another run by run.name=NAME."
+    if isinstance(before.get("settings"), Mapping):
+        check_settings(folder, before["settings"], now["settings"])
+    for name, what in (("classes", "class names or their order"), ("labels", "label values of the classes")):
+        if differs(name):
+            raise InputError(f"{folder} was trained with other {what}; restore classes.yaml, {end}")
+    for part, split in (("train", "training"), ("val", "evaluation")):
+        old, new = (_mapping(_mapping(found.get("files")).get(part)) for found in (before, now))
+        if old and new and old != new:
+            counts = f"{old.get('count')} files, now {new.get('count')}"
+            counts = counts if old.get("count") != new.get("count") else f"{new.get('count')} files of other names"
+            raise InputError(f"{folder} was trained on another {split} split ({counts}); restore its files, {end}")
+    if differs("batch"):
+        raise InputError(
+            f"{folder} was trained with {before['batch']} images per step (data.batch_size x trainer.devices x "
+            f"trainer.accumulate_grad_batches), not {now['batch']}; choose them so that the product is the same, {end}"
+        )
+    if differs("precision"):
+        raise InputError(
+            f"{folder} was trained with precision {before['precision']}, not {now['precision']}; add "
+            f"trainer.precision={before['precision']}, {end}"
+        )
+    if not differs("iterations"):
+        return None
+    if not differs("max_epochs") and not differs("max_steps"):
+        raise InputError(
+            f"{folder} was planned for {before['iterations']} iterations, not {now['iterations']}; set "
+            f"trainer.limit_train_batches and trainer.devices as before, {end}"
+        )
+    if now["max_epochs"] not in (None, -1) and now["max_epochs"] < epochs:
+        raise InputError(
+            f"{folder} has trained {epochs} epochs, more than trainer.max_epochs={now['max_epochs']}; give a larger "
+            f"number, {end}"
+        )
+    return (
+        f"The schedule changes from {before['iterations']} to {now['iterations']} iterations; the learning rate of the "
+        "epochs so far followed the shorter one."
+        if now["iterations"] > before["iterations"]
+        else f"The schedule changes from {before['iterations']} to {now['iterations']} iterations."
+    )
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _plain(value: Any) -> Any:
+    """Tuples as lists: what a checkpoint or a JSON file gives back."""
+    return [_plain(item) for item in value] if isinstance(value, (list, tuple)) else value

@@ -1,0 +1,177 @@
+"""What a run leaves on disk: ``metrics.csv`` and ``summary.json``, and what a checkpoint holds to continue the run."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import multiprocessing
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+
+from regseg.data.sets import leave_signals
+from regseg.data.spec import DatasetSpec
+from regseg.runs import hold, load_summary, read_metrics, write_json, write_metrics
+from regseg.training.metrics import Scores
+from regseg.training.trainer import quiet
+
+KEY = "regseg"  # of the record in a checkpoint
+
+
+class RunRecord(L.Callback):
+    """Keep ``metrics.csv`` (one row per epoch) and ``summary.json`` (status, configuration, best and last evaluation).
+
+    Every checkpoint holds the rows so far, so that a resumed run writes both files again from its checkpoint, whatever
+    became of them. An epoch's row is written after the epoch's checkpoint.
+
+    Args:
+        folder: the run's folder.
+        facts: what the summary holds besides the results: configuration, command, versions, …
+        fingerprint: what a continued run must share, see `fingerprint`.
+        lock: take the folder's lock in the process that trains; for processes that are spawned.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        facts: Mapping[str, Any],
+        fingerprint: Mapping[str, Any] | None = None,
+        *,
+        lock: bool = False,
+    ) -> None:
+        self.folder, self.fingerprint, self.lock = Path(folder), dict(fingerprint or {}), lock
+        self.rows: list[dict[str, Any]] = []
+        self._saved = 0  # rows whose epochs have a checkpoint
+        data = {name: self.fingerprint.get(name) for name in ("classes", "files")}
+        self.summary = {"status": "running", **facts, "data": data, "best": None, "last": None}
+        self._held = contextlib.ExitStack()
+        self._trained_here = False
+        self._seconds = 0.0
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_held": contextlib.ExitStack()}  # a lock does not travel to other processes
+
+    def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+        quiet()  # here, because the other processes of a distributed run take no other way
+        if multiprocessing.parent_process() is not None:
+            leave_signals()
+        if self.lock and trainer.is_global_zero:
+            self._held.enter_context(hold(self.folder))
+
+    def teardown(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+        self._held.close()
+
+    def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self._trained_here = True
+        self._write(trainer)
+
+    def on_load_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
+        self.rows = read_rows(checkpoint, self.folder)
+
+    def on_save_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
+        checkpoint[KEY] = {"fingerprint": self.fingerprint, "rows": self.rows}
+
+    def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self._write(trainer)  # the epoch before, whose checkpoint is written by now
+        self._start, self._evaluated = time.perf_counter(), False
+
+    def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self._evaluated = True
+
+    def on_train_batch_end(self, trainer: L.Trainer, *_: Any) -> None:
+        self._seconds = time.perf_counter() - self._start
+
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        images = trainer.num_training_batches * trainer.datamodule.batch_size * trainer.world_size
+        row = {
+            "epoch": trainer.current_epoch,
+            "iterations": trainer.global_step,
+            "lr": metrics["lr"],  # of the epoch's last iteration
+            "images_per_s": images / self._seconds,
+            "train/loss": metrics["train/loss"],
+        }
+        names = Scores.names(pl_module.spec)
+        self.rows.append(row | {name: metrics[name] if self._evaluated else None for name in names})
+        if self._evaluated:
+            self._show(trainer, pl_module.spec)
+
+    def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self._write(trainer)
+
+    def on_fit_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        # Not when training ends: a run that was killed after its last checkpoint has nothing left to train.
+        self._end(trainer, "finished")
+
+    def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
+        interrupted = isinstance(exception, (KeyboardInterrupt, SystemExit))
+        with contextlib.suppress(OSError):  # the disk may be full, or the folder gone; `exception` says so
+            self._end(trainer, "interrupted" if interrupted else "failed", error=str(exception))
+        self._held.close()
+
+    def _end(self, trainer: L.Trainer, status: str, **more: str) -> None:
+        self.summary |= {"status": status} | more
+        if self._trained_here:
+            self._write_summary(trainer)
+        elif trainer.is_global_zero:  # it trained in processes of its own, which wrote what they found
+            before = load_summary(self.folder)
+            found = {which: before.get(which) for which in ("best", "last")}
+            write_json(self.folder / "summary.json", self.summary | found)
+
+    def _write(self, trainer: L.Trainer) -> None:
+        self._saved = len(self.rows)
+        if trainer.is_global_zero and self.rows:
+            write_metrics(self.folder, self.rows)
+        self._write_summary(trainer)
+
+    def _write_summary(self, trainer: L.Trainer) -> None:
+        if trainer.is_global_zero:
+            write_json(self.folder / "summary.json", self.summary | best_and_last(self.rows[: self._saved]))
+
+    def _show(self, trainer: L.Trainer, spec: DatasetSpec) -> None:
+        """Best and last means as a dashboard's summary, and the last IoU of each class as its table."""
+        results = best_and_last(self.rows)
+        for logger in trainer.loggers:
+            if hasattr(logger, "log_table"):
+                for which in ("best", "last"):
+                    for name in ("miou", "miou_reduced"):
+                        value = results[which]["metrics"][f"val/{name}"]
+                        logger.experiment.summary[f"{which}/{name}"] = value
+                iou = results["last"]["metrics"]
+                rows = [[name, iou[f"val/iou/{name}"]] for name in spec.classes]
+                logger.log_table("val/iou_of_classes", columns=["class", "IoU"], data=rows)
+
+
+def best_and_last(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any] | None]:
+    """The evaluation with the highest mean IoU, the earliest of equals, and the last one; None without any."""
+    results = [
+        {"epoch": row["epoch"], "metrics": {name: value for name, value in row.items() if name.startswith("val/")}}
+        for row in rows
+        if row.get("val/miou") is not None
+    ]
+    if not results:
+        return {"best": None, "last": None}
+    best = results[0]
+    for result in results[1:]:  # NaN, of an evaluation without any label, gives way to every other
+        old, new = best["metrics"]["val/miou"], result["metrics"]["val/miou"]
+        best = result if math.isnan(old) or new > old else best
+    return {"best": best, "last": results[-1]}
+
+
+def read_rows(checkpoint: Mapping[str, Any], folder: Path) -> list[dict[str, Any]]:
+    """The rows of ``metrics.csv`` up to a checkpoint's epoch: its own, or the file's in an earlier version's run."""
+    record = checkpoint.get(KEY)
+    if isinstance(record, Mapping) and isinstance(record.get("rows"), list):
+        return [dict(row) for row in record["rows"]]
+    rows = [{name: _number(text) for name, text in row.items()} for row in read_metrics(folder)]
+    return [row for row in rows if row["epoch"] <= checkpoint.get("epoch", -1)]
+
+
+def _number(text: str) -> float | int | None:
+    try:
+        return int(text) if text.isdigit() else float(text)
+    except ValueError:
+        return None

@@ -1,0 +1,200 @@
+"""Which checkpoint a run continues from, how they are written, and what a crafted one cannot do."""
+
+import errno
+import os
+import shutil
+
+import lightning as L
+import pytest
+import torch
+
+import regseg
+from regseg import atomic
+from regseg.data.cityscapes import SPEC
+from regseg.data.datamodule import SegmentationDataModule
+from regseg.errors import InputError
+from regseg.evaluate import make_datamodule, make_network
+from regseg.models.weights import classes_in
+from regseg.runs import write_json, write_metrics
+from regseg.training.checkpoint_io import WholeCheckpointIO
+from regseg.training.checkpoints import BestCheckpoint, LastCheckpoint, find_start
+from regseg.training.record import RunRecord
+from regseg.training.task import SegmentationTask
+from regseg.training.trainer import make_trainer, quiet
+
+
+@pytest.fixture(scope="module")
+def trained(streets_root, tmp_path_factory):
+    """The folder of a run of two epochs."""
+    quiet()
+    folder = tmp_path_factory.mktemp("trained")
+    L.seed_everything(0, verbose=False)
+    task = SegmentationTask(regseg.create_model(backbone=[[1]]), SPEC, warmup_iters=1)
+    datamodule = SegmentationDataModule(
+        "cityscapes", streets_root, batch_size=4, crop_size=[32, 32], short_side=[32, 48], num_workers=0
+    )
+    callbacks = [RunRecord(folder, {}, {"batch": 4}), LastCheckpoint(), BestCheckpoint()]
+    arguments = {"max_epochs": 2, "accelerator": "cpu", "precision": "32-true"}
+    make_trainer(arguments, folder, callbacks).fit(task, datamodule)
+    return folder
+
+
+@pytest.fixture
+def run(trained, tmp_path):
+    return shutil.copytree(trained, tmp_path / "run")
+
+
+def test_last_previous_and_best_are_kept(run, monkeypatch):
+    assert sorted(os.listdir(run / "checkpoints")) == ["best.ckpt", "last.ckpt", "previous.ckpt"]
+    start = find_start(run)
+    assert (start.path.name, start.epochs, start.note) == ("last.ckpt", 2, "") and start.fingerprint == {"batch": 4}
+
+
+def damage(path):
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+def poison(path):
+    content = torch.load(path, weights_only=True)
+    next(iter(content["state_dict"].values()))[0] = float("nan")
+    torch.save(content, path)
+
+
+@pytest.mark.parametrize("harm", [damage, poison, lambda path: path.write_bytes(b""), os.remove])
+def test_the_checkpoint_before_is_used(run, harm):
+    harm(run / "checkpoints" / "last.ckpt")
+    start = find_start(run)
+    assert (start.path.name, start.epochs) == ("previous.ckpt", 1) and "last.ckpt" in start.note
+
+
+def test_without_a_usable_checkpoint_nothing_is_continued_or_lost(run):
+    for name in ("last.ckpt", "previous.ckpt"):
+        damage(run / "checkpoints" / name)
+    with pytest.raises(InputError, match=r"damaged.*weights=.*best\.ckpt run\.name=NAME.*overwrite=true"):
+        find_start(run)
+    for name in os.listdir(run / "checkpoints"):
+        (run / "checkpoints" / name).unlink()
+    with pytest.raises(InputError, match=r"no last\.ckpt.*overwrite=true"):
+        find_start(run)
+
+
+def test_an_empty_folder_and_a_first_epoch_that_was_cut_off_start_anew(run, tmp_path):
+    assert find_start(tmp_path / "none") is None
+    for name in ("last.ckpt", "previous.ckpt"):
+        (run / "checkpoints" / name).unlink()
+    (run / "metrics.csv").unlink()
+    write_json(run / "summary.json", {"status": "running", "best": None, "last": None})
+    assert find_start(run) is None
+
+
+def test_a_checkpoint_of_an_earlier_version_continues(run):
+    path = run / "checkpoints" / "last.ckpt"
+    content = torch.load(path, weights_only=True)
+    del content["regseg"]
+    torch.save(content, path)
+    start = find_start(run)
+    assert start.epochs == 2 and start.fingerprint == {"classes": list(SPEC.classes)}
+    write_metrics(run, [{"epoch": epoch, "lr": 0.1, "val/miou": 0.5, "val/accuracy": None} for epoch in range(4)])
+    record = RunRecord(run, {})
+    record.on_load_checkpoint(None, None, content)
+    assert [row["epoch"] for row in record.rows] == [0, 1]
+    assert record.rows[0] == {"epoch": 0, "lr": 0.1, "val/miou": 0.5, "val/accuracy": None}
+
+
+def test_a_full_disk_leaves_the_former_checkpoints(run, monkeypatch):
+    before = {path: path.read_bytes() for path in (run / "checkpoints").iterdir()}
+
+    def full(descriptor):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(atomic.os, "fsync", full)
+    with pytest.raises(OSError, match="No space"):
+        WholeCheckpointIO().save_checkpoint({"state_dict": {}}, run / "checkpoints" / "last.ckpt")
+    assert {path: path.read_bytes() for path in (run / "checkpoints").iterdir()} == before
+
+
+def test_nothing_goes_through_the_systems_temporary_folder(run, monkeypatch, tmp_path):
+    for name in ("TMPDIR", "TEMP", "TMP"):
+        monkeypatch.setenv(name, str(tmp_path / "nowhere"))
+    monkeypatch.setattr("tempfile.tempdir", None)
+    WholeCheckpointIO().save_checkpoint({"state_dict": {}, "epoch": 1}, run / "checkpoints" / "other.ckpt")
+    assert WholeCheckpointIO().load_checkpoint(run / "checkpoints" / "other.ckpt")["epoch"] == 1
+
+
+def test_weights_that_are_not_finite_are_not_written(run):
+    path = run / "checkpoints" / "last.ckpt"
+    before = path.read_bytes()
+    with pytest.raises(InputError, match="not finite after epoch 3"):
+        WholeCheckpointIO().save_checkpoint({"state_dict": {"a": torch.tensor(float("inf"))}, "epoch": 3}, path)
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("name", ["os.system", "subprocess.Popen", "regseg.data.folder.Folder", "", None, 5, ["x"]])
+def test_a_checkpoint_names_no_class(run, compose, name, monkeypatch):
+    """Whatever a file gives as its dataset: only names of the project's own table are used."""
+    path = run / "checkpoints" / "best.ckpt"
+    content = torch.load(path, weights_only=True)
+    content["datamodule_hyper_parameters"] |= {"dataset": name, "root": "x; touch RAN"}
+    torch.save(content, path)
+    cfg = compose(f"weights={path}", config="evaluate")
+    monkeypatch.setattr("importlib.import_module", lambda module: pytest.fail(f"imports {module}"))
+    with pytest.raises(InputError, match="name the class again"):
+        SegmentationDataModule.load_from_checkpoint(path)
+    with pytest.raises(InputError, match="name the class again"):
+        make_datamodule(cfg)
+
+
+@pytest.mark.parametrize(
+    "values", [{"batch_size": "x"}, {"crop_size": 5}, {"nonsense": 1}, {"augment": 3}, {"root": 4}, {"options": [1]}]
+)
+def test_a_damaged_description_is_one_sentence(run, values):
+    content = torch.load(run / "checkpoints" / "best.ckpt", weights_only=True)
+    with pytest.raises(InputError):
+        SegmentationDataModule.from_description({**content["datamodule_hyper_parameters"], **values}, "best.ckpt")
+    for other in (None, [], "text"):
+        with pytest.raises(InputError, match="does not record its dataset"):
+            SegmentationDataModule.from_description(other, "best.ckpt")
+
+
+@pytest.mark.parametrize(
+    "network",
+    [{"name": "os.system"}, {"backbone": "os.system"}, {"num_classes": 10**9}, {"num_classes": "x"}, {"more": 1},
+     {"backbone": {"name": ["x"]}}],
+)  # fmt: skip
+def test_a_damaged_model_description_is_one_sentence(run, network):
+    path = run / "checkpoints" / "best.ckpt"
+    content = torch.load(path, weights_only=True)
+    content["hyper_parameters"]["network"] |= network
+    torch.save(content, path)
+    for load in (regseg.load_model, SegmentationTask.load_from_checkpoint):
+        with pytest.raises(InputError):
+            load(path)
+
+
+@pytest.mark.parametrize(
+    "spec", [{"classes": ["a"]}, {"colors": 5}, {"ids": {"x": 0}}, {"ids": {0: 99}}, {"color_ids": [[[1, 2], 0]]}, {}]
+)
+def test_a_damaged_class_description_is_one_sentence(run, spec):
+    path = run / "checkpoints" / "best.ckpt"
+    content = torch.load(path, weights_only=True)
+    content["hyper_parameters"]["spec"] = content["hyper_parameters"]["spec"] | spec if spec else spec
+    torch.save(content, path)
+    with pytest.raises(InputError):
+        SegmentationTask.load_from_checkpoint(path)
+
+
+@pytest.mark.parametrize("model", [(), ("model=regseg", "model.backbone.dilations=[[1]]")])
+def test_evaluation_compares_the_names_of_the_classes(run, compose, model, streets_root):
+    path = run / "checkpoints" / "best.ckpt"
+    assert classes_in(path) == list(SPEC.classes)
+    cfg = compose(f"weights={path}", *model, config="evaluate")
+    datamodule = make_datamodule(cfg)
+    assert make_network(cfg, datamodule) is not None
+    content = torch.load(path, weights_only=True)
+    names = content["hyper_parameters"]["spec"]["classes"]
+    names[0], names[1] = names[1], names[0]
+    torch.save(content, path)
+    with pytest.raises(InputError, match=r"other classes.*sidewalk, here road"):
+        make_network(cfg, datamodule)

@@ -1,0 +1,121 @@
+"""What a continued run must share with the run so far: each difference is refused by name, or said."""
+
+import copy
+from types import SimpleNamespace
+
+import pytest
+from layouts import noise, write, write_folder
+
+from regseg.data.datamodule import SegmentationDataModule
+from regseg.errors import InputError
+from regseg.training.fingerprint import check_continues, files_of, fingerprint
+
+CONFIG = {"seed": 0, "model": {"name": "regseg"}, "loss": {"name": "ohem"}, "optimizer": {"lr": 0.05}, "data": {}}
+
+
+def trainer(**changes):
+    values = {
+        "world_size": 1, "accumulate_grad_batches": 1, "precision": "32-true", "max_epochs": 4, "max_steps": -1,
+        "limit_train_batches": 1.0,
+    }  # fmt: skip
+    return SimpleNamespace(**(values | changes))
+
+
+def print_of(root, batch_size=2, config=CONFIG, **changes):
+    datamodule = SegmentationDataModule("folder", root, batch_size=batch_size, num_workers=0)
+    datamodule.setup("fit")
+    return fingerprint(config, datamodule, trainer(**changes))
+
+
+@pytest.fixture
+def root(tmp_path):
+    return write_folder(tmp_path / "mine", counts=(("train", 8), ("val", 2)))
+
+
+@pytest.fixture
+def before(root):
+    return print_of(root)
+
+
+def continues(before, now, epochs=2):
+    return check_continues("runs/mine", before, now, epochs)
+
+
+def test_the_same_run_continues(root, before, tmp_path):
+    assert continues(before, print_of(root)) is None
+    moved = root.rename(tmp_path / "moved")
+    assert continues(before, print_of(moved)) is None
+    assert before["iterations"] == 16
+
+
+@pytest.mark.parametrize(
+    "classes",
+    [
+        "classes: [{name: wall, id: 0}, {name: ground, id: 1}]",
+        "classes: [{name: wall, id: 1}, {name: ground, id: 0}]",
+        "classes: [{name: ground, id: 1}, {name: wall, id: 0}]",
+        "classes: [{name: ground, id: 0}, {name: wall, id: 1}]\nleft_out: [wall]",
+    ],
+)
+def test_other_classes_are_refused(root, before, classes):
+    (root / "classes.yaml").write_text(classes)
+    with pytest.raises(InputError, match=r"class names or their order|label values of the classes"):
+        continues(before, print_of(root))
+
+
+def test_other_files_are_refused(root, before):
+    for folder in ("images", "labels"):
+        (root / folder / "train" / "0.png").rename(root / folder / "train" / "zero.png")
+    with pytest.raises(InputError, match=r"training split .8 files of other names"):
+        continues(before, print_of(root))
+    for folder in ("images", "labels"):
+        (root / folder / "train" / "zero.png").rename(root / folder / "train" / "0.png")
+        (root / folder / "val" / "1.png").unlink()
+    with pytest.raises(InputError, match=r"evaluation split .2 files, now 1"):
+        continues(before, print_of(root))
+
+
+def test_the_batch_over_all_devices_counts(root, before):
+    assert continues(before, print_of(root, batch_size=1, world_size=2)) is None
+    assert continues(before, print_of(root, batch_size=1, accumulate_grad_batches=2)) is None
+    with pytest.raises(InputError, match=r"2 images per step .*, not 4"):
+        continues(before, print_of(root, world_size=2))
+
+
+def test_the_schedule_is_that_of_the_checkpoint(root, before):
+    assert "from 16 to 24 iterations" in continues(before, print_of(root, max_epochs=6))
+    with pytest.raises(InputError, match="planned for 16 iterations, not 4"):
+        continues(before, print_of(root, limit_train_batches=1))
+    with pytest.raises(InputError, match=r"trained 2 epochs, more than trainer\.max_epochs=1"):
+        continues(before, print_of(root, max_epochs=1))
+
+
+def test_precision_and_settings(root, before):
+    with pytest.raises(InputError, match="precision 32-true, not bf16-mixed"):
+        continues(before, print_of(root, precision="bf16-mixed"))
+    with pytest.raises(InputError, match=r"optimizer\.lr=0\.05, not 0\.1"):
+        continues(before, print_of(root, config={**CONFIG, "optimizer": {"lr": 0.1}}))
+    with pytest.raises(InputError, match=r"loss\.threshold=None, not 0\.5"):
+        continues(before, print_of(root, config={**CONFIG, "loss": {"name": "ohem", "threshold": 0.5}}))
+
+
+def test_what_an_earlier_version_did_not_store_is_not_compared(root, before):
+    for name in before:
+        less = copy.deepcopy(before)
+        del less[name]
+        assert continues(less, print_of(root)) is None
+    assert continues({}, print_of(root)) is None
+
+
+def test_a_class_of_the_users_own_is_not_named_in_it(tmp_path):
+    datamodule = SegmentationDataModule("regseg.data.folder.Folder", write_folder(tmp_path), batch_size=2)
+    datamodule.setup("fit")
+    found = fingerprint({**CONFIG, "data": {"dataset": "regseg.data.folder.Folder"}}, datamodule, trainer())
+    assert "regseg.data" not in str(found) and files_of(datamodule) == found["files"]
+
+
+def test_the_labels_are_among_the_files(root, before):
+    (root / "labels" / "train" / "0.png").rename(root / "labels" / "train" / "0.PNG")
+    write(root / "images" / "train" / "0.png", noise(0))
+    with pytest.raises(InputError, match="training split"):
+        continues(before, print_of(root))
