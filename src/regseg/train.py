@@ -103,6 +103,7 @@ def train(cfg: DictConfig, folder: Path, *, spawn: bool = False) -> None:
     from hydra.utils import instantiate
     from lightning.pytorch.utilities import rank_zero_only
 
+    from regseg.training.batch_norm import check_batch_size
     from regseg.training.trainer import make_trainer, quiet
 
     quiet()
@@ -119,6 +120,8 @@ def train(cfg: DictConfig, folder: Path, *, spawn: bool = False) -> None:
     datamodule = instantiate(cfg.data)
     datamodule.setup("fit")
     task = make_task(values, datamodule.spec, checkpoint)
+    if not values["trainer"].get("sync_batchnorm"):
+        check_batch_size(task.network, datamodule.batch_size, datamodule.hparams.crop_size)
     callbacks = [instantiate(callback) for callback in cfg.callbacks.values() if callback]
     trainer = make_trainer(values["trainer"], folder, callbacks, spawn=spawn)
     if first and values["logger"]["name"] == "wandb" and not values["logger"]["offline"]:
