@@ -140,9 +140,13 @@ def fit(
     trainer: Any, task: Any, datamodule: Any, values: dict[str, Any], folder: Path, checkpoint: Path | None
 ) -> None:
     """Train, with the run's record and logger around it."""
+    from lightning.pytorch.callbacks import ModelCheckpoint
+
     from regseg.training.callbacks import RunRecord
 
-    trainer.callbacks.insert(0, RunRecord(folder, {"seed": values["seed"], **provenance(), "config": values}))
+    record = RunRecord(folder, {"seed": values["seed"], **provenance(), "config": values})
+    saving = (place for place, callback in enumerate(trainer.callbacks) if isinstance(callback, ModelCheckpoint))
+    trainer.callbacks.insert(next(saving, len(trainer.callbacks)), record)
     with logger_of(values, folder) as logger:
         trainer.logger = logger
         if trainer.is_global_zero:

@@ -64,8 +64,12 @@ class Scores:
 
     @classmethod
     def from_confusion(cls, matrix: Tensor, spec: DatasetSpec) -> Scores:
-        """Scores of a (C, C) integer matrix, rows the label, columns the prediction."""
+        """Scores of a (C, C) integer matrix, rows the label, columns the prediction.
+
+        torchmetrics turns a (1, 1) matrix into a scalar, which is accepted too.
+        """
         matrix = matrix.cpu().double()  # in this order: Apple's GPUs have no float64
+        matrix = matrix.reshape(spec.num_classes, spec.num_classes)
         hits = matrix.diagonal()
         iou = hits / (matrix.sum(0) + matrix.sum(1) - hits)  # 0/0 = NaN for an absent class
         return cls(
