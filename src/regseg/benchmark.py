@@ -82,9 +82,9 @@ def make_datamodule(cfg: DictConfig) -> Any:
 
 def show(table: Any) -> None:
     """Print a table."""
-    from rich.console import Console
+    from regseg.console import plain_console
 
-    Console().print(table)
+    plain_console().print(table)
 
 
 if __name__ == "__main__":

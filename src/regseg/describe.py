@@ -63,8 +63,9 @@ def all_networks(num_classes: int) -> Iterator[tuple[str, Any]]:
 
 def print_table(descriptions: dict[str, dict[str, Any]]) -> None:
     """One line a network; the paper's value follows in brackets where it prints one."""
-    from rich.console import Console
     from rich.table import Table
+
+    from regseg.console import plain_console
 
     height, width = next(iter(descriptions.values()))["size"]
     table = Table(caption=f"GFLOPs at {height}x{width}; in brackets what the paper prints")
@@ -80,13 +81,14 @@ def print_table(descriptions: dict[str, dict[str, Any]]) -> None:
             f"{facts['gflops']:.2f}" + (paper.get("GFLOPs", "") if at_the_papers_size else ""),
             ("–" if facts["field_of_view"] is None else f"{facts['field_of_view']}") + paper.get("field", ""),
         )
-    Console().print(table)
+    plain_console().print(table)
 
 
 def print_blocks(descriptions: dict[str, dict[str, Any]]) -> None:
     """The field of view after every block, and the largest rate without holes there (k/s of Sec. 3.1)."""
-    from rich.console import Console
     from rich.table import Table
+
+    from regseg.console import plain_console
 
     for facts in descriptions.values():
         if not facts["blocks"]:
@@ -99,7 +101,7 @@ def print_blocks(descriptions: dict[str, dict[str, Any]]) -> None:
             rates = ", ".join(map(str, block["rates"]))
             numbers = (str(block[key]) for key in ("channels", "stride"))
             table.add_row(block["name"], *numbers, rates, f"{block['bound']:.1f}", str(block["field_of_view"]))
-        Console().print(table)
+        plain_console().print(table)
 
 
 def print_differences(descriptions: dict[str, dict[str, Any]]) -> None:

@@ -136,7 +136,8 @@ def train(cfg: DictConfig, folder: Path, *, spawn: bool = False) -> None:
     from hydra.utils import instantiate
     from lightning.pytorch.utilities import rank_zero_only
 
-    from regseg.training.checkpoints import find_start
+    from regseg.training.batch_norm import check_batch_size
+    from regseg.training.checkpoints import find_start, insert_record
     from regseg.training.fingerprint import check_continues, fingerprint
     from regseg.training.record import RunRecord
     from regseg.training.trainer import make_trainer, quiet
@@ -151,6 +152,8 @@ def train(cfg: DictConfig, folder: Path, *, spawn: bool = False) -> None:
     datamodule = instantiate(cfg.data)
     datamodule.setup("fit")
     task = make_task(values, datamodule.spec, continued=start is not None)
+    if not values["trainer"].get("sync_batchnorm"):
+        check_batch_size(task.network, datamodule.batch_size, datamodule.hparams.crop_size)
     callbacks = [instantiate(callback) for callback in cfg.callbacks.values() if callback]
     trainer = make_trainer(values["trainer"], folder, callbacks, spawn=spawn)
     common = fingerprint(values, datamodule, trainer)
@@ -159,7 +162,7 @@ def train(cfg: DictConfig, folder: Path, *, spawn: bool = False) -> None:
         announce_start(cfg, folder, start, change, sweep=spawn)
         check_logger(values["logger"])
     spawned = spawn and trainer.world_size > 1  # then the lock is taken where the training is
-    trainer.callbacks.insert(0, RunRecord(folder, facts_of(values), common, lock=spawned))
+    insert_record(trainer, RunRecord(folder, facts_of(values), common, lock=spawned))
     with ExitStack() as lock:
         if first:
             lock.enter_context(hold(folder))

@@ -7,11 +7,11 @@ import torch
 
 from regseg.data.cityscapes import SPEC
 from regseg.data.files import read_label
-from regseg.training.metrics import Scores, confusion_matrix
+from regseg.training.metrics import ConfusionMatrix, Scores
 
 
 def scores_of(predictions, labels, spec=SPEC):
-    matrix = confusion_matrix(spec.num_classes)
+    matrix = ConfusionMatrix(spec.num_classes)
     matrix.update(torch.from_numpy(predictions).long(), torch.from_numpy(labels).long())
     return Scores.from_confusion(matrix.compute(), spec)
 
@@ -68,7 +68,7 @@ def test_the_reduced_mean_leaves_out_truck_bus_and_train():
 def test_counts_beyond_what_float_holds_stay_exact():
     matrix = torch.zeros(19, 19, dtype=torch.int64)
     matrix[0, 0], matrix[0, 1], matrix[1, 1] = 2**30 + 1, 1, 1  # float32 could not tell road's IoU from 1
-    assert matrix.dtype == confusion_matrix(19).confmat.dtype
+    assert matrix.dtype == ConfusionMatrix(19).counts.dtype
     assert Scores.from_confusion(matrix, SPEC).iou["road"] == (2**30 + 1) / (2**30 + 2) < 1
 
 

@@ -12,7 +12,13 @@ from regseg.training.progress import ProgressLine, print_scores
 def fake_trainer():
     optimizer = SimpleNamespace(param_groups=[{"lr": 0.0123}])
     return SimpleNamespace(
-        max_epochs=4, current_epoch=1, num_training_batches=5, world_size=1, is_global_zero=True, optimizers=[optimizer]
+        max_steps=-1,
+        max_epochs=4,
+        current_epoch=1,
+        num_training_batches=5,
+        world_size=1,
+        is_global_zero=True,
+        optimizers=[optimizer],
     )
 
 

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from regseg.analysis.plots import figure
+from regseg.console import plain_console
 from regseg.data.beside import progress
 from regseg.data.class_uniform import load_index
 from regseg.data.files import read_label
@@ -35,7 +36,6 @@ class Frequencies(NamedTuple):
 
 def report(datamodule: Any, out: Path) -> None:
     """Print the table of shares; write it and its picture to ``out/class_frequencies.{csv,png}``."""
-    from rich.console import Console
     from rich.table import Table
 
     datamodule.setup("fit")
@@ -46,14 +46,14 @@ def report(datamodule: Any, out: Path) -> None:
     out.mkdir(parents=True, exist_ok=True)
     table = Table(title=f"share of each class in percent; class_uniform={share}")
     for heading in headings:
-        table.add_column(heading, justify="left" if heading == "class" else "right", no_wrap=heading == "class")
+        table.add_column(heading, justify="left" if heading == "class" else "right", overflow="fold")
     with open(out / "class_frequencies.csv", "w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(headings)
         for name, *shares in zip(datamodule.spec.classes, *columns, strict=True):
             writer.writerow([name, *(f"{value:.6f}" for value in shares)])
             table.add_row(name, *(f"{100 * value:.2f}" for value in shares))
-    Console().print(table)
+    plain_console().print(table)
     draw(datamodule.spec.classes, plain, uniform, share, out / "class_frequencies.png")
     print(f"table and picture: {out / 'class_frequencies.csv'}, {out / 'class_frequencies.png'}")
 

@@ -23,6 +23,7 @@ STYLE: dict[str, Any] = {
     "axes.axisbelow": True,
     "grid.alpha": 0.3,
     "legend.frameon": False,
+    "text.parse_math": False,  # a name with two dollar signs is no formula
 }
 
 

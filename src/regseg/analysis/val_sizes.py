@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
 from regseg.analysis.plots import CYCLE, figure
+from regseg.console import plain_console
 
 Results = Sequence[Mapping[str, Any]]  # {"val_size": pixels, "metrics": {"val/miou": fraction, …}}
 
@@ -22,7 +22,7 @@ def sizes_table(results: Results) -> None:
     for result in results:
         means = (result["metrics"][f"val/{name}"] for name in ("miou", "miou_reduced", "accuracy"))
         table.add_row(str(result["val_size"]), *(f"{100 * mean:.2f}" for mean in means))
-    Console().print(table)
+    plain_console().print(table)
 
 
 def draw(curves: Mapping[str, Results], path: Path) -> None:

@@ -56,10 +56,11 @@ def write_whole(path: Path, write: Callable[[IO[bytes]], Any]) -> None:
 
 def progress(results: Iterable[T], total: int, what: str) -> Iterator[T]:
     """``results``, with a bar on a terminal and one line elsewhere."""
-    from rich.console import Console
     from rich.progress import track
 
-    console = Console()
+    from regseg.console import plain_console
+
+    console = plain_console()
     if not console.is_terminal:
         print(f"{what}: {total} image{'s' * (total != 1)}", flush=True)
     yield from track(results, what, total, console=console, transient=True, disable=not console.is_terminal)

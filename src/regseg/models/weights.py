@@ -22,6 +22,9 @@ from regseg.models.regseg import create_model
 # attribute `network` is the model.
 HYPERPARAMETERS, NETWORK = "hyper_parameters", "network"
 
+# Prefixes of the LightningModule's network, of torch's DataParallel and AveragedModel, and of torch.compile.
+_WRAPPERS = (f"{NETWORK}.", "module.", "_orig_mod.")
+
 Source = str | Path | Mapping[str, Any]
 
 
@@ -107,10 +110,7 @@ def read_checkpoint(source: Source) -> Checkpoint:
     if not isinstance(state, Mapping) or not any(isinstance(value, Tensor) for value in state.values()):
         raise InputError(f"{name} holds no weights: give a checkpoint of this project or of the author's release")
     state = {str(key): value for key, value in state.items() if isinstance(value, Tensor)}
-    prefix = f"{NETWORK}."
-    if any(key.startswith(prefix) for key in state):  # beside it may stand buffers of the loss
-        state = {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
-    state = {key.removeprefix("_orig_mod."): value for key, value in state.items()}  # saved from a compiled model
+    state = _unwrapped(state)
     if bad := first_not_finite(state):
         raise InputError(
             f"{name} holds weights that are not finite (the first is {bad}); choose an earlier checkpoint."
@@ -121,6 +121,16 @@ def read_checkpoint(source: Source) -> Checkpoint:
     hyperparameters = content.get(HYPERPARAMETERS)
     config = hyperparameters.get(NETWORK) if isinstance(hyperparameters, Mapping) else None
     return Checkpoint(name, by_author, dict(config) if isinstance(config, Mapping) and config else None, state)
+
+
+def _unwrapped(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The model's own tensors by their own names: prefixes of wrappers are removed, in any nesting and order.
+
+    A tensor without the prefix that others have belongs to the wrapper, such as a loss's buffer, and is excluded.
+    """
+    while prefix := next((p for p in _WRAPPERS if any(key.startswith(p) for key in state)), None):
+        state = {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
+    return {key.replace("._orig_mod.", "."): value for key, value in state.items()}  # a part alone was compiled
 
 
 def classes_in(path: str | Path) -> list[str] | None:

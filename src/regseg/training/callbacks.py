@@ -7,6 +7,7 @@ from typing import Any
 
 import cv2
 import lightning as L
+from lightning.pytorch.callbacks import Checkpoint, Timer
 
 from regseg.atomic import write_whole
 from regseg.data.sampling import stream
@@ -15,16 +16,21 @@ from regseg.errors import check_number
 from regseg.training.pictures import prediction_grid
 
 
-class Evaluation(L.Callback):
-    """Evaluate after epoch 0, every ``every``-th epoch and the ``last`` ones; epochs count from 0.
+class Evaluation(Checkpoint):
+    """Evaluate after epoch 0, every ``every``-th epoch, the ``last`` ones and where training ends; epochs count from 0.
 
-    With every=25 and 500 epochs these are 0, 24, 49, … and the last ones, as in the author's runs.
+    With every=25 and 500 epochs these are 0, 24, 49, … and the last ones, as in the author's runs. Training may also
+    end by max_steps, max_time or early stopping, in the middle of an epoch too; the final weights are evaluated then.
+
+    It derives from Lightning's `Checkpoint` for its place in the order of callbacks alone: at an epoch's end these come
+    after `EarlyStopping`, and `RunRecord`, ``last.ckpt`` and ``best.ckpt`` come after this one.
     """
 
     def __init__(self, every: int = 25, last: int = 15) -> None:
         check_number("callbacks.evaluation.every", every, lowest=1, integer=True)
         check_number("callbacks.evaluation.last", last, integer=True)
         self.every, self.last = every, last
+        self._evaluated = -1  # the optimizer step of the last evaluation
 
     def is_due(self, epoch: int, max_epochs: int | None) -> bool:
         from_the_end = max_epochs is not None and epoch >= max_epochs - max(self.last, 1)
@@ -34,6 +40,40 @@ class Evaluation(L.Callback):
         # Lightning evaluates when (epoch + 1) % check_val_every_n_epoch is 0; there is no hook for other schedules.
         due = self.is_due(trainer.current_epoch, trainer.max_epochs)
         trainer.check_val_every_n_epoch = 1 if due else trainer.current_epoch + 2
+
+    def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        for callback in trainer.early_stopping_callbacks:
+            if callback.monitor.startswith("val/"):
+                # Otherwise an epoch without an evaluation would count as one without an improvement.
+                callback._check_on_train_epoch_end = False
+
+    def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self._evaluated = trainer.global_step
+
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        if ended_by(trainer) is not None and self._evaluated != trainer.global_step:
+            trainer.validating = True
+            trainer.fit_loop.epoch_loop.val_loop.run()
+            trainer.training = True
+
+
+def ended_by(trainer: L.Trainer) -> str | None:
+    """What ends the training at the end of this epoch, or has ended it; None where it continues.
+
+    Returns:
+        ``max_epochs``, ``max_steps``, ``max_time`` or ``early_stopping``; the last one stands for every callback that
+        sets ``trainer.should_stop``.
+    """
+    loop = trainer.fit_loop
+    if trainer.max_epochs not in (None, -1) and loop.epoch_progress.current.processed >= trainer.max_epochs:
+        return "max_epochs"
+    if trainer.max_steps != -1 and trainer.global_step >= trainer.max_steps:
+        return "max_steps"
+    if not trainer.should_stop or not loop._can_stop_early:  # min_epochs and min_steps come first
+        return None
+    timers = [callback for callback in trainer.callbacks if isinstance(callback, Timer)]
+    left = [timer.time_remaining() for timer in timers]
+    return "max_time" if any(seconds is not None and seconds <= 0 for seconds in left) else "early_stopping"
 
 
 class SeedEveryEpoch(L.Callback):

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import lightning as L
-from lightning.pytorch.callbacks import Checkpoint
+from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint
 from lightning.pytorch.trainer.states import TrainerFn
 
 from regseg.checkpoint_file import read_checkpoint_file
@@ -18,7 +18,7 @@ from regseg.errors import InputError
 from regseg.models.finite import first_not_finite
 from regseg.runs import config_of, holds_results, settings_of
 from regseg.training.checkpoint_io import BEST, LAST, PREVIOUS
-from regseg.training.record import KEY, best_and_last, read_rows
+from regseg.training.record import KEY, RunRecord, best_and_last, read_rows
 
 
 class LastCheckpoint(Checkpoint):
@@ -47,6 +47,13 @@ class BestCheckpoint(Checkpoint):
         # Also for checkpoints of earlier versions, which hold the score elsewhere.
         best = best_and_last(read_rows(checkpoint, Path(trainer.default_root_dir)))["best"]
         self.best = best["metrics"]["val/miou"] if best else None
+
+
+def insert_record(trainer: L.Trainer, record: RunRecord) -> None:
+    """Put ``record`` before the callbacks that save checkpoints, which hold its rows."""
+    kinds = (LastCheckpoint, BestCheckpoint, ModelCheckpoint)
+    saving = (place for place, callback in enumerate(trainer.callbacks) if isinstance(callback, kinds))
+    trainer.callbacks.insert(next(saving, len(trainer.callbacks)), record)
 
 
 def _folder(trainer: L.Trainer) -> Path:

@@ -1,4 +1,7 @@
-"""Losses of Sec. 4.2 over logits (B, C, H, W) and labels (B, H, W) int64."""
+"""Losses of Sec. 4.2 over logits (B, C, H, W) and labels (B, H, W) int64.
+
+They are computed in float32 at least: the sum over a batch's pixels exceeds what float16 holds.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ class CrossEntropy(nn.Module):
     """Mean cross-entropy over the pixels that are not ignored; 0 where all are (the plain mean would be NaN)."""
 
     def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
-        total = F.cross_entropy(logits, labels, ignore_index=IGNORE_INDEX, reduction="sum")
+        total = F.cross_entropy(_at_least_float32(logits), labels, ignore_index=IGNORE_INDEX, reduction="sum")
         return total / (labels != IGNORE_INDEX).sum().clamp(min=1)
 
 
@@ -36,12 +39,17 @@ class OHEM(nn.Module):
         self.threshold, self.min_share = threshold, min_share
 
     def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
-        losses = F.cross_entropy(logits, labels, ignore_index=IGNORE_INDEX, reduction="none").flatten()
+        losses = F.cross_entropy(_at_least_float32(logits), labels, ignore_index=IGNORE_INDEX, reduction="none")
+        losses = losses.flatten()
         fewest = int(losses.numel() * self.min_share)
         hard = losses > self.threshold
         if hard.sum() > fewest:
             return losses[hard].mean()
         return torch.topk(losses, max(fewest, 1)).values.mean()
+
+
+def _at_least_float32(logits: Tensor) -> Tensor:
+    return logits.to(torch.promote_types(logits.dtype, torch.float32))
 
 
 LOSSES = {"cross_entropy": CrossEntropy, "ohem": OHEM}

@@ -6,15 +6,41 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
-from torchmetrics.classification import MulticlassConfusionMatrix
+from torchmetrics import Metric
 
 from regseg.data.spec import IGNORE_INDEX, DatasetSpec
 
 
-def confusion_matrix(num_classes: int) -> MulticlassConfusionMatrix:
-    """An accumulator of (num_classes, num_classes) int64 counts, rows the label, columns the prediction."""
-    return MulticlassConfusionMatrix(num_classes, ignore_index=IGNORE_INDEX, validate_args=False)
+class ConfusionMatrix(Metric):
+    """An accumulator of (num_classes, num_classes) int64 counts, rows the label, columns the prediction.
+
+    `torchmetrics.Metric` sums the counts over the processes of a distributed run. Its own
+    `MulticlassConfusionMatrix` is not used because it refuses a dataset with a single class.
+
+    Args:
+        num_classes: number of classes, from 1 up.
+    """
+
+    full_state_update = False
+
+    def __init__(self, num_classes: int) -> None:
+        super().__init__()
+        self.num_classes = num_classes
+        counts = torch.zeros(num_classes, num_classes, dtype=torch.int64)
+        self.add_state("counts", counts, dist_reduce_fx="sum")
+
+    def update(self, predictions: Tensor, labels: Tensor) -> None:
+        """Count the pixels of integer class indices of equal shape; pixels with an ignored label do not count."""
+        cells = self.num_classes**2
+        codes = labels.long() * self.num_classes + predictions
+        codes = torch.where(labels == IGNORE_INDEX, cells, codes).flatten()  # the ignored pixels get the last bin
+        self.counts += torch.bincount(codes, minlength=cells + 1)[:cells].view_as(self.counts)
+
+    def compute(self) -> Tensor:
+        """Return the counts, summed over all processes."""
+        return self.counts
 
 
 @dataclass(frozen=True)
@@ -38,8 +64,12 @@ class Scores:
 
     @classmethod
     def from_confusion(cls, matrix: Tensor, spec: DatasetSpec) -> Scores:
-        """Scores of a (C, C) integer matrix, rows the label, columns the prediction."""
+        """Scores of a (C, C) integer matrix, rows the label, columns the prediction.
+
+        torchmetrics turns a (1, 1) matrix into a scalar, which is accepted too.
+        """
         matrix = matrix.cpu().double()  # in this order: Apple's GPUs have no float64
+        matrix = matrix.reshape(spec.num_classes, spec.num_classes)
         hits = matrix.diagonal()
         iou = hits / (matrix.sum(0) + matrix.sum(1) - hits)  # 0/0 = NaN for an absent class
         return cls(

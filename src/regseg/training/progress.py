@@ -7,19 +7,24 @@ from collections.abc import Sequence
 from typing import Any
 
 import lightning as L
+from lightning.pytorch.callbacks import Checkpoint
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 
+from regseg.console import plain_console
 from regseg.training.metrics import Scores
 
 
-class ProgressLine(L.Callback):
-    """One line an evaluation, and on a terminal a bar with time left, loss, learning rate and images/s."""
+class ProgressLine(Checkpoint):
+    """One line per evaluation, and on a terminal a bar with time left, loss, learning rate and images/s.
+
+    It derives from Lightning's `Checkpoint` to be called after `Evaluation` at an epoch's end, as `RunRecord` is.
+    """
 
     def __init__(self, refresh_seconds: float = 0.5) -> None:
         self.refresh_seconds = refresh_seconds
-        self.console = Console(highlight=False)
+        self.console = plain_console()
         self._bar: Progress | None = None
 
     def __getstate__(self) -> dict[str, Any]:
@@ -28,10 +33,12 @@ class ProgressLine(L.Callback):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__ |= state
-        self.console = Console(highlight=False)
+        self.console = plain_console()
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         self._total = trainer.max_epochs * trainer.num_training_batches
+        if trainer.max_steps != -1:
+            self._total = min(self._total, trainer.max_steps * trainer.accumulate_grad_batches)
         self._first = trainer.current_epoch * trainer.num_training_batches
         self._done, self._began, self._shown, self._loss = self._first, time.perf_counter(), 0.0, float("nan")
         if trainer.is_global_zero and self.console.is_terminal:
@@ -98,7 +105,7 @@ class EvaluationBar(L.Callback):
     _bar: Progress | None = None
 
     def on_validation_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        console = Console()
+        console = plain_console()
         self._bar = Progress(console=console, transient=True, disable=not console.is_terminal)
         self._bar.start()
         self._task = self._bar.add_task("evaluating", total=sum(trainer.num_val_batches))
@@ -126,7 +133,7 @@ def duration(seconds: float) -> str:
 def print_scores(scores: Scores, left_out: Sequence[str] = (), console: Console | None = None) -> None:
     """Per-class IoU, mIoU, reduced mIoU and pixel accuracy in percent as a table; absent classes are named below."""
     table = Table()
-    table.add_column("class")
+    table.add_column("class", overflow="fold")
     table.add_column("IoU %", justify="right")
     for name, value in scores.iou.items():
         mark = " (not in the reduced mean)" if name in left_out else ""
@@ -135,8 +142,8 @@ def print_scores(scores: Scores, left_out: Sequence[str] = (), console: Console 
     table.add_row("mIoU", f"{100 * scores.miou:.2f}", style="bold")
     table.add_row("reduced mIoU", f"{100 * scores.miou_reduced:.2f}", style="bold")
     table.add_row("pixel accuracy", f"{100 * scores.accuracy:.2f}")
-    console = console or Console()
+    console = console or plain_console()
     console.print(table)
     if scores.absent:
         absent = f"not in the means, absent from labels and predictions: {', '.join(scores.absent)}"
-        console.print(absent, soft_wrap=True, highlight=False)
+        console.print(absent, soft_wrap=True)

@@ -11,21 +11,26 @@ from pathlib import Path
 from typing import Any
 
 import lightning as L
+from lightning.pytorch.callbacks import Checkpoint
 
 from regseg.data.sets import leave_signals
 from regseg.data.spec import DatasetSpec
 from regseg.runs import hold, load_summary, read_metrics, write_json, write_metrics
+from regseg.training.callbacks import ended_by
 from regseg.training.metrics import Scores
 from regseg.training.trainer import quiet
 
 KEY = "regseg"  # of the record in a checkpoint
 
 
-class RunRecord(L.Callback):
+class RunRecord(Checkpoint):
     """Keep ``metrics.csv`` (one row per epoch) and ``summary.json`` (status, configuration, best and last evaluation).
 
     Every checkpoint holds the rows so far, so that a resumed run writes both files again from its checkpoint, whatever
     became of them. An epoch's row is written after the epoch's checkpoint.
+
+    In the Trainer's list the record comes after `Evaluation` and before the checkpoints
+    (`regseg.training.checkpoints.insert_record`); it derives from Lightning's `Checkpoint` to be called in that order.
 
     Args:
         folder: the run's folder.
@@ -76,17 +81,18 @@ class RunRecord(L.Callback):
 
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         self._write(trainer)  # the epoch before, whose checkpoint is written by now
-        self._start, self._evaluated = time.perf_counter(), False
+        self._start, self._batches, self._evaluated = time.perf_counter(), 0, False
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         self._evaluated = True
 
     def on_train_batch_end(self, trainer: L.Trainer, *_: Any) -> None:
+        self._batches += 1
         self._seconds = time.perf_counter() - self._start
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
-        images = trainer.num_training_batches * trainer.datamodule.batch_size * trainer.world_size
+        images = self._batches * trainer.datamodule.batch_size * trainer.world_size
         row = {
             "epoch": trainer.current_epoch,
             "iterations": trainer.global_step,
@@ -104,7 +110,7 @@ class RunRecord(L.Callback):
 
     def on_fit_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         # Not when training ends: a run that was killed after its last checkpoint has nothing left to train.
-        self._end(trainer, "finished")
+        self._end(trainer, "finished", ended_by=ended_by(trainer))
 
     def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
         interrupted = isinstance(exception, (KeyboardInterrupt, SystemExit))
@@ -112,7 +118,7 @@ class RunRecord(L.Callback):
             self._end(trainer, "interrupted" if interrupted else "failed", error=str(exception))
         self._held.close()
 
-    def _end(self, trainer: L.Trainer, status: str, **more: str) -> None:
+    def _end(self, trainer: L.Trainer, status: str, **more: str | None) -> None:
         self.summary |= {"status": status} | more
         if self._trained_here:
             self._write_summary(trainer)

@@ -13,6 +13,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from regseg.data.spec import DatasetSpec
+from regseg.training.batch_norm import check_batch_size
 from regseg.training.task import SegmentationTask
 from regseg.training.trainer import make_trainer, quiet
 
@@ -46,6 +47,7 @@ def benchmark_training(
         steps: how many count.
     """
     quiet()
+    check_batch_size(task.network, batch_size, crop_size)
     clock = _Clock()
     own = {"max_epochs": 1, "max_steps": WARM_UP + steps, "enable_checkpointing": False, "limit_val_batches": 0}
     own |= {"limit_train_batches": 1.0, "devices": 1}

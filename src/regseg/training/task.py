@@ -18,8 +18,10 @@ from regseg.data.spec import DatasetSpec
 from regseg.data.transforms import normalize
 from regseg.errors import InputError, check_number, check_options
 from regseg.models import create_model, load_model
+from regseg.training.batch_norm import check_batch_size
+from regseg.training.finite import FiniteSteps
 from regseg.training.losses import LOSSES
-from regseg.training.metrics import Scores, confusion_matrix
+from regseg.training.metrics import ConfusionMatrix, Scores
 from regseg.training.schedule import poly_with_warmup, total_iterations
 
 
@@ -61,6 +63,7 @@ class SegmentationTask(L.LightningModule):
         super().__init__()
         self.network = create_model(**network) if isinstance(network, Mapping) else network
         self.spec = DatasetSpec.from_dict(spec) if isinstance(spec, Mapping) else spec
+        _check_classes(self.network, self.spec)
         if loss not in LOSSES:
             raise InputError(f"loss={loss} does not exist; choose one of {', '.join(LOSSES)}.")
         rates = {
@@ -75,7 +78,8 @@ class SegmentationTask(L.LightningModule):
         self.loss = LOSSES[loss](**check_options("loss", loss_options, LOSSES[loss]))
         self.lr, self.momentum, self.weight_decay = lr, momentum, weight_decay
         self.warmup_iters, self.power = warmup_iters, power
-        self.confusion = confusion_matrix(self.spec.num_classes)
+        self.confusion = ConfusionMatrix(self.spec.num_classes)
+        self._steps = FiniteSteps()
         self.save_hyperparameters(
             {
                 "network": getattr(self.network, "config", {}),
@@ -118,18 +122,34 @@ class SegmentationTask(L.LightningModule):
 
     def forward(self, images: Tensor) -> Tensor:
         """Images (B, H, W, 3) uint8 RGB to logits (B, C, H, W)."""
-        return self.network(normalize(images))
+        dtype = next((parameter.dtype for parameter in self.network.parameters()), torch.float32)
+        return self.network(normalize(images).to(dtype))  # float32 but for the precisions 16-true, bf16-true, 64-true
+
+    def on_fit_start(self) -> None:
+        data = self.trainer.datamodule
+        if data is not None:
+            check_batch_size(self.network, data.batch_size, data.hparams.crop_size)
 
     def training_step(self, batch: Mapping[str, Any], batch_idx: int) -> Tensor:
         loss = self.loss(self(batch["image"]), batch["label"].long())
-        if not torch.isfinite(loss):
-            raise InputError(
-                f"The loss is {loss.item()} at iteration {self.global_step} (epoch {self.current_epoch}) on "
-                f"{', '.join(batch['name'])}; lower optimizer.lr or look at these images and labels."
-            )
+        self._steps.add(loss, batch["name"])
         self.log("lr", self.optimizers().param_groups[0]["lr"])
         self.log("train/loss", loss, on_step=False, on_epoch=True, sync_dist=True, batch_size=len(batch["image"]))
         return loss
+
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        self._steps.check(self.network, self.trainer)
+
+    # What is not finite is neither evaluated, so never the best, nor recorded, nor saved.
+
+    def on_validation_start(self) -> None:
+        self._steps.check_state(self.network.state_dict(), self.trainer)
+
+    def on_train_epoch_end(self) -> None:
+        self._steps.check_state(self.network.state_dict(), self.trainer)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self._steps.check_state(checkpoint["state_dict"], self.trainer)
 
     def predict_labels(self, images: Tensor, size: tuple[int, int]) -> Tensor:
         """Images (B, H, W, 3) uint8 to class indices (B, *size) int64; logits are resized bilinearly to ``size``."""
@@ -165,6 +185,15 @@ class SegmentationTask(L.LightningModule):
         if trainer.datamodule is None or trainer.max_epochs in (None, -1):
             return int(trainer.estimated_stepping_batches)
         return total_iterations(trainer, trainer.datamodule)
+
+
+def _check_classes(network: nn.Module, spec: DatasetSpec) -> None:
+    classes = getattr(network, "config", {}).get("num_classes", spec.num_classes)
+    if classes != spec.num_classes:
+        raise InputError(
+            f"The network has {classes} classes, but {spec.name} has {spec.num_classes}; create the network with "
+            f"num_classes={spec.num_classes}."
+        )
 
 
 @rank_zero_only

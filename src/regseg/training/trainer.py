@@ -17,6 +17,10 @@ from lightning.pytorch.utilities import rank_zero_only
 from regseg.errors import InputError, check_options
 from regseg.training.checkpoint_io import WholeCheckpointIO
 
+# What the Trainer's `precision` may be, and the short forms that Lightning takes too.
+PRECISIONS = ("16-mixed", "bf16-mixed", "32-true", "16-true", "bf16-true", "64-true")
+_SHORT_FORMS = {"16": "16-mixed", "bf16": "bf16-mixed", "32": "32-true", "64": "64-true"}
+
 announce = rank_zero_only(print)  # one line, however many processes train
 
 
@@ -48,6 +52,10 @@ def make_trainer(
     }
     given = {key: value for key, value in arguments.items() if key != "smoke"}
     arguments = own | check_options("trainer", given, L.Trainer)
+    if (precision := arguments.get("precision")) is not None:
+        arguments["precision"] = _SHORT_FORMS.get(str(precision), precision)
+        if arguments["precision"] not in PRECISIONS:
+            raise InputError(f"trainer.precision={precision} does not exist; choose one of {', '.join(PRECISIONS)}.")
     if arguments.get("precision") == "16-mixed" and _runs_on_cpu(arguments.get("accelerator", "auto")):
         arguments["precision"] = "bf16-mixed"
         announce("16-mixed needs a GPU: running in bf16-mixed on the CPU.")
