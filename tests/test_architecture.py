@@ -11,7 +11,7 @@ import regseg
 
 PACKAGE = Path(regseg.__file__).parent
 ENTRY_POINTS = {path.stem for path in PACKAGE.glob("*.py") if "@entry_point(" in path.read_text()}
-SHARED = {"errors", "runs", "sweep"}  # needs nothing of the package
+SHARED = {"errors", "locks", "runs", "sweep"}  # needs nothing of the package
 ALLOWED = {
     "models": {"models"},
     "data": {"data"},

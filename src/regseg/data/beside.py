@@ -6,7 +6,6 @@ import hashlib
 import os
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
@@ -41,20 +40,6 @@ def working_folder(root: Path) -> Path:
 def relative(path: Path, root: Path) -> str:
     """``path`` as seen from ``root``, so that a dataset may move."""
     return Path(os.path.relpath(Path(path).absolute(), Path(root).absolute())).as_posix()
-
-
-@contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Hold ``path`` against other processes that would make it too; a process that dies lets go."""
-    try:
-        import fcntl
-    except ImportError:  # Windows: both make it, and the later one replaces the other's, which is alike
-        yield
-        return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path.with_name(path.name + ".lock"), "w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 def write_whole(path: Path, write: Callable[[IO[bytes]], Any]) -> None:

@@ -20,10 +20,11 @@ from zipfile import BadZipFile
 import cv2
 import numpy as np
 
-from regseg.data.beside import locked, progress, relative, working_folder, write_whole
+from regseg.data.beside import progress, relative, working_folder, write_whole
 from regseg.data.files import Sample, read_label
 from regseg.data.sampling import Draw
 from regseg.data.spec import DatasetSpec
+from regseg.locks import lock
 
 TILE = 1024  # pixels, as in the author's release
 
@@ -82,7 +83,7 @@ def load_index(samples: Sequence[Sample], spec: DatasetSpec, root: Path, tile: i
     name = hashlib.sha256("\n".join(path for path, *_ in built_from["labels"]).encode()).hexdigest()[:16]
     path = working_folder(root) / f"centroids-{name}.npz"
     key = hashlib.sha256(json.dumps(built_from).encode()).hexdigest()
-    with locked(path):
+    with lock(path.with_name(f"{path.name}.lock"), wait=True):
         table = _read(path, key)
         if table is None:
             table = build_table([sample.label for sample in samples], spec, tile)

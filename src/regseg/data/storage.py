@@ -23,11 +23,12 @@ from typing import NamedTuple, Protocol
 import cv2
 import numpy as np
 
-from regseg.data.beside import locked, progress, relative, working_folder, write_whole
+from regseg.data.beside import progress, relative, working_folder, write_whole
 from regseg.data.files import Sample, read_image, read_label, read_sample
 from regseg.data.spec import DatasetSpec
 from regseg.data.window import resize_image
 from regseg.errors import InputError
+from regseg.locks import lock
 
 STORAGE = ("full", "half", "cache")
 _NPY_HEADER = 128  # bytes, as np.save writes it for so short a description
@@ -116,7 +117,7 @@ def make(kind: str, samples: Sequence[Sample], spec: DatasetSpec, root: Path, *,
     folder = working_folder(root) / kind
     suffix = ".png" if kind == "half" else ".npy"
     files = [folder / (relative(sample.image, root).replace("../", "__/") + suffix) for sample in samples]
-    with locked(folder / "making"), ThreadPoolExecutor(os.cpu_count()) as pool:
+    with lock(folder / "making.lock", wait=True), ThreadPoolExecutor(os.cpu_count()) as pool:
         marks = [_mark(sample, spec if kind == "cache" else None) for sample in samples]
         checks = pool.map(_is_good, files, marks, [verify] * len(files))
         checks = progress(checks, len(files), f"verifying the {kind} storage") if verify else checks
