@@ -94,6 +94,7 @@ def make_datamodule(cfg: DictConfig) -> Any:
     from hydra.utils import instantiate
 
     from regseg.data.datamodule import SegmentationDataModule
+    from regseg.data.streets import only_read
     from regseg.models.weights import read_file
 
     changes = {"val_split": cfg.split, "val_size": cfg.val_size, "root": cfg.root}
@@ -106,7 +107,9 @@ def make_datamodule(cfg: DictConfig) -> Any:
     arguments = content.get(SegmentationDataModule.CHECKPOINT_HYPER_PARAMS_KEY) if isinstance(content, dict) else None
     if arguments is None:
         raise InputError(f"{cfg.weights} does not tell its dataset; choose one as data=cityscapes.")
-    return SegmentationDataModule(**{**arguments, **changes})
+    datamodule = SegmentationDataModule(**{**arguments, **changes})
+    only_read(datamodule.dataset)
+    return datamodule
 
 
 def make_network(cfg: DictConfig, datamodule: Any) -> Any:

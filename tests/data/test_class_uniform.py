@@ -97,7 +97,7 @@ def test_the_index_is_built_once_and_again_when_a_label_changes(labels, monkeypa
     assert len(built) == 2 and not np.array_equal(second.table, first.table)
     index_of(labels, tile=8)
     assert len(built) == 3
-    (stored,) = (labels / ".regseg").glob("*.npz")
+    (stored,) = (labels / ".regseg").glob("*.bin")
     stored.write_bytes(stored.read_bytes()[:50])  # damaged
     assert len(index_of(labels, tile=8).table) and len(built) == 4
 
@@ -106,7 +106,7 @@ def test_a_dataset_that_cannot_be_written_to_has_its_index_in_the_cache(labels, 
     (labels / ".regseg").write_text("a file where the folder would be")
     monkeypatch.setenv("REGSEG_CACHE", str(tmp_path / "cache"))
     index_of(labels)
-    assert len(list((tmp_path / "cache").glob("mine-*/centroids-*.npz"))) == 1
+    assert len(list((tmp_path / "cache").glob("mine-*/centroids-*.bin"))) == 1
 
 
 def test_training_draws_crops_that_hold_the_class(labels, capsys):

@@ -259,7 +259,7 @@ class FixedPair:
 
     def samples(self, split):
         image = write(self.path("image"), np.zeros((9, 9, 3), np.uint8))
-        return [Sample(image, write(self.path("label"), np.zeros((9, 9), np.uint8)))] * self.repeat
+        return [Sample(image, write(self.path("label"), np.full((9, 9), 7, np.uint8)))] * self.repeat
 
     def path(self, name):
         from pathlib import Path

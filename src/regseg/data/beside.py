@@ -27,7 +27,7 @@ def working_folder(root: Path) -> Path:
             return beside
     except OSError:
         cache = Path(os.environ.get("REGSEG_CACHE") or Path.home() / ".cache" / "regseg")
-        folder = cache / f"{root.name}-{hashlib.sha256(str(root).encode()).hexdigest()[:12]}"
+        folder = cache / f"{root.name}-{hashlib.sha256(os.fsencode(root)).hexdigest()[:12]}"
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
