@@ -123,7 +123,7 @@ def tile_centroids(label: np.ndarray, tile: int = TILE) -> np.ndarray:
             part = np.ascontiguousarray(label[top : top + tile, left : left + tile])
             present = np.flatnonzero(cv2.calcHist([part], [0], None, [256], [0, 256]).ravel()[:255])
             for number in present:
-                moments = cv2.moments(cv2.compare(part, int(number), cv2.CMP_EQ), binaryImage=True)
+                moments = cv2.moments((part == number).view(np.uint8), binaryImage=True)
                 area = moments["m00"]
                 found.append((number, top + int(moments["m01"] / area), left + int(moments["m10"] / area)))
     return np.array(found, np.int32).reshape(-1, 3)

@@ -115,7 +115,7 @@ def decode(data: bytes, flags: int, path: Path) -> np.ndarray:
     Raises:
         InputError: it cannot be decoded, or claims more pixels than its bytes can hold.
     """
-    _check_size(data, path)
+    _check_claims(data, path)
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     except Exception:  # whatever a decoder raises
@@ -155,7 +155,7 @@ def decode_palette(data: bytes, path: Path, *, as_colors: bool) -> np.ndarray:
     """
     from PIL import Image
 
-    _check_size(data, path)
+    _check_claims(data, path)
     try:
         with Image.open(io.BytesIO(data), formats=("PNG",)) as image:
             return np.array(image.convert("RGB") if as_colors else image)
@@ -177,14 +177,29 @@ def claimed_size(data: bytes) -> tuple[int, int] | None:
     return None
 
 
-def _check_size(data: bytes, path: Path) -> None:
-    """Refuse what claims absurdly many pixels before a decoder takes memory for them."""
-    size = claimed_size(data)
+def _check_claims(data: bytes, path: Path) -> None:
+    """Refuse what claims more than its bytes can hold, before a decoder takes memory for it."""
+    claim, size = None, claimed_size(data)
     if size is not None and size[0] * size[1] > min(LARGEST, PIXELS_PER_BYTE * len(data)):
+        claim = f"{size[1]}x{size[0]} pixels"
+    elif data.startswith(_PNG_SIGNATURE) and (length := _overlong_chunk(data)):
+        claim = f"a chunk of {length} bytes"
+    if claim is not None:
         raise InputError(
-            f"{path} is not a readable image: it claims {size[1]}x{size[0]} pixels in {len(data)} bytes; replace it or "
-            "take it out of the dataset."
+            f"{path} is not a readable image: it claims {claim} in {len(data)} bytes; replace it or take it out of the "
+            "dataset."
         )
+
+
+def _overlong_chunk(data: bytes) -> int:
+    """The length of the first chunk of a PNG that does not fit into the file; 0 where all do."""
+    at, kind = 8, b""
+    while at + 8 <= len(data) and kind != b"IEND":
+        length, kind = struct.unpack_from(">I4s", data, at)
+        at += 12 + length
+        if at > len(data):
+            return length
+    return 0
 
 
 def _unreadable(path: Path, error: OSError) -> InputError:

@@ -39,10 +39,14 @@ class Sample(NamedTuple):
 
 
 class Problem(NamedTuple):
-    """What is wrong with a file: a kind to count by, and a sentence that names the file."""
+    """What is wrong with a file: a kind to count by, and a sentence that names the file.
+
+    A notice is about what may be intended.
+    """
 
     kind: str
     sentence: str
+    notice: bool = False
 
 
 class Dataset(Protocol):
