@@ -78,9 +78,7 @@ def test_a_lock_of_another_machine_is_respected(tmp_path, holder, file_system, m
     process = holder()
     os.kill(process.pid, signal.SIGKILL)
     process.join()
-    monkeypatch.setattr(
-        socket, "gethostname", lambda: "elsewhere"
-    )  # which makes the dead holder one of another machine
+    monkeypatch.setattr(socket, "gethostname", lambda: "elsewhere")  # so the dead holder seems another machine's
     assert is_held(path)
     with pytest.raises(Held), lock(path, wait=False):
         pass

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import os
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
 
 
-def write_whole(path: Path, write: Callable[[IO[bytes]], Any], *, keep: Path | None = None) -> None:
+def write_whole(
+    path: Path, write: Callable[[IO[bytes]], Any], *, keep: Path | None = None, durable: bool = True
+) -> None:
     """Write ``path`` so that a kill or a full disk at any moment leaves the former file or the new one.
 
     The content goes to a hidden file in the same folder, is flushed to the disk and then takes the name; last, the
@@ -19,24 +22,28 @@ def write_whole(path: Path, write: Callable[[IO[bytes]], Any], *, keep: Path | N
         path: the file.
         write: called with the open binary file.
         keep: the name that the former file gets, if there is one; None replaces it.
+        durable: whether to wait until the content is on the disk. Without it, a power cut (not a kill) may leave less;
+            for files with a checksum of their own.
 
     Raises:
         OSError: the disk is full or the folder is not writable; ``path`` is as before.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}{threading.get_native_id()}")
     try:
         with open(temporary, "wb") as file:
             write(file)
-            file.flush()
-            os.fsync(file.fileno())
+            if durable:
+                file.flush()
+                os.fsync(file.fileno())
         if keep is not None and path.exists():
             os.replace(path, keep)
         os.replace(temporary, path)
     finally:
         # A full disk may leave the temporary file; only a kill between the lines can.
         temporary.unlink(missing_ok=True)
-    _flush_folder(path.parent)
+    if durable:
+        _flush_folder(path.parent)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import functools
+import io
 import os
 import shlex
 import sys
@@ -53,6 +54,9 @@ def entry_point(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Cal
         def run() -> None:
             # A warning is for the person at the command line, who has no use for a source line.
             warnings.formatwarning = lambda message, *_, **__: f"regseg: {message}\n"
+            # A file's name may have characters, or bytes, that the terminal's encoding lacks.
+            if isinstance(sys.stdout, io.TextIOWrapper):
+                sys.stdout.reconfigure(errors="backslashreplace")
             main = hydra.main(version_base="1.3", config_path=str(config_dir()), config_name=config_name)
             sweeps = any(_asks_for_sweep(argument) for argument in sys.argv[1:])
             command = shlex.join(["python", "-m", f"regseg.{config_name}", *sys.argv[1:]])

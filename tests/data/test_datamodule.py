@@ -259,7 +259,7 @@ class FixedPair:
 
     def samples(self, split):
         image = write(self.path("image"), np.zeros((9, 9, 3), np.uint8))
-        return [Sample(image, write(self.path("label"), np.zeros((9, 9), np.uint8)))] * self.repeat
+        return [Sample(image, write(self.path("label"), np.full((9, 9), 7, np.uint8)))] * self.repeat
 
     def path(self, name):
         from pathlib import Path
@@ -327,6 +327,6 @@ def test_a_bad_file_met_while_training_is_named(tmp_path, workers):
     datamodule = SegmentationDataModule("folder", root, **{**SIZES, "num_workers": workers})
     datamodule.setup("fit")
     with pytest.raises(
-        InputError, match=r"2\.png is not a readable image; replace it or take it out of the dataset\.\s*$"
+        InputError, match=r"2\.png is not a readable image: .*; replace it or take it out of the dataset\.\s*$"
     ):
         list(datamodule.train_dataloader())

@@ -9,7 +9,9 @@ import sys
 import cv2
 import numpy as np
 import pytest
+from layouts import is_sentence
 
+from regseg.data.streets import Streets, only_read
 from regseg.data.streets_drawing import draw_scene, labels, write_streets
 from regseg.errors import InputError
 
@@ -132,15 +134,49 @@ def test_a_second_call_leaves_the_files_alone(tmp_path):
     assert calls == [6]
 
 
-def test_an_interrupted_write_leaves_nothing(tmp_path):
+def test_an_interrupted_drawing_is_continued(tmp_path):
+    drawn = []
+
     def interrupted(jobs):
         yield jobs[0]
+        yield jobs[1]
+        raise KeyboardInterrupt
+
+    root = tmp_path / "streets"
+    with pytest.raises(KeyboardInterrupt):
+        write_streets(root, **SMALL, progress=interrupted)
+    write_streets(root, **SMALL, progress=lambda jobs: drawn.extend(jobs) or jobs)
+    assert len(drawn) == 4  # two of the six were there
+    assert contents(root) == contents(write_streets(tmp_path / "whole", **SMALL))
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
+
+
+def test_an_interrupted_drawing_with_other_settings_is_refused(tmp_path):
+    def interrupted(jobs):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        write_streets(tmp_path / "streets", **SMALL, progress=interrupted)
-    assert list(tmp_path.iterdir()) == []
-    assert write_streets(tmp_path / "streets", **SMALL).is_dir()
+        write_streets(tmp_path, **SMALL, progress=interrupted)
+    with pytest.raises(InputError, match="seed 0 instead of 1"):
+        write_streets(tmp_path, **SMALL, seed=1)
+
+
+def test_a_dataset_that_may_only_read_draws_nothing(tmp_path):
+    """As when a dataset is taken from a checkpoint with a mistyped root."""
+    options = {"height": 32, "width": 64, "counts": SMALL["counts"]}
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    for root in (tmp_path / "typo", empty):
+        dataset = Streets(root, **options)
+        only_read(dataset)
+        with pytest.raises(InputError) as error:
+            dataset.samples("val")
+        assert is_sentence(error, root, "root", "data=streets")
+    assert not (tmp_path / "typo").exists() and not list(empty.iterdir())
+    write_streets(tmp_path / "there", **SMALL)
+    dataset = Streets(tmp_path / "there", **options)
+    only_read(dataset)
+    assert len(dataset.samples("val")) == 2
 
 
 def test_an_empty_folder_is_filled(tmp_path):

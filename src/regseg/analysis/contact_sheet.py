@@ -23,7 +23,8 @@ def show(datamodule: Any, out: Path) -> None:
     crops = [datamodule.train_set[draw] for draw in draws]
     sheet = contact_sheet([(crop["image"], crop["label"]) for crop in crops], datamodule.spec)
     out.mkdir(parents=True, exist_ok=True)
-    cv2.imwrite(str(out / "crops.png"), cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR))
+    # OpenCV's own writing fails silently, and at names that are no UTF-8.
+    (out / "crops.png").write_bytes(cv2.imencode(".png", cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR))[1].tobytes())
     print(f"{len(crops)} training crops: {out / 'crops.png'}")
 
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
+from regseg.analysis.file_check import Checked, check_pair
 from regseg.data.beside import progress
-from regseg.data.files import Problem, Sample, read_image, read_label
+from regseg.data.decoding import is_file
+from regseg.data.files import Problem, Sample
 from regseg.data.spec import DatasetSpec
 from regseg.errors import InputError
 
@@ -23,22 +25,21 @@ def check(datamodule: Any, out: Path) -> None:
     """Print and write to ``out/problems.txt`` what is wrong with any file of any split.
 
     Raises:
-        InputError: there are problems; says how many of which kind.
+        InputError: there are problems; says how many of which kind. Notices alone are no reason.
     """
-    problems, counts = find_problems(datamodule.dataset, datamodule.spec)
-    found = ", ".join(f"{number} in {split}" for split, number in counts.items())
+    found, counts = find_problems(datamodule.dataset, datamodule.spec)
+    pairs = ", ".join(f"{number} in {split}" for split, number in counts.items())
     if "test" not in counts:
         print("without a split test, which training does not need")
+    if found:
+        _write(found, out)
+        _print(found)
+    problems = [problem for problem in found if not problem.notice]
     if not problems:
-        print(f"no problem in {sum(counts.values())} pairs ({found}) of {datamodule.hparams.root}")
+        notices = f", {len(found)} notices in {out / 'problems.txt'}" if found else ""
+        print(f"no problem in {sum(counts.values())} pairs ({pairs}) of {datamodule.hparams.root}{notices}")
         return
-    out.mkdir(parents=True, exist_ok=True)
-    (out / "problems.txt").write_text("".join(f"{kind}: {sentence}\n" for kind, sentence in problems))
     kinds = Counter(problem.kind for problem in problems)
-    for kind, number in kinds.most_common():
-        print(f"{number} x {kind}")
-        for problem in [problem for problem in problems if problem.kind == kind][:SHOWN]:
-            print(f"    {problem.sentence}")
     listed = ", ".join(f"{number} x {kind}" for kind, number in kinds.most_common())
     total = f"{len(problems)} problem{'s' if len(problems) > 1 else ''}"
     raise InputError(f"{datamodule.hparams.root} has {total} ({listed}), all listed in {out / 'problems.txt'}.")
@@ -47,39 +48,23 @@ def check(datamodule: Any, out: Path) -> None:
 def find_problems(dataset: Any, spec: DatasetSpec) -> tuple[list[Problem], dict[str, int]]:
     """(problems, pairs looked at in each split); a split that cannot be listed at all is one problem."""
     problems: list[Problem] = []
-    pairs: list[Sample] = []
-    counts = {}
+    splits: dict[str, list[Sample]] = {}
     for split in SPLITS:
         try:
-            found = dataset.samples(split, problems)
+            splits[split] = dataset.samples(split, problems)
         except InputError as error:
             if split != "test":
                 problems.append(Problem(f"no split {split}", str(error)))
             continue
-        pairs += found
-        counts[split] = len(found)
-        problems += labels_without_image(found)
+        problems += labels_without_image(splits[split])
+    problems += repeated_images(splits)
+    pairs = [sample for samples in splits.values() for sample in samples]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        results = pool.map(lambda sample: list(content_problems(sample, spec)), pairs)
-        for result in progress(results, len(pairs), "reading every image and label"):
-            problems += result
-    return problems, counts
-
-
-def content_problems(sample: Sample, spec: DatasetSpec) -> Iterator[Problem]:
-    """What is wrong within a pair's two files."""
-    sizes = []
-    for kind, read in (
-        ("unreadable image", lambda: read_image(sample.image)),
-        ("unusable label", lambda: read_label(sample.label, spec)),
-    ):
-        try:
-            sizes.append(read().shape[:2])
-        except InputError as error:
-            yield Problem(kind, str(error))
-    if len(sizes) == 2 and sizes[0] != sizes[1]:
-        image, label = (f"{width}x{height}" for height, width in sizes)
-        yield Problem("sizes differ", f"{sample.image} is {image} pixels but its label {sample.label} is {label}.")
+        results = pool.map(lambda sample: check_pair(sample, spec), pairs)
+        checked = dict(zip(pairs, progress(results, len(pairs), "reading every image and label"), strict=True))
+    problems += [problem for result in checked.values() for problem in result.problems]
+    problems += all_ignored({split: [checked[sample] for sample in samples] for split, samples in splits.items()})
+    return problems, {split: len(samples) for split, samples in splits.items()}
 
 
 def labels_without_image(samples: Iterable[Sample]) -> Iterator[Problem]:
@@ -91,9 +76,57 @@ def labels_without_image(samples: Iterable[Sample]) -> Iterator[Problem]:
     (ending,) = endings
     images = {sample.image for sample in samples}
     for folder in sorted({label.parent for label in labels}):
-        for path in sorted(folder.glob(f"*{ending}")):
-            if path not in labels and path not in images and not path.name.startswith("."):
+        for path in sorted(folder.iterdir()):
+            if path.name.endswith(ending) and path not in labels | images and not path.name.startswith("."):
                 yield Problem("label without image", f"{path} belongs to no image.")
+
+
+def repeated_images(splits: Mapping[str, Iterable[Sample]]) -> Iterator[Problem]:
+    """Links by which one image file counts several times, within a split or in several of them."""
+    first: dict[tuple[int, int], tuple[str, Path]] = {}
+    for split, samples in splits.items():
+        for sample in samples:
+            if not is_file(sample.image):
+                continue  # its reading tells
+            status = os.stat(sample.image)
+            if status.st_ino == 0:  # a file system without such numbers
+                continue
+            other, image = first.setdefault((status.st_dev, status.st_ino), (split, sample.image))
+            if other != split:
+                yield Problem(
+                    "image in several splits",
+                    f"{sample.image} of {split} is the same file as {image} of {other}; an evaluation must not see "
+                    "training images.",
+                )
+            elif image != sample.image:
+                yield Problem("image twice", f"{sample.image} is the same file as {image}; it counts twice in {split}.")
+
+
+def all_ignored(splits: Mapping[str, list[Checked]]) -> Iterator[Problem]:
+    """Splits without any labelled pixel; for test it is a notice, as its published labels are often empty."""
+    for split, results in splits.items():
+        if results and not any(result.labelled for result in results) and any(result.readable for result in results):
+            yield Problem(
+                "nothing labelled",
+                f"Every pixel of every label in the split {split} is ignored; check the ids, the colours and `ignore` "
+                "in the dataset's classes.",
+                notice=split == "test",
+            )
+
+
+def _write(found: list[Problem], out: Path) -> None:
+    lines = (f"{'notice: ' * problem.notice}{problem.kind}: {problem.sentence}\n" for problem in found)
+    out.mkdir(parents=True, exist_ok=True)
+    # Names of files come back as the bytes that they are.
+    (out / "problems.txt").write_text("".join(lines), encoding="utf-8", errors="surrogateescape")
+
+
+def _print(found: list[Problem]) -> None:
+    kinds = Counter((problem.notice, problem.kind) for problem in found)
+    for (notice, kind), number in kinds.most_common():
+        print(f"{number} x {kind}{' (notice)' * notice}")
+        for problem in [problem for problem in found if problem.kind == kind][:SHOWN]:
+            print(f"    {problem.sentence}")
 
 
 def _beyond(stem: str, name: str) -> str:

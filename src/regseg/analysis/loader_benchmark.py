@@ -159,9 +159,8 @@ def _ours(datamodule: Any, storage: Any, draw: Draw, done: Callable[[str], None]
     transform, rng = datamodule.transform, stream(datamodule.seed, *draw.key)
     image, label = storage.read(draw.index)
     done("read")
-    size = label.shape
-    window = draw_window(size, transform.crop_size, transform.short_side, rng, draw.centroid)
-    image, label = cut_image(image, size, window), cut_label(label, window)
+    window = draw_window(label.shape, transform.crop_size, transform.short_side, rng, draw.centroid)
+    image, label = cut_image(image, window), cut_label(label, window)
     done("scale, crop")
     image, label = transform.after_crop(image, label, rng)
     done("augment")

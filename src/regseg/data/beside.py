@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import IO, Any, TypeVar
+from typing import TypeVar
 
 from regseg.errors import InputError
 
@@ -27,7 +27,7 @@ def working_folder(root: Path) -> Path:
             return beside
     except OSError:
         cache = Path(os.environ.get("REGSEG_CACHE") or Path.home() / ".cache" / "regseg")
-        folder = cache / f"{root.name}-{hashlib.sha256(str(root).encode()).hexdigest()[:12]}"
+        folder = cache / f"{root.name}-{hashlib.sha256(os.fsencode(root)).hexdigest()[:12]}"
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -40,18 +40,6 @@ def working_folder(root: Path) -> Path:
 def relative(path: Path, root: Path) -> str:
     """``path`` as seen from ``root``, so that a dataset may move."""
     return Path(os.path.relpath(Path(path).absolute(), Path(root).absolute())).as_posix()
-
-
-def write_whole(path: Path, write: Callable[[IO[bytes]], Any]) -> None:
-    """Write a file whole or not at all: ``write`` gets a file beside it, which takes its name in the end."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with open(temporary, "wb") as file:
-            write(file)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def progress(results: Iterable[T], total: int, what: str) -> Iterator[T]:

@@ -15,17 +15,20 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from zipfile import BadZipFile
 
 import cv2
 import numpy as np
 
-from regseg.data.beside import progress, relative, working_folder, write_whole
+from regseg.atomic import write_whole
+from regseg.data.beside import progress, relative, working_folder
+from regseg.data.decoding import file_status, is_file, read_bytes
 from regseg.data.files import Sample, read_label
 from regseg.data.sampling import Draw
 from regseg.data.spec import DatasetSpec
+from regseg.errors import InputError
 from regseg.locks import lock
 
+_ROW = np.dtype("<i4")
 TILE = 1024  # pixels, as in the author's release
 
 
@@ -80,14 +83,15 @@ def load_index(samples: Sequence[Sample], spec: DatasetSpec, root: Path, tile: i
         InputError: a label cannot be read.
     """
     built_from = _built_from(samples, spec, root, tile)
-    name = hashlib.sha256("\n".join(path for path, *_ in built_from["labels"]).encode()).hexdigest()[:16]
-    path = working_folder(root) / f"centroids-{name}.npz"
-    key = hashlib.sha256(json.dumps(built_from).encode()).hexdigest()
+    name = hashlib.sha256(os.fsencode("\n".join(path for path, *_ in built_from["labels"]))).hexdigest()[:16]
+    path = working_folder(root) / f"centroids-{name}.bin"
+    key = hashlib.sha256(json.dumps(built_from).encode()).digest()
     with lock(path.with_name(f"{path.name}.lock"), wait=True):
         table = _read(path, key)
-        if table is None:
+        if table is None or not _fits(table, len(samples), spec.num_classes):
             table = build_table([sample.label for sample in samples], spec, tile)
-            write_whole(path, lambda file: np.savez_compressed(file, key=np.array(key), table=table))
+            rows = table.astype(_ROW).tobytes()
+            write_whole(path, lambda file: file.write(key + hashlib.sha256(rows).digest() + rows))
     return CentroidIndex(table, spec.num_classes)
 
 
@@ -120,7 +124,7 @@ def tile_centroids(label: np.ndarray, tile: int = TILE) -> np.ndarray:
             part = np.ascontiguousarray(label[top : top + tile, left : left + tile])
             present = np.flatnonzero(cv2.calcHist([part], [0], None, [256], [0, 256]).ravel()[:255])
             for number in present:
-                moments = cv2.moments(cv2.compare(part, int(number), cv2.CMP_EQ), binaryImage=True)
+                moments = cv2.moments((part == number).view(np.uint8), binaryImage=True)
                 area = moments["m00"]
                 found.append((number, top + int(moments["m01"] / area), left + int(moments["m10"] / area)))
     return np.array(found, np.int32).reshape(-1, 3)
@@ -129,16 +133,27 @@ def tile_centroids(label: np.ndarray, tile: int = TILE) -> np.ndarray:
 def _built_from(samples: Sequence[Sample], spec: DatasetSpec, root: Path, tile: int) -> dict[str, object]:
     labels = []
     for sample in samples:
-        status = sample.label.stat()
+        status = file_status(sample.label)
         labels.append((relative(sample.label, root), status.st_size, status.st_mtime_ns))
     described = spec.to_dict()
     return {"tile": tile, "ids": described["ids"], "color_ids": described["color_ids"], "labels": labels}
 
 
-def _read(path: Path, key: str) -> np.ndarray | None:
-    """The stored table; None where there is none, it is damaged, or it was built from something else."""
+def _read(path: Path, key: bytes) -> np.ndarray | None:
+    """The stored table; None where there is none, it is damaged, or it was built from something else.
+
+    The file holds ``key``, the rows' SHA-256 and the rows, and is no larger than what it takes in memory.
+    """
     try:
-        with np.load(path, allow_pickle=False) as stored:
-            return stored["table"] if str(stored["key"]) == key else None
-    except (OSError, ValueError, KeyError, EOFError, BadZipFile):
+        content = read_bytes(path) if is_file(path) else b""
+    except InputError:
         return None
+    found, checksum, rows = content[:32], content[32:64], content[64:]
+    if found != key or checksum != hashlib.sha256(rows).digest() or len(rows) % (4 * _ROW.itemsize):
+        return None
+    return np.frombuffer(rows, _ROW).astype(np.int32).reshape(-1, 4)
+
+
+def _fits(table: np.ndarray, images: int, num_classes: int) -> bool:
+    """Whether every row names a class and an image that exist; `TrainSet` compares the place with the label."""
+    return bool((table >= 0).all() and (table[:, 0] < num_classes).all() and (table[:, 1] < images).all())

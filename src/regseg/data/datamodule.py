@@ -16,11 +16,12 @@ from torch.utils.data import Dataset as TorchDataset
 
 from regseg.checkpoint_file import read_checkpoint_file
 from regseg.data.class_uniform import CentroidIndex, load_index
-from regseg.data.files import Dataset, Sample, check_split
+from regseg.data.files import Dataset, Sample, any_labelled, check_split
 from regseg.data.sampling import EachOnceSampler, EpochSampler
 from regseg.data.sets import EvaluationSet, TrainSet, set_up_worker
 from regseg.data.spec import DatasetSpec
 from regseg.data.storage import STORAGE, Storage, open_storage
+from regseg.data.streets import only_read
 from regseg.data.transforms import TrainTransform
 from regseg.errors import InputError, check_number, check_options
 
@@ -132,7 +133,9 @@ class SegmentationDataModule(L.LightningDataModule):
                 "data=folder data.dataset=package.module.Class data.root=FOLDER."
             )
         try:
-            return cls(**check_options("data", arguments, cls))
+            datamodule = cls(**check_options("data", arguments, cls))
+            only_read(datamodule.dataset)
+            return datamodule
         except InputError:
             raise
         except (TypeError, ValueError, AttributeError) as error:
@@ -156,7 +159,8 @@ class SegmentationDataModule(L.LightningDataModule):
         """List the files that ``stage`` (fit, validate or None for all) needs.
 
         Raises:
-            InputError: a file is missing, or there are fewer training images than a batch holds.
+            InputError: a file is missing, no training label has a labelled pixel, or there are fewer training images
+                than a batch holds.
         """
         if stage in (None, "fit"):
             samples = self.dataset.samples(self.train_split)
@@ -168,10 +172,20 @@ class SegmentationDataModule(L.LightningDataModule):
                     f"{self.hparams.root} has {len(samples)} images in the split {self.train_split}, fewer than one "
                     f"batch of {needed}; {remedy}."
                 )
+            if not any_labelled(samples, self.spec):
+                raise InputError(f"There is nothing to learn from: {self._ignored(self.train_split)}.")
             self.train_set = TrainSet(samples, self._open(samples), self.transform, self.seed)
             self.centroids = self._load_centroids(samples) if self.class_uniform else None
         samples = self.dataset.samples(self.val_split)
+        if not any_labelled(samples, self.spec):
+            rank_zero_only(print)(f"The evaluation will count no pixel: {self._ignored(self.val_split)}.")
         self.val_set = EvaluationSet(samples, self._open(samples), self.val_size)
+
+    def _ignored(self, split: str) -> str:
+        return (
+            f"every pixel of every label in the split {split} of {self.hparams.root} is ignored; check the ids, the "
+            "colours and `ignore` in the dataset's classes, or choose a split that is labelled"
+        )
 
     def _open(self, samples: Sequence[Sample]) -> Storage:
         return open_storage(self.storage, samples, self.spec, Path(self.hparams.root))

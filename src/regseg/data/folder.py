@@ -7,6 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from regseg.data.decoding import is_file
 from regseg.data.files import Problem, Sample, check_folder, check_pairs, check_split, image_files
 from regseg.data.spec import IGNORE_INDEX, MAX_CLASSES, Color, DatasetSpec, distinct_colors
 from regseg.errors import InputError
@@ -144,6 +145,7 @@ def _check_keys(content: Mapping[str, Any], known: tuple[str, ...], path: Path) 
 def _load_yaml(path: Path) -> Mapping[str, Any]:
     import yaml
 
+    is_file(path)  # raises for what would block, such as a named pipe
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:

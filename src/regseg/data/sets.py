@@ -21,6 +21,7 @@ from regseg.data.sampling import Draw, stream
 from regseg.data.storage import Storage
 from regseg.data.transforms import TrainTransform
 from regseg.data.window import resize_image
+from regseg.errors import InputError
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of malloc.h
 
@@ -39,7 +40,13 @@ class TrainSet(TorchDataset):
             # Lightning's overfit_batches replaces the sampler by a plain one: the same crops every epoch then.
             draw = Draw(0, draw)
         image, label = self.storage.read(draw.index)
+        if draw.centroid and not all(0 <= at < side for at, side in zip(draw.centroid, label.shape, strict=True)):
+            raise InputError(
+                f"{self.samples[draw.index].label} has no pixel at the centroid {draw.centroid} that was found in it; "
+                "delete the files centroids-*.bin in the dataset's folder .regseg to have them made again."
+            )
         image, label = self.transform(image, label, stream(self.seed, *draw.key), draw.centroid)
+        self.storage.spec.check_classes(label, self.samples[draw.index].label)
         return {"image": image, "label": label, "name": str(self.samples[draw.index].image)}
 
 
@@ -55,6 +62,7 @@ class EvaluationSet(TorchDataset):
     def __getitem__(self, index: int) -> dict[str, Any]:
         image, label = self.storage.read(index)
         image = resize_image(image, label.shape, self.val_size)
+        self.storage.spec.check_classes(label, self.samples[index].label)
         return {"image": image, "label": np.array(label), "name": str(self.samples[index].image)}
 
 

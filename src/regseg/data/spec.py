@@ -120,6 +120,19 @@ class DatasetSpec:
             )
         return label
 
+    def check_classes(self, label: np.ndarray, path: Path) -> None:
+        """Raise InputError unless every value of ``label`` (H, W) uint8 is a class index or ``IGNORE_INDEX``.
+
+        `decode` ensures it; this is for what was decoded earlier and kept in a file, read in place of ``path``.
+        """
+        # One more than each value, so that 255 becomes 0: a third of the time of comparing with both.
+        highest = int((label + np.uint8(1)).max())
+        if highest > self.num_classes:
+            raise InputError(
+                f"The stored copy of {path} is damaged (class {highest - 1} of {self.num_classes}); delete the folder "
+                ".regseg/cache of the dataset to have it made again."
+            )
+
     def _decode_ids(self, raw: np.ndarray, path: Path) -> np.ndarray:
         if not self.ids:
             raise InputError(f"{path} is an index label, but {self.name} only names colours; give its classes an id.")

@@ -23,10 +23,12 @@ from typing import NamedTuple, Protocol
 import cv2
 import numpy as np
 
-from regseg.data.beside import progress, relative, working_folder, write_whole
+from regseg.atomic import write_whole
+from regseg.data.beside import progress, relative, working_folder
+from regseg.data.decoding import file_status, is_file, retried
 from regseg.data.files import Sample, read_image, read_label, read_sample
 from regseg.data.spec import DatasetSpec
-from regseg.data.window import resize_image
+from regseg.data.window import Window, cut_image
 from regseg.errors import InputError
 from regseg.locks import lock
 
@@ -39,10 +41,15 @@ _LAYOUT = 3  # of a decoded pair; counted up when it changes, so that files of a
 class Storage(Protocol):
     """Reads a dataset's pairs."""
 
+    spec: DatasetSpec
+
     def read(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         """(image (h, w, 3) uint8 RGB, label (H, W) uint8 class indices); the image may be smaller than the label.
 
         Images of the cache have a fourth channel without meaning, with which they are resized without a copy.
+
+        Raises:
+            InputError: a file cannot be read, or is damaged.
         """
 
 
@@ -64,28 +71,65 @@ class HalfStorage(NamedTuple):
     halves: Sequence[Path]
 
     def read(self, index: int) -> tuple[np.ndarray, np.ndarray]:
-        return read_image(self.halves[index]), read_label(self.samples[index].label, self.spec)
+        half, (image, label_file) = read_image(self.halves[index]), self.samples[index]
+        label = read_label(label_file, self.spec)
+        if any(abs(2 * short - full) > 2 for short, full in zip(half.shape, label.shape, strict=False)):
+            sizes = [f"{width}x{height}" for height, width in (half.shape[:2], label.shape)]
+            raise InputError(
+                f"{self.halves[index]}, the half of {image}, is {sizes[0]} pixels but the label {label_file} is "
+                f"{sizes[1]}; see regseg.prepare what=check, or delete that half to have it made again."
+            )
+        return half, label
 
 
 class CacheStorage(NamedTuple):
     """Decoded pairs, memory-mapped: what is not looked at is not read."""
 
     files: Sequence[Path]
+    spec: DatasetSpec
 
     def read(self, index: int) -> tuple[np.ndarray, np.ndarray]:
-        with open(self.files[index], "rb") as file:
-            shape = _shape_of(file.read(_NPY_HEADER))
+        path = self.files[index]
+        try:
+            return retried(lambda: _map_pair(path))
+        except OSError as error:
+            raise InputError(
+                f"{path} cannot be read ({error.strerror}); check the file and its permissions."
+            ) from error
+        except ValueError as error:
+            raise InputError(
+                f"{path} is damaged ({error}); delete it, or run regseg.prepare what=cache, to have it made again."
+            ) from error
+
+
+def _map_pair(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    with open(path, "rb") as file:
+        shape = _shape_of(file.read(_NPY_HEADER))
         pixels, values = math.prod(shape[:2]), math.prod(shape)
-        content = np.memmap(self.files[index], np.uint8, "r", _NPY_HEADER, values + pixels)
-        return content[:values].reshape(shape), content[values:].reshape(shape[:2])
+        if os.fstat(file.fileno()).st_size != _NPY_HEADER + values + pixels + _TRAILER.size:
+            raise ValueError("its size is not what its header says")
+        content = np.memmap(file, np.uint8, "r", _NPY_HEADER, values + pixels)
+    return content[:values].reshape(shape), content[values:].reshape(shape[:2])
 
 
 @functools.lru_cache
-def _shape_of(header: bytes) -> tuple[int, ...]:
-    """The shape that the first bytes of a ``.npy`` file tell; most files of a dataset tell the same."""
-    file = io.BytesIO(header)
-    np.lib.format.read_magic(file)
-    return np.lib.format.read_array_header_1_0(file)[0]
+def _shape_of(header: bytes) -> tuple[int, int, int]:
+    """(H, W, 4), as the first bytes of a ``.npy`` file say; most files of a dataset say the same.
+
+    Raises:
+        ValueError: they are not what np.save writes for such an array of uint8.
+    """
+    try:
+        file = io.BytesIO(header)
+        np.lib.format.read_magic(file)
+        shape, by_columns, dtype = np.lib.format.read_array_header_1_0(file)
+    except Exception as error:  # whatever the parser raises about what is no header
+        raise ValueError("it has no header") from error
+    if len(header) != _NPY_HEADER or file.tell() != _NPY_HEADER or dtype != np.uint8 or by_columns:
+        raise ValueError("its header is another's")
+    if len(shape) != 3 or shape[2] != 4 or min(shape) < 1:
+        raise ValueError(f"its header says the shape {shape}")
+    return shape
 
 
 def open_storage(kind: str, samples: Sequence[Sample], spec: DatasetSpec, root: Path) -> Storage:
@@ -97,7 +141,7 @@ def open_storage(kind: str, samples: Sequence[Sample], spec: DatasetSpec, root: 
     if kind == "full":
         return FullStorage(samples, spec)
     files = make(kind, samples, spec, root)
-    return HalfStorage(samples, spec, files) if kind == "half" else CacheStorage(files)
+    return HalfStorage(samples, spec, files) if kind == "half" else CacheStorage(files, spec)
 
 
 def make(kind: str, samples: Sequence[Sample], spec: DatasetSpec, root: Path, *, verify: bool = False) -> list[Path]:
@@ -136,7 +180,7 @@ def make(kind: str, samples: Sequence[Sample], spec: DatasetSpec, root: Path, *,
         def write(place: int) -> None:
             content = encode(samples[place], spec)
             trailer = _TRAILER.pack(marks[place], zlib.crc32(content))
-            write_whole(files[place], lambda file: (file.write(content), file.write(trailer)))
+            write_whole(files[place], lambda file: (file.write(content), file.write(trailer)), durable=False)
 
         for _ in progress(pool.map(write, wanted), len(wanted), what):
             pass
@@ -146,8 +190,8 @@ def make(kind: str, samples: Sequence[Sample], spec: DatasetSpec, root: Path, *,
 def _encode_half(sample: Sample, spec: DatasetSpec) -> bytes:
     """The image at half its size, rounded up, by the kernel of training (`regseg.data.window`), as a PNG."""
     image = read_image(sample.image)
-    short_side = -(-min(image.shape[:2]) // 2)
-    half = resize_image(image, image.shape[:2], short_side)
+    size = (-(-image.shape[0] // 2), -(-image.shape[1] // 2))
+    half = cut_image(image, Window(size, (0, 0), size))
     return cv2.imencode(".png", cv2.cvtColor(half, cv2.COLOR_RGB2BGR))[1].tobytes()
 
 
@@ -162,7 +206,7 @@ def _encode_pair(sample: Sample, spec: DatasetSpec) -> bytes:
 
 def _mark(sample: Sample, spec: DatasetSpec | None) -> bytes:
     """16 bytes that change when the files, or what their labels mean, change."""
-    made_from: list[object] = [(status.st_size, status.st_mtime_ns) for status in (path.stat() for path in sample)]
+    made_from: list[object] = [(status.st_size, status.st_mtime_ns) for status in map(file_status, sample)]
     if spec is not None:
         made_from += [sorted(spec.ids.items()), spec.color_ids, _LAYOUT]
     else:
@@ -172,14 +216,18 @@ def _mark(sample: Sample, spec: DatasetSpec | None) -> bytes:
 
 def _is_good(path: Path, mark: bytes, verify: bool) -> bool:
     try:
+        if not is_file(path):
+            return False
         with open(path, "rb") as file:
             file.seek(-_TRAILER.size, os.SEEK_END)
             found, checksum = _TRAILER.unpack(file.read())
-            if found != mark or not verify:
-                return found == mark
-            file.seek(0)
-            return zlib.crc32(file.read()[: -_TRAILER.size]) == checksum
-    except (OSError, struct.error):
+            if found == mark and verify:
+                file.seek(0)
+                found = mark if zlib.crc32(file.read()[: -_TRAILER.size]) == checksum else b""
+        if found == mark and path.suffix == ".npy":
+            _map_pair(path)
+        return found == mark
+    except (OSError, struct.error, ValueError):  # an InputError is a ValueError
         return False
 
 

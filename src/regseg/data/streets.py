@@ -10,6 +10,7 @@ from typing import Any
 from regseg.data.cityscapes import SPEC as CITYSCAPES
 from regseg.data.cityscapes import Cityscapes
 from regseg.data.files import Problem, Sample
+from regseg.errors import InputError
 
 
 class Streets(Cityscapes):
@@ -24,6 +25,7 @@ class Streets(Cityscapes):
     """
 
     spec = replace(CITYSCAPES, name="streets")
+    only_read = False  # set on an instance by `only_read`
 
     def __init__(
         self,
@@ -42,10 +44,15 @@ class Streets(Cityscapes):
         """Pairs of ``split``, drawn before if they are not there yet.
 
         Raises:
-            InputError: the folder holds streets drawn otherwise, or something else.
+            InputError: the folder holds streets drawn otherwise, or something else; or there are none and `only_read`
+                forbids drawing.
         """
-        from regseg.data.streets_drawing import write_streets
+        from regseg.data.streets_drawing import holds_streets, write_streets
 
+        if self.only_read and not holds_streets(self.root):
+            raise InputError(
+                f"{self.root} holds no drawn streets; set root to the folder that does, or draw them by data=streets."
+            )
         write_streets(self.root, progress=self._progress, **self.drawing)
         return super().samples(split, problems)
 
@@ -54,3 +61,9 @@ class Streets(Cityscapes):
 
         print(f"drawing {len(scenes)} street scenes into {self.root}")
         return track(scenes, "drawing", transient=True)
+
+
+def only_read(dataset: Any) -> None:
+    """Forbid ``dataset`` to draw into a new folder: one that a checkpoint names, or a mistyped one, must exist."""
+    if isinstance(dataset, Streets):
+        dataset.only_read = True

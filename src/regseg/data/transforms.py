@@ -75,9 +75,8 @@ class TrainTransform:
             rng: all that is random follows from it.
             centroid: (row, column) of ``label`` that the crop should show; None for a crop anywhere.
         """
-        size = label.shape
-        window = draw_window(size, self.crop_size, self.short_side, rng, centroid)
-        return self.after_crop(cut_image(image, size, window), cut_label(label, window), rng)
+        window = draw_window(label.shape, self.crop_size, self.short_side, rng, centroid)
+        return self.after_crop(cut_image(image, window), cut_label(label, window), rng)
 
     def after_crop(
         self, image: np.ndarray, label: np.ndarray, rng: np.random.Generator

@@ -74,33 +74,21 @@ def scale_to(size: Size, short_side: int) -> Size:
     return max(1, round(size[0] * short_side / shortest)), max(1, round(size[1] * short_side / shortest))
 
 
-def cut_image(image: np.ndarray, full_size: Size, window: Window) -> np.ndarray:
+def cut_image(image: np.ndarray, window: Window) -> np.ndarray:
     """What ``window`` shows of an image, equal to resizing the whole image and cropping then.
 
-    That is within one grey level, very seldom two.
+    That is within one grey level. An image stored at half its resolution is resized straight to the window's scale, as
+    the author's release does: one resampling, and none where the drawn size is that of the stored image.
 
     Args:
         image: (h, w, 3) uint8, also memory-mapped: only the rows in the window are read. Of four channels, which are
-            resized without a copy, the last is left out.
-        full_size: (height, width) that the window was drawn for. A smaller image, stored at half its resolution, is
-            brought up to that size first.
-        window: the crop.
+            resized without a copy, the last is dropped.
+        window: the crop of the image after scaling.
 
     Returns:
         (*window.size, 3) uint8.
     """
-    box = _source_box(full_size, window)
-    if image.shape[:2] == full_size:
-        return _resample(image, box, window.size)
-    # Whole pixels of the full size, as many as the second kernel will look at.
-    (top, bottom), (left, right) = (
-        _reach(start, length, number, limit)
-        for (start, length), number, limit in zip(box, window.size, full_size, strict=True)
-    )
-    ratio = image.shape[0] / full_size[0], image.shape[1] / full_size[1]
-    small_box = ((top * ratio[0], (bottom - top) * ratio[0]), (left * ratio[1], (right - left) * ratio[1]))
-    full = _resample(image, small_box, (bottom - top, right - left))
-    return _resample(full, ((box[0][0] - top, box[0][1]), (box[1][0] - left, box[1][1])), window.size)
+    return _resample(image, _source_box(image.shape[:2], window), window.size)
 
 
 def cut_label(label: np.ndarray, window: Window) -> np.ndarray:
@@ -128,18 +116,22 @@ def cut_label(label: np.ndarray, window: Window) -> np.ndarray:
 
 
 def resize_image(image: np.ndarray, full_size: Size, short_side: int | None) -> np.ndarray:
-    """A whole image (h, w, 3) uint8 with its short side at ``short_side`` pixels; None takes that of ``full_size``."""
+    """A whole image (h, w, 3) uint8 with its short side at ``short_side`` pixels; None takes that of ``full_size``.
+
+    ``full_size`` is (height, width) of its label, beyond the image's where that is stored at half its resolution.
+    """
     scaled = full_size if short_side is None else scale_to(full_size, short_side)
-    return cut_image(image, full_size, Window(scaled, (0, 0), scaled))
+    return cut_image(image, Window(scaled, (0, 0), scaled))
 
 
 Span = tuple[float, float]  # (start, length) along one axis, in pixels
 
 
-def _source_box(full_size: Size, window: Window) -> tuple[Span, Span]:
+def _source_box(size: Size, window: Window) -> tuple[Span, Span]:
+    """The fractional box of an array of ``size`` that ``window`` shows."""
     rows, columns = (
-        (start * full / scaled, length * full / scaled)
-        for full, scaled, start, length in zip(full_size, *window, strict=True)
+        (start * side / scaled, length * side / scaled)
+        for side, scaled, start, length in zip(size, *window, strict=True)
     )
     return rows, columns
 

@@ -5,6 +5,6 @@ many in the folder layout of Cityscapes.
 """
 
 from regseg.data.streets_drawing.scene import draw_scene
-from regseg.data.streets_drawing.writing import write_streets
+from regseg.data.streets_drawing.writing import holds_streets, write_streets
 
-__all__ = ["draw_scene", "write_streets"]
+__all__ = ["draw_scene", "holds_streets", "write_streets"]

@@ -1,8 +1,7 @@
-"""Writing the drawn streets in the folder layout of Cityscapes, once and whole."""
+"""Writing the drawn streets in the folder layout of Cityscapes."""
 
 import json
 import os
-import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,8 @@ from typing import Any
 import cv2
 import numpy as np
 
+from regseg.atomic import write_whole
+from regseg.data.decoding import is_file
 from regseg.data.streets_drawing.scene import draw_scene
 from regseg.errors import InputError
 
@@ -32,39 +33,40 @@ def write_streets(
     seed: int = 0,
     progress: Callable[[Sequence], Iterable] = iter,
 ) -> Path:
-    """Draws the dataset into `root`, unless it is there already, and returns `root`.
+    """Draws the dataset into `root`, a new or empty folder, unless it is there already, and returns `root`.
 
     Image n of a split is drawn from SeedSequence([seed, split number, n]). `progress` wraps the list of what is to be
-    drawn, as `tqdm.tqdm` and `rich.progress.track` do; it is not called when nothing is. The folder appears under its
-    name only when it is complete, so a broken run leaves nothing behind that looks like the dataset, and of two
-    processes that write at once one wins and the other takes what it finds.
+    drawn, as `tqdm.tqdm` and `rich.progress.track` do; it is not called when nothing is. Until all files are there, the
+    marker says `unfinished`: the next call continues a drawing that was interrupted. Two processes that draw at once
+    write the same files.
 
     Raises InputError if `root` holds streets drawn with other settings, or something else.
     """
-    root = Path(root).absolute()  # "." has no name
+    root = Path(root).absolute()
     marker = {"version": VERSION, "seed": seed, "height": height, "width": width, "counts": dict(counts)}
     if unknown := set(counts) - set(CITIES):
         raise InputError(f"no split is called {', '.join(sorted(unknown))}: choose from {', '.join(CITIES)}")
     if _is_written(root, marker):
         return root
-    root.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{root.name}-", dir=root.parent, ignore_cleanup_errors=True) as beside:
-        draft = Path(beside) / root.name  # a folder with ordinary permissions; the one around it is private
-        draft.mkdir()
-        for split, number in progress([(split, number) for split, count in counts.items() for number in range(count)]):
-            _write_scene(draft, split, number, height, width, seed)
-        (draft / MARKER).write_text(json.dumps(marker, indent=2) + "\n", encoding="utf-8")
-        try:
-            os.rename(draft, root)
-        except OSError:
-            if not _is_written(root, marker):  # it is if another process came first
-                raise
+    root.mkdir(parents=True, exist_ok=True)
+    _write_whole(root / MARKER, _json({**marker, "unfinished": True}))
+    scenes = [(split, number) for split, count in counts.items() for number in range(count)]
+    missing = [scene for scene in scenes if not _paths(root, *scene)[1].exists()]  # the label comes last
+    for split, number in progress(missing):
+        _write_scene(root, split, number, height, width, seed)
+    _write_whole(root / MARKER, _json(marker))
     return root
 
 
+def holds_streets(root: Path) -> bool:
+    """Whether `root` is a folder of drawn streets, whatever their settings; nothing is written."""
+    return (root / MARKER).is_file()
+
+
 def _is_written(root: Path, marker: dict[str, Any]) -> bool:
-    """Whether `root` holds exactly what the marker tells; raises InputError if it holds something else."""
+    """Whether `root` holds all that the marker says; raises InputError if it holds something else."""
     try:
+        is_file(root / MARKER)  # raises for what would block, such as a named pipe
         found = json.loads((root / MARKER).read_text(encoding="utf-8"))
     except FileNotFoundError:
         if root.is_dir() and any(root.iterdir()):
@@ -79,20 +81,27 @@ def _is_written(root: Path, marker: dict[str, Any]) -> bool:
         found = found if isinstance(found, dict) else {}
         changes = ", ".join(f"{key} {found.get(key)} instead of {marker[key]}" for key in differing)
         raise InputError(f"{root} holds streets drawn with {changes}: delete that folder or choose another root")
-    return True
+    return not found.get("unfinished")
+
+
+def _paths(root: Path, split: str, number: int) -> tuple[Path, Path]:
+    """(image, label) files of a scene."""
+    cities = CITIES[split][1]
+    city = cities[number % len(cities)]
+    name = f"{split}/{city}/{city}_{number // len(cities):06d}_000019"
+    return root / f"leftImg8bit/{name}_leftImg8bit.png", root / f"gtFine/{name}_gtFine_labelIds.png"
 
 
 def _write_scene(root: Path, split: str, number: int, height: int, width: int, seed: int) -> None:
-    split_number, cities = CITIES[split]
-    rng = np.random.default_rng(np.random.SeedSequence([seed, split_number, number]))
+    rng = np.random.default_rng(np.random.SeedSequence([seed, CITIES[split][0], number]))
     image, labels = draw_scene(rng, height, width)
-    city = cities[number % len(cities)]
-    name = f"{city}_{number // len(cities):06d}_000019"
-    _write_png(root / "leftImg8bit" / split / city / f"{name}_leftImg8bit.png", image[..., ::-1])
-    _write_png(root / "gtFine" / split / city / f"{name}_gtFine_labelIds.png", labels)
+    for path, pixels in zip(_paths(root, split, number), (image[..., ::-1], labels), strict=True):
+        _write_whole(path, cv2.imencode(".png", pixels)[1].tobytes())
 
 
-def _write_png(path: Path, pixels: np.ndarray) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    _, encoded = cv2.imencode(".png", pixels)
-    path.write_bytes(encoded.tobytes())
+def _write_whole(path: Path, content: bytes) -> None:
+    write_whole(path, lambda file: file.write(content), durable=False)
+
+
+def _json(marker: dict[str, Any]) -> bytes:
+    return (json.dumps(marker, indent=2) + "\n").encode()
