@@ -141,8 +141,8 @@ class FlowAlign(nn.Module):
 class SFNetDecoder(nn.Module):
     """`SFNetDecoder` [26]: pyramid pooling on 1/16, flow-aligned with 1/8 and summed; concatenated; logits at 1/8.
 
-    Differs from the author's release in mixed precision: his grid of positions is float16 there, which shifts them by up
-    to 0.016 pixels of 1/16; ours is always float32. In float32 and float64 both compute the same.
+    Differs from the author's release in mixed precision: his grid of positions is float16 there, which shifts them by
+    up to 0.016 pixels of 1/16; ours is float32 at least. Without mixed precision both compute the same.
     """
 
     def __init__(self, in_channels: Channels, num_classes: int) -> None:
