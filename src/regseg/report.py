@@ -72,7 +72,7 @@ def no_runs(group: str, runs_folder: Path) -> InputError:
         missing += " with a val_sizes.json" if is_folder else ""
         run = runs_folder / paper()[group]["runs_of"] / "NAME"
         command += f"` and evaluate each by `{sizes_command(run)}"
-    return InputError(f"{missing}; launch them by `{command}`, or set runs=FOLDER to where they are.")
+    return InputError(f"{missing}; launch the runs of {group} by `{command}`, or set runs=FOLDER to where they are.")
 
 
 def launch_command(group: str) -> str | None:
