@@ -1,20 +1,24 @@
 """The paper's tables as sweeps: which jobs they launch, and what becomes of a sweep that is started again."""
 
+import functools
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 from types import SimpleNamespace
 
 import pytest
+from hydra import compose, initialize_config_dir
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.utils import instantiate
 from lightning.pytorch.strategies.launchers import _SubprocessScriptLauncher
 
-from regseg.analysis.published import paper
+from regseg.analysis.published import author_runs, paper
 from regseg.cli import _end_within, _sentence
-from regseg.config import config_dir
+from regseg.config import config_dir, register_resolvers
 from regseg.errors import InputError
 from regseg.report import write
 from regseg.runs import read_metrics, read_summary, write_json
@@ -26,15 +30,20 @@ from regseg.training.trainer import make_trainer
 TABLES = {
     path.stem for path in (config_dir() / "experiment").glob("*.yaml") if "sweeper:" in path.read_text(encoding="utf-8")
 }
-SEEDS = {"table3": 4, "table8": 5, "table10": 3, "camvid_table4": 2, "camvid_table5": 2}
+SEEDS = {  # of every row, or of one; else 0
+    "table3": [0, 1, 2, 3],
+    "table7/epochs_1000": [1, 2, 3],
+    "table8": [1, 2, 3, 4, 5],
+    "table10": [1, 2, 3],
+    "camvid_table4": [0, 1],
+    "camvid_table5": [0, 1],
+}
+GROUPS = {"fig6": "table6"}  # an experiment whose runs are another one's
 
 
+@functools.cache
 def jobs(table):
     """What Hydra's sweeper makes of the experiment: a list of overrides a job."""
-    from hydra import compose, initialize_config_dir
-
-    from regseg.config import register_resolvers
-
     register_resolvers()
     with initialize_config_dir(str(config_dir()), version_base="1.3"):
         cfg = compose("train", overrides=[f"experiment={table}"], return_hydra_config=True)
@@ -43,33 +52,43 @@ def jobs(table):
     return BasicSweeper.split_arguments(overrides, max_batch_size=None)[0]
 
 
-def composed(compose, table):
-    """The composed configuration of every job, and its run's name."""
-    for job in jobs(table):
-        cfg = compose(f"experiment={table}", *job)
-        (row,) = [text.split("=")[1] for text in job if text.startswith("row=")] or [None]
-        yield (row.split("/")[1] if row else cfg.run.name), cfg
+@functools.cache
+def composed(table):
+    """(row, composed configuration) of every job."""
+    found, listed = [], jobs(table)
+    with initialize_config_dir(str(config_dir()), version_base="1.3"):
+        for job in listed:
+            cfg = compose("train", overrides=[f"experiment={table}", *job])
+            (row,) = [text.split("=")[1] for text in job if text.startswith("row=")] or [None]
+            found.append(((row.split("/")[1] if row else cfg.run.name), cfg))
+    return found
 
 
 @pytest.mark.parametrize("table", sorted(TABLES & set(paper())))
-def test_exactly_the_papers_rows_are_launched(compose, table):
-    launched = [(name, cfg.seed) for name, cfg in composed(compose, table)]
-    assert list(dict.fromkeys(name for name, _ in launched)) == list(paper()[table]["rows"])
-    assert len(set(launched)) == len(launched) == len(paper()[table]["rows"]) * SEEDS.get(table, 1)
+def test_exactly_the_papers_rows_are_launched(table):
+    launched = [(name, cfg.seed) for name, cfg in composed(table)]
+    seeds = {row: SEEDS.get(f"{table}/{row}", SEEDS.get(table, [0])) for row in paper()[table]["rows"]}
+    assert launched == [(row, seed) for row in seeds for seed in seeds[row]]
 
 
-# By the headers of the author's logs: storage, short side, augmentation, epochs, last evaluated ones, loss.
-JITTER, RANDAUG = "jitter", "randaug"
+# By the headers of the author's logs: storage, short side, augmentation, epochs, loss, crop; of a table, or of a row.
+ABLATION, FULL = ("half", [256, 1792], "jitter", 500), ("full", [400, 1600], "randaug", 500)
 SETTINGS = {
-    ("table3", "dilation_1_6_12_18"): ("half", [256, 1792], JITTER, 500, 20, "cross_entropy", [768, 768]),
-    ("table4", "regnety_600mf"): ("half", [256, 1792], JITTER, 500, 20, "cross_entropy", [768, 768]),
-    ("table5", "sfnet"): ("half", [256, 1792], JITTER, 500, 20, "cross_entropy", [768, 768]),
-    ("table6", "resize_400_1600_crop_768x1536"): ("half", [400, 1600], JITTER, 500, 20, "cross_entropy", [768, 1536]),
-    ("table6", "resize_512_2048_crop_512x1024"): ("half", [512, 2048], JITTER, 500, 20, "cross_entropy", [512, 1024]),
-    ("table7", "resize_512_2048"): ("full", [512, 2048], RANDAUG, 500, 15, "cross_entropy", [768, 768]),
-    ("table7", "ohem"): ("full", [400, 1600], RANDAUG, 500, 15, "ohem", [768, 768]),
-    ("table7", "epochs_1000"): ("full", [400, 1600], RANDAUG, 1000, 30, "cross_entropy", [768, 768]),
-    ("table10", "ddrnet23"): ("full", [400, 1600], RANDAUG, 1000, 30, "cross_entropy", [768, 768]),
+    "table3": (*ABLATION, "cross_entropy", [768, 768]),
+    "table4": (*ABLATION, "cross_entropy", [768, 768]),
+    "table5": (*ABLATION, "cross_entropy", [768, 768]),
+    "table6/resize_400_1600_crop_768x1536": ("half", [400, 1600], "jitter", 500, "cross_entropy", [768, 1536]),
+    "table6/resize_400_1600_crop_1024x1024": ("half", [400, 1600], "jitter", 500, "cross_entropy", [1024, 1024]),
+    "table6/resize_400_1600_crop_512x1024": ("half", [400, 1600], "jitter", 500, "cross_entropy", [512, 1024]),
+    "table6/resize_400_1600_crop_768x768": ("half", [400, 1600], "jitter", 500, "cross_entropy", [768, 768]),
+    "table6/resize_512_2048_crop_1024x1024": ("half", [512, 2048], "jitter", 500, "cross_entropy", [1024, 1024]),
+    "table6/resize_512_2048_crop_768x768": ("half", [512, 2048], "jitter", 500, "cross_entropy", [768, 768]),
+    "table6/resize_512_2048_crop_512x1024": ("half", [512, 2048], "jitter", 500, "cross_entropy", [512, 1024]),
+    "table7/resize_512_2048": ("full", [512, 2048], "randaug", 500, "cross_entropy", [768, 768]),
+    "table7/resize_400_1600": (*FULL, "cross_entropy", [768, 768]),
+    "table7/ohem": (*FULL, "ohem", [768, 768]),
+    "table7/epochs_1000": (*FULL[:3], 1000, "cross_entropy", [768, 768]),
+    "table10": (*FULL[:3], 1000, "cross_entropy", [768, 768]),
 }
 NETWORKS = {
     "table3": ("dilation_1_6_12_18", "sum_conv3x3"),
@@ -78,23 +97,43 @@ NETWORKS = {
 }
 
 
-@pytest.mark.parametrize(("table", "row"), SETTINGS)
-def test_settings_are_those_of_the_authors_logs(compose, table, row):
-    cfg = dict(composed(compose, table))[row]
-    data, found = cfg.data, (set(cfg.data.augment) - {"flip"}).pop()
-    settings = (data.storage, data.short_side, found, cfg.trainer.max_epochs, cfg.callbacks.evaluation.last)
-    assert (*settings, cfg.loss.name, data.crop_size) == SETTINGS[table, row]
-    assert (data.dataset, data.batch_size, data.class_uniform) == ("cityscapes", 8, 0.5)
-    assert (cfg.optimizer.lr, cfg.optimizer.warmup_iters, cfg.callbacks.evaluation.every) == (0.05, 3000, 25)
-    if table in NETWORKS:
-        assert (cfg.model.backbone.name, cfg.model.decoder.name) == NETWORKS[table]
+@pytest.mark.parametrize("table", ["table3", "table4", "table5", "table6", "table7", "table10"])
+def test_settings_are_those_of_the_authors_logs(table):
+    for row, cfg in composed(table):
+        data, found = cfg.data, (set(cfg.data.augment) - {"flip"}).pop()
+        settings = (data.storage, data.short_side, found, cfg.trainer.max_epochs, cfg.loss.name, data.crop_size)
+        assert settings == SETTINGS.get(f"{table}/{row}", SETTINGS.get(table)), row
+        assert (data.dataset, data.batch_size, data.class_uniform) == ("cityscapes", 8, 0.5)
+        assert (cfg.optimizer.lr, cfg.optimizer.warmup_iters) == (0.05, 3000)
+        if table in NETWORKS:
+            assert (cfg.model.backbone.name, cfg.model.decoder.name) == NETWORKS[table]
 
 
-def test_networks_of_the_ablations(compose):
-    assert {cfg.model.decoder.name for _, cfg in composed(compose, "table4")} == {"sum_conv3x3"}
-    assert {cfg.model.backbone.name for _, cfg in composed(compose, "table5")} == {"dilation_1_12"}
-    assert [cfg.model.name for _, cfg in composed(compose, "table10")] == 3 * ["ddrnet23"] + 3 * ["regseg"]
-    fine_tuning = dict(composed(compose, "table8"))["regseg"]
+@pytest.mark.parametrize("table", ["table3", "table4", "table5", "table6", "table7", "table8", "table10"])
+def test_the_epochs_of_every_record_of_the_author_are_evaluated(table):
+    due = {}
+    for row, cfg in composed(table):
+        evaluation, epochs = instantiate(cfg.callbacks.evaluation), cfg.trainer.max_epochs
+        due.setdefault(row, [epoch for epoch in range(epochs) if evaluation.is_due(epoch, epochs)])
+    for row in paper()[table]["rows"]:
+        records = author_runs(table, row)
+        assert records and all(record.epochs == due[row] for record in records), row
+
+
+def test_fig6_takes_the_two_runs_of_table_6():
+    """Same folder, same settings: what one of the two experiments finished, the other skips."""
+    of_table6 = dict(composed("table6"))
+    for row, cfg in composed("fig6"):
+        assert cfg.run.group == "table6" and cfg.seed == of_table6[row].seed
+        for section in ("model", "data", "loss", "optimizer", "trainer", "callbacks"):
+            assert cfg[section] == of_table6[row][section]
+
+
+def test_networks_of_the_ablations():
+    assert {cfg.model.decoder.name for _, cfg in composed("table4")} == {"sum_conv3x3"}
+    assert {cfg.model.backbone.name for _, cfg in composed("table5")} == {"dilation_1_12"}
+    assert [cfg.model.name for _, cfg in composed("table10")] == 3 * ["ddrnet23"] + 3 * ["regseg"]
+    fine_tuning = dict(composed("table8"))["regseg"]
     assert (fine_tuning.optimizer.lr, fine_tuning.data.batch_size, fine_tuning.trainer.max_epochs) == (0.005, 12, 200)
 
 
@@ -105,14 +144,19 @@ def smoke(run_module, streets_root, streets_options, table, *more, timeout=300):
 
 @pytest.mark.parametrize("table", sorted(TABLES))
 def test_every_table_runs_whole_and_is_reported(run_module, streets_root, streets_options, table, tmp_path):
-    seeds = ["seed=1,2"] if len(jobs(table)) == SEEDS.get(table) else ["seed=1"]  # seeds alone, or one of each row
-    result = smoke(run_module, streets_root, streets_options, table, *seeds)
+    seeds = len(SEEDS.get(table, [0]))
+    only_seeds = len(jobs(table)) == seeds  # then two of them, else one of each row
+    result = smoke(run_module, streets_root, streets_options, table, "seed=1,2" if only_seeds else "seed=1")
     assert result.returncode == 0, result.stderr
-    folders = sorted((tmp_path / "runs" / table).iterdir())
-    assert len(folders) == (2 if seeds == ["seed=1,2"] else len(jobs(table)) / SEEDS.get(table, 1))
+    folders = sorted((tmp_path / "runs" / GROUPS.get(table, table)).iterdir())
+    rows = {re.sub(r"seed[=_]\d", "", " ".join(job)) for job in jobs(table)}
+    assert len(folders) == (2 if only_seeds else len(rows))
     assert {read_summary(folder)["status"] for folder in folders} == {"finished"}
+    if table == "fig6":
+        for folder in folders:
+            write_json(folder / "val_sizes.json", [{"val_size": 64, "metrics": {"val/miou": 0.1}}])
     text, pictures = write(table, tmp_path / "runs", tmp_path / "report")
-    assert "not run" not in text and "running" not in text and len(pictures) >= 3
+    assert "not run" not in text and "running" not in text and len(pictures) >= (1 if table == "fig6" else 3)
 
 
 def test_a_table_is_refused_without_a_sweep(run_module):
@@ -240,13 +284,10 @@ def test_as_jobs_of_a_queue(run_module, streets_root, streets_options, tmp_path)
     assert (folder / "output.log").read_text().count("parameters, on streets") == 1
 
 
-def test_slurm_is_asked_for_a_job_a_run_that_may_be_queued_again(compose):
-    from hydra import compose as hydra_compose
-    from hydra import initialize_config_dir
-
+def test_slurm_is_asked_for_a_job_a_run_that_may_be_queued_again():
     with initialize_config_dir(str(config_dir()), version_base="1.3"):
         overrides = ["experiment=table4", "hydra/launcher=slurm"]
-        launcher = hydra_compose("train", overrides=overrides, return_hydra_config=True).hydra.launcher
+        launcher = compose("train", overrides=overrides, return_hydra_config=True).hydra.launcher
     assert launcher._target_.endswith("SlurmLauncher") and launcher.tasks_per_node == 1
     assert launcher.timeout_min == 1440 and launcher.max_num_timeout == 100 and launcher.gpus_per_node == 1
 

@@ -24,5 +24,5 @@ def test_the_wheel_works_away_from_the_checkout(tmp_path):
     assert Path(found) == tmp_path / "site/regseg/conf"
     composed = subprocess.run([sys.executable, "-m", "regseg.train", "--cfg", "job", "experiment=demo"], **run)
     assert "dilation_1_14" in composed.stdout
-    report = subprocess.run([sys.executable, "-m", "regseg.report", "table=4"], **run)
-    assert "| dilation_1_14 | – | 0 | 75.85 | 75.85 | not run |" in report.stdout
+    report = subprocess.run([sys.executable, "-m", "regseg.report", "table=9"], **run)
+    assert "| RegSeg | none | 78.13 ± 0.48 | 78.3 | 30 | 1024x2048 | 3.34 | 39.1 |" in report.stdout

@@ -31,6 +31,7 @@ def main(cfg: DictConfig) -> None:
         print(json.dumps(descriptions, indent=2))
     else:
         print_table(descriptions)
+        print_needed(descriptions)
         if not cfg.all:
             print_blocks(descriptions)
         print_differences(descriptions)
@@ -62,7 +63,7 @@ def all_networks(num_classes: int) -> Iterator[tuple[str, Any]]:
 
 
 def print_table(descriptions: dict[str, dict[str, Any]]) -> None:
-    """One line a network; the paper's value follows in brackets where it prints one."""
+    """One line per network; the paper's value follows in brackets where it prints one."""
     from rich.table import Table
 
     from regseg.console import plain_console
@@ -81,6 +82,24 @@ def print_table(descriptions: dict[str, dict[str, Any]]) -> None:
             f"{facts['gflops']:.2f}" + (paper.get("GFLOPs", "") if at_the_papers_size else ""),
             ("–" if facts["field_of_view"] is None else f"{facts['field_of_view']}") + paper.get("field", ""),
         )
+    plain_console().print(table)
+
+
+def print_needed(descriptions: dict[str, dict[str, Any]]) -> None:
+    """Which of the fields of view that Sec. 3.1 asks for each network meets."""
+    from rich.table import Table
+
+    from regseg.console import plain_console
+
+    needed = next(iter(descriptions.values()))["needed_field_of_view"]
+    sees = "; ".join(f"{row['pixels']} to see {row['sees']}" for row in needed)
+    table = Table(caption=f"The field of view that is needed (Sec. 3.1), in pixels: {sees}")
+    table.add_column("network", no_wrap=True)
+    for column in ("field of view", *(f"needed: {row['pixels']}" for row in needed)):
+        table.add_column(column, justify="right")
+    for title, facts in descriptions.items():
+        met = [{True: "met", False: "not met", None: "–"}[row["met"]] for row in facts["needed_field_of_view"]]
+        table.add_row(title, "–" if facts["field_of_view"] is None else str(facts["field_of_view"]), *met)
     plain_console().print(table)
 
 

@@ -1,16 +1,19 @@
-"""A sweep's results beside the paper's and the author's: ``python -m regseg.report table=4``; see ``--help``."""
+"""A sweep's results next to the paper's and the author's: ``python -m regseg.report table=4``; see ``--help``."""
 
 from __future__ import annotations
 
 import base64
-import html
-import itertools
-import statistics
+import os
+import tempfile
 from pathlib import Path
 
+import yaml
+from markdown_it import MarkdownIt
 from omegaconf import DictConfig, OmegaConf
 
 from regseg.cli import entry_point
+from regseg.config import config_dir
+from regseg.errors import InputError
 
 
 @entry_point("report")
@@ -25,88 +28,74 @@ def main(cfg: DictConfig) -> None:
 
 
 def write(group: str, runs_folder: Path, out: Path) -> tuple[str, list[Path]]:
-    """Write ``report.md``, ``report.html`` and the pictures into ``out``; give the Markdown and the pictures."""
-    from regseg.analysis import figures, tables
+    """Write ``report.md``, ``report.html`` and the pictures into ``out``; give the Markdown and the pictures.
+
+    Nothing in ``out`` changes before all of them are made; each file is replaced as a whole.
+
+    Raises:
+        InputError: there is no run to report on.
+    """
+    from regseg.analysis.report_pages import page_of
+
+    content = page_of(group, runs_folder)
+    if content is None:
+        raise no_runs(group, runs_folder)
+    text, drawings = content
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise InputError(f"out={out} is not a folder; choose another.") from error
+    with tempfile.TemporaryDirectory(prefix=".report_", dir=out) as folder:
+        staged = [path for name, draw in drawings.items() if draw(path := Path(folder) / f"{name}.png")]
+        linked = text + "".join(f"\n![{path.stem}]({path.name})\n" for path in staged)
+        markdown, page = Path(folder) / "report.md", Path(folder) / "report.html"
+        markdown.write_text(linked, encoding="utf-8")
+        page.write_text(_html(linked, staged), encoding="utf-8")
+        for path in (*staged, markdown, page):
+            os.replace(path, out / path.name)
+    return text, [out / path.name for path in staged]
+
+
+def no_runs(group: str, runs_folder: Path) -> InputError:
+    """What to say of a group without runs: the command that launches them, or the groups that there are."""
     from regseg.analysis.published import paper
+    from regseg.analysis.report_pages import sizes_command
 
-    if group == "table9":
-        own = own_regseg(runs_folder)
-        text = f"# table9: {paper()[group]['title']}\n\nFigs. 1 and 7 of the paper, test figures as it prints them.\n"
-        mark = (
-            f"The star is your RegSeg on the validation set: {own:.2f} % mIoU (table10, else sec4_2).\n" if own else ""
-        )
-        return _write(out, text + mark, figures.draw_trade_offs(out, own))
-    runs = tables.read_runs(runs_folder, group)
-    rows = tables.compare(group, runs)
-    title = paper().get(group, {}).get("title")
-    text = f"# {group}{': ' + title if title else ''}\n\n{tables.markdown(group, rows)}"
-    if each := tables.runs_markdown(group, runs):
-        text += f"\nEvery run at its last epoch:\n\n{each}"
-    if not runs:
-        command = f"python -m regseg.train -m experiment={group}"
-        text += f"\nNo runs in {runs_folder / group} yet; launch them by `{command}`.\n"
-    if sentences := tables.at_same_epochs(group, runs):
-        text += "\n" + "".join(f"- {sentence}\n" for sentence in sentences)
-    drawings = {
-        "rows": lambda path: figures.draw_rows(group, rows, path),
-        "curves": lambda path: figures.draw_curves(group, runs, path),
-        "classes": lambda path: figures.draw_classes(group, runs, path),
-        "val_sizes": lambda path: figures.draw_val_sizes(runs_folder / group, path),
-    }
-    pictures = [path for name, draw in drawings.items() if draw(path := out / f"{name}.png")]
-    if group == "table10":
-        pictures += figures.draw_trade_offs(out, own_regseg(runs_folder))
-    return _write(out, text, pictures)
+    is_folder = runs_folder.is_dir()
+    missing = f"{runs_folder} holds no runs of {group}" if is_folder else f"{runs_folder} is not a folder"
+    command = launch_command(group)
+    if command is None:
+        groups = sorted(path.name for path in runs_folder.iterdir() if path.is_dir()) if is_folder else []
+        choices = ", ".join(dict.fromkeys([*paper(), *groups]))
+        return InputError(f"table={group} has no runs and is no table of the paper; choose one of {choices}.")
+    if group == "fig6":
+        missing += " with a val_sizes.json" if is_folder else ""
+        run = runs_folder / paper()[group]["runs_of"] / "NAME"
+        command += f"` and evaluate each by `{sizes_command(run)}"
+    return InputError(f"{missing}; launch the runs of {group} by `{command}`, or set runs=FOLDER to where they are.")
 
 
-def own_regseg(runs_folder: Path) -> float | None:
-    """The mean last mIoU in percent of the finished runs of RegSeg in Table 10, else of the recipe of Sec. 4.2."""
-    from regseg.analysis import tables
-
-    for group, row in (("table10", "regseg"), ("sec4_2", "run")):
-        runs = [run for run in tables.read_runs(runs_folder, group) if run.row == row and run.status == "finished"]
-        if values := tables.known(run.curve.value("last/miou") for run in runs):
-            return statistics.mean(values)
-    return None
-
-
-def _write(out: Path, text: str, pictures: list[Path]) -> tuple[str, list[Path]]:
-    out.mkdir(parents=True, exist_ok=True)
-    linked = "".join(f"\n![{path.stem}]({path.name})\n" for path in pictures)
-    (out / "report.md").write_text(text + linked, encoding="utf-8")
-    (out / "report.html").write_text(_html(text, pictures), encoding="utf-8")
-    return text, pictures
+def launch_command(group: str) -> str | None:
+    """The command that trains the runs of an experiment; None where there is no such experiment."""
+    path = config_dir() / "experiment" / f"{group}.yaml"
+    if not path.is_file() or group.startswith("_"):
+        return None
+    multirun = "-m " if yaml.safe_load(path.read_text(encoding="utf-8")).get("table") else ""
+    return f"python -m regseg.train {multirun}experiment={group}"
 
 
 def _html(text: str, pictures: list[Path]) -> str:
-    """One file that needs no other: the Markdown's few forms, and the pictures within."""
-    body = []
-    for form, group in itertools.groupby(text.splitlines(), _form):
-        lines = [html.escape(line) for line in group]
-        if form == "table":
-            cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
-            rows = [_tag("tr", *(_tag("td", cell) for cell in row)) for row in cells[2:]]
-            body.append(_tag("table", _tag("tr", *(_tag("th", cell) for cell in cells[0])), *rows))
-        elif form == "list":
-            body.append(_tag("ul", *(_tag("li", line.removeprefix("- ")) for line in lines)))
-        elif form:
-            body += [_tag(form, line.removeprefix("# ")) for line in lines]
+    """One file that needs no other: the Markdown with its pictures within."""
+    body = MarkdownIt("commonmark", {"html": False}).enable("table").render(text)
     for path in pictures:
         data = base64.b64encode(path.read_bytes()).decode()
-        body.append(f'<img alt="{path.stem}" src="data:image/png;base64,{data}">')
+        body = body.replace(f'src="{path.name}"', f'src="data:image/png;base64,{data}"')
     style = (
-        "body{font:15px sans-serif;max-width:1000px;margin:2em auto;padding:0 1em}table{border-collapse:collapse}"
+        "body{font:15px sans-serif;max-width:1000px;margin:2em auto;padding:0 1em}"
+        "table{border-collapse:collapse;display:block;overflow-x:auto}"
         "td,th{padding:.3em .8em;border-bottom:1px solid #ddd;text-align:left}img{max-width:100%;margin:1em 0}"
     )
-    return f'<!doctype html><meta charset="utf-8"><title>regseg</title><style>{style}</style>' + "\n".join(body) + "\n"
-
-
-def _form(line: str) -> str:
-    return {"|": "table", "-": "list", "#": "h1", "": ""}.get(line[:1], "p")
-
-
-def _tag(name: str, *content: str) -> str:
-    return f"<{name}>{''.join(content)}</{name}>"
+    return f'<!doctype html><meta charset="utf-8"><title>regseg</title><style>{style}</style>\n{body}'
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What a model is: its size, cost and field of view, beside the paper's figures, and a picture of what it sees."""
+"""What a model is: its size, cost and field of view, next to the paper's figures, and a picture of what it sees."""
 
 import copy
 from collections.abc import Iterable, Mapping
@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from regseg.analysis.published import paper
 from regseg.errors import InputError
 from regseg.models.complexity import count_parameters, field_of_view, field_of_view_by_block, gflops
 
@@ -20,35 +21,7 @@ if TYPE_CHECKING:
 
 CITYSCAPES = (1024, 2048)
 
-# What the paper prints, where, and why ours differs ("" where it does not): by backbone and decoder, or by name.
-PAPER_PARAMETERS = {  # millions
-    ("dilation_1_14", "regseg"): (3.34, "Table 9", "3,334,951 rounds to 3.33; 3.34 is 3.335 rounded once more"),
-    ("ddrnet23", None): (20.1, "Table 10", ""),
-}
-PAPER_GFLOPS = {  # of a 1024x2048 image
-    ("dilation_1_14", "regseg"): (39.1, "Table 9", ""),
-    ("ddrnet23", None): (
-        143.1,
-        "Table 10",
-        "143.1 is the convolutions alone; RegSeg's figure has BatchNorm, pooling and upsampling as well",
-    ),
-}
-PAPER_FIELD_OF_VIEW = {
-    "dilation_1_14": (3807, "Table 4, row 1", ""),
-    "dilation_1_12": (3743, "Table 4, row 2", ""),
-    "dilation_1_3_6_12": (3743, "Table 4, row 3", ""),
-    "dilation_1_10": (3295, "Table 4, row 4", ""),
-    "dilation_1_6_12_18": (3807, "Table 4, row 5", ""),
-    "dilation_1_6": (2207, "Table 4, row 6", ""),
-    "dilation_1_14_gradual": (4127, "Table 4, row 7", ""),
-    "dilation_1_4_1_10": (3263, "Table 4, row 8", ""),
-    "dilation_1_4_8_12": (3743, "Table 4, row 9", ""),
-    "regnety_600mf": (
-        607,
-        "Table 4, row 10",
-        "607 follows from eqs. 1-2 for stage depths 1, 3, 5, 7, those of RegNetX-600MF; RegNetY-600MF has 1, 3, 7, 4",
-    ),
-}
+IN_TABLE_10 = {("dilation_1_14", "regseg"): "regseg", ("ddrnet23", None): "ddrnet23"}  # backbone, decoder -> its row
 
 
 def describe(model: nn.Module, size: tuple[int, int] = CITYSCAPES) -> dict[str, Any]:
@@ -56,16 +29,20 @@ def describe(model: nn.Module, size: tuple[int, int] = CITYSCAPES) -> dict[str, 
 
     Keys: model (its config), parameters, size, gflops and gflops_convolutions (billions), field_of_view (pixels, or
     None), blocks (the stem and every block of the backbone: name, channels, stride, rates, field_of_view, and bound,
-    the largest rate without holes by Sec. 3.1; empty for DDRNet-23), and paper (the figures that the paper prints:
-    quantity, ours, paper, where, and why they differ or "").
+    the largest rate without holes by Sec. 3.1; empty for DDRNet-23), needed_field_of_view (what Sec. 3.1 asks for:
+    pixels, what they see, and whether the network meets it, None where it has no single field of view), and paper (the
+    figures that the paper prints: quantity, ours, paper, where, and why they differ or "").
     """
+    seen = field_of_view(model)
+    needed = paper()["table4"]["needed_field_of_view"]
     return {
         "model": model.config,
         "parameters": count_parameters(model),
         "size": list(size),
         "gflops": gflops(model, size),
         "gflops_convolutions": gflops(model, size, convolutions_only=True),
-        "field_of_view": field_of_view(model),
+        "field_of_view": seen,
+        "needed_field_of_view": [{**row, "met": None if seen is None else seen >= row["pixels"]} for row in needed],
         "blocks": _blocks(model),
         "paper": _beside_the_paper(model),
     }
@@ -98,19 +75,22 @@ def _blocks(model: nn.Module) -> list[dict[str, Any]]:
 def _beside_the_paper(model: nn.Module) -> list[dict[str, Any]]:
     config = model.config
     backbone = config.get("backbone", config["name"])
-    if not isinstance(backbone, str):  # a schedule of one's own is in no table
+    if not isinstance(backbone, str):  # custom dilations are in no table
         return []
-    whole = (backbone, config.get("decoder")) if config["num_classes"] == 19 else None
-    printed = {
-        "parameters (millions)": (lambda: count_parameters(model) / 1e6, PAPER_PARAMETERS.get(whole)),
-        "GFLOPs at 1024x2048": (lambda: gflops(model, CITYSCAPES), PAPER_GFLOPS.get(whole)),
-        "field of view (pixels)": (lambda: field_of_view(model), PAPER_FIELD_OF_VIEW.get(backbone)),
-    }
-    return [
-        {"quantity": quantity, "ours": ours(), "paper": row[0], "where": row[1], "why": row[2]}
-        for quantity, (ours, row) in printed.items()
-        if row is not None
-    ]
+    table4, table10, rows = paper()["table4"], paper()["table10"], []
+    row = IN_TABLE_10.get((backbone, config.get("decoder"))) if config["num_classes"] == 19 else None
+    if row:
+        printed, why = table10["models"][row], table10["why"][row]
+        for key, quantity, ours in (
+            ("parameters", "parameters (millions)", count_parameters(model) / 1e6),
+            ("gflops", "GFLOPs at 1024x2048", gflops(model, CITYSCAPES)),
+        ):
+            rows.append((quantity, ours, printed[key], "Table 10", why.get(key, "")))
+    if backbone in table4["field_of_view"]:
+        where = f"Table 4, row {list(table4['field_of_view']).index(backbone) + 1}"
+        why = table4["why_field_of_view"].get(backbone, "")
+        rows.append(("field of view (pixels)", field_of_view(model), table4["field_of_view"][backbone], where, why))
+    return [dict(zip(("quantity", "ours", "paper", "where", "why"), values, strict=True)) for values in rows]
 
 
 def effective_field_of_view(model: nn.Module, images: Iterable[Tensor]) -> np.ndarray:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import statistics
 from collections.abc import Sequence
@@ -12,14 +11,14 @@ from typing import TYPE_CHECKING
 from regseg.analysis import val_sizes
 from regseg.analysis.plots import AUTHOR, OTHERS, OURS, PAPER, figure
 from regseg.analysis.published import author_runs, paper
-from regseg.analysis.tables import Row, Run, meet, metric_of
+from regseg.analysis.tables import Row, Run, known, meet, metric_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
 def draw_rows(group: str, rows: Sequence[Row], path: Path) -> bool:
-    """A dot a row: ours with its deviation, the author's runs, and what the paper prints.
+    """One dot per row: ours with its deviation or our best run, the author's runs, and what the paper prints.
 
     This and the others return whether there was anything to draw.
     """
@@ -33,7 +32,7 @@ def draw_rows(group: str, rows: Sequence[Row], path: Path) -> bool:
             if row.paper is not None:
                 axes.plot(row.paper, place, "|", color=PAPER, ms=14, mew=1.5)
             if row.ours:
-                axes.errorbar(row.mean, place, xerr=row.deviation or 0, fmt="o", color=OURS, ms=6, capsize=3)
+                axes.errorbar(row.value, place, xerr=row.deviation or 0, fmt="o", color=OURS, ms=6, capsize=3)
                 axes.plot(row.ours, [place] * len(row.ours), ".", color=OURS, alpha=0.5)
             axes.plot(row.so_far, [place] * len(row.so_far), "x", color=OURS, ms=5)
         for style, color, label, shown in (
@@ -65,13 +64,13 @@ def draw_curves(group: str, runs: Sequence[Run], path: Path) -> bool:
         for panel, row in zip(panels, rows, strict=False):
             for curve in author_runs(group, row):
                 panel.plot(curve.epochs, getattr(curve, name), color=AUTHOR, lw=2.5, alpha=0.45)
-                levels += getattr(curve, name)[1:]
+                levels += known(getattr(curve, name)[1:])
             for run in (run for run in runs if run.row == row):
                 values = getattr(run.curve, name)
                 panel.plot(run.curve.epochs, values, "." if len(values) == 1 else "-", color=OURS, lw=1.1)
-                if run.status != "finished" and values:
+                if not run.finished and values:
                     panel.plot(run.curve.epochs[-1], values[-1], "x", color=OURS, ms=5)
-                levels += values[1:]
+                levels += known(values[1:])
             panel.set_title(row, fontsize=9)
         for panel in panels[len(rows) :]:
             panel.set_visible(False)
@@ -82,7 +81,7 @@ def draw_curves(group: str, runs: Sequence[Run], path: Path) -> bool:
             panels[0].set_ylim(min(levels) - margin, max(levels) + margin)
         if runs:
             panels[0].plot([], [], color=OURS, label="ours")
-        if any(run.status != "finished" for run in runs):
+        if any(not run.finished for run in runs):
             panels[0].plot([], [], "x", color=OURS, label="ours, not finished")
         if any(author_runs(group, row) for row in rows):
             panels[0].plot([], [], color=AUTHOR, lw=2.5, alpha=0.45, label="author's runs")
@@ -94,7 +93,7 @@ def draw_curves(group: str, runs: Sequence[Run], path: Path) -> bool:
 
 def draw_classes(group: str, runs: Sequence[Run], path: Path) -> bool:
     """IoU of each class against the author's at the same epoch, else at the last one against the mean of all rows."""
-    runs = [run for run in runs if run.curve.iou]
+    runs = [run for run in runs if run.curve.iou and run.classes]
     if not runs:
         return False
     classes = runs[0].classes
@@ -125,46 +124,39 @@ def draw_classes(group: str, runs: Sequence[Run], path: Path) -> bool:
     return True
 
 
-def draw_trade_offs(folder: Path, ours: float | None) -> list[Path]:
-    """Figs. 1 and 7: test mIoU against parameters and GFLOPs, from Table 9; ``ours`` is a mIoU of one's own run."""
-    paths = []
-    for key, label, name in (("parameters", "parameters, millions", "fig1"), ("gflops", "GFLOPs", "fig7")):
-        path = folder / f"{name}.png"
-        with figure(path, 6.4, 4.4) as drawn:
-            axes = drawn.add_subplot()
-            models = {model: v for model, v in paper()["table9"]["models"].items() if key in v}
-            for model, values in models.items():
-                own = model == "RegSeg"
-                # Beneath the dot where another one's name would be met above it.
-                crowded = any(
-                    0 <= other["miou"] - values["miou"] < 0.3 and 0.5 < other[key] / values[key] < 2
-                    for name, other in models.items()
-                    if name != model
-                )
-                axes.plot(values[key], values["miou"], "o", color=OURS if own else OTHERS, ms=8 if own else 5)
-                axes.annotate(
-                    model, (values[key], values["miou"]), xytext=(5, -11 if crowded else 4),
-                    textcoords="offset points", fontsize=8,
-                    color=OURS if own else "#444444", weight="bold" if own else "normal",
-                )  # fmt: skip
-                if own and ours is not None:
-                    axes.plot(values[key], ours, "*", color=OURS, ms=13, label="RegSeg, your runs (validation set)")
-                    _legend(drawn)
-            axes.set_xscale("log")
-            axes.xaxis.set_major_formatter("{x:g}")
-            axes.set_xlabel(label)
-            axes.set_ylabel("Cityscapes test mIoU, %")
-            axes.margins(x=0.2, y=0.08)
-        paths.append(path)
-    return paths
+def draw_trade_off(key: str, label: str, path: Path, ours: float | None) -> bool:
+    """Fig. 1 or 7: test mIoU against ``key`` of Table 9's methods; ``ours`` is the mIoU of one's own runs."""
+    models = {model: values for model, values in paper()["table9"]["models"].items() if key in values}
+    with figure(path, 6.4, 4.4) as drawn:
+        axes = drawn.add_subplot()
+        for model, values in models.items():
+            own = model == "RegSeg"
+            # Beneath the dot where another one's name would be met above it.
+            crowded = any(
+                0 <= other["miou"] - values["miou"] < 0.3 and 0.5 < other[key] / values[key] < 2
+                for name, other in models.items()
+                if name != model
+            )
+            axes.plot(values[key], values["miou"], "o", color=OURS if own else OTHERS, ms=8 if own else 5)
+            axes.annotate(
+                model, (values[key], values["miou"]), xytext=(5, -11 if crowded else 4),
+                textcoords="offset points", fontsize=8,
+                color=OURS if own else "#444444", weight="bold" if own else "normal",
+            )  # fmt: skip
+        if ours is not None:
+            axes.plot(models["RegSeg"][key], ours, "*", color=OURS, ms=13, label="RegSeg, your runs (validation set)")
+            _legend(drawn)
+        axes.set_xscale("log")
+        axes.xaxis.set_major_formatter("{x:g}")
+        axes.set_xlabel(label)
+        axes.set_ylabel("Cityscapes test mIoU, %")
+        axes.margins(x=0.2, y=0.08)
+    return True
 
 
-def draw_val_sizes(folder: Path, path: Path) -> bool:
-    """Fig. 6 from the ``val_sizes.json`` of runs in ``folder``."""
-    curves = {
-        file.parent.name: json.loads(file.read_text(encoding="utf-8"))
-        for file in sorted(folder.glob("*/val_sizes.json"))
-    }
+def draw_val_sizes(runs: Sequence[Run], path: Path) -> bool:
+    """Fig. 6 from the ``val_sizes.json`` of those runs that have one."""
+    curves = {run.folder.name: results for run in runs if (results := val_sizes.read(run.folder)[0])}
     if curves:
         val_sizes.draw(curves, path)
     return bool(curves)
@@ -177,8 +169,7 @@ def _legend(drawn: Figure) -> None:
 
 def _means(rows: Sequence[Sequence[float]]) -> list[float]:
     def mean(values: Sequence[float]) -> float:
-        present = [value for value in values if value == value]
-        return statistics.mean(present) if present else math.nan
+        return statistics.mean(present) if (present := known(values)) else math.nan
 
     return [mean(values) for values in zip(*rows, strict=True)]
 

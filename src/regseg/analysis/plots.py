@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,13 +24,17 @@ STYLE: dict[str, Any] = {
     "axes.axisbelow": True,
     "grid.alpha": 0.3,
     "legend.frameon": False,
-    "text.parse_math": False,  # a name with two dollar signs is no formula
+    "text.parse_math": False,  # a class or a row may be called $x
 }
 
 
 @contextmanager
 def figure(path: Path, width: float = 6.4, height: float = 4.0) -> Iterator[Figure]:
-    """A figure of that many inches, written to ``path`` in the end; raises InputError where matplotlib is missing."""
+    """A figure of that many inches, in the end written to ``path`` whole or not at all.
+
+    Raises:
+        InputError: matplotlib is missing.
+    """
     try:
         import matplotlib
     except ImportError as error:
@@ -42,4 +47,9 @@ def figure(path: Path, width: float = 6.4, height: float = 4.0) -> Iterator[Figu
         FigureCanvasAgg(drawn)
         yield drawn
         path.parent.mkdir(parents=True, exist_ok=True)
-        drawn.savefig(path, dpi=160)
+        temporary = path.with_name(f".{path.name}.tmp")
+        try:
+            drawn.savefig(temporary, dpi=160, format=path.suffix[1:])
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)

@@ -26,10 +26,10 @@ class Curve(NamedTuple):
     """
 
     seed: int
-    epochs: list[int]
-    miou: list[float]
-    miou_reduced: list[float]
-    iou: list[list[float]]
+    epochs: Sequence[int]
+    miou: Sequence[float]
+    miou_reduced: Sequence[float]
+    iou: Sequence[Sequence[float]]
 
     def value(self, metric: str) -> float:
         """The figure of one of `METRICS`: of the last evaluation or the highest of all; NaN where there is none."""
@@ -37,7 +37,7 @@ class Curve(NamedTuple):
         values = getattr(self, name)
         if not values:
             return float("nan")
-        return values[-1] if which == "last" else max(values)
+        return values[-1] if which == "last" else max((v for v in values if v == v), default=float("nan"))
 
 
 def folder() -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from rich.table import Table
 
 from regseg.analysis.plots import CYCLE, figure
+from regseg.analysis.run_files import read_json
 from regseg.console import plain_console
 
 Results = Sequence[Mapping[str, Any]]  # {"val_size": pixels, "metrics": {"val/miou": fraction, …}}
@@ -23,6 +25,33 @@ def sizes_table(results: Results) -> None:
         means = (result["metrics"][f"val/{name}"] for name in ("miou", "miou_reduced", "accuracy"))
         table.add_row(str(result["val_size"]), *(f"{100 * mean:.2f}" for mean in means))
     plain_console().print(table)
+
+
+def read(folder: Path) -> tuple[Results, str]:
+    """(results, problem) of a run folder's ``val_sizes.json``; no results where the problem is not empty."""
+    content, problem = read_json(folder / "val_sizes.json")
+    if not problem and not (isinstance(content, list) and all(_is_result(entry) for entry in content)):
+        problem = "val_sizes.json is damaged"
+    if problem:
+        return [], problem
+    scored = [entry for entry in content if entry["metrics"]["val/miou"] is not None]
+    return scored, "" if scored else "val_sizes.json has no scores"
+
+
+def _is_result(entry: Any) -> bool:
+    size, metrics = (entry.get("val_size"), entry.get("metrics")) if isinstance(entry, dict) else (None, None)
+    if type(size) is not int or not isinstance(metrics, dict) or "val/miou" not in metrics:
+        return False
+    miou = metrics["val/miou"]  # null where no label was left to score
+    return miou is None or (type(miou) in (int, float) and 0 <= miou <= 1)
+
+
+def means_by_size(results: Sequence[Results]) -> dict[int, float]:
+    """Short side -> mIoU in percent, the mean over several runs."""
+    values: dict[int, list[float]] = {}
+    for result in (result for run in results for result in run):
+        values.setdefault(result["val_size"], []).append(100 * result["metrics"]["val/miou"])
+    return {size: statistics.mean(of_size) for size, of_size in sorted(values.items())}
 
 
 def draw(curves: Mapping[str, Results], path: Path) -> None:

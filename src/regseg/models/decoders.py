@@ -139,7 +139,11 @@ class FlowAlign(nn.Module):
 
 
 class SFNetDecoder(nn.Module):
-    """`SFNetDecoder` [26]: pyramid pooling on 1/16, flow-aligned with 1/8 and summed; concatenated; logits at 1/8."""
+    """`SFNetDecoder` [26]: pyramid pooling on 1/16, flow-aligned with 1/8 and summed; concatenated; logits at 1/8.
+
+    Differs from the author's release in mixed precision: his grid of positions is float16 there, which shifts them by
+    up to 0.016 pixels of 1/16; ours is float32 at least. Without mixed precision both compute the same.
+    """
 
     def __init__(self, in_channels: Channels, num_classes: int) -> None:
         super().__init__()
@@ -174,7 +178,11 @@ class AttentionRefinement(nn.Module):
 
 
 class BiSeNetDecoder(nn.Module):
-    """`BiSeNetDecoder` [47]: refined 1/16 plus its global mean, up to 1/8 by nearest; fused with 1/8; logits at 1/8."""
+    """`BiSeNetDecoder` [47]: refined 1/16 plus its global mean, up to 1/8 by nearest; fused with 1/8; logits at 1/8.
+
+    Differs from the author's release in training: his selects the parameters without weight decay by names that contain
+    "bn", which misses one BatchNorm of this decoder; ours selects by module type and decays no BatchNorm (Sec. 4.2).
+    """
 
     def __init__(self, in_channels: Channels, num_classes: int) -> None:
         super().__init__()

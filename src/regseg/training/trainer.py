@@ -106,7 +106,7 @@ def quiet() -> None:
 
 
 def computes_in_bfloat16() -> bool:
-    """Whether this CPU has instructions for bfloat16. Others emulate it: a step takes eight times as long as float32's."""
+    """Whether this CPU has instructions for bfloat16; one that emulates it takes eight times as long as for float32."""
     checks = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")  # of torch.cpu; False on other architectures
     return any(getattr(torch.cpu, name, lambda: False)() for name in checks)
 

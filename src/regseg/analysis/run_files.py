@@ -1,0 +1,140 @@
+"""Reads the records of a run folder, which may be cut off, damaged or edited: keeps what is sound, names the rest."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+from pathlib import Path
+from typing import Any, NamedTuple
+
+_RECORDS = ("summary.json", "metrics.csv", "config.yaml", "checkpoints")
+_MEANS = ("val/miou", "val/miou_reduced")
+
+
+class Evaluations(NamedTuple):
+    """What ``metrics.csv`` holds; values in percent, NaN where there was nothing to score.
+
+    Attributes:
+        epoch: the last trained epoch, counted from 0; -1 where none was.
+        classes: names of the classes, in the order of ``iou``.
+        epochs: the evaluated ones.
+        miou: mean IoU of each.
+        miou_reduced: reduced mean IoU of each.
+        iou: of every class at each.
+    """
+
+    epoch: int = -1
+    classes: tuple[str, ...] = ()
+    epochs: tuple[int, ...] = ()
+    miou: tuple[float, ...] = ()
+    miou_reduced: tuple[float, ...] = ()
+    iou: tuple[tuple[float, ...], ...] = ()
+
+
+def run_folders(folder: Path) -> list[Path]:
+    """The folders in ``folder`` that hold any record of a run, by name."""
+    if not folder.is_dir():
+        return []
+    return sorted(path for path in folder.iterdir() if any((path / name).exists() for name in _RECORDS))
+
+
+def printable(text: str) -> str:
+    """``text`` as one line that every encoding of Unicode can write."""
+    return " ".join(text.encode("utf-8", "replace").decode().split())
+
+
+def read_json(path: Path) -> tuple[Any, str]:
+    """(content, problem) of a JSON file; the content is None where the problem is not empty."""
+    try:
+        if not path.is_file():
+            return None, f"{path.name} is missing"
+        return json.loads(path.read_text(encoding="utf-8")), ""
+    except OSError as error:
+        return None, f"{path.name} cannot be read ({error.strerror})"
+    except (ValueError, RecursionError):
+        return None, f"{path.name} is damaged"
+
+
+class Summary:
+    """``summary.json`` with its values checked; ``problems`` names what is damaged or of the wrong type."""
+
+    def __init__(self, folder: Path) -> None:
+        content, problem = read_json(folder / "summary.json")
+        if not problem and not isinstance(content, dict):
+            problem = "summary.json is damaged"
+        self.content: dict[str, Any] = {} if problem else content
+        self.problems = [problem] if problem else []
+
+    def get(self, name: str, kinds: type | tuple[type, ...], default: Any) -> Any:
+        """The value at a dotted name; ``default`` where it is missing, null or of none of the types ``kinds``."""
+        value: Any = self.content
+        for part in name.split("."):
+            if value is None:
+                return default
+            value = value.get(part) if isinstance(value, dict) else _WRONG
+            if value is _WRONG:
+                break
+        if value is None:
+            return default
+        if not isinstance(value, kinds) or (isinstance(value, bool) and kinds is not bool):
+            problem = f"summary.json has no valid {name}"
+            self.problems += [problem] if problem not in self.problems else []
+            return default
+        return value
+
+
+_WRONG = object()  # what a part of a dotted name is in a value that is no mapping
+
+
+def read_evaluations(folder: Path) -> tuple[Evaluations, str]:
+    """(what ``metrics.csv`` holds, what is wrong with it); rows that cannot be read are skipped and counted."""
+    path = folder / "metrics.csv"
+    if not path.exists():
+        return Evaluations(), "metrics.csv is missing"
+    try:
+        text = path.read_bytes().decode("utf-8", "replace") if path.is_file() else ""
+        header, *rows = [row for row in csv.reader(io.StringIO(text, newline="")) if row]
+    except OSError as error:
+        return Evaluations(), f"metrics.csv cannot be read ({error.strerror})"
+    except csv.Error:
+        return Evaluations(), "metrics.csv is damaged"
+    except ValueError:  # nothing to unpack
+        return Evaluations(), "metrics.csv is empty"
+    if missing := [name for name in ("epoch", *_MEANS) if name not in header]:
+        return Evaluations(), f"metrics.csv has no column {missing[0]}"
+    whole = rows if text.endswith("\n") else rows[:-1]
+    values = [value for row in whole if (value := _row(header, row)) is not None]
+    bad = len(rows) - len(values)
+    return _evaluations(header, values), f"{bad} of {len(rows)} rows of metrics.csv cannot be read" if bad else ""
+
+
+def _row(header: list[str], cells: list[str]) -> dict[str, float] | None:
+    """The epoch and the evaluation of a row, NaN for empty cells; None unless all of them are what they should be."""
+    if len(cells) != len(header):
+        return None
+    values = {}
+    for name, cell in zip(header, cells, strict=True):
+        if name == "epoch" or name in _MEANS or name.startswith("val/iou/"):
+            try:
+                values[name] = float(cell) if cell else math.nan
+            except ValueError:
+                return None
+    means = [value for name, value in values.items() if name != "epoch" and value == value]
+    epoch = values["epoch"]
+    sound = 0 <= epoch < 1e9 and epoch == int(epoch) and all(0 <= value <= 1 for value in means)
+    return values if sound else None
+
+
+def _evaluations(header: list[str], rows: list[dict[str, float]]) -> Evaluations:
+    names = [name for name in header if name.startswith("val/iou/")]
+    evaluated = [row for row in rows if row["val/miou"] == row["val/miou"]]
+    return Evaluations(
+        int(rows[-1]["epoch"]) if rows else -1,
+        tuple(printable(name.removeprefix("val/iou/")) for name in names),
+        tuple(int(row["epoch"]) for row in evaluated),
+        tuple(100 * row["val/miou"] for row in evaluated),
+        tuple(100 * row["val/miou_reduced"] for row in evaluated),
+        tuple(tuple(100 * row[name] for name in names) for row in evaluated),
+    )
