@@ -46,6 +46,7 @@ def train_tiny(
     every=100,
     lr=0.01,
     spec=SPEC,
+    batch_size=2,
     ckpt_path=None,
     **arguments,
 ):
@@ -57,7 +58,7 @@ def train_tiny(
     own = [Evaluation(every, 1), record, LastCheckpoint(), BestCheckpoint()]
     arguments = {"max_epochs": 2, "accelerator": "cpu", "precision": "32-true"} | arguments
     trainer = make_trainer(arguments, Path(folder), [*callbacks, *own])
-    trainer.fit(task, tiny_data(root), ckpt_path=ckpt_path, weights_only=True)
+    trainer.fit(task, tiny_data(root, batch_size), ckpt_path=ckpt_path, weights_only=True)
     return task, trainer
 
 
