@@ -61,8 +61,8 @@ def test_ranks_share_an_epoch_without_repeats(size, world_size):
 def test_ranks_cover_an_evaluation_without_repeats(size, world_size):
     ranks = [EachOnceSampler(size, rank, world_size) for rank in range(world_size)]
     parts = [list(sampler) for sampler in ranks]
-    assert [len(sampler) for sampler in ranks] == [len(part) for part in parts]
-    assert sorted(index for part in parts for index in part) == [*range(size)]
+    assert {len(sampler) for sampler in ranks} == {len(part) for part in parts} == {-(-size // world_size)}
+    assert sorted(index for part in parts for index in part if index < size) == [*range(size)]
     assert all(part == sorted(part) for part in parts)
 
 

@@ -52,6 +52,33 @@ def test_our_checkpoints(layout, tmp_path, capsys):
     assert str(report) == f"loaded {len(report.loaded)} of {len(report.loaded)} tensors from {tmp_path / 'last.ckpt'}"
 
 
+@pytest.mark.parametrize(
+    "prefix",
+    [
+        "module.",
+        "module.network.",
+        "network.module.",
+        "network._orig_mod.module.",
+        "_orig_mod.module.",
+        "module.module.",
+    ],
+)
+def test_wrappers_prefixes_are_removed(prefix):
+    """As torch's DataParallel, torch.compile and a LightningModule leave them, beside tensors of their own."""
+    trained, model = small(), small()
+    state = {f"{prefix}{name}": tensor for name, tensor in trained.state_dict().items()}
+    report = regseg.load_weights(model, {"state_dict": {"n_averaged": torch.tensor(3), **state}})
+    assert equal(model, trained) and not report.left_out
+
+
+def test_dataparallel_and_averaged_weights_of_a_model_with_compiled_parts():
+    trained, model = small(), small()
+    state = torch.optim.swa_utils.AveragedModel(torch.nn.DataParallel(trained)).state_dict()
+    state = {name.replace(".decoder.", ".decoder._orig_mod."): tensor for name, tensor in state.items()}
+    regseg.load_weights(model, state)
+    assert equal(model, trained)
+
+
 def test_a_state_dict_itself():
     trained, model = small(), small()
     regseg.load_weights(model, trained.state_dict())
@@ -198,7 +225,7 @@ def test_damaged_files_are_refused(kind, tmp_path, recwarn):
 
 def test_missing_files_are_refused(tmp_path):
     for path in (tmp_path / "none.pth", tmp_path):
-        with pytest.raises(InputError, match="There is no checkpoint"):
+        with pytest.raises(InputError, match="is no checkpoint|is not a file"):
             regseg.load_weights(small(), str(path))
 
 

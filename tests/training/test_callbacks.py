@@ -1,12 +1,16 @@
 import lightning as L
 import numpy as np
+import pytest
 import torch
 from lightning.pytorch.plugins import MixedPrecision
+from tiny import train_tiny
 
 import regseg
 from regseg.data.cityscapes import SPEC
 from regseg.data.datamodule import SegmentationDataModule
-from regseg.training.callbacks import Evaluation
+from regseg.data.legend import legend
+from regseg.data.spec import DatasetSpec, distinct_colors
+from regseg.training.callbacks import Evaluation, Pictures
 from regseg.training.checkpoints import LastCheckpoint
 from regseg.training.pictures import prediction_grid
 from regseg.training.progress import duration
@@ -55,3 +59,36 @@ def test_prediction_grid_shows_image_label_and_prediction():
 
 def test_durations():
     assert [duration(s) for s in (42, 190, 19200)] == ["42 s", "3 min 10 s", "5 h 20 min"]
+
+
+@pytest.mark.parametrize("count", [1, 2, 254])
+@pytest.mark.parametrize("shape", [(1, 1), (1, 3000), (3000, 1), (3, 2)])
+def test_prediction_grid_of_any_size_and_number_of_classes(shape, count):
+    names = tuple(f"class {number} " + "long" * (number % 9) for number in range(count))
+    spec = DatasetSpec("own", names, distinct_colors(count))
+    image, label = np.zeros((*shape, 3), np.uint8), np.full(shape, 255, np.uint8)
+    grid = prediction_grid([(image, label, np.full(shape, count - 1, np.uint8))], spec)
+    assert grid.shape[1] == 3 * 480 + 8 and grid.shape[0] < 4000
+
+
+@pytest.mark.parametrize("width", [8, 100, 1448])
+def test_a_legend_takes_any_name(width):
+    names = ("", "x" * 100_000, "Straße дорога 道路", "two\nlines\0", "half a pair \ud800", "road [paved]")
+    picture = legend(DatasetSpec("own", names, distinct_colors(len(names))), width)
+    assert picture.shape[1] == width and picture.shape[0] <= 6 + 20 * len(names)
+
+
+def test_a_long_name_does_not_run_into_the_next_class():
+    def drawn(*names):
+        return legend(DatasetSpec("own", names, ((0, 0, 0),) * len(names)), 900)
+
+    both = drawn("w" * 300, "b")
+    alone = drawn("w" * 300, "")
+    assert (both[:, :432] == alone[:, :432]).all() and (both[:, 432:] != alone[:, 432:]).any()
+    assert (alone[:, 429:432] == 255).all()
+
+
+def test_pictures_of_more_or_fewer_images_than_asked_for(streets_root, tmp_path):
+    for count in (1, 4):  # of three
+        train_tiny(streets_root, tmp_path, callbacks=[Pictures(count)], max_epochs=1, limit_train_batches=1)
+        assert (tmp_path / "pictures" / "epoch_0000.png").exists()

@@ -1,4 +1,6 @@
 import math
+from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -7,6 +9,9 @@ import torch
 
 from regseg.data.cityscapes import SPEC
 from regseg.data.files import read_label
+from regseg.data.sampling import EachOnceSampler
+from regseg.data.sets import EvaluationSet
+from regseg.data.spec import DatasetSpec
 from regseg.training.metrics import ConfusionMatrix, Scores
 
 
@@ -78,3 +83,47 @@ def test_metrics_round_trip():
     assert list(flat) == Scores.names(SPEC)
     again = Scores.from_metrics({k: None if v != v else v for k, v in flat.items()})
     assert again.miou == scores.miou and again.absent == scores.absent
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 5])
+def test_ranks_count_an_evaluation_together(size, tmp_path):
+    """Fewer images than ranks, too: every rank has equally many, and those that fill up count nothing."""
+    rng = np.random.default_rng(0)
+    files = [Path(f"{number}.png") for number in range(size)]
+    pairs = [(np.zeros((4, 6, 3), np.uint8), rng.integers(0, 19, (4, 6)).astype(np.uint8)) for _ in files]
+    samples = [SimpleNamespace(image=path, label=path) for path in files]
+    dataset = EvaluationSet(samples, SimpleNamespace(read=lambda index: pairs[index], spec=SPEC), None)
+    counts = []
+    for rank in range(4):
+        matrix, sampler = ConfusionMatrix(19), EachOnceSampler(size, rank, 4)
+        assert len(sampler) == max(1, -(-size // 4))
+        for index in sampler:
+            label = torch.from_numpy(dataset[index]["label"])
+            matrix.update(torch.zeros_like(label), label)
+        counts.append(matrix.compute())
+    whole = np.stack([np.bincount(label.ravel(), minlength=19) for _, label in pairs]).sum(0)
+    assert sum(counts)[:, 0].tolist() == whole.tolist() and sum(counts).sum() == size * 24
+
+
+def test_a_single_class():
+    """torchmetrics gives a (1, 1) matrix as a scalar."""
+    spec = DatasetSpec("one", ("foreground",), ((255, 0, 0),), ids={1: 0, 0: 255})
+    scores = scores_of(np.array([[0, 0, 0]], np.uint8), np.array([[0, 255, 0]], np.uint8), spec)
+    assert scores.iou == {"foreground": 1.0} and scores.miou == scores.accuracy == 1
+    nothing = scores_of(np.array([[0]], np.uint8), np.array([[255]], np.uint8), spec)
+    assert nothing.absent == ["foreground"] and math.isnan(nothing.miou)
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int64])
+def test_the_matrix_is_that_of_a_loop(dtype):
+    rng = np.random.default_rng(1)
+    labels, predictions = rng.integers(0, 254, (2, 3, 5, 7))
+    labels[0, 0] = 255
+    expected = np.zeros((254, 254), np.int64)
+    for label, prediction in zip(labels.ravel(), predictions.ravel(), strict=True):
+        if label != 255:
+            expected[label, prediction] += 1
+    matrix = ConfusionMatrix(254).half()
+    for part in range(3):
+        matrix.update(*(torch.from_numpy(array[part]).to(dtype) for array in (predictions, labels)))
+    assert matrix.compute().dtype == torch.int64 and matrix.compute().tolist() == expected.tolist()

@@ -1,10 +1,16 @@
 import io
+import re
+from pathlib import Path
 from types import SimpleNamespace
 
+import pytest
 import torch
 from rich.console import Console
 
+import regseg
+from regseg.console import plain_console
 from regseg.data.cityscapes import SPEC
+from regseg.data.spec import DatasetSpec
 from regseg.training.metrics import Scores
 from regseg.training.progress import ProgressLine, print_scores
 
@@ -12,14 +18,9 @@ from regseg.training.progress import ProgressLine, print_scores
 def fake_trainer():
     optimizer = SimpleNamespace(param_groups=[{"lr": 0.0123}])
     return SimpleNamespace(
-        max_steps=-1,
-        max_epochs=4,
-        current_epoch=1,
-        num_training_batches=5,
-        world_size=1,
-        is_global_zero=True,
+        max_epochs=4, max_steps=-1, current_epoch=1, num_training_batches=5, world_size=1, is_global_zero=True,
         optimizers=[optimizer],
-    )
+    )  # fmt: skip
 
 
 def test_the_bar_tells_loss_learning_rate_speed_and_time_left():
@@ -45,3 +46,32 @@ def test_the_table_names_absent_classes_and_those_left_out():
     text = written.getvalue()
     assert "truck (not in the reduced mean)" in text and "100.00" in text
     assert "absent from labels and predictions: sidewalk, building" in text
+
+
+NAMES = ("road [paved]", "kerb[/x]", "[bold]red[/bold]", ":car:", "a_very_long_name_" * 12, "Straße 道路", "\\[x]")
+
+
+def shown(function, width):
+    """What ``function`` prints on a console of that width, without line breaks and frames."""
+    written = io.StringIO()
+    function(plain_console(file=written, width=width, force_terminal=True, color_system=None))
+    return "".join(written.getvalue().replace("│", "").split())
+
+
+@pytest.mark.parametrize("width", [40, 80, 200])
+def test_class_names_are_printed_whole(width):
+    spec = DatasetSpec("own", NAMES, ((0, 0, 0),) * len(NAMES))
+    matrix = torch.eye(len(NAMES), dtype=torch.int64)
+    for counts, where in ((matrix, "the table"), (matrix * 0, "the sentence below")):
+        scores = Scores.from_confusion(counts, spec)
+        text = shown(lambda console, scores=scores: print_scores(scores, (), console), width)
+        for name in NAMES:
+            # In the table, the IoU may stand between the parts of a name of several lines.
+            text = text.replace("100.00", "").replace("absent", "")
+            assert name.replace(" ", "") in text, where
+
+
+def test_every_table_is_printed_on_the_plain_console():
+    package = Path(regseg.__file__).parent
+    using = {path.name for path in package.rglob("*.py") if re.search(r"\bConsole\(|import print\b", path.read_text())}
+    assert using == {"console.py"}

@@ -1,12 +1,16 @@
+import cv2
 import lightning as L
+import numpy as np
 import pytest
 import torch
+from tiny import train_tiny
 from torch import nn
 
 import regseg
 from regseg.data.cityscapes import SPEC
 from regseg.data.datamodule import SegmentationDataModule
 from regseg.errors import InputError
+from regseg.training.callbacks import Pictures
 from regseg.training.task import SegmentationTask, parameter_groups
 from regseg.training.trainer import make_trainer
 
@@ -97,12 +101,51 @@ def test_unknown_loss_lists_the_choices():
         SegmentationTask(nn.Identity(), SPEC, loss="dice")
 
 
-def test_half_precision_on_a_cpu_is_told_in_one_line(tmp_path, capsys):
+@pytest.mark.parametrize(("has_instructions", "precision"), [(True, "bf16-mixed"), (False, "32-true")])
+def test_half_precision_on_a_cpu_is_what_it_has_instructions_for(
+    tmp_path, capsys, monkeypatch, has_instructions, precision
+):
+    monkeypatch.setattr("regseg.training.trainer.computes_in_bfloat16", lambda: has_instructions)
     trainer = make_trainer({"precision": "16-mixed", "accelerator": "cpu"}, tmp_path)
-    assert trainer.precision == "bf16-mixed"
-    assert capsys.readouterr().out.count("\n") == 1
+    assert trainer.precision == precision
+    assert capsys.readouterr().out == f"16-mixed needs a GPU: running in {precision} on the CPU.\n"
 
 
 def test_an_unknown_trainer_argument_is_the_users_mistake(tmp_path):
     with pytest.raises(InputError, match="max_epoch"):
         make_trainer({"max_epoch": 3}, tmp_path)
+
+
+def test_a_network_of_other_classes_is_refused():
+    with pytest.raises(InputError, match=r"network has 2 classes, but cityscapes has 19; .* num_classes=19\.$"):
+        SegmentationTask(regseg.create_model(backbone=[[1]], num_classes=2), SPEC)
+    SegmentationTask(nn.Conv2d(3, 19, 1), SPEC)  # it does not tell
+
+
+@pytest.mark.parametrize(
+    ("limits", "words"),
+    [({"limit_val_batches": 0.1}, r"limit_val_batches=0\.1 is less than one of 3 "),
+     ({"limit_train_batches": 0.2}, r"limit_train_batches=0\.2 is less than one of 4 ")],
+)  # fmt: skip
+def test_a_limit_below_one_batch_is_refused(limits, words, streets_root, tmp_path):
+    with pytest.raises(InputError, match=words):
+        train_tiny(streets_root, tmp_path, **limits)
+
+
+def test_one_class_trains(tmp_path):
+    """With the rest ignored: the loss is 0, and nothing divides by it."""
+    rng = np.random.default_rng(0)
+    for split, count in (("train", 4), ("val", 2)):
+        for number in range(count):
+            for kind, shape in (("images", (32, 48, 3)), ("labels", (32, 48))):
+                path = tmp_path / "data" / kind / split / f"{number}.png"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                cv2.imwrite(str(path), rng.integers(0, 2, shape).astype(np.uint8))
+    (tmp_path / "data" / "classes.yaml").write_text("classes: [{name: 'a [b]', id: 1}]\nignore: [0]\n")
+    data = SegmentationDataModule(
+        "folder", tmp_path / "data", batch_size=2, crop_size=[32, 32], short_side=[32, 32], num_workers=0
+    )
+    task = SegmentationTask(regseg.create_model(backbone=[[1]], num_classes=1), data.spec, loss="ohem", warmup_iters=0)
+    trainer = make_trainer({"max_epochs": 1, "accelerator": "cpu"}, tmp_path, [Pictures()])
+    trainer.fit(task, data)
+    assert trainer.callback_metrics["val/miou"] == 1 and task.scores.iou == {"a [b]": 1.0}

@@ -8,20 +8,43 @@ import numpy as np
 from regseg.data.spec import DatasetSpec
 
 LINE = 20  # pixels a line of text takes
+_FONT = (cv2.FONT_HERSHEY_SIMPLEX, 0.45)
+_TEXT_FROM, _END = 22, 8  # pixels from a cell's left edge to its name, and from the name to the next cell
+_CELL, _WIDEST_CELL = 144, 432
 
 
 def legend(spec: DatasetSpec, width: int) -> np.ndarray:
-    """(…, width, 3) uint8 RGB: a box of colour and a name for every class."""
-    columns, cell = max(1, width // 144), 144
+    """(…, width, 3) uint8 RGB: a box of colour and a name for every class; the end of a long name is cut off."""
+    names = [_printable(name) for name in spec.classes]
+    needed = max(_text_width(name) for name in names) + _TEXT_FROM + _END
+    cell = min(max(_CELL, min(needed, _WIDEST_CELL)), width)
+    columns = max(1, width // cell)
     rows = -(-spec.num_classes // columns)
     strip = np.full((rows * LINE + 6, width, 3), 255, np.uint8)
-    for index, (name, color) in enumerate(zip(spec.classes, spec.colors, strict=True)):
+    for index, (name, color) in enumerate(zip(names, spec.colors, strict=True)):
         left, top = index % columns * cell + 4, index // columns * LINE + 4
         cv2.rectangle(strip, (left, top), (left + 16, top + 12), color, cv2.FILLED)
-        write_text(strip, name, left + 22, top + 11)
+        write_text(strip, _shortened(name, cell - _TEXT_FROM - _END), left + _TEXT_FROM, top + 11)
     return strip
 
 
 def write_text(picture: np.ndarray, text: str, left: int, baseline: int) -> None:
     """Write black text into a picture, in place; ``left`` and ``baseline`` in pixels."""
-    cv2.putText(picture, text, (left, baseline), cv2.FONT_HERSHEY_SIMPLEX, 0.45, (0, 0, 0), 1, cv2.LINE_AA)
+    cv2.putText(picture, _printable(text), (left, baseline), *_FONT, (0, 0, 0), 1, cv2.LINE_AA)
+
+
+def _printable(text: str) -> str:
+    # OpenCV stops the process at half a surrogate pair. No strip shows more characters than these.
+    return "".join(letter if letter.isprintable() else "?" for letter in text[:200])
+
+
+def _text_width(text: str) -> int:
+    return cv2.getTextSize(text, *_FONT, 1)[0][0]
+
+
+def _shortened(text: str, width: int) -> str:
+    if _text_width(text) <= width:
+        return text
+    while text and _text_width(f"{text}...") > width:
+        text = text[:-1]
+    return f"{text}..." if text else ""

@@ -85,13 +85,17 @@ class EpochSampler(DistributedSampler):
 
 
 class EachOnceSampler(DistributedSampler):
-    """Every image once over all ranks, in order; where ranks do not come out even, none is repeated to fill up."""
+    """Every image once over all ranks, in order.
+
+    Every rank gets equally many indices, at least one, because a rank that skipped the evaluation would leave the
+    others waiting for its counts. Indices from ``size`` up fill the ranks; for those `EvaluationSet` gives no label.
+    """
 
     def __init__(self, size: int, rank: int = 0, world_size: int = 1) -> None:
         self.size, self.rank, self.world_size = size, rank, world_size
 
     def __iter__(self) -> Iterator[int]:
-        return iter(range(self.rank, self.size, self.world_size))
+        return iter(range(self.rank, len(self) * self.world_size, self.world_size))
 
     def __len__(self) -> int:
-        return len(range(self.rank, self.size, self.world_size))
+        return -(-self.size // self.world_size)

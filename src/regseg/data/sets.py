@@ -18,6 +18,7 @@ from torch.utils.data import Dataset as TorchDataset
 
 from regseg.data.files import Sample
 from regseg.data.sampling import Draw, stream
+from regseg.data.spec import IGNORE_INDEX
 from regseg.data.storage import Storage
 from regseg.data.transforms import TrainTransform
 from regseg.data.window import resize_image
@@ -51,7 +52,10 @@ class TrainSet(TorchDataset):
 
 
 class EvaluationSet(TorchDataset):
-    """Whole images at the evaluation size, labels at their own."""
+    """Whole images at the evaluation size, labels at their own.
+
+    An index from the number of images up gives the first image without any label, which changes no score.
+    """
 
     def __init__(self, samples: Sequence[Sample], storage: Storage, val_size: int | None) -> None:
         self.samples, self.storage, self.val_size = samples, storage, val_size
@@ -60,10 +64,13 @@ class EvaluationSet(TorchDataset):
         return len(self.samples)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
+        filling = index >= len(self)
+        index = 0 if filling else index
         image, label = self.storage.read(index)
         image = resize_image(image, label.shape, self.val_size)
         self.storage.spec.check_classes(label, self.samples[index].label)
-        return {"image": image, "label": np.array(label), "name": str(self.samples[index].image)}
+        label = np.full(label.shape, IGNORE_INDEX, np.uint8) if filling else np.array(label)
+        return {"image": image, "label": label, "name": str(self.samples[index].image)}
 
 
 def set_up_worker(worker: int) -> None:

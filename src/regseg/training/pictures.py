@@ -11,6 +11,7 @@ from regseg.data.legend import LINE, legend, write_text
 from regseg.data.spec import IGNORE_INDEX, DatasetSpec
 
 _GAP, _WIDTH = 4, 480
+_HIGHEST = 4 * _WIDTH  # of a row, in pixels; a higher image is squeezed
 
 
 def prediction_grid(rows: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]], spec: DatasetSpec) -> np.ndarray:
@@ -26,7 +27,7 @@ def prediction_grid(rows: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]], s
     lines = [_titles(("image", "label", "prediction"))]
     for image, label, prediction in rows:
         prediction = np.where(label == IGNORE_INDEX, IGNORE_INDEX, prediction).astype(np.uint8)
-        height = round(_WIDTH * label.shape[0] / label.shape[1])
+        height = min(max(1, round(_WIDTH * label.shape[0] / label.shape[1])), _HIGHEST)
         cells = [cv2.resize(image, (_WIDTH, height), interpolation=cv2.INTER_AREA)]
         cells += [
             cv2.resize(spec.colorize(array), (_WIDTH, height), interpolation=cv2.INTER_NEAREST)

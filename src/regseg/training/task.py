@@ -23,6 +23,7 @@ from regseg.training.finite import FiniteSteps
 from regseg.training.losses import LOSSES
 from regseg.training.metrics import ConfusionMatrix, Scores
 from regseg.training.schedule import poly_with_warmup, total_iterations
+from regseg.training.trainer import check_limits
 
 
 class SegmentationTask(L.LightningModule):
@@ -74,7 +75,7 @@ class SegmentationTask(L.LightningModule):
             "power": power,
         }
         for name, value in rates.items():
-            check_number(f"optimizer.{name}", value)
+            check_number(f"optimizer.{name}", value, highest=1e38)  # what float32 holds
         self.loss = LOSSES[loss](**check_options("loss", loss_options, LOSSES[loss]))
         self.lr, self.momentum, self.weight_decay = lr, momentum, weight_decay
         self.warmup_iters, self.power = warmup_iters, power
@@ -114,6 +115,8 @@ class SegmentationTask(L.LightningModule):
             raise InputError(f"{checkpoint_path} is not the checkpoint of a training ({error}).") from error
 
     def setup(self, stage: str) -> None:
+        if self.trainer.datamodule is not None:
+            check_limits(self.trainer, stage)
         # Before a distributed strategy wraps the parameters.
         if (
             self.trainer.strategy.root_device.type == "cuda"

@@ -68,6 +68,9 @@ def make_trainer(
             trainer = L.Trainer(**(arguments | {"strategy": "ddp_spawn"}))
     except (TypeError, ValueError, L.fabric.utilities.exceptions.MisconfigurationException) as error:
         raise InputError(f"The trainer does not take this: {' '.join(str(error).split())}") from error
+    if trainer.max_steps != -1:
+        # Resumed from the end of an epoch, Lightning would run an epoch of no batches with this option.
+        trainer.fit_loop._iteration_based_training = _false
     if spawn and trainer.world_size > 1 and isinstance(trainer.strategy.launcher, _SubprocessScriptLauncher):
         strategy = arguments["strategy"]
         raise InputError(
@@ -86,6 +89,29 @@ def _plugins(given: Any, spawn: bool) -> list[Any]:
         # Its checkpoint in the middle of an epoch cannot be resumed from.
         plugins = [SLURMEnvironment(auto_requeue=False)]
     return [*plugins, WholeCheckpointIO()]
+
+
+def check_limits(trainer: L.Trainer, stage: str) -> None:
+    """Check that a limit that is a share leaves at least one batch, which Lightning takes for a defect.
+
+    Args:
+        trainer: with its DataModule set up.
+        stage: ``fit`` or ``validate``.
+
+    Raises:
+        InputError: names the limit and the number of batches.
+    """
+    data = trainer.datamodule
+    batches = {"limit_val_batches": -(-len(data.val_set) // trainer.world_size)}
+    if stage == "fit":
+        batches["limit_train_batches"] = data.batches_per_epoch
+    for name, count in batches.items():
+        limit = getattr(trainer, name)
+        if isinstance(limit, float) and limit > 0 and int(limit * count) == 0:
+            raise InputError(
+                f"trainer.{name}={limit} is less than one of {count} batches; use a larger share, or a number of "
+                "batches."
+            )
 
 
 def quiet() -> None:
@@ -109,6 +135,10 @@ def computes_in_bfloat16() -> bool:
     """Whether this CPU has instructions for bfloat16; one that emulates it takes eight times as long as for float32."""
     checks = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")  # of torch.cpu; False on other architectures
     return any(getattr(torch.cpu, name, lambda: False)() for name in checks)
+
+
+def _false() -> bool:  # a name that other processes know too
+    return False
 
 
 def _runs_on_cpu(accelerator: Any) -> bool:
