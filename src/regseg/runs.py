@@ -16,7 +16,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -142,6 +142,14 @@ def read_metrics(folder: Path) -> list[dict[str, str]]:
         return []
     with path.open(newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file))
+
+
+def mark_ended(folder: Path, status: str, error: str = "") -> None:
+    """Write down how the run in ``folder`` ended, if its summary still calls it running."""
+    with suppress(OSError, InputError):
+        summary = read_summary(folder)
+        if summary is not None and summary.get("status") == "running":
+            write_json(folder / "summary.json", summary | {"status": status} | ({"error": error} if error else {}))
 
 
 def append_metrics(folder: Path, row: dict[str, Any]) -> None:

@@ -12,12 +12,22 @@ from omegaconf import DictConfig, OmegaConf
 
 from regseg.cli import entry_point
 from regseg.config import shrink
-from regseg.errors import InputError, check_number, check_options
-from regseg.runs import check_free, check_unchanged, claim, hold, holds_smoke_test, provenance, read_summary
+from regseg.errors import InputError, RunFailure, check_number, check_options
+from regseg.processes import received
+from regseg.runs import (
+    check_free,
+    check_unchanged,
+    claim,
+    hold,
+    holds_smoke_test,
+    mark_ended,
+    provenance,
+    read_summary,
+)
 from regseg.sweep import output_in, own_gpu, queued_again, runs_beside_others
 
 
-@entry_point("train")
+@entry_point("train", resumable=True)
 def main(cfg: DictConfig) -> float | None:
     """Run one training; return its best mean IoU, for sweepers that optimise."""
     from hydra.core.hydra_config import HydraConfig
@@ -128,9 +138,29 @@ def train(cfg: DictConfig, folder: Path, *, spawn: bool = False) -> None:
     with hold(folder) if first else nullcontext():
         if first:
             claim(folder, values, keep=checkpoint is not None)
-        fit(trainer, task, datamodule, values, folder, checkpoint)
+        with end_noted(folder):
+            fit(trainer, task, datamodule, values, folder, checkpoint)
     if trainer.is_global_zero:
         print_result(folder, datamodule.spec.left_out)
+
+
+@contextmanager
+def end_noted(folder: Path) -> Iterator[None]:
+    """Note in the summary how the run ends where its record cannot: before and after the training loop.
+
+    Raises:
+        RunFailure: in place of the error that came of it, if ``folder`` was removed meanwhile.
+    """
+    try:
+        yield
+    except Exception as error:
+        if not folder.is_dir():
+            raise RunFailure(f"{folder} was removed during the training; start it again.") from error
+        mark_ended(folder, "interrupted" if received() else "failed", str(error))
+        raise
+    except BaseException:
+        mark_ended(folder, "interrupted")
+        raise
 
 
 def fit(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-import multiprocessing
+import os
 import time
 from pathlib import Path
 from typing import Any
@@ -11,15 +11,16 @@ from typing import Any
 import cv2
 import lightning as L
 from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.strategies.launchers import _MultiProcessingLauncher
 
+from regseg import processes
 from regseg.data.sampling import stream
-from regseg.data.sets import leave_signals
 from regseg.data.spec import IGNORE_INDEX, DatasetSpec
 from regseg.errors import check_number
-from regseg.runs import append_metrics, read_metrics, read_summary, write_json
+from regseg.runs import append_metrics, mark_ended, read_metrics, read_summary, write_json
 from regseg.training.metrics import Scores
 from regseg.training.pictures import prediction_grid
-from regseg.training.trainer import quiet
+from regseg.training.trainer import end_ranks, quiet
 
 
 class Evaluation(L.Callback):
@@ -74,8 +75,8 @@ class RunRecord(L.Callback):
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         quiet()  # here, for the other processes of a distributed run come by no other way
-        if multiprocessing.parent_process() is not None:
-            leave_signals()
+        if isinstance(trainer.strategy.launcher, _MultiProcessingLauncher):
+            processes.set_up_rank(os.getppid())
 
     def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         self._seen = {int(row["epoch"]) for row in read_metrics(self.folder)}
@@ -117,8 +118,14 @@ class RunRecord(L.Callback):
         self._end(trainer, "finished")
 
     def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
-        interrupted = isinstance(exception, (KeyboardInterrupt, SystemExit))
-        self._end(trainer, "interrupted" if interrupted else "failed", error=str(exception))
+        interrupted = isinstance(exception, (KeyboardInterrupt, SystemExit)) or processes.received() is not None
+        end_ranks(trainer, interrupted=interrupted)
+        if not interrupted and (read_summary(self.folder) or {}).get("status") == "failed":
+            time.sleep(1)  # another process failed, and this one lost the connection to it: let that one end first
+        elif trainer.is_global_zero:
+            self._end(trainer, "interrupted" if interrupted else "failed", error=str(exception))
+        elif not interrupted:
+            mark_ended(self.folder, "failed", str(exception))
 
     def _end(self, trainer: L.Trainer, status: str, **more: str) -> None:
         if not hasattr(self, "_seen"):  # it trained in processes of its own, which wrote what they found
