@@ -94,7 +94,7 @@ def _run_aside() -> str:
         return ""
     swept = swept_values(shlex.split(command_of_sweep() or "")[3:])
     params = [f"{key}={value}" for key, value in (cfg.sweeper.get("params") or {}).items()]
-    swept = swept_values(params) | swept
+    swept = swept_values(["-m", *params]) | swept
     told = [text for text in cfg.overrides.task if _key(text) in swept and _is_aside(_key(text))]
     return "".join(f"-{_root_name(text, swept) or name_of([text])}" for text in told)
 
