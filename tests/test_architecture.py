@@ -11,7 +11,8 @@ import regseg
 
 PACKAGE = Path(regseg.__file__).parent
 ENTRY_POINTS = {path.stem for path in PACKAGE.glob("*.py") if "@entry_point(" in path.read_text()}
-SHARED = {"atomic", "checkpoint_file", "console", "errors", "locks", "runs", "sweep"}  # needs nothing of the package
+# Needs nothing of the package but one another.
+SHARED = {"atomic", "checkpoint_file", "console", "errors", "locks", "processes", "runs", "sweep"}
 ALLOWED = {
     "models": {"models"},
     "data": {"data"},
@@ -20,7 +21,7 @@ ALLOWED = {
     "analysis": {"analysis", "models", "data"},
 }
 ONLY_IN = {  # library -> the modules that may import it
-    "hydra": ENTRY_POINTS | {"cli", "config"},
+    "hydra": ENTRY_POINTS | {"arguments", "cli", "config", "explain"},
     "wandb": {"training.loggers", "analysis.workspace"},
 }
 
@@ -34,7 +35,8 @@ def modules():
                 imported |= {alias.name for alias in node.names}
             elif isinstance(node, ast.ImportFrom):
                 assert node.level == 0, f"{name} imports relatively"
-                imported.add(node.module)
+                names = [f"regseg.{alias.name}" for alias in node.names] if node.module == "regseg" else [node.module]
+                imported |= set(names)
         yield name, imported
 
 

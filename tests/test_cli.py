@@ -12,7 +12,8 @@ import time
 import pytest
 import torch
 
-from regseg.cli import _sentence
+from regseg.explain import explain
+from regseg.runs import hold
 
 TRAIN, EVALUATE = "regseg.train", "regseg.evaluate"
 RUN = "runs/streets_own_schedule_regseg/run_seed0"
@@ -205,7 +206,8 @@ def test_mistakes_get_one_sentence(run_module, streets_root, streets_options, ar
 def test_a_bad_file_met_by_a_worker_gets_one_sentence(run_module, streets_root, tmp_path):
     root = tmp_path / "streets"
     shutil.copytree(streets_root, root)
-    for label in root.glob("gtFine/train/*/*.png"):
+    first, *others = sorted(root.glob("gtFine/train/*/*.png"), key=lambda path: path.name)
+    for label in others:  # the first is read before the training, to see whether there is anything to learn from
         label.write_bytes(b"no image")
     result = run_module(
         TRAIN, "data=streets", "data.dataset=cityscapes", f"data.root={root}", "data.num_workers=2",
@@ -235,7 +237,11 @@ def test_a_run_that_goes_on_elsewhere_is_not_started_twice(copy_of_finished, run
     summary = copy_of_finished / RUN / "summary.json"
     summary.write_text(summary.read_text().replace('"finished"', '"running"'))
     (copy_of_finished / RUN / "checkpoints" / "last.ckpt").unlink()
-    assert failed(run_module(TRAIN, *TINY, *streets_options, f"data.root={streets_root}"), "running", "overwrite=true")
+    with hold(copy_of_finished / RUN):
+        result = run_module(TRAIN, *TINY, *streets_options, f"data.root={streets_root}")
+        assert failed(result, "running", "overwrite=true")
+        result = run_module(TRAIN, *TINY, *streets_options, f"data.root={streets_root}", "overwrite=true")
+        assert failed(result, "another process")
 
 
 def test_resuming_with_another_setting_is_refused(copy_of_finished, run_module, streets_root, streets_options):
@@ -295,8 +301,8 @@ def test_in_a_sweep_a_mistake_ends_its_own_run_alone(run_module, streets_root, s
     failures = [line for line in result.stderr.splitlines() if line.startswith("regseg: failed:")]
     assert len(failures) == 2 and all("data.train_split=nonsense" in line for line in failures)
     names = sorted(path.parent.name for path in tmp_path.glob("runs/*/*/summary.json"))
-    assert len(names) == 2 and all(name.endswith("data.train_split=train_seed3") for name in names)
-    assert "loss=cross_entropy" in names[0] and "loss=ohem" in names[1]
+    assert len(names) == 2 and "loss_cross_entropy" in names[0] and "loss_ohem" in names[1]
+    assert all("data.train_split_train" in name and name.endswith("_seed3") for name in names)
 
 
 def test_two_processes(run_module, streets_root, streets_options, tmp_path):
@@ -332,7 +338,7 @@ def test_interrupted_by_a_person(run_module, streets_root, streets_options, tmp_
             break
     process.send_signal(signal.SIGINT)
     output, errors = process.communicate(timeout=60)
-    assert process.returncode != 0 and "resume=last" in output and "Traceback" not in errors
+    assert process.returncode == 130 and "resume=last" in output and "Traceback" not in errors
     summary = json.loads((tmp_path / RUN / "summary.json").read_text())
     assert summary["status"] == "interrupted" and summary["last"]["epoch"] == 0
 
@@ -350,9 +356,10 @@ def test_interrupted_outside_of_training(run_module, tmp_path):
 
 
 def test_a_place_that_is_closed_or_full_is_named():
-    assert _sentence(PermissionError(errno.EACCES, "Permission denied", "runs")).startswith("runs cannot be read or wr")
-    assert "No space left" in _sentence(OSError(errno.ENOSPC, "No space left on device"))
-    assert _sentence(FileNotFoundError(errno.ENOENT, "No such file", "of ours")) is None
+    closed, full = PermissionError(errno.EACCES, "Permission denied", "runs"), OSError(errno.ENOSPC, "No space left")
+    assert explain(closed)[0] == 2 and explain(closed)[1].startswith("runs cannot be read or wr")
+    assert explain(full)[0] == 1 and "No space left" in explain(full)[1]
+    assert explain(FileNotFoundError(errno.ENOENT, "No such file", "of ours")) is None
 
 
 def test_a_users_own_config_dir(run_module, streets_root, tmp_path):

@@ -17,7 +17,7 @@ from hydra.utils import instantiate
 from lightning.pytorch.strategies.launchers import _SubprocessScriptLauncher
 
 from regseg.analysis.published import author_runs, paper
-from regseg.cli import _end_within, _sentence
+from regseg.cli import _end_within
 from regseg.config import config_dir, register_resolvers
 from regseg.errors import InputError
 from regseg.report import write
@@ -366,19 +366,12 @@ def test_a_queued_again_job_does_not_overwrite_itself(run_module, streets_root, 
     assert again.returncode == 0 and "already finished" in again.stdout, again.stderr
 
 
-def test_what_a_spawned_process_says_is_one_sentence():
-    class ProcessRaisedException(Exception):
-        """As torch.multiprocessing names it."""
-
-    trace = "-- Process 1 terminated with the following error: Traceback ...\nregseg.errors.InputError: lower it.\n"
-    assert _sentence(ProcessRaisedException(trace)) == "lower it."
-
-
 def test_a_parent_that_did_not_train_keeps_what_its_processes_found(tmp_path):
     found = {"epoch": 3, "metrics": {"val/miou": 0.7}}
     record = RunRecord(tmp_path, {"seed": 0})
     write_json(tmp_path / "summary.json", {"status": "running", "best": found, "last": found})
-    record.on_exception(SimpleNamespace(is_global_zero=True), None, RuntimeError("killed"))
+    alone = SimpleNamespace(launcher=None)
+    record.on_exception(SimpleNamespace(is_global_zero=True, strategy=alone), None, RuntimeError("killed"))
     summary = read_summary(tmp_path)
     assert summary["status"] == "failed" and summary["best"] == summary["last"] == found
 

@@ -4,10 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import re
+import shlex
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf, open_dict
+
+from regseg.arguments import plain, swept_values
+from regseg.sweep import command_of_sweep
+
+# Options that are no part of a run's name, unless a sweep runs over them: moving a dataset does not move its runs.
+_ASIDE = {"resume", "overwrite", "trainer", "logger", "data.root", "data.num_workers"}
+_LONGEST = 160  # bytes of a name without its hash: a file name has 255 at most, and a seed follows
 
 
 def config_dir() -> Path:
@@ -17,9 +26,9 @@ def config_dir() -> Path:
 
 
 def register_resolvers() -> None:
-    """Make ``${run_group:}`` and ``${run_name:}`` known: the two parts of a run folder's name."""
-    OmegaConf.register_new_resolver("run_group", _run_group, replace=True)
-    OmegaConf.register_new_resolver("run_name", _run_name, replace=True)
+    """Make the parts of a run folder's name known: ``${run_group:}``, ``${run_name:}`` and ``${run_aside:}``."""
+    for name, resolver in (("run_group", _run_group), ("run_name", _run_name), ("run_aside", _run_aside)):
+        OmegaConf.register_new_resolver(name, resolver, replace=True)
 
 
 def shrink(cfg: DictConfig) -> None:
@@ -68,11 +77,59 @@ def _run_name() -> str:
         return row.rpartition("/")[2]
     if cfg.mode != RunMode.MULTIRUN:
         return "run"
-    aside = {"experiment", "seed", "resume", "overwrite", "trainer", "logger", "data.root", "data.num_workers"}
+    aside = {"experiment", "seed"}
     if not cfg.runtime.choices.get("experiment"):
         aside |= {"data", "model", "model/backbone", "model/decoder"}
-    told = [text.lstrip("+~") for text in cfg.overrides.task]
-    told = [text for text in told if text.split("=")[0] not in aside and not text.startswith(("run.", "logger."))]
-    name = re.sub(r"[^\w.,=\[\]-]+", "_", ",".join(told)) or "run"
-    # A file name has 255 bytes at most; what is cut off still tells runs apart.
-    return name if len(name) <= 200 else f"{name[:190]}_{hashlib.sha1(name.encode()).hexdigest()[:8]}"
+    told = [text for text in cfg.overrides.task if not (_key(text) in aside or _is_aside(_key(text)))]
+    return name_of(text for text in told if not text.startswith("run.")) or "run"
+
+
+def _run_aside() -> str:
+    """What tells a sweep's runs apart beside their names: ``-root_fold1`` in a sweep over ``data.root``."""
+    from hydra.core.hydra_config import HydraConfig
+    from hydra.types import RunMode
+
+    cfg = HydraConfig.get()
+    if cfg.mode != RunMode.MULTIRUN:
+        return ""
+    swept = swept_values(shlex.split(command_of_sweep() or "")[3:])
+    params = [f"{key}={value}" for key, value in (cfg.sweeper.get("params") or {}).items()]
+    swept = swept_values(["-m", *params]) | swept
+    told = [text for text in cfg.overrides.task if _key(text) in swept and _is_aside(_key(text))]
+    return "".join(f"-{_root_name(text, swept) or name_of([text])}" for text in told)
+
+
+def _root_name(text: str, swept: dict[str, list[str]]) -> str | None:
+    """``root_<last part of the path>`` for the dataset's folder, with a hash where two of the sweep's end alike."""
+    if _key(text) != "data.root":
+        return None
+    path = plain(text.partition("=")[2])
+    last = Path(path).name
+    alike = sum(Path(other).name == last for other in swept[_key(text)]) > 1
+    return name_of([f"root={last}"]) + (f"-{_hash(path)}" if alike else "")
+
+
+def name_of(overrides: Iterable[str]) -> str:
+    """A folder's name for ``overrides`` that is typed without quotes: ``optimizer.lr_0.02-loss_ohem``.
+
+    Where characters are left out, or the name is too long, a hash tells it from others.
+    """
+    texts = [text.lstrip("+") for text in overrides]
+    plain_text = all(re.fullmatch(r"[\w./]+=([\w.]+|-?[\d.]+(e[+-]?\d+)?)", text, re.ASCII) for text in texts)
+    parts = [re.sub(r"[^\w.+-]+", "_", text, flags=re.ASCII).strip("_") for text in texts]
+    name = "-".join(parts)
+    if plain_text and len(name) <= _LONGEST:
+        return name
+    return f"{name[:_LONGEST].rstrip('_-.')}-{_hash(','.join(texts))}"
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha1(text.encode(errors="surrogateescape")).hexdigest()[:8]
+
+
+def _key(text: str) -> str:
+    return text.lstrip("+~").partition("=")[0]
+
+
+def _is_aside(key: str) -> bool:
+    return key in _ASIDE or key.startswith("logger.")

@@ -19,6 +19,10 @@ class InputError(ValueError):
         super().__init__(sentence.rpartition("InputError: ")[2].strip().rstrip(".") + ".")
 
 
+class RunFailure(Exception):
+    """What ended the work from outside: a folder that was removed, say. One sentence; entry points exit with 1."""
+
+
 def check_number(
     name: str, value: object, *, lowest: float = 0, highest: float = math.inf, integer: bool = False
 ) -> None:

@@ -18,7 +18,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -213,6 +213,14 @@ def read_metrics(folder: Path) -> list[dict[str, str]]:
         return []
     rows = list(csv.DictReader(io.StringIO(text, newline="")))
     return [row for row in rows if None not in row and None not in row.values() and (row.get("epoch") or "").isdigit()]
+
+
+def mark_ended(folder: Path, status: str, error: str = "") -> None:
+    """Write down how the run in ``folder`` ended, if its summary still calls it running."""
+    with suppress(OSError, InputError):
+        summary = read_summary(folder)
+        if summary is not None and summary.get("status") == "running":
+            write_json(folder / "summary.json", summary | {"status": status} | ({"error": error} if error else {}))
 
 
 def write_metrics(folder: Path, rows: Sequence[Mapping[str, Any]]) -> None:

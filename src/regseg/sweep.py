@@ -6,6 +6,7 @@ A sweep has a folder that its jobs find by an environment variable, for launcher
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 import socket
@@ -13,6 +14,8 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+
+from regseg.errors import InputError
 
 _FOLDER, _PROCESS, _COMMAND = "REGSEG_SWEEP", "REGSEG_SWEEP_PROCESS", "REGSEG_COMMAND"
 _held = []  # the lock file of the GPU that this process took, open until it ends
@@ -42,6 +45,38 @@ def note_failure(number: int, overrides: str, sentence: str) -> None:
     path = Path(os.environ[_FOLDER]) / f"failed_{number:06d}.json"
     with contextlib.suppress(FileNotFoundError):
         path.write_text(json.dumps([overrides, sentence]), encoding="utf-8")
+
+
+def note_run(number: int, overrides: str, folder: Path) -> None:
+    """Note that job ``number`` runs in ``folder``, for the process that started the sweep.
+
+    Raises:
+        InputError: another job of the sweep has this folder, and would be taken for it.
+    """
+    note = Path(os.environ[_FOLDER]) / f"run_{hashlib.sha1(os.fsencode(folder)).hexdigest()}.json"
+    try:
+        with open(note, "x", encoding="utf-8") as file:
+            json.dump([str(folder), number, overrides], file)
+    except FileExistsError:
+        _, first, its_overrides = json.loads(note.read_text(encoding="utf-8"))
+        if first != number and its_overrides != overrides:
+            raise InputError(
+                f"{folder} is already the folder of the sweep's run {its_overrides}; give each a folder of its own by "
+                "run.name, such as 'run.name=${optimizer.lr}' for a sweep over optimizer.lr."
+            ) from None
+    except FileNotFoundError:  # the process that started the sweep has ended; this is a job of a queue
+        pass
+
+
+def run_folders() -> list[Path]:
+    """The folders of the runs that were begun."""
+    notes = Path(os.environ[_FOLDER]).glob("run_*.json")
+    return [Path(json.loads(note.read_text(encoding="utf-8") or '[""]')[0]) for note in notes]
+
+
+def is_queued() -> bool:
+    """Whether this process is a job of submitit's, under Slurm or on this machine."""
+    return "SUBMITIT_EXECUTOR" in os.environ
 
 
 def failures() -> list[tuple[str, str]]:
@@ -86,7 +121,7 @@ def own_gpu() -> int | None:
     if _held:
         return int(_held[0].name.rpartition("_")[2])
     count = torch.cuda.device_count()
-    if count == 0 or "SUBMITIT_EXECUTOR" in os.environ:
+    if count == 0 or is_queued():
         return None
     import fcntl
 

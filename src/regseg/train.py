@@ -12,7 +12,8 @@ from omegaconf import DictConfig, OmegaConf
 
 from regseg.cli import entry_point
 from regseg.config import shrink
-from regseg.errors import InputError, check_number, check_options
+from regseg.errors import InputError, RunFailure, check_number, check_options
+from regseg.processes import received
 from regseg.runs import (
     check_free,
     check_settings,
@@ -22,6 +23,7 @@ from regseg.runs import (
     holds_smoke_test,
     images_per_step,
     load_summary,
+    mark_ended,
     provenance,
     read_summary,
     settings_of,
@@ -29,7 +31,7 @@ from regseg.runs import (
 from regseg.sweep import output_in, own_gpu, queued_again, runs_beside_others
 
 
-@entry_point("train")
+@entry_point("train", resumable=True)
 def main(cfg: DictConfig) -> float | None:
     """Run one training; return its best mean IoU, for sweepers that optimise."""
     from hydra.core.hydra_config import HydraConfig
@@ -170,7 +172,8 @@ def train(cfg: DictConfig, folder: Path, *, spawn: bool = False) -> None:
             claim(folder, values, keep=bool(cfg.resume) and not cfg.overwrite)
         if spawned:
             lock.close()
-        fit(trainer, task, datamodule, values, folder, start)
+        with end_noted(folder):
+            fit(trainer, task, datamodule, values, folder, start)
     if trainer.is_global_zero:
         print_result(folder, datamodule.spec.left_out)
 
@@ -178,6 +181,25 @@ def train(cfg: DictConfig, folder: Path, *, spawn: bool = False) -> None:
 def facts_of(values: dict[str, Any]) -> dict[str, Any]:
     """What a run's summary holds besides its results."""
     return {"seed": values["seed"], **provenance(), "config": values}
+
+
+@contextmanager
+def end_noted(folder: Path) -> Iterator[None]:
+    """Note in the summary how the run ends where its record cannot: before and after the training loop.
+
+    Raises:
+        RunFailure: in place of the error that came of it, if ``folder`` was removed meanwhile.
+    """
+    try:
+        yield
+    except Exception as error:
+        if not folder.is_dir():
+            raise RunFailure(f"{folder} was removed during the training; start it again.") from error
+        mark_ended(folder, "interrupted" if received() else "failed", str(error))
+        raise
+    except BaseException:
+        mark_ended(folder, "interrupted")
+        raise
 
 
 def announce_start(cfg: DictConfig, folder: Path, start: Any, change: str | None, *, sweep: bool) -> None:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import signal
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,6 +15,7 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset as TorchDataset
 
+from regseg import processes
 from regseg.data.files import Sample
 from regseg.data.sampling import Draw, stream
 from regseg.data.spec import IGNORE_INDEX
@@ -74,8 +74,8 @@ class EvaluationSet(TorchDataset):
 
 
 def set_up_worker(worker: int) -> None:
-    """Set up a loader worker process: `take_one_core`, `leave_signals`."""
-    leave_signals()
+    """Set up a loader worker process: its signals, its end with its parent, `take_one_core`."""
+    processes.set_up_worker()
     take_one_core()
 
 
@@ -87,15 +87,6 @@ def take_one_core() -> None:
     cv2.setNumThreads(0)
     torch.set_num_threads(1)
     keep_memory()
-
-
-def leave_signals() -> None:
-    """Ignore the signals by which Slurm warns all processes of a job before its time is over.
-
-    The job's first process knows what to do about them.
-    """
-    for name in {"SIGUSR1", "SIGUSR2"} & set(dir(signal)):
-        signal.signal(getattr(signal, name), signal.SIG_IGN)
 
 
 def keep_memory() -> None:

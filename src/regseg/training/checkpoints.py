@@ -27,6 +27,9 @@ class LastCheckpoint(Checkpoint):
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         # Lightning calls a Checkpoint after all other callbacks, so that it saves their states at the epoch's end.
         trainer.save_checkpoint(_folder(trainer) / LAST)
+        for callback in trainer.callbacks:
+            if isinstance(callback, RunRecord):
+                callback.write(trainer)
 
 
 class BestCheckpoint(Checkpoint):

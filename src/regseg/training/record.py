@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-import multiprocessing
+import os
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,13 +12,14 @@ from typing import Any
 
 import lightning as L
 from lightning.pytorch.callbacks import Checkpoint
+from lightning.pytorch.strategies.launchers import _MultiProcessingLauncher
 
-from regseg.data.sets import leave_signals
+from regseg import processes
 from regseg.data.spec import DatasetSpec
-from regseg.runs import hold, load_summary, read_metrics, write_json, write_metrics
+from regseg.runs import hold, load_summary, mark_ended, read_metrics, write_json, write_metrics
 from regseg.training.callbacks import ended_by
 from regseg.training.metrics import Scores
-from regseg.training.trainer import quiet
+from regseg.training.trainer import end_ranks, quiet
 
 KEY = "regseg"  # of the record in a checkpoint
 
@@ -61,8 +62,8 @@ class RunRecord(Checkpoint):
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         quiet()  # here, because the other processes of a distributed run take no other way
-        if multiprocessing.parent_process() is not None:
-            leave_signals()
+        if isinstance(trainer.strategy.launcher, _MultiProcessingLauncher):
+            processes.set_up_rank(os.getppid())
         if self.lock and trainer.is_global_zero:
             self._held.enter_context(hold(self.folder))
 
@@ -71,7 +72,7 @@ class RunRecord(Checkpoint):
 
     def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         self._trained_here = True
-        self._write(trainer)
+        self.write(trainer)
 
     def on_load_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
         self.rows = read_rows(checkpoint, self.folder)
@@ -80,7 +81,7 @@ class RunRecord(Checkpoint):
         checkpoint[KEY] = {"fingerprint": self.fingerprint, "rows": self.rows}
 
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        self._write(trainer)  # the epoch before, whose checkpoint is written by now
+        self.write(trainer)  # the epoch before, where there is no `LastCheckpoint`, which does so itself
         self._start, self._batches, self._evaluated = time.perf_counter(), 0, False
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
@@ -106,16 +107,22 @@ class RunRecord(Checkpoint):
             self._show(trainer, pl_module.spec)
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        self._write(trainer)
+        self.write(trainer)
 
     def on_fit_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         # Not when training ends: a run that was killed after its last checkpoint has nothing left to train.
         self._end(trainer, "finished", ended_by=ended_by(trainer))
 
     def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
-        interrupted = isinstance(exception, (KeyboardInterrupt, SystemExit))
+        interrupted = isinstance(exception, (KeyboardInterrupt, SystemExit)) or processes.received() is not None
+        end_ranks(trainer, interrupted=interrupted)
         with contextlib.suppress(OSError):  # the disk may be full, or the folder gone; `exception` says so
-            self._end(trainer, "interrupted" if interrupted else "failed", error=str(exception))
+            if not interrupted and load_summary(self.folder).get("status") == "failed":
+                time.sleep(1)  # another process failed, and this one lost the connection to it: let that one end first
+            elif trainer.is_global_zero:
+                self._end(trainer, "interrupted" if interrupted else "failed", error=str(exception))
+            elif not interrupted:
+                mark_ended(self.folder, "failed", str(exception))
         self._held.close()
 
     def _end(self, trainer: L.Trainer, status: str, **more: str | None) -> None:
@@ -127,7 +134,8 @@ class RunRecord(Checkpoint):
             found = {which: before.get(which) for which in ("best", "last")}
             write_json(self.folder / "summary.json", self.summary | found)
 
-    def _write(self, trainer: L.Trainer) -> None:
+    def write(self, trainer: L.Trainer) -> None:
+        """Write both files, with all rows: the checkpoint that holds them is on the disk."""
         self._saved = len(self.rows)
         if trainer.is_global_zero and self.rows:
             write_metrics(self.folder, self.rows)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import signal
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,9 +12,11 @@ from typing import Any
 import lightning as L
 import torch
 from lightning.pytorch.plugins.environments import LightningEnvironment, SLURMEnvironment
-from lightning.pytorch.strategies.launchers import _SubprocessScriptLauncher
+from lightning.pytorch.strategies.launchers import _SubprocessScriptLauncher, subprocess_script
+from lightning.pytorch.trainer.connectors.signal_connector import _SignalConnector
 from lightning.pytorch.utilities import rank_zero_only
 
+from regseg import processes
 from regseg.errors import InputError, check_options
 from regseg.training.checkpoint_io import WholeCheckpointIO
 
@@ -76,6 +79,8 @@ def make_trainer(
         raise InputError(
             f"trainer.strategy={strategy} cannot run in a sweep; leave it out, or launch the rows one by one."
         )
+    trainer._signal_connector = _NoHandlers(trainer)
+    subprocess_script._launch_process_observer = processes.watch_ranks
     return trainer
 
 
@@ -114,9 +119,29 @@ def check_limits(trainer: L.Trainer, stage: str) -> None:
             )
 
 
+class _NoHandlers(_SignalConnector):
+    """No signal handlers of Lightning's, which set a flag and wait for other processes; see `regseg.processes`."""
+
+    def register_signal_handlers(self) -> None:
+        pass
+
+
+def end_ranks(trainer: L.Trainer, *, interrupted: bool) -> None:
+    """End the processes that this one started for a distributed run, before each tells of a lost connection.
+
+    One that failed by itself is waited for, as it may still tell why.
+    """
+    launcher = trainer.strategy.launcher
+    if launcher is not None:
+        if not interrupted:
+            processes.failed_rank(wait=2.0)
+        launcher.kill(signal.SIGKILL)
+
+
 def quiet() -> None:
     """Keep Lightning's hints, which are for those who write a program, from those who run one."""
-    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.ERROR)
     for pattern in (
         ".*does not have many workers.*",  # what num_workers=0 means is the user's to know
         ".*Checkpoint directory .* exists and is not empty.*",  # so it is after a resume

@@ -1,0 +1,132 @@
+"""What an error means for the person at the command line: one sentence and an exit status."""
+
+from __future__ import annotations
+
+import errno
+import re
+
+from hydra.errors import HydraException, InstantiationException, MissingConfigException
+from omegaconf import MissingMandatoryValue
+from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
+
+from regseg.errors import InputError, RunFailure
+from regseg.processes import killed_sentence
+
+MISTAKE, FAILURE = 2, 1  # exit statuses: of what the user can write otherwise, and of the rest
+_CLOSED = (errno.EACCES, errno.EPERM, errno.EROFS)
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+# Errors that name a mistake although no type of ours or Hydra's does: of a callback that does not fit.
+_UNFIT = ("MisconfigurationException",)
+_UNKNOWN_METRIC = "Early stopping conditioned on metric"
+# The last error of a trace that a process of a distributed run hands to its parent.
+_LAST_ERROR = re.compile(
+    r"^(?:[\w.]+\.)?(InputError|RunFailure|MisconfigurationException|RuntimeError): (.*)", re.M | re.S
+)
+
+
+def explain(error: BaseException) -> tuple[int, str] | None:
+    """(exit status, sentence) for ``error``; None where it is a defect, of this project or of a user's own code."""
+    chain = _chain(error)
+    for link in chain:
+        if isinstance(link, InputError):
+            return MISTAKE, str(link)
+        if isinstance(link, RunFailure):
+            return FAILURE, str(link)
+    for told in (_of_configuration(chain), _of_system(chain[0]), _of_text(type(chain[0]).__name__, str(chain[0]))):
+        if told is not None:
+            return told
+    sentence = _of_hydra(chain)
+    return None if sentence is None else (MISTAKE, sentence)
+
+
+def _chain(error: BaseException | None) -> list[BaseException]:
+    chain = []
+    while error is not None:
+        chain.append(error)
+        error = error.__cause__
+    return chain
+
+
+def _of_configuration(chain: list[BaseException]) -> tuple[int, str] | None:
+    for link in chain:
+        if isinstance(link, (ConfigAttributeError, ConfigKeyError)) and link.parent_node is not None:
+            choices = ", ".join(sorted(str(key) for key in link.parent_node))
+            return MISTAKE, f"{link.full_key or link.key} is not an option here; choose one of {choices}."
+        if isinstance(link, MissingMandatoryValue):
+            return MISTAKE, f"{link.full_key} is missing; give it as {link.full_key}=VALUE."
+    return None
+
+
+def _of_system(error: BaseException) -> tuple[int, str] | None:
+    """Of places that are closed or full. All else that the system says is a defect of this project."""
+    if not isinstance(error, OSError):
+        return None
+    place = f"{error.filename or 'A file'} cannot be read or written ({error.strerror})"
+    if error.errno in _CLOSED:
+        return MISTAKE, f"{place}; choose another place."
+    return (FAILURE, f"{place}; make room there or choose another place.") if error.errno in _FULL else None
+
+
+def _of_text(kind: str, text: str) -> tuple[int, str] | None:
+    """Of errors that are known by what they say: torch's and Lightning's, in this process or told by another one."""
+    if kind == "ProcessRaisedException" and (last := list(_LAST_ERROR.finditer(text))):
+        kind, text = last[-1].groups()
+        if kind in ("InputError", "RunFailure"):
+            return (MISTAKE if kind == "InputError" else FAILURE), " ".join(text.split())
+        return _of_text(kind, text)
+    if kind == "ProcessExitedException" and (found := re.search(r"signal (\w+)", text)):
+        return FAILURE, killed_sentence(found[1])
+    if kind in _UNFIT or text.startswith(_UNKNOWN_METRIC):
+        return MISTAKE, f"A part of this training does not fit: {' '.join(text.split()).rstrip('.')}."
+    if found := re.search(r"DataLoader worker \(pid\(?s?\)? ?[\d, ]+\) (?:is killed by signal: ([\w ]+)|exited)", text):
+        return FAILURE, _of_worker(found[1])
+    if "PytorchStreamWriter failed" in text:
+        return FAILURE, "A checkpoint cannot be written; make room there or choose another place."
+    return None
+
+
+def _of_worker(signal: str | None) -> str:
+    if signal == "Bus error":
+        return (
+            "A loader worker ran out of shared memory; enlarge /dev/shm (docker run --shm-size=8g), or lower "
+            "data.num_workers."
+        )
+    how = f"was ended ({signal})" if signal else "ended"
+    return (
+        f"A loader worker {how}, perhaps by the system for lack of memory; lower data.num_workers or data.batch_size."
+    )
+
+
+def _of_hydra(chain: list[BaseException]) -> str | None:
+    first = chain[0]
+    for package, extra in (("joblib", "parallel"), ("submitit", "slurm")):
+        if isinstance(first, MissingConfigException) and f"hydra/launcher/{package}" in str(first):
+            return f"hydra/launcher={extra} needs a package that is not installed: pip install 'regseg[{extra}]'."
+    if isinstance(first, MissingConfigException) and first.options:
+        choices = ", ".join(option for option in first.options if not option.startswith("_"))
+        return f"{first.missing_cfg_file} does not exist; choose one of {choices}."
+    if isinstance(first, InstantiationException):
+        return _of_instantiation(str(first), chain[-1])
+    if str(first).startswith("Config group override must be"):
+        return "A group cannot be null here; choose one of its names, which --help lists."
+    if "Ambiguous value for argument" in str(first):
+        text = re.search(r"argument '(.*?)=(.*?)'\n", str(first), re.S)
+        key, value = text.groups() if text else ("KEY", "VALUE")
+        return (
+            f"{key}={value} has several values; add -m to run with each, write {key}=[{value}] for a list, or "
+            f"\"{key}='{value}'\" for a text with a comma."
+        )
+    if isinstance(first, (HydraException, OmegaConfBaseException)):
+        return " ".join(str(first).split())
+    return None
+
+
+def _of_instantiation(text: str, cause: BaseException) -> str | None:
+    # A _target_ that does not exist is the user's mistake; what a target raises when it is called is not.
+    if text.startswith("Error locating target"):
+        return f"{text.split(', set env')[0]} ({cause})."
+    unexpected = isinstance(cause, TypeError) and "unexpected keyword argument" in str(cause)
+    if unexpected:
+        return f"{cause}."
+    told = _of_text(type(cause).__name__, str(cause))
+    return told[1] if told else None

@@ -1,0 +1,225 @@
+"""How a command ends: signals, processes of a distributed run, output that nobody reads; told in one sentence."""
+
+import contextlib
+import errno
+import os
+import signal
+import subprocess
+import sys
+import time
+from types import SimpleNamespace
+
+import pytest
+
+from regseg import processes
+from regseg.cli import _continuation, entry_point
+from regseg.errors import InputError, RunFailure
+from regseg.explain import explain
+from regseg.runs import mark_ended, read_summary, write_json
+from regseg.train import end_noted
+from regseg.training.record import RunRecord
+from regseg.training.trainer import make_trainer
+
+WAIT = "import sys, time\nprint('ready', flush=True)\nfor _ in range(200): time.sleep(0.1)\n"
+# As a terminal starts a command; a test run in a shell's background would hand an ignored SIGINT on.
+DEFAULT = "import signal\nfor n in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP): signal.signal(n, signal.SIG_DFL)\n"
+CHILD = "import os\nfrom regseg import processes\nprocesses."
+
+
+@contextlib.contextmanager
+def started(code):
+    """A process of Python that prints `ready` and then waits."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", DEFAULT + code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    try:
+        while (line := process.stdout.readline()) and "ready" not in line:
+            pass
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def job(code):
+    """A command whose job is ``code``."""
+    lines = "".join(f"    {line}\n" for line in code.splitlines())
+    return f"import sys\nfrom regseg.cli import entry_point\nsys.argv = ['x', 'table=4']\ndef job(cfg):\n{lines}" + (
+        "entry_point('report', resumable=True)(job)()\n"
+    )
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT", "SIGHUP"])
+def test_a_signal_ends_a_command_with_its_status_and_the_way_on(name):
+    with started(job(WAIT)) as process:
+        process.send_signal(getattr(signal, name))
+        _, errors = process.communicate(timeout=30)
+    assert process.returncode == 128 + getattr(signal, name)
+    assert errors == "regseg: interrupted; continue by this command:\n  python -m regseg.report table=4 resume=last\n"
+
+
+def test_a_second_signal_ends_at_once_but_not_one_that_comes_twice():
+    stubborn = "try:\n" + "".join(f"    {line}\n" for line in WAIT.splitlines()) + "finally: time.sleep(20)\n"
+    with started(job(stubborn)) as process:
+        for _ in range(2):
+            process.send_signal(signal.SIGTERM)
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(timeout=1)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=5) == 143
+
+
+def test_a_signal_in_a_finalizer_is_not_lost():
+    code = job("import gc, time\nclass A:\n    def __del__(self):\n        print('ready', flush=True); time.sleep(2)\n"
+               "a = A(); del a\ntime.sleep(20)")  # fmt: skip
+    with started(code) as process:
+        process.send_signal(signal.SIGTERM)
+        _, errors = process.communicate(timeout=15)
+    assert process.returncode == 143 and "Traceback" not in errors
+
+
+def test_ignored_signals_stay_ignored():
+    code = "signal.signal(signal.SIGHUP, signal.SIG_IGN)\n" + job(WAIT)  # nohup
+    with started(code) as process:
+        process.send_signal(signal.SIGHUP)
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(timeout=1)
+
+
+def test_workers_and_ranks_leave_signals_to_their_parent():
+    with started(CHILD + "set_up_rank(os.getppid())\nprocesses._GRACE = 1.0\n" + WAIT) as process:
+        process.send_signal(signal.SIGTERM)
+        time.sleep(0.3)
+        assert process.poll() is None  # its parent ends it, or it ends itself
+        assert process.wait(timeout=10) == -signal.SIGALRM
+        assert process.stderr.read() == ""
+
+
+@pytest.mark.parametrize("child", ["set_up_rank(os.getppid())", "set_up_job()"])
+def test_processes_end_with_the_one_that_started_them(child):
+    child = CHILD + child + "\n" + WAIT
+    code = f"import subprocess, sys, time\nsubprocess.Popen([sys.executable, '-c', {child!r}])\n"
+    with started(code + "time.sleep(20)") as parent:
+        parent.kill()
+        since = time.monotonic()
+        parent.stdout.read()  # until no process has the pipe open
+        assert time.monotonic() - since < 10
+
+
+def test_what_continues_a_command():
+    arguments = ["data.root=a b", "overwrite=true", "+resume=null", "lr=1"]
+    assert _continuation("train", arguments, False) == "python -m regseg.train 'data.root=a b' lr=1 resume=last"
+    assert _continuation("train", ["-m", *arguments], True) == "python -m regseg.train -m 'data.root=a b' lr=1"
+
+
+def test_a_run_that_is_ended_is_not_called_running(tmp_path):
+    write_json(tmp_path / "summary.json", {"status": "running", "best": None, "last": None})
+    with pytest.raises(processes.Terminated), end_noted(tmp_path):
+        raise processes.Terminated(143)
+    assert read_summary(tmp_path)["status"] == "interrupted"
+    mark_ended(tmp_path, "failed")
+    assert read_summary(tmp_path)["status"] == "interrupted"
+    mark_ended(tmp_path / "nowhere", "failed")
+
+
+def test_a_removed_run_folder_is_named(tmp_path):
+    with pytest.raises(RunFailure, match="was removed during the training"), end_noted(tmp_path / "gone"):
+        raise FileNotFoundError(errno.ENOENT, "No such file", "summary.tmp")
+
+
+def test_lightning_sets_no_signal_handlers(tmp_path):
+    before = signal.getsignal(signal.SIGTERM)
+    trainer = make_trainer({"accelerator": "cpu"}, tmp_path)
+    trainer._signal_connector.register_signal_handlers()
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_an_error_of_a_rank_is_told_as_that_error(tmp_path, monkeypatch):
+    """One process notes it before the others lose the connection; what they say then is not noted."""
+    monkeypatch.setattr(time, "sleep", lambda seconds: None)
+    write_json(tmp_path / "summary.json", {"status": "running", "best": None, "last": None})
+    strategy = SimpleNamespace(launcher=None)
+    record = RunRecord(tmp_path, {})
+    record.on_exception(SimpleNamespace(is_global_zero=False, strategy=strategy), None, InputError("a bad label"))
+    record.on_exception(SimpleNamespace(is_global_zero=True, strategy=strategy), None, RuntimeError("closed by peer"))
+    assert (read_summary(tmp_path)["status"], read_summary(tmp_path)["error"]) == ("failed", "a bad label.")
+
+
+@pytest.mark.parametrize(("code", "status"), [("sys.exit(2)", 2), ("os.kill(os.getpid(), 9)", 1)])
+def test_a_failed_rank_ends_a_command_that_waits_for_it(code, status):
+    rank = f"import os, sys, time; time.sleep(0.5); {code}"
+    watching = (
+        "import subprocess, sys, time\nfrom regseg import processes\nprocesses._PATIENCE = 0.5\nprint('ready')\n"
+        f"processes.watch_ranks([subprocess.Popen([sys.executable, '-c', {rank!r}])])\ntime.sleep(20)"
+    )
+    with started(watching) as process:
+        assert process.wait(timeout=10) == status
+        assert ("SIGKILL" in process.stderr.read()) == (status == 1)
+
+
+class ProcessRaisedException(Exception):
+    """As torch.multiprocessing names it."""
+
+
+class MisconfigurationException(Exception):
+    """As Lightning names it."""
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "words"),
+    [
+        (RuntimeError("DataLoader worker (pid 6) is killed by signal: Killed. "), 1, "worker was ended (Killed)"),
+        (RuntimeError("DataLoader worker (pid(s) 1, 2) exited unexpectedly"), 1, "data.num_workers"),
+        (RuntimeError("DataLoader worker (pid 1) is killed by signal: Bus error. It is possible"), 1, "/dev/shm"),
+        (RuntimeError("[enforce fail] . PytorchStreamWriter failed writing file data/0"), 1, "make room"),
+        (MisconfigurationException("Cannot use `A` callback with `Trainer`\nthat has no logger."), 2, "has no logger."),
+        (RuntimeError("Early stopping conditioned on metric `val/x` which is not available."), 2, "`val/x`"),
+        (ProcessRaisedException("Traceback …\nx.MisconfigurationException: no logger\n"), 2, "no logger."),
+        (ProcessRaisedException("Traceback …\nregseg.errors.InputError: lower it.\n"), 2, "lower it."),
+        (OSError(errno.ENOSPC, "No space left on device", "runs"), 1, "runs cannot be read or written"),
+        (PermissionError(errno.EACCES, "Permission denied", "runs"), 2, "choose another place"),
+        (RunFailure("It was removed."), 1, "It was removed."),
+    ],
+)  # fmt: skip
+def test_what_ends_a_run_is_one_sentence(error, status, words):
+    found, sentence = explain(error)
+    assert found == status and words in sentence and sentence.endswith(".") and "\n" not in sentence
+
+
+def test_defects_keep_their_trace():
+    for error in (RuntimeError("shape"), TypeError("of a user's class"), FileNotFoundError(errno.ENOENT, "No", "x")):
+        assert explain(error) is None
+    assert explain(ProcessRaisedException("Traceback …\nRuntimeError: shape\n")) is None
+
+
+def test_a_current_folder_that_was_removed(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(processes, "set_up_main", lambda: None)
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    monkeypatch.setattr(sys, "argv", ["regseg.report", "-m", "table=4"])
+    with pytest.raises(SystemExit) as end:
+        entry_point("report")(print)()
+    assert end.value.code == 1 and capsys.readouterr().err.startswith("regseg: The current folder was removed;")
+
+
+@pytest.mark.parametrize("printer", ["print('é', 'a' * 9999, flush=True)", "rich.console.Console().print('é' * 99)"])
+def test_a_closed_pipe_swallows_the_rest(printer, tmp_path):
+    code = job(
+        "import rich.console, time\nprint('ready', flush=True); time.sleep(1)\n"
+        f"for _ in range(9): {printer}\nopen('end', 'w').close()"
+    )
+    shell = ["bash", "-c", 'set -o pipefail; "$0" -c "$1" | head -n 1', sys.executable, code]
+    result = subprocess.run(shell, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert (result.returncode, result.stdout, result.stderr) == (0, "ready\n", "") and (tmp_path / "end").exists()
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+def test_any_name_is_printed_in_any_encoding(encoding):
+    code = job(
+        "import rich.console, rich.table\ntable = rich.table.Table()\ntable.add_column('\\u5e97\\udce9')\n"
+        "rich.console.Console().print(table)\nprint('caf\\xe9 \\u5e97 \\udce9')\nraise SystemExit(5)"
+    )
+    environment = {**os.environ, "PYTHONIOENCODING": encoding, "PYTHONUTF8": "0"}
+    result = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, timeout=60)
+    assert result.returncode == 5 and result.stdout.decode(encoding).splitlines()[-1].endswith("\\u5e97 \\udce9")
