@@ -206,7 +206,7 @@ def test_mistakes_get_one_sentence(run_module, streets_root, streets_options, ar
 def test_a_bad_file_met_by_a_worker_gets_one_sentence(run_module, streets_root, tmp_path):
     root = tmp_path / "streets"
     shutil.copytree(streets_root, root)
-    first, *others = sorted(root.glob("gtFine/train/*/*.png"), key=lambda path: path.name)
+    _, *others = sorted(root.glob("gtFine/train/*/*.png"), key=lambda path: path.name)
     for label in others:  # the first is read before the training, to see whether there is anything to learn from
         label.write_bytes(b"no image")
     result = run_module(

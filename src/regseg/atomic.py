@@ -39,6 +39,9 @@ def write_whole(
         if keep is not None and path.exists():
             os.replace(path, keep)
         os.replace(temporary, path)
+    except OSError as error:
+        error.filename = error.filename or str(path)  # a full disk does not name the file
+        raise
     finally:
         # A full disk may leave the temporary file; only a kill between the lines can.
         temporary.unlink(missing_ok=True)
