@@ -176,7 +176,7 @@ def test_a_png_whose_chunk_claims_more_than_the_file_is_refused(tmp_path, monkey
     for read in (read_image, lambda path: read_label(path, SPEC)):
         with pytest.raises(InputError) as error:
             read(tmp_path / "a.png")
-        assert is_sentence(error, "a.png", "not a readable image", str(2**31 - 1))
+        assert is_sentence(error, "a.png", "not a readable image")
 
 
 def test_a_jpeg_that_claims_an_absurd_size_is_refused(tmp_path):

@@ -1,5 +1,6 @@
 """Halved and decoded storage: equal to the files, made once, and proof against what happens to files."""
 
+import errno
 import io
 import multiprocessing
 import os
@@ -12,7 +13,7 @@ import pytest
 from layouts import is_sentence, write_folder
 from PIL import Image
 
-from regseg.data import storage
+from regseg.data import decoding, storage
 from regseg.data.datamodule import SegmentationDataModule
 from regseg.data.files import read_sample
 from regseg.data.folder import Folder
@@ -294,3 +295,25 @@ def test_batches_of_each_storage(dataset):
         assert np.array_equal(expected[1], alike[1]) and expected[0].shape == alike[0].shape
         assert not np.array_equal(expected[0], alike[0])
         assert abs(expected[0].mean() - alike[0].mean()) < 5
+
+
+@pytest.mark.parametrize("failures", [1, 2])
+def test_a_cache_file_whose_reading_fails_is_tried_once_more(dataset, samples, monkeypatch, failures):
+    cached = open_storage("cache", samples, dataset.spec, dataset.root)
+    map_pair, calls = storage._map_pair, []
+
+    def flaky(path):
+        calls.append(path)
+        if len(calls) <= failures:
+            raise OSError(errno.ESTALE, os.strerror(errno.ESTALE), str(path))
+        return map_pair(path)
+
+    monkeypatch.setattr(storage, "_map_pair", flaky)
+    monkeypatch.setattr(decoding, "RETRY_AFTER", 0)
+    if failures == 1:
+        assert cached.read(0)[1].shape == (24, 32)
+    else:
+        with pytest.raises(InputError) as error:
+            cached.read(0)
+        assert is_sentence(error, cached.files[0], os.strerror(errno.ESTALE))
+    assert len(calls) == 2

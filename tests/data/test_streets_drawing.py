@@ -232,3 +232,9 @@ def test_a_broken_marker_is_refused(tmp_path, marker):
 def test_an_unknown_split_is_refused(tmp_path):
     with pytest.raises(InputError, match="validation"):
         write_streets(tmp_path / "streets", counts={"validation": 3})
+
+
+def test_a_pipe_in_place_of_the_marker_is_refused(tmp_path):
+    os.mkfifo(tmp_path / "streets.json")
+    with pytest.raises(InputError, match="does not hold a readable"):
+        write_streets(tmp_path, **SMALL)

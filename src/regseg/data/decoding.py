@@ -121,7 +121,7 @@ def decode(data: bytes, flags: int, path: Path) -> np.ndarray:
     except Exception:  # whatever a decoder raises
         image = None
     if image is None:
-        raise InputError(f"{path} is not a readable image; replace it or take it out of the dataset.")
+        raise _undecodable(path)
     return image
 
 
@@ -179,27 +179,24 @@ def claimed_size(data: bytes) -> tuple[int, int] | None:
 
 def _check_claims(data: bytes, path: Path) -> None:
     """Refuse what claims more than its bytes can hold, before a decoder takes memory for it."""
-    claim, size = None, claimed_size(data)
+    size = claimed_size(data)
     if size is not None and size[0] * size[1] > min(LARGEST, PIXELS_PER_BYTE * len(data)):
-        claim = f"{size[1]}x{size[0]} pixels"
-    elif data.startswith(_PNG_SIGNATURE) and (length := _overlong_chunk(data)):
-        claim = f"a chunk of {length} bytes"
-    if claim is not None:
-        raise InputError(
-            f"{path} is not a readable image: it claims {claim} in {len(data)} bytes; replace it or take it out of the "
-            "dataset."
-        )
+        raise _undecodable(path, f": it claims {size[1]}x{size[0]} pixels in {len(data)} bytes")
+    if data.startswith(_PNG_SIGNATURE) and not _chunks_fit(data):
+        raise _undecodable(path)
 
 
-def _overlong_chunk(data: bytes) -> int:
-    """The length of the first chunk of a PNG that does not fit into the file; 0 where all do."""
+def _chunks_fit(data: bytes) -> bool:
+    """Whether no chunk of a PNG claims to be longer than the file; false of one that was cut off."""
     at, kind = 8, b""
     while at + 8 <= len(data) and kind != b"IEND":
         length, kind = struct.unpack_from(">I4s", data, at)
         at += 12 + length
-        if at > len(data):
-            return length
-    return 0
+    return at <= len(data)
+
+
+def _undecodable(path: Path, reason: str = "") -> InputError:
+    return InputError(f"{path} is not a readable image{reason}; replace it or take it out of the dataset.")
 
 
 def _unreadable(path: Path, error: OSError) -> InputError:
