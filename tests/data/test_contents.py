@@ -1,9 +1,5 @@
 """Datasets whose labels say little, and runs that share their draws."""
 
-import io
-import sys
-import warnings
-
 import lightning as L
 import numpy as np
 import pytest
@@ -12,7 +8,6 @@ from hydra.utils import instantiate
 from layouts import indices, is_sentence, noise, write, write_folder
 from omegaconf import OmegaConf
 
-from regseg.cli import entry_point
 from regseg.data.datamodule import SegmentationDataModule
 from regseg.errors import InputError
 from regseg.evaluate import make_datamodule
@@ -116,13 +111,3 @@ def test_a_dataset_taken_from_a_checkpoint_is_not_drawn_at_a_mistyped_root(stree
     datamodule = make_datamodule(OmegaConf.create({**cfg, "root": None}))
     datamodule.setup("validate")
     assert len(datamodule.val_set) == 3
-
-
-def test_a_name_that_the_terminal_cannot_show_is_no_crash(monkeypatch):
-    shown = io.BytesIO()
-    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(shown, "ascii", write_through=True))
-    monkeypatch.setattr(sys, "argv", ["prepare", "what=check"])
-    monkeypatch.setattr(warnings, "formatwarning", warnings.formatwarning)
-    monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)
-    entry_point("prepare")(lambda cfg: print("caf\udce9 №"))()
-    assert shown.getvalue() == b"caf\\udce9 \\u2116\n"
