@@ -86,7 +86,7 @@ class ProgressLine(Checkpoint):
         self._stop()
         if isinstance(exception, (KeyboardInterrupt, SystemExit)) and trainer.is_global_zero:
             self.console.print(
-                f"interrupted in epoch {trainer.current_epoch}; goes on with resume=last", soft_wrap=True
+                f"interrupted in epoch {trainer.current_epoch}; continue with resume=last", soft_wrap=True
             )
 
     def _left(self) -> str:
