@@ -155,3 +155,22 @@ def test_settings_that_a_continuation_must_share():
     check_settings("run", before, settings_of(json.loads(json.dumps(config))))
     with pytest.raises(InputError, match=r"data\.crop_size=\[4, 4\], not \[4, 8\]"):
         check_settings("run", before, settings_of({**config, "data": {**config["data"], "crop_size": [4, 8]}}))
+
+
+def test_a_killed_run_without_results_starts_again_under_its_own_lock(tmp_path):
+    folder = run_folder(tmp_path, "running", rows=[])
+    check_free(folder, resume=None, overwrite=False)
+    with hold(folder):
+        check_free(folder, resume=None, overwrite=False, held=True)
+        with pytest.raises(InputError, match="running"):
+            check_free(folder, resume=None, overwrite=False)
+
+
+def test_a_row_that_was_cut_off_is_dropped(tmp_path):
+    (tmp_path / "metrics.csv").write_text("epoch,val/miou\n0,0.81\n1,0.8")
+    assert [row["epoch"] for row in read_metrics(tmp_path)] == ["0"]
+    (tmp_path / "metrics.csv").write_text("epoch,lr\n0," + "9" * 200_000 + "\n")
+    assert read_metrics(tmp_path) == []
+    (tmp_path / "metrics.csv").unlink()
+    (tmp_path / "metrics.csv").mkdir()
+    assert read_metrics(tmp_path) == []

@@ -16,8 +16,7 @@ from regseg.cli import _continuation, entry_point
 from regseg.errors import InputError, RunFailure
 from regseg.explain import explain
 from regseg.runs import mark_ended, read_summary, write_json
-from regseg.train import end_noted
-from regseg.training.record import RunRecord
+from regseg.training.record import RunRecord, end_noted
 from regseg.training.trainer import make_trainer
 
 WAIT = "import sys, time\nprint('ready', flush=True)\nfor _ in range(200): time.sleep(0.1)\n"

@@ -336,7 +336,7 @@ def test_a_launcher_that_dies_is_told_of(run_module, streets_root, streets_optio
         env={"PYTHONPATH": str(tmp_path)},
     )  # fmt: skip
     assert result.returncode == 1 and "Traceback" not in result.stderr
-    assert "the sweep stopped (TerminatedWorkerError" in result.stderr and "the same command goes on" in result.stderr
+    assert "the sweep stopped (TerminatedWorkerError" in result.stderr and "rerun the same command" in result.stderr
 
 
 def test_a_sweep_may_be_asked_for_otherwise(run_module):

@@ -31,7 +31,7 @@ _ranks: list[subprocess.Popen[bytes]] = []
 
 
 class Terminated(SystemExit):
-    """The end that a signal asked for; the exit status is 128 and the signal's number."""
+    """Raised when a signal asks this process to exit; the exit status is 128 and the signal's number."""
 
 
 def set_up_main() -> None:
@@ -156,7 +156,8 @@ def guard_output() -> None:
         with contextlib.suppress(OSError, ValueError):
             buffer = io.BufferedWriter(_Output(stream.fileno(), "w", closefd=False))
             stream.flush()
-            options = {"encoding": stream.encoding, "line_buffering": stream.line_buffering or name == "stderr"}
+            at_once = stream.line_buffering or stream.write_through or name == "stderr"  # write_through: python -u
+            options = {"encoding": stream.encoding, "line_buffering": at_once}
             setattr(sys, name, io.TextIOWrapper(buffer, errors="backslashreplace", **options))
 
 
@@ -191,7 +192,7 @@ def _terminate(number: int, frame: FrameType | None) -> None:
 
 
 def _unraisable(unraisable: Any) -> None:
-    """Raise the end anew that came in a place from where nothing can be raised, such as the end of a loader."""
+    """Re-send the signal whose exception was swallowed where Python cannot raise, such as a loader's destructor."""
     global _received
     if isinstance(unraisable.exc_value, Terminated) and _received is not None:
         number, _received = _received[0], None

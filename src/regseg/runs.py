@@ -36,13 +36,14 @@ _PACKAGES = ("torch", "lightning", "torchmetrics", "albumentations", "opencv-pyt
 _FREE = ("data.root", "data.num_workers", "data.batch_size")  # but for these; the batch over all devices is compared
 
 
-def check_free(folder: Path, *, resume: str | None, overwrite: bool) -> None:
+def check_free(folder: Path, *, resume: str | None, overwrite: bool, held: bool = False) -> None:
     """Check that a run may start in ``folder`` or continue there. Changes nothing.
 
     Args:
         folder: the run's folder.
         resume: None for a new run, ``last`` to continue after the last finished epoch.
         overwrite: whether a run in the folder may be replaced.
+        held: whether this process holds the folder's lock; then a run that is called running was killed.
 
     Raises:
         InputError: the folder holds results that would be lost, or files that are not a run's.
@@ -58,6 +59,7 @@ def check_free(folder: Path, *, resume: str | None, overwrite: bool) -> None:
     if resume == "last" or overwrite:
         return
     status = status_of(folder)
+    status = "interrupted" if held and status == "running" else status
     if status in ("finished", "running") or holds_results(folder):
         remedy = "" if status == "finished" else "resume=last to continue it, "
         raise InputError(
@@ -99,8 +101,8 @@ def claim(folder: Path, config: dict[str, Any], *, keep: bool) -> None:
         for name in _CONTENTS:
             path = folder / name
             shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink(missing_ok=True)
-    remove_leftovers(folder)
-    remove_leftovers(folder / "checkpoints")
+    for place in (folder, folder / "checkpoints", folder / "pictures"):
+        remove_leftovers(place)
     write_text(folder / "config.yaml", yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
 
 
@@ -199,7 +201,7 @@ def config_of(folder: Path) -> Mapping[str, Any]:
         return config
     try:
         content = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError):
+    except (OSError, ValueError, RecursionError, yaml.YAMLError):
         return {}
     return content if isinstance(content, Mapping) else {}
 
@@ -209,9 +211,10 @@ def read_metrics(folder: Path) -> list[dict[str, str]]:
     path = Path(folder) / "metrics.csv"
     try:
         text = path.read_text(encoding="utf-8", errors="replace").replace("\0", "")
-    except FileNotFoundError:
+        whole = text[: text.rfind("\n") + 1]  # a row without its end was cut off
+        rows = list(csv.DictReader(io.StringIO(whole, newline="")))
+    except (FileNotFoundError, IsADirectoryError, csv.Error):
         return []
-    rows = list(csv.DictReader(io.StringIO(text, newline="")))
     return [row for row in rows if None not in row and None not in row.values() and (row.get("epoch") or "").isdigit()]
 
 

@@ -12,13 +12,15 @@ import os
 import socket
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 from regseg.errors import InputError
+from regseg.locks import Held, lock
 
 _FOLDER, _PROCESS, _COMMAND = "REGSEG_SWEEP", "REGSEG_SWEEP_PROCESS", "REGSEG_COMMAND"
-_held = []  # the lock file of the GPU that this process took, open until it ends
+_held = []  # (number, lock) of the GPU that this process took, until it ends
 
 
 @contextlib.contextmanager
@@ -58,7 +60,9 @@ def note_run(number: int, overrides: str, folder: Path) -> None:
         with open(note, "x", encoding="utf-8") as file:
             json.dump([str(folder), number, overrides], file)
     except FileExistsError:
-        _, first, its_overrides = json.loads(note.read_text(encoding="utf-8"))
+        while not (text := note.read_text(encoding="utf-8")):  # the other job is about to write it
+            time.sleep(0.05)
+        _, first, its_overrides = json.loads(text)
         if first != number and its_overrides != overrides:
             raise InputError(
                 f"{folder} is already the folder of the sweep's run {its_overrides}; give each a folder of its own by "
@@ -119,20 +123,17 @@ def own_gpu() -> int | None:
     import torch
 
     if _held:
-        return int(_held[0].name.rpartition("_")[2])
+        return _held[0][0]
     count = torch.cuda.device_count()
     if count == 0 or is_queued():
         return None
-    import fcntl
-
     for number in range(count):
-        file = open(Path(os.environ[_FOLDER]) / f"gpu_{number}", "w")  # noqa: SIM115
+        held = lock(Path(os.environ[_FOLDER]) / f"gpu_{number}", wait=False)
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            file.close()
+            held.__enter__()
+        except Held:
             continue
-        _held.append(file)
+        _held.append((number, held))
         return number
     return os.getpid() % count
 
@@ -143,8 +144,7 @@ def fail_sweep(failed: list[tuple[str, str]], stopped: str = "") -> None:
         print(f"regseg: failed: {overrides}: {sentence}", file=sys.stderr)
     what = f"the sweep stopped ({stopped})" if stopped else f"{len(failed)} of the sweep's runs failed"
     print(
-        f"regseg: {what}; once that is mended, the same command goes on with them and passes over those that are "
-        "finished.",
+        f"regseg: {what}; fix it and rerun the same command; finished runs are skipped.",
         file=sys.stderr,
     )
     sys.exit(1)

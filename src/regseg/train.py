@@ -12,8 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from regseg.cli import entry_point
 from regseg.config import shrink
-from regseg.errors import InputError, RunFailure, check_number, check_options
-from regseg.processes import received
+from regseg.errors import InputError, check_number, check_options
 from regseg.runs import (
     check_free,
     check_settings,
@@ -23,7 +22,6 @@ from regseg.runs import (
     holds_smoke_test,
     images_per_step,
     load_summary,
-    mark_ended,
     provenance,
     read_summary,
     settings_of,
@@ -52,7 +50,7 @@ def main(cfg: DictConfig) -> float | None:
     if cfg.table == "table8" and not cfg.weights and not cfg.trainer.smoke:
         raise InputError("experiment=table8 fine-tunes; give weights=FILE of a run of experiment=cityscapes_test.")
     if sweep and not cfg.overwrite:
-        # A sweep started again goes on: finished rows are passed over, others resumed or begun anew.
+        # A sweep that is started again skips finished rows and resumes or starts the others.
         cfg.resume = "last"
     if not cfg.trainer.smoke and holds_smoke_test(folder):
         cfg.overwrite = True
@@ -96,24 +94,27 @@ def run_beside_others(cfg: DictConfig, folder: Path) -> None:
 def best_miou(folder: Path) -> float | None:
     """The highest mean IoU of the run in ``folder``; None where nothing was evaluated, or no label left to score."""
     best = load_summary(folder).get("best")
-    return best["metrics"]["val/miou"] if best else None
+    metrics = best.get("metrics") if isinstance(best, Mapping) else None
+    return metrics.get("val/miou") if isinstance(metrics, Mapping) else None
 
 
 def is_done(folder: Path, trainer: Mapping[str, Any]) -> bool:
     """Whether the run in ``folder`` ended by itself and would not go on under the limits of ``trainer``."""
     summary = load_summary(folder)
-    if summary.get("status") != "finished" or not summary.get("last"):  # nothing may have been evaluated
-        return False
-    before = config_of(folder).get("trainer") or {}
-    epochs = before.get("max_epochs") or summary["last"]["epoch"] + 1
+    last, before = summary.get("last"), config_of(folder).get("trainer", {})
+    if summary.get("status") != "finished" or not isinstance(last, Mapping) or not isinstance(before, Mapping):
+        return False  # nothing may have been evaluated
+    epochs = before.get("max_epochs") or last.get("epoch", -1) + 1
     others = ("max_steps", "max_time", "min_epochs", "min_steps")
     return trainer["max_epochs"] <= epochs and all(trainer.get(name) == before.get(name) for name in others)
 
 
 def check_finished(cfg: DictConfig, folder: Path) -> None:
     """Raise InputError if the finished run in ``folder`` had other settings, or was trained on other images."""
+    from hydra.errors import InstantiationException
     from hydra.utils import instantiate
 
+    from regseg.data.streets import only_read
     from regseg.training.fingerprint import files_of
 
     old, new = (
@@ -123,8 +124,10 @@ def check_finished(cfg: DictConfig, folder: Path) -> None:
     check_settings(folder, old, new)
     before = (load_summary(folder).get("data") or {}).get("files")
     try:
-        now = files_of(instantiate(cfg.data))
-    except InputError:  # a finished run may be kept without its dataset
+        datamodule = instantiate(cfg.data)
+        only_read(datamodule.dataset)
+        now = files_of(datamodule)
+    except (InputError, InstantiationException):  # a finished run may be kept without its dataset
         return
     if before and before != now:
         raise InputError(
@@ -139,9 +142,9 @@ def train(cfg: DictConfig, folder: Path, *, spawn: bool = False) -> None:
     from lightning.pytorch.utilities import rank_zero_only
 
     from regseg.training.batch_norm import check_batch_size
-    from regseg.training.checkpoints import find_start, insert_record
+    from regseg.training.checkpoints import find_start, insert_record, set_damaged_aside
     from regseg.training.fingerprint import check_continues, fingerprint
-    from regseg.training.record import RunRecord
+    from regseg.training.record import RunRecord, end_noted
     from regseg.training.trainer import make_trainer, quiet
 
     quiet()
@@ -159,6 +162,8 @@ def train(cfg: DictConfig, folder: Path, *, spawn: bool = False) -> None:
     callbacks = [instantiate(callback) for callback in cfg.callbacks.values() if callback]
     trainer = make_trainer(values["trainer"], folder, callbacks, spawn=spawn)
     common = fingerprint(values, datamodule, trainer)
+    if common["iterations"] < 1:
+        raise InputError("This training has no iterations; raise trainer.limit_train_batches or trainer.max_steps.")
     change = check_continues(folder, start.fingerprint, common, start.epochs) if start else None
     if first:
         announce_start(cfg, folder, start, change, sweep=spawn)
@@ -168,7 +173,10 @@ def train(cfg: DictConfig, folder: Path, *, spawn: bool = False) -> None:
     with ExitStack() as lock:
         if first:
             lock.enter_context(hold(folder))
-            check_free(folder, resume=cfg.resume, overwrite=cfg.overwrite)  # another process may have been here
+            # Again, because another process may have been here before the lock was taken.
+            check_free(folder, resume=cfg.resume, overwrite=cfg.overwrite, held=True)
+            if start:
+                set_damaged_aside(start)
             claim(folder, values, keep=bool(cfg.resume) and not cfg.overwrite)
         if spawned:
             lock.close()
@@ -181,25 +189,6 @@ def train(cfg: DictConfig, folder: Path, *, spawn: bool = False) -> None:
 def facts_of(values: dict[str, Any]) -> dict[str, Any]:
     """What a run's summary holds besides its results."""
     return {"seed": values["seed"], **provenance(), "config": values}
-
-
-@contextmanager
-def end_noted(folder: Path) -> Iterator[None]:
-    """Note in the summary how the run ends where its record cannot: before and after the training loop.
-
-    Raises:
-        RunFailure: in place of the error that came of it, if ``folder`` was removed meanwhile.
-    """
-    try:
-        yield
-    except Exception as error:
-        if not folder.is_dir():
-            raise RunFailure(f"{folder} was removed during the training; start it again.") from error
-        mark_ended(folder, "interrupted" if received() else "failed", str(error))
-        raise
-    except BaseException:
-        mark_ended(folder, "interrupted")
-        raise
 
 
 def announce_start(cfg: DictConfig, folder: Path, start: Any, change: str | None, *, sweep: bool) -> None:

@@ -17,7 +17,7 @@ from regseg.evaluate import make_datamodule, make_network
 from regseg.models.weights import classes_in
 from regseg.runs import write_json, write_metrics
 from regseg.training.checkpoint_io import WholeCheckpointIO
-from regseg.training.checkpoints import BestCheckpoint, LastCheckpoint, find_start
+from regseg.training.checkpoints import BestCheckpoint, LastCheckpoint, find_start, set_damaged_aside
 from regseg.training.record import RunRecord
 from regseg.training.task import SegmentationTask
 from regseg.training.trainer import make_trainer, quiet
@@ -198,3 +198,33 @@ def test_evaluation_compares_the_names_of_the_classes(run, compose, model, stree
     torch.save(content, path)
     with pytest.raises(InputError, match=r"other classes.*sidewalk, here road"):
         make_network(cfg, datamodule)
+
+
+def test_a_damaged_checkpoint_never_replaces_the_one_that_is_continued(run):
+    last, previous = run / "checkpoints" / "last.ckpt", run / "checkpoints" / "previous.ckpt"
+    damage(last)
+    good = previous.read_bytes()
+    set_damaged_aside(find_start(run))
+    assert previous.read_bytes() == good and not last.exists()
+    WholeCheckpointIO().save_checkpoint({"state_dict": {}, "epoch": 1}, last)
+    assert previous.read_bytes() == good
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"epoch": "x"}, {"epoch": None}, {"hyper_parameters": []}, {"loops": 3}, {"state_dict": None}],
+)
+def test_a_crafted_checkpoint_is_not_continued(run, change):
+    path = run / "checkpoints" / "last.ckpt"
+    torch.save(torch.load(path, weights_only=True) | change, path)
+    assert find_start(run).path.name == "previous.ckpt"
+
+
+@pytest.mark.parametrize("record", [{"rows": [3]}, {"rows": [{"lr": 1}]}, {"rows": 5}, 3, {"fingerprint": 4}])
+def test_a_crafted_record_is_passed_by(run, record):
+    path = run / "checkpoints" / "last.ckpt"
+    torch.save(torch.load(path, weights_only=True) | {"regseg": record}, path)
+    assert find_start(run).epochs == 2
+    callback = RunRecord(run, {})
+    callback.on_load_checkpoint(None, None, torch.load(path, weights_only=True))
+    assert all(type(row["epoch"]) is int for row in callback.rows)

@@ -46,7 +46,7 @@ class Storage(Protocol):
     def read(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         """(image (h, w, 3) uint8 RGB, label (H, W) uint8 class indices); the image may be smaller than the label.
 
-        Images of the cache have a fourth channel without meaning, with which they are resized without a copy.
+        Images of the cache have a padding channel, so that resizing needs no copy.
 
         Raises:
             InputError: a file cannot be read, or is damaged.
@@ -126,7 +126,7 @@ def _shape_of(header: bytes) -> tuple[int, int, int]:
     except Exception as error:  # whatever the parser raises about what is no header
         raise ValueError("it has no header") from error
     if len(header) != _NPY_HEADER or file.tell() != _NPY_HEADER or dtype != np.uint8 or by_columns:
-        raise ValueError("its header is another's")
+        raise ValueError("its header is not that of a cache file")
     if len(shape) != 3 or shape[2] != 4 or min(shape) < 1:
         raise ValueError(f"its header says the shape {shape}")
     return shape

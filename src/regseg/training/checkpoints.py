@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -106,9 +107,18 @@ def find_start(folder: Path) -> Start | None:
     raise InputError(f"{reason}; nothing is left to continue from: {weights}replace the run by overwrite=true.")
 
 
+def set_damaged_aside(start: Start) -> None:
+    """Keep a damaged ``last.ckpt`` under another name, so that it does not replace the checkpoint that is continued."""
+    last = start.path.with_name(LAST)
+    if start.path.name == PREVIOUS and last.exists():
+        os.replace(last, last.with_name("damaged.ckpt"))
+
+
 def _read_start(path: Path, folder: Path) -> Start:
     content = read_checkpoint_file(path)
-    if not isinstance(content, Mapping) or not isinstance(content.get("state_dict"), Mapping) or "loops" not in content:
+    parts = ("state_dict", "loops", "hyper_parameters")
+    sound = isinstance(content, Mapping) and all(isinstance(content.get(part), Mapping) for part in parts)
+    if not sound or type(content.get("epoch")) is not int:
         raise InputError(f"{path} is not the checkpoint of a training.")
     if bad := first_not_finite(content["state_dict"]):
         raise InputError(f"{path} holds weights that are not finite (the first is {bad}).")
@@ -120,8 +130,8 @@ def _fingerprint(checkpoint: Mapping[str, Any], folder: Path) -> Mapping[str, An
     record = checkpoint.get(KEY)
     if isinstance(record, Mapping) and isinstance(record.get("fingerprint"), Mapping):
         return record["fingerprint"]
-    spec = checkpoint.get("hyper_parameters", {}).get("spec", {})
-    found = {"classes": spec["classes"]} if "classes" in spec else {}
+    spec = checkpoint["hyper_parameters"].get("spec")
+    found: dict[str, Any] = {"classes": spec["classes"]} if isinstance(spec, Mapping) and "classes" in spec else {}
     if settings := settings_of(config_of(folder)):
         own = "." in str(settings.get("data.dataset"))
         found["settings"] = settings | ({"data.dataset": OWN_DATASET} if own else {})

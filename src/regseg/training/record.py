@@ -6,7 +6,7 @@ import contextlib
 import math
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from lightning.pytorch.strategies.launchers import _MultiProcessingLauncher
 
 from regseg import processes
 from regseg.data.spec import DatasetSpec
+from regseg.errors import RunFailure
 from regseg.runs import hold, load_summary, mark_ended, read_metrics, write_json, write_metrics
 from regseg.training.callbacks import ended_by
 from regseg.training.metrics import Scores
@@ -179,7 +180,8 @@ def read_rows(checkpoint: Mapping[str, Any], folder: Path) -> list[dict[str, Any
     """The rows of ``metrics.csv`` up to a checkpoint's epoch: its own, or the file's in an earlier version's run."""
     record = checkpoint.get(KEY)
     if isinstance(record, Mapping) and isinstance(record.get("rows"), list):
-        return [dict(row) for row in record["rows"]]
+        rows = [dict(row) for row in record["rows"] if isinstance(row, Mapping)]
+        return [row for row in rows if type(row.get("epoch")) is int]
     rows = [{name: _number(text) for name, text in row.items()} for row in read_metrics(folder)]
     return [row for row in rows if row["epoch"] <= checkpoint.get("epoch", -1)]
 
@@ -189,3 +191,22 @@ def _number(text: str) -> float | int | None:
         return int(text) if text.isdigit() else float(text)
     except ValueError:
         return None
+
+
+@contextlib.contextmanager
+def end_noted(folder: Path) -> Iterator[None]:
+    """Note in the summary how the run ends where its record cannot: before and after the training loop.
+
+    Raises:
+        RunFailure: in place of the error that came of it, if ``folder`` was removed meanwhile.
+    """
+    try:
+        yield
+    except Exception as error:
+        if not folder.is_dir():
+            raise RunFailure(f"{folder} was removed during the training; start it again.") from error
+        mark_ended(folder, "interrupted" if processes.received() else "failed", str(error))
+        raise
+    except BaseException:
+        mark_ended(folder, "interrupted")
+        raise
