@@ -23,6 +23,13 @@ class RunFailure(Exception):
     """What ended the work from outside: a folder that was removed, say. One sentence; entry points exit with 1."""
 
 
+def message(error: BaseException) -> str:
+    """What ``error`` says; the last line of one from another process, which holds that process's whole trace."""
+    text = str(error).strip()
+    last = text.splitlines()[-1] if "Traceback (most recent call last)" in text else text
+    return last.rpartition("InputError: ")[2]
+
+
 def check_number(
     name: str, value: object, *, lowest: float = 0, highest: float = math.inf, integer: bool = False
 ) -> None:

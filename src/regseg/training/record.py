@@ -16,7 +16,7 @@ from lightning.pytorch.strategies.launchers import _MultiProcessingLauncher
 
 from regseg import processes
 from regseg.data.spec import DatasetSpec
-from regseg.errors import RunFailure
+from regseg.errors import RunFailure, message
 from regseg.runs import hold, load_summary, mark_ended, read_metrics, write_json, write_metrics
 from regseg.training.callbacks import ended_by
 from regseg.training.metrics import Scores
@@ -121,9 +121,9 @@ class RunRecord(Checkpoint):
             if not interrupted and load_summary(self.folder).get("status") == "failed":
                 time.sleep(1)  # another process failed, and this one lost the connection to it: let that one end first
             elif trainer.is_global_zero:
-                self._end(trainer, "interrupted" if interrupted else "failed", error=str(exception))
+                self._end(trainer, "interrupted" if interrupted else "failed", error=message(exception))
             elif not interrupted:
-                mark_ended(self.folder, "failed", str(exception))
+                mark_ended(self.folder, "failed", message(exception))
         self._held.close()
 
     def _end(self, trainer: L.Trainer, status: str, **more: str | None) -> None:
@@ -205,7 +205,7 @@ def end_noted(folder: Path) -> Iterator[None]:
     except Exception as error:
         if not folder.is_dir():
             raise RunFailure(f"{folder} was removed during the training; start it again.") from error
-        mark_ended(folder, "interrupted" if processes.received() else "failed", str(error))
+        mark_ended(folder, "interrupted" if processes.received() else "failed", message(error))
         raise
     except BaseException:
         mark_ended(folder, "interrupted")
