@@ -49,14 +49,14 @@ def test_paths_are_taken_as_typed(compose_typed):
 
 
 def test_home_is_expanded(compose_typed, monkeypatch):
-    monkeypatch.setenv("HOME", "/home/somebody")
+    monkeypatch.setenv("HOME", "/users/somebody")
     cfg = compose_typed("what=check", "data.root=~/d", "out=~", "+data.options.folder=~/e f")
     assert (cfg.data.root, cfg.out, cfg.data.options.folder) == (
-        "/home/somebody/d",
-        "/home/somebody",
-        "/home/somebody/e f",
+        "/users/somebody/d",
+        "/users/somebody",
+        "/users/somebody/e f",
     )
-    assert swept_values(["-m", "data.root=~/d,~/e"]) == {"data.root": ["/home/somebody/d", "/home/somebody/e"]}
+    assert swept_values(["-m", "data.root=~/d,~/e"]) == {"data.root": ["/users/somebody/d", "/users/somebody/e"]}
 
 
 def test_what_hydra_takes_keeps_its_meaning(compose_typed, monkeypatch):

@@ -125,7 +125,7 @@ def draw_classes(group: str, runs: Sequence[Run], path: Path) -> bool:
 
 
 def draw_trade_off(key: str, label: str, path: Path, ours: float | None) -> bool:
-    """Fig. 1 or 7: test mIoU against ``key`` of Table 9's methods; ``ours`` is the mIoU of one's own runs."""
+    """Fig. 1 or 7: test mIoU against ``key`` of Table 9's methods; ``ours`` is the mIoU of your runs."""
     models = {model: values for model, values in paper()["table9"]["models"].items() if key in values}
     with figure(path, 6.4, 4.4) as drawn:
         axes = drawn.add_subplot()

@@ -80,7 +80,7 @@ def table8_markdown(row: Row | None) -> str:
 
 
 def table9_markdown(own: float | None) -> str:
-    """Table 9 with all of its columns; ``own`` is the mIoU of one's own RegSeg on the validation set."""
+    """Table 9 with all of its columns; ``own`` is the mIoU of your RegSeg on the validation set."""
     lines = [
         [
             escaped(name), v.get("extra", "–"), printed(v.get("val"), v.get("val_deviation")),

@@ -104,7 +104,7 @@ def find_start(folder: Path) -> Start | None:
     best = folder / "checkpoints" / BEST
     reason = damages[0].rstrip(".") if damages else f"{folder} holds results but no {LAST}"
     weights = f"start from its best weights by weights={best} run.name=NAME, or " if best.exists() else ""
-    raise InputError(f"{reason}; nothing is left to continue from: {weights}replace the run by overwrite=true.")
+    raise InputError(f"{reason}; there is no checkpoint to continue from: {weights}replace the run by overwrite=true.")
 
 
 def set_damaged_aside(start: Start) -> None:
