@@ -1,12 +1,16 @@
+import json
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
 import torch
 
-# Sums then have one order, and the small tensors of tests are not slowed by threads that wait for each other.
+# One thread in every process: sums then have one order, and threads do not wait for each other on shared cores, which
+# would slow a small training tenfold.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 torch.set_num_threads(1)
 os.environ.setdefault("WANDB_MODE", "offline")  # no test asks the network
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
@@ -15,7 +19,7 @@ os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
 @pytest.fixture(scope="session")
 def streets_root(tmp_path_factory):
     """A few small street scenes, drawn once: 9 train, 3 val and 2 test images of 64x128."""
-    from regseg.data.streets_drawing import write_streets
+    from regseg.streets import write_streets
 
     root = tmp_path_factory.mktemp("datasets") / "streets"
     return write_streets(root, height=64, width=128, counts={"train": 9, "val": 3, "test": 2}, seed=7)
@@ -36,14 +40,33 @@ def camvid_root():
     return Path(root)
 
 
+@pytest.fixture(scope="session")
+def fork_server():
+    """A process that has imported the slow libraries, and forks for every command (`fork_server.py`)."""
+    command = [sys.executable, str(Path(__file__).with_name("fork_server.py"))]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
+        yield server
+        server.stdin.close()
+
+
 @pytest.fixture
-def run_module(tmp_path):
-    """Run ``python -m MODULE ARGUMENTS`` in an empty folder, as a user would."""
+def run_module(tmp_path, fork_server):
+    """Run ``python -m MODULE ARGUMENTS`` in an empty folder, as a user would; returns a `CompletedProcess`."""
 
     def run(module, *arguments, cwd=tmp_path, env=None, timeout=300):
-        command = [sys.executable, "-m", module, *map(str, arguments)]
+        arguments = [str(argument) for argument in arguments]
         environment = {**os.environ, "COLUMNS": "200", **(env or {})}
-        return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=timeout)
+        with tempfile.TemporaryDirectory() as folder:
+            out, err = Path(folder, "out"), Path(folder, "err")
+            request = {"module": module, "arguments": arguments, "cwd": str(cwd), "env": environment}
+            request |= {"out": str(out), "err": str(err), "timeout": timeout}
+            fork_server.stdin.write(json.dumps(request) + "\n")
+            fork_server.stdin.flush()
+            status = json.loads(fork_server.stdout.readline())
+            command = [sys.executable, "-m", module, *arguments]
+            if status is None:
+                raise subprocess.TimeoutExpired(command, timeout, out.read_bytes(), err.read_bytes())
+            return subprocess.CompletedProcess(command, status, out.read_text(), err.read_text())
 
     return run
 

@@ -5,7 +5,7 @@ import re
 import cv2
 import numpy as np
 
-from regseg.data.camvid import SPEC as CAMVID
+from regseg.data.datasets.camvid import SPEC as CAMVID
 
 SIZE = (24, 32)
 FRAMES = {  # CamVid: a few real frame names of each split

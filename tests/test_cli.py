@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from regseg.explain import explain
-from regseg.runs import hold
+from regseg.run_dir import hold
 
 TRAIN, EVALUATE = "regseg.train", "regseg.evaluate"
 RUN = "runs/streets_own_schedule_regseg/run_seed0"

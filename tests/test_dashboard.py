@@ -2,7 +2,7 @@
 
 import json
 
-from regseg.analysis.workspace import build_workspace, spec_of
+from regseg.reporting.wandb_workspace import build_workspace, spec_of
 
 
 def panels(spec):

@@ -15,7 +15,7 @@ from regseg.cli import entry_point
 from regseg.config import config_dir, name_of
 from regseg.errors import InputError
 from regseg.explain import explain
-from regseg.sweep import note_run, run_folders, sweep_folder
+from regseg.multirun import note_run, run_folders, sweep_folder
 
 NAMES = [
     "CamVid (1)", "données", "中文", "a=b", "a&b", "a,b", "[x]", "a[1]b", "{x}", "a{b", "a${b", "$HOME", "a\\b", "a\\",
@@ -97,7 +97,7 @@ def test_values_that_need_a_choice_say_how_to_quote_them(compose_typed):
 @pytest.mark.parametrize("mode", [[], ["-m"]])
 def test_a_job_sees_the_command_as_typed(monkeypatch, tmp_path, mode):
     """As a record keeps it, and as Lightning starts the other processes of a distributed run by it."""
-    monkeypatch.setattr("regseg.processes.set_up_main", lambda: None)
+    monkeypatch.setattr("regseg.system.processes.set_up_main", lambda: None)
     monkeypatch.chdir(tmp_path)
     typed = ["regseg.report", *mode, "table=4", "runs=Läufe (1)=\udce9"]
     monkeypatch.setattr(sys, "argv", typed)
@@ -169,9 +169,10 @@ def test_no_swept_option_is_left_out_of_the_folder(aside):
 def test_two_runs_of_a_sweep_do_not_share_a_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with sweep_folder("python -m regseg.train -m"):
-        note_run(0, "seed=0 trainer.max_epochs=1", tmp_path / "r")
-        note_run(0, "seed=0 trainer.max_epochs=1", tmp_path / "r")  # queued again
-        note_run(1, "seed=1", tmp_path / "s")
+        assert note_run(0, "seed=0 trainer.max_epochs=1", tmp_path / "r", "a")
+        assert note_run(0, "seed=0 trainer.max_epochs=1", tmp_path / "r", "a")  # queued again
+        assert note_run(1, "seed=1", tmp_path / "s", "b")
+        assert not note_run(3, "seed=0", tmp_path / "r", "a")  # identical
         with pytest.raises(InputError, match="already the folder of the sweep's run seed=0 trainer"):
-            note_run(2, "seed=0 trainer.max_epochs=2", tmp_path / "r")
+            note_run(2, "seed=0 trainer.max_epochs=2", tmp_path / "r", "c")
         assert sorted(run_folders()) == [tmp_path / "r", tmp_path / "s"]

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from layouts import write_folder
 
-from regseg.analysis.dataset_check import find_problems
-from regseg.analysis.loader_benchmark import BASELINE, benchmark_loader
-from regseg.data.camvid import CamVid
+from regseg.benchmarks.loader import BASELINE, benchmark_loader
 from regseg.data.datamodule import SegmentationDataModule
+from regseg.data.datasets.camvid import CamVid
+from regseg.dataset_tools.check import find_problems
 
 
 @pytest.fixture

@@ -8,14 +8,14 @@ import re
 import cv2
 import pytest
 
-from regseg.analysis.paper_tables import differences_markdown, table8_markdown, table10_markdown
-from regseg.analysis.published import author_runs, paper
-from regseg.analysis.report_text import at_same_epochs, markdown, runs_markdown
-from regseg.analysis.tables import compare, meet, read_runs
-from regseg.data.cityscapes import SPEC
+from regseg.data.datasets.cityscapes import SPEC
 from regseg.errors import InputError
 from regseg.report import write
-from regseg.runs import write_json, write_metrics
+from regseg.reporting.markdown import at_same_epochs, markdown, runs_markdown
+from regseg.reporting.paper_tables import differences_markdown, table8_markdown, table10_markdown
+from regseg.reporting.published import author_runs, paper
+from regseg.reporting.tables import compare, meet, read_runs
+from regseg.run_dir import write_json, write_metrics
 
 
 def write_run(folder, group, row, seed, offset=0.0, status="finished", until=None, like=0):
@@ -278,7 +278,7 @@ def test_a_report_that_fails_changes_nothing(runs, tmp_path, monkeypatch):
     out.mkdir()
     for name in ("report.md", "report.html", "rows.png", "curves.png"):
         (out / name).write_text("earlier")
-    monkeypatch.setattr("regseg.analysis.figures.draw_classes", fail)  # the last picture
+    monkeypatch.setattr("regseg.reporting.figures.draw_classes", fail)  # the last picture
     with pytest.raises(OSError, match="disk full"):
         write("table4", runs, out)
     assert len(list(out.iterdir())) == 4 and {path.read_text() for path in out.iterdir()} == {"earlier"}

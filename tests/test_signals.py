@@ -11,18 +11,18 @@ from types import SimpleNamespace
 
 import pytest
 
-from regseg import processes
 from regseg.cli import _continuation, entry_point
 from regseg.errors import InputError, RunFailure
 from regseg.explain import explain
-from regseg.runs import mark_ended, read_summary, write_json
+from regseg.run_dir import mark_ended, read_summary, write_json
+from regseg.system import processes
 from regseg.training.record import RunRecord, end_noted
 from regseg.training.trainer import make_trainer
 
 WAIT = "import sys, time\nprint('ready', flush=True)\nfor _ in range(200): time.sleep(0.1)\n"
 # As a terminal starts a command; a test run in a shell's background would hand an ignored SIGINT on.
 DEFAULT = "import signal\nfor n in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP): signal.signal(n, signal.SIG_DFL)\n"
-CHILD = "import os\nfrom regseg import processes\nprocesses."
+CHILD = "import os\nfrom regseg.system import processes\nprocesses."
 
 
 @contextlib.contextmanager
@@ -148,7 +148,7 @@ def test_an_error_of_a_rank_is_told_as_that_error(tmp_path, monkeypatch):
 def test_a_failed_rank_ends_a_command_that_waits_for_it(code, status):
     rank = f"import os, sys, time; time.sleep(0.5); {code}"
     watching = (
-        "import subprocess, sys, time\nfrom regseg import processes\nprocesses._PATIENCE = 0.5\nprint('ready')\n"
+        "import subprocess, sys, time\nfrom regseg.system import processes\nprocesses._PATIENCE = 0.5\nprint('ready')\n"
         f"processes.watch_ranks([subprocess.Popen([sys.executable, '-c', {rank!r}])])\ntime.sleep(20)"
     )
     with started(watching) as process:

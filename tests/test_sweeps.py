@@ -16,13 +16,13 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.utils import instantiate
 from lightning.pytorch.strategies.launchers import _SubprocessScriptLauncher
 
-from regseg.analysis.published import author_runs, paper
 from regseg.cli import _end_within
 from regseg.config import config_dir, register_resolvers
 from regseg.errors import InputError
+from regseg.multirun import note_failure, own_gpu, sweep_folder
 from regseg.report import write
-from regseg.runs import read_metrics, read_summary, write_json
-from regseg.sweep import note_failure, own_gpu, sweep_folder
+from regseg.reporting.published import author_runs, paper
+from regseg.run_dir import read_metrics, read_summary, write_json
 from regseg.train import is_done
 from regseg.training.record import RunRecord
 from regseg.training.trainer import make_trainer
@@ -139,7 +139,7 @@ def test_networks_of_the_ablations():
 
 def smoke(run_module, streets_root, streets_options, table, *more, timeout=300):
     arguments = [f"experiment={table}", "trainer=smoke", *streets_options, f"data.root={streets_root}", *more]
-    return run_module("regseg.train", "-m", *arguments, env={"OMP_NUM_THREADS": "1"}, timeout=timeout)
+    return run_module("regseg.train", "-m", *arguments, timeout=timeout)
 
 
 @pytest.mark.parametrize("table", sorted(TABLES))
@@ -267,7 +267,6 @@ def test_loader_workers_of_several_runs_at_once(run_module, streets_root, street
         "regseg.train", "-m", "hydra/launcher=parallel", *streets_options, f"data.root={streets_root}",
         "model/decoder=lraspp,sum_conv1x1", "trainer.accelerator=cpu", "trainer.max_epochs=1", "data.batch_size=4",
         "data.crop_size=[64,64]", "data.num_workers=1", "optimizer.warmup_iters=1",
-        env={"OMP_NUM_THREADS": "1"},
     )  # fmt: skip
     assert result.returncode == 0, result.stderr
     folders = [path.parent for path in tmp_path.glob("runs/*/*/metrics.csv")]
@@ -295,7 +294,7 @@ def test_slurm_is_asked_for_a_job_a_run_that_may_be_queued_again():
 def test_each_process_of_a_sweep_takes_a_gpu_of_its_own(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     code = (
-        "import sys, torch; from regseg import sweep\n"
+        "import sys, torch; from regseg import multirun as sweep\n"
         "torch.cuda.device_count = lambda: 2\n"
         "print(sweep.own_gpu(), sweep.own_gpu(), flush=True); sys.stdin.read()"
     )
@@ -362,7 +361,7 @@ def test_a_queued_again_job_does_not_overwrite_itself(run_module, streets_root, 
     rows = ("model/decoder=lraspp", "overwrite=true")
     assert smoke(run_module, streets_root, streets_options, "table5", *rows).returncode == 0
     arguments = ["experiment=table5", "trainer=smoke", *streets_options, f"data.root={streets_root}", *rows]
-    again = run_module("regseg.train", "-m", *arguments, env={"SLURM_RESTART_COUNT": "1", "OMP_NUM_THREADS": "1"})
+    again = run_module("regseg.train", "-m", *arguments, env={"SLURM_RESTART_COUNT": "1"})
     assert again.returncode == 0 and "already finished" in again.stdout, again.stderr
 
 

@@ -24,7 +24,7 @@ def main(cfg: DictConfig) -> None:
 
 def loader(cfg: DictConfig) -> None:
     """Images/s a core from each storage and by Pillow, the memory of a worker, and the centroid index."""
-    from regseg.analysis.loader_benchmark import benchmark_loader, index_seconds, loader_table, worker_memory
+    from regseg.benchmarks.loader import benchmark_loader, index_seconds, loader_table, worker_memory
 
     datamodule = make_datamodule(cfg)
     print(f"{cfg.rounds} rounds of {cfg.images} crops by each pipeline, after one that does not count")
@@ -36,14 +36,14 @@ def loader(cfg: DictConfig) -> None:
 
 def operations(cfg: DictConfig) -> None:
     """Each operation of RandAug beside Pillow's."""
-    from regseg.analysis.operations_benchmark import benchmark_operations, operations_table
+    from regseg.benchmarks.operations import benchmark_operations, operations_table
 
     show(operations_table(benchmark_operations()))
 
 
 def kernels(cfg: DictConfig) -> None:
     """What each way of shrinking does to images and labels."""
-    from regseg.analysis.kernels import compare_kernels, kernels_table
+    from regseg.benchmarks.resizing import compare_kernels, kernels_table
 
     datamodule = make_datamodule(cfg)
     datamodule.setup("fit")
@@ -54,8 +54,8 @@ def training(cfg: DictConfig) -> None:
     """A training step: time, memory, and the hours of a run."""
     import lightning as L
 
+    from regseg.benchmarks.training_step import benchmark_training, describe
     from regseg.models import create_model, title_of
-    from regseg.training.step_benchmark import benchmark_training, describe
     from regseg.training.task import SegmentationTask
 
     L.seed_everything(cfg.seed, verbose=False)
@@ -82,7 +82,7 @@ def make_datamodule(cfg: DictConfig) -> Any:
 
 def show(table: Any) -> None:
     """Print a table."""
-    from regseg.console import plain_console
+    from regseg.system.console import plain_console
 
     plain_console().print(table)
 

@@ -17,14 +17,15 @@ from typing import Any
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
-from regseg import processes, sweep
+from regseg import multirun
 from regseg.arguments import asks_for_sweep, for_hydra
 from regseg.config import config_dir, register_resolvers
 from regseg.errors import RunFailure
 from regseg.explain import explain
-from regseg.runs import mark_ended
+from regseg.run_dir import mark_ended
+from regseg.system import processes
 
 register_resolvers()  # when imported, for a launcher's processes come by no other way
 os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # let exceptions reach `run`, which words them
@@ -69,7 +70,7 @@ def entry_point(
 
 
 def _run_in_hydra(job: Callable[[DictConfig], Any], config_name: str, command: str, sweeps: bool) -> None:
-    """Run ``job`` by Hydra, once or for every job of a sweep."""
+    """Run ``job`` by Hydra, once or for every job of a multirun."""
     if not _current_folder_exists():
         raise RunFailure("The current folder was removed; change to one that exists.")
     typed = sys.argv
@@ -89,20 +90,20 @@ def _run_in_hydra(job: Callable[[DictConfig], Any], config_name: str, command: s
     main = hydra.main(version_base="1.3", config_path=str(config_dir()), config_name=config_name)
     sys.argv = [typed[0], *for_hydra(typed[1:])]
     try:
-        with sweep.sweep_folder(command) if sweeps else contextlib.nullcontext():
+        with multirun.sweep_folder(command) if sweeps else contextlib.nullcontext():
             try:
                 main(job_in_hydra)()
             except Exception as error:
                 if sweeps and explain(error) is None:  # jobs do not raise; this is the launcher, whose process died
                     stopped = f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
-                    sweep.fail_sweep(sweep.failures(), stopped)
+                    multirun.fail_sweep(multirun.failures(), stopped)
                 raise
             except BaseException:
-                for folder in sweep.run_folders() if sweeps else []:  # of jobs in processes that are gone
+                for folder in multirun.run_folders() if sweeps else []:  # of jobs in processes that are gone
                     mark_ended(folder, "interrupted")
                 raise
-            if sweeps and (failed := sweep.failures()):
-                sweep.fail_sweep(failed)
+            if sweeps and (failed := multirun.failures()):
+                multirun.fail_sweep(failed)
     finally:
         sys.argv = typed
 
@@ -143,12 +144,15 @@ def _fail(error: BaseException) -> None:
 
 def _run_of_sweep(job: Callable[[DictConfig], Any], cfg: DictConfig) -> Any:
     """Run a job of a sweep; write down how it failed, if it did, and let the sweep go on."""
-    if sweep.runs_beside_others() and not sweep.is_queued():  # submitit asks Slurm for another job at a signal
+    if multirun.runs_beside_others() and not multirun.is_queued():  # submitit asks Slurm for another job at a signal
         processes.set_up_job()
     hydra_cfg = HydraConfig.get()
     overrides = " ".join(hydra_cfg.overrides.task)
     try:
-        sweep.note_run(hydra_cfg.job.num, overrides, Path(hydra_cfg.runtime.output_dir))
+        folder, config = Path(hydra_cfg.runtime.output_dir), OmegaConf.to_yaml(cfg, resolve=True)
+        if not multirun.note_run(hydra_cfg.job.num, overrides, folder, config):
+            print(f"Skipping {overrides}: {folder} is the folder of an identical run of this multirun.")
+            return None
         return job(cfg)
     except Exception as error:
         if processes.received():
@@ -160,7 +164,7 @@ def _run_of_sweep(job: Callable[[DictConfig], Any], cfg: DictConfig) -> Any:
             traceback.print_exc()
             told = 1, f"{type(error).__name__}: {error}"
         print(f"regseg: {told[1]}", file=sys.stderr)
-        sweep.note_failure(hydra_cfg.job.num, overrides, told[1])
+        multirun.note_failure(hydra_cfg.job.num, overrides, told[1])
         return None
 
 

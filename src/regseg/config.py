@@ -12,7 +12,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from regseg.arguments import plain, swept_values
-from regseg.sweep import command_of_sweep
+from regseg.multirun import command_of_sweep
 
 # Options that are no part of a run's name, unless a sweep runs over them: moving a dataset does not move its runs.
 _ASIDE = {"resume", "overwrite", "trainer", "logger", "data.root", "data.num_workers"}

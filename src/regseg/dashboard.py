@@ -13,9 +13,9 @@ from regseg.errors import InputError
 @entry_point("dashboard")
 def main(cfg: DictConfig) -> None:
     """Build the workspace; upload it, or write it to a file."""
-    from regseg.analysis.workspace import build_workspace, upload, write_spec
-    from regseg.data.camvid import SPEC as CAMVID
-    from regseg.data.cityscapes import SPEC as CITYSCAPES
+    from regseg.data.datasets.camvid import SPEC as CAMVID
+    from regseg.data.datasets.cityscapes import SPEC as CITYSCAPES
+    from regseg.reporting.wandb_workspace import build_workspace, upload, write_spec
 
     OmegaConf.resolve(cfg)
     spec = CAMVID if cfg.classes == "camvid" else CITYSCAPES

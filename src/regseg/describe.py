@@ -22,11 +22,11 @@ def main(cfg: DictConfig) -> None:
         raise InputError(f"size={cfg.size} is not a height and a width; write size=[1024,2048].")
     for side in cfg.size:
         check_number("size", side, lowest=32, integer=True)
-    from regseg.analysis.architecture import describe
+    from regseg.reporting.network_figures import describe_beside_paper
 
     size = (cfg.size[0], cfg.size[1])
     networks = dict(all_networks(cfg.num_classes) if cfg.all else chosen_network(cfg))
-    descriptions = {title: describe(network, size) for title, network in networks.items()}
+    descriptions = {title: describe_beside_paper(network, size) for title, network in networks.items()}
     if cfg.format == "json":
         print(json.dumps(descriptions, indent=2))
     else:
@@ -66,7 +66,7 @@ def print_table(descriptions: dict[str, dict[str, Any]]) -> None:
     """One line per network; the paper's value follows in brackets where it prints one."""
     from rich.table import Table
 
-    from regseg.console import plain_console
+    from regseg.system.console import plain_console
 
     height, width = next(iter(descriptions.values()))["size"]
     table = Table(caption=f"GFLOPs at {height}x{width}; in brackets what the paper prints")
@@ -89,7 +89,7 @@ def print_needed(descriptions: dict[str, dict[str, Any]]) -> None:
     """Which of the fields of view that Sec. 3.1 asks for each network meets."""
     from rich.table import Table
 
-    from regseg.console import plain_console
+    from regseg.system.console import plain_console
 
     needed = next(iter(descriptions.values()))["needed_field_of_view"]
     sees = "; ".join(f"{row['pixels']} to see {row['sees']}" for row in needed)
@@ -107,7 +107,7 @@ def print_blocks(descriptions: dict[str, dict[str, Any]]) -> None:
     """The field of view after every block, and the largest rate without holes there (k/s of Sec. 3.1)."""
     from rich.table import Table
 
-    from regseg.console import plain_console
+    from regseg.system.console import plain_console
 
     for facts in descriptions.values():
         if not facts["blocks"]:
@@ -136,7 +136,7 @@ def print_differences(descriptions: dict[str, dict[str, Any]]) -> None:
 
 def draw(cfg: DictConfig, networks: dict[str, Any], size: tuple[int, int]) -> None:
     """Draw the field of view into ``picture`` and tell where it lies."""
-    from regseg.analysis.architecture import draw_field_of_view
+    from regseg.models.summary import draw_field_of_view
 
     if len(networks) > 1:
         raise InputError("picture shows one network; leave all=true out.")
@@ -153,8 +153,9 @@ def read_images(folder: Path, size: tuple[int, int], count: int) -> list[Any]:
     import cv2
     import torch
 
-    from regseg.data.files import image_files, read_image
-    from regseg.data.transforms import normalize
+    from regseg.data.augment.transforms import normalize
+    from regseg.data.datasets.layout import image_files
+    from regseg.data.io import read_image
 
     files = image_files(folder) if folder.is_dir() else []
     if not files:

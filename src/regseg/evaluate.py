@@ -44,8 +44,8 @@ def compare_sizes(cfg: DictConfig) -> float:
         raise InputError(f"val_sizes={cfg.val_sizes} is not a list of sizes; write val_sizes=[512,768,1024,1280].")
     for size in cfg.val_sizes:
         check_number("val_sizes", size, lowest=1, integer=True)
-    from regseg.analysis.val_sizes import draw, sizes_table
-    from regseg.runs import write_json
+    from regseg.reporting.val_sizes import draw, sizes_table
+    from regseg.run_dir import write_json
 
     results = []
     for size in sorted(set(cfg.val_sizes)):
@@ -69,7 +69,7 @@ def run_folder(weights: str) -> Path:
 
 def evaluate(cfg: DictConfig) -> tuple[Any, Any]:
     """(Scores, DataModule) of one evaluation as the resolved ``cfg`` describes it."""
-    from regseg.inference.augmented import TestTimeAugmentation
+    from regseg.inference.tta import TestTimeAugmentation
     from regseg.training.callbacks import Pictures
     from regseg.training.progress import EvaluationBar
     from regseg.training.task import SegmentationTask
@@ -133,7 +133,7 @@ def make_network(cfg: DictConfig, datamodule: Any) -> Any:
 
 def position_prior(datamodule: Any) -> Any:
     """The baseline that only knows where a class is frequent, from the training split's labels."""
-    from regseg.data.files import read_label
+    from regseg.data.io import read_label
     from regseg.inference.position import PositionPrior
 
     spec, samples = datamodule.spec, datamodule.dataset.samples(datamodule.train_split)

@@ -10,7 +10,7 @@ from omegaconf import MissingMandatoryValue
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
 from regseg.errors import InputError, RunFailure
-from regseg.processes import killed_sentence
+from regseg.system.processes import killed_sentence
 
 MISTAKE, FAILURE = 2, 1  # exit statuses: of what the user can write otherwise, and of the rest
 _CLOSED = (errno.EACCES, errno.EPERM, errno.EROFS)

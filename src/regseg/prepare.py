@@ -12,11 +12,11 @@ from regseg.errors import InputError
 
 # what=… -> the function that does it, called with the DataModule (not set up) and the folder `out`.
 WHAT = {
-    "check": "regseg.analysis.dataset_check.check",
-    "show": "regseg.analysis.contact_sheet.show",
-    "report": "regseg.analysis.class_frequencies.report",
-    "half": "regseg.analysis.storing.half",
-    "cache": "regseg.analysis.storing.cache",
+    "check": "regseg.dataset_tools.check.check",
+    "show": "regseg.dataset_tools.preview.show",
+    "report": "regseg.dataset_tools.class_statistics.report",
+    "half": "regseg.dataset_tools.storing.half",
+    "cache": "regseg.dataset_tools.storing.cache",
 }
 
 

@@ -35,7 +35,7 @@ def write(group: str, runs_folder: Path, out: Path) -> tuple[str, list[Path]]:
     Raises:
         InputError: there is no run to report on.
     """
-    from regseg.analysis.report_pages import page_of
+    from regseg.reporting.pages import page_of
 
     content = page_of(group, runs_folder)
     if content is None:
@@ -58,8 +58,8 @@ def write(group: str, runs_folder: Path, out: Path) -> tuple[str, list[Path]]:
 
 def no_runs(group: str, runs_folder: Path) -> InputError:
     """What to say of a group without runs: the command that launches them, or the groups that there are."""
-    from regseg.analysis.published import paper
-    from regseg.analysis.report_pages import sizes_command
+    from regseg.reporting.pages import sizes_command
+    from regseg.reporting.published import paper
 
     is_folder = runs_folder.is_dir()
     missing = f"{runs_folder} holds no runs of {group}" if is_folder else f"{runs_folder} is not a folder"

@@ -13,7 +13,8 @@ from omegaconf import DictConfig, OmegaConf
 from regseg.cli import entry_point
 from regseg.config import shrink
 from regseg.errors import InputError, check_number, check_options
-from regseg.runs import (
+from regseg.multirun import output_in, own_gpu, queued_again, runs_beside_others
+from regseg.run_dir import (
     check_free,
     check_settings,
     claim,
@@ -26,7 +27,6 @@ from regseg.runs import (
     read_summary,
     settings_of,
 )
-from regseg.sweep import output_in, own_gpu, queued_again, runs_beside_others
 
 
 @entry_point("train", resumable=True)
@@ -114,7 +114,7 @@ def check_finished(cfg: DictConfig, folder: Path) -> None:
     from hydra.errors import InstantiationException
     from hydra.utils import instantiate
 
-    from regseg.data.streets import only_read
+    from regseg.data.datasets.streets import only_read
     from regseg.training.fingerprint import files_of
 
     old, new = (

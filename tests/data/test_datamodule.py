@@ -13,8 +13,8 @@ import torch
 from layouts import is_sentence, write, write_cityscapes, write_folder
 
 from regseg.data.datamodule import SegmentationDataModule
-from regseg.data.files import Sample
-from regseg.data.sampling import Draw
+from regseg.data.datasets.layout import Sample
+from regseg.data.sampling.epochs import CropRequest
 from regseg.errors import InputError
 
 SIZES = {"batch_size": 2, "crop_size": [20, 28], "short_side": [16, 40], "num_workers": 0}
@@ -121,7 +121,7 @@ def test_datasets_travel_to_workers_that_are_not_forked(root, three_epochs):
     train_set = pickle.loads(pickle.dumps(make(root).train_set))
     first, second = three_epochs[0][0][2], three_epochs[1][0][2]
     for epoch, names in enumerate((first, second)):
-        images = [train_set[Draw(epoch, _index(train_set, name))]["image"] for name in names]
+        images = [train_set[CropRequest(epoch, _index(train_set, name))]["image"] for name in names]
         assert np.stack(images).tobytes() == three_epochs[epoch][0][0]
 
 
@@ -254,7 +254,7 @@ class FixedPair:
     """A dataset of one's own, as ``package.module.Class``."""
 
     def __init__(self, root, repeat=1):
-        from regseg.data.cityscapes import SPEC
+        from regseg.data.datasets.cityscapes import SPEC
 
         self.spec, self.root, self.repeat = SPEC, root, repeat
 
@@ -281,7 +281,7 @@ def test_streets_are_drawn_on_first_use(tmp_path, capsys):
         datamodule.setup("fit")
         assert ("drawing 3" in capsys.readouterr().out) == printed
     assert len(datamodule.train_set) == 2 and datamodule.spec.name == "streets"
-    assert datamodule.train_set[Draw(0, 0)]["image"].shape == (20, 28, 3)
+    assert datamodule.train_set[CropRequest(0, 0)]["image"].shape == (20, 28, 3)
 
 
 @pytest.mark.parametrize(
@@ -306,7 +306,7 @@ def test_streets_are_drawn_on_first_use(tmp_path, capsys):
         ({"options": {"height": 4}}, ["data.options", "height"]),
         ({"dataset": "nowhere"}, ["data.dataset=nowhere", "camvid", "package.module.Class"]),
         ({"dataset": "regseg.data.nowhere.Nowhere"}, ["regseg.data.nowhere", "camvid"]),
-        ({"dataset": "regseg.data.camvid.Nowhere"}, ["Nowhere", "camvid"]),
+        ({"dataset": "regseg.data.datasets.camvid.Nowhere"}, ["Nowhere", "camvid"]),
     ],
 )
 def test_wrong_arguments_are_told_of(root, arguments, words):

@@ -14,12 +14,12 @@ import pytest
 from layouts import is_sentence, noise, write, write_folder
 from PIL import Image
 
-from regseg.data import decoding
 from regseg.data.datamodule import SegmentationDataModule
-from regseg.data.files import read_image, read_label
-from regseg.data.folder import Folder
-from regseg.data.spec import DatasetSpec
+from regseg.data.datasets.folder import Folder
+from regseg.data.datasets.spec import DatasetSpec
+from regseg.data.io import read_image, read_label
 from regseg.errors import InputError
+from regseg.system import reading
 
 SPEC = DatasetSpec("s", ("a", "b"), ((0, 0, 0), (1, 1, 1)), ids={**dict.fromkeys(range(255), 1), 255: 255})
 
@@ -81,8 +81,8 @@ def test_a_pipe_in_place_of_the_classes_is_refused(tmp_path):
 @pytest.fixture
 def failing(monkeypatch):
     """``failing(number, count)``: the next ``count`` reads fail with that errno; gives the list of all reads."""
-    monkeypatch.setattr(decoding, "RETRY_AFTER", 0)
-    reads, read = [], decoding.Path.read_bytes
+    monkeypatch.setattr(reading, "RETRY_AFTER", 0)
+    reads, read = [], reading.Path.read_bytes
 
     def start(number, count):
         def flaky(path):
@@ -91,7 +91,7 @@ def failing(monkeypatch):
                 raise OSError(number, os.strerror(number), str(path))
             return read(path)
 
-        monkeypatch.setattr(decoding.Path, "read_bytes", flaky)
+        monkeypatch.setattr(reading.Path, "read_bytes", flaky)
         return reads
 
     return start
@@ -122,14 +122,14 @@ def test_what_will_not_pass_is_not_tried_again(tmp_path, failing, number):
 
 
 def test_a_missing_file_is_told_of_without_delay(tmp_path, monkeypatch):
-    monkeypatch.setattr(decoding.time, "sleep", lambda seconds: pytest.fail("waits"))
+    monkeypatch.setattr(reading.time, "sleep", lambda seconds: pytest.fail("waits"))
     with pytest.raises(InputError) as error:
         read_image(tmp_path / "a.png")
     assert is_sentence(error, tmp_path / "a.png")
 
 
 def test_a_listing_that_fails_once_is_tried_again(tmp_path, monkeypatch):
-    monkeypatch.setattr(decoding, "RETRY_AFTER", 0)
+    monkeypatch.setattr(reading, "RETRY_AFTER", 0)
     root, scan, calls = write_folder(tmp_path), os.scandir, []
 
     def flaky(path):

@@ -14,7 +14,7 @@ import pytest
 import torch
 from layouts import write_folder
 
-from regseg.runs import read_metrics, read_summary
+from regseg.run_dir import read_metrics, read_summary
 
 pytestmark = pytest.mark.soak
 

@@ -6,10 +6,10 @@ from lightning.pytorch.plugins import MixedPrecision
 from tiny import train_tiny
 
 import regseg
-from regseg.data.cityscapes import SPEC
 from regseg.data.datamodule import SegmentationDataModule
+from regseg.data.datasets.cityscapes import SPEC
+from regseg.data.datasets.spec import DatasetSpec, distinct_colors
 from regseg.data.legend import legend
-from regseg.data.spec import DatasetSpec, distinct_colors
 from regseg.training.callbacks import Evaluation, Pictures
 from regseg.training.checkpoints import LastCheckpoint
 from regseg.training.pictures import prediction_grid

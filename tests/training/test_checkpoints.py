@@ -9,13 +9,13 @@ import pytest
 import torch
 
 import regseg
-from regseg import atomic
-from regseg.data.cityscapes import SPEC
 from regseg.data.datamodule import SegmentationDataModule
+from regseg.data.datasets.cityscapes import SPEC
 from regseg.errors import InputError
 from regseg.evaluate import make_datamodule, make_network
 from regseg.models.weights import classes_in
-from regseg.runs import write_json, write_metrics
+from regseg.run_dir import write_json, write_metrics
+from regseg.system import atomic
 from regseg.training.checkpoint_io import WholeCheckpointIO
 from regseg.training.checkpoints import BestCheckpoint, LastCheckpoint, find_start, set_damaged_aside
 from regseg.training.record import RunRecord
@@ -131,7 +131,7 @@ def test_weights_that_are_not_finite_are_not_written(run):
     assert path.read_bytes() == before
 
 
-@pytest.mark.parametrize("name", ["os.system", "subprocess.Popen", "regseg.data.folder.Folder", "", None, 5, ["x"]])
+@pytest.mark.parametrize("name", ["os.system", "subprocess.Popen", "regseg.data.datasets.Folder", "", None, 5, ["x"]])
 def test_a_checkpoint_names_no_class(run, compose, name, monkeypatch):
     """Whatever a file gives as its dataset: only names of the project's own table are used."""
     path = run / "checkpoints" / "best.ckpt"

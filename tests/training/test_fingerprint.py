@@ -108,9 +108,9 @@ def test_what_an_earlier_version_did_not_store_is_not_compared(root, before):
 
 
 def test_a_class_of_the_users_own_is_not_named_in_it(tmp_path):
-    datamodule = SegmentationDataModule("regseg.data.folder.Folder", write_folder(tmp_path), batch_size=2)
+    datamodule = SegmentationDataModule("regseg.data.datasets.folder.Folder", write_folder(tmp_path), batch_size=2)
     datamodule.setup("fit")
-    found = fingerprint({**CONFIG, "data": {"dataset": "regseg.data.folder.Folder"}}, datamodule, trainer())
+    found = fingerprint({**CONFIG, "data": {"dataset": "regseg.data.datasets.folder.Folder"}}, datamodule, trainer())
     assert "regseg.data" not in str(found) and files_of(datamodule) == found["files"]
 
 

@@ -5,10 +5,10 @@ import torch
 from lightning.pytorch.plugins import MixedPrecision
 from tiny import Calls, TinyNetwork, tiny_data, train_tiny
 
-from regseg.data.cityscapes import SPEC
+from regseg.data.datasets.cityscapes import SPEC
 from regseg.errors import InputError
 from regseg.models.finite import first_not_finite
-from regseg.runs import read_metrics, read_summary
+from regseg.run_dir import read_metrics, read_summary
 from regseg.training.finite import MOST_SKIPPED
 from regseg.training.task import SegmentationTask
 from regseg.training.trainer import make_trainer

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 import torch
 
-from regseg.data.cityscapes import SPEC
-from regseg.data.files import read_label
-from regseg.data.sampling import EachOnceSampler
-from regseg.data.sets import EvaluationSet
-from regseg.data.spec import DatasetSpec
+from regseg.data.datasets.cityscapes import SPEC
+from regseg.data.datasets.spec import DatasetSpec
+from regseg.data.io import read_label
+from regseg.data.sampling.epochs import UnpaddedSampler
+from regseg.data.torch_datasets import EvaluationSet
 from regseg.training.metrics import ConfusionMatrix, Scores
 
 
@@ -95,7 +95,7 @@ def test_ranks_count_an_evaluation_together(size, tmp_path):
     dataset = EvaluationSet(samples, SimpleNamespace(read=lambda index: pairs[index], spec=SPEC), None)
     counts = []
     for rank in range(4):
-        matrix, sampler = ConfusionMatrix(19), EachOnceSampler(size, rank, 4)
+        matrix, sampler = ConfusionMatrix(19), UnpaddedSampler(size, rank, 4)
         assert len(sampler) == max(1, -(-size // 4))
         for index in sampler:
             label = torch.from_numpy(dataset[index]["label"])

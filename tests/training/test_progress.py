@@ -8,9 +8,9 @@ import torch
 from rich.console import Console
 
 import regseg
-from regseg.console import plain_console
-from regseg.data.cityscapes import SPEC
-from regseg.data.spec import DatasetSpec
+from regseg.data.datasets.cityscapes import SPEC
+from regseg.data.datasets.spec import DatasetSpec
+from regseg.system.console import plain_console
 from regseg.training.metrics import Scores
 from regseg.training.progress import ProgressLine, print_scores
 

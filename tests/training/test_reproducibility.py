@@ -7,9 +7,9 @@ import pytest
 import torch
 
 import regseg
-from regseg.data.cityscapes import SPEC
 from regseg.data.datamodule import SegmentationDataModule
-from regseg.runs import read_metrics, read_summary
+from regseg.data.datasets.cityscapes import SPEC
+from regseg.run_dir import read_metrics, read_summary
 from regseg.training.callbacks import Evaluation, SeedEveryEpoch
 from regseg.training.checkpoints import BestCheckpoint, LastCheckpoint, find_start
 from regseg.training.record import RunRecord

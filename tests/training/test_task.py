@@ -7,8 +7,8 @@ from tiny import train_tiny
 from torch import nn
 
 import regseg
-from regseg.data.cityscapes import SPEC
 from regseg.data.datamodule import SegmentationDataModule
+from regseg.data.datasets.cityscapes import SPEC
 from regseg.errors import InputError
 from regseg.training.callbacks import Pictures
 from regseg.training.task import SegmentationTask, parameter_groups

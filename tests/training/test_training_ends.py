@@ -6,7 +6,7 @@ import torch
 from lightning.pytorch.callbacks import EarlyStopping
 from tiny import Calls, train_tiny
 
-from regseg.runs import read_metrics, read_summary
+from regseg.run_dir import read_metrics, read_summary
 from regseg.training.callbacks import ended_by
 
 

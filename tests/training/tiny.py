@@ -6,8 +6,8 @@ import lightning as L
 import torch
 from torch import nn
 
-from regseg.data.cityscapes import SPEC
 from regseg.data.datamodule import SegmentationDataModule
+from regseg.data.datasets.cityscapes import SPEC
 from regseg.training.callbacks import Evaluation
 from regseg.training.checkpoints import BestCheckpoint, LastCheckpoint
 from regseg.training.record import RunRecord

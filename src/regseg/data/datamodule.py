@@ -14,22 +14,25 @@ from lightning.pytorch.utilities import rank_zero_only
 from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
-from regseg.checkpoint_file import read_checkpoint_file
-from regseg.data.class_uniform import CentroidIndex, load_index
-from regseg.data.files import Dataset, Sample, any_labelled, check_split
-from regseg.data.sampling import EachOnceSampler, EpochSampler
-from regseg.data.sets import EvaluationSet, TrainSet, set_up_worker
-from regseg.data.spec import DatasetSpec
-from regseg.data.storage import STORAGE, Storage, open_storage
-from regseg.data.streets import only_read
-from regseg.data.transforms import TrainTransform
+from regseg.data.augment.transforms import TrainTransform
+from regseg.data.datasets.layout import DatasetLayout, Sample, check_split
+from regseg.data.datasets.spec import DatasetSpec
+from regseg.data.datasets.streets import only_read
+from regseg.data.image_cache import STORAGE, Storage, open_storage
+from regseg.data.io import any_labelled
+from regseg.data.sampling.centroids import CentroidIndex, load_index
+from regseg.data.sampling.class_uniform import ClassUniformSampler
+from regseg.data.sampling.epochs import EpochSampler, UnpaddedSampler
+from regseg.data.torch_datasets import EvaluationSet, TrainSet
+from regseg.data.worker import set_up_worker
 from regseg.errors import InputError, check_number, check_options
+from regseg.system.checkpoint_file import read_checkpoint_file
 
 DATASETS = {
-    "cityscapes": "regseg.data.cityscapes.Cityscapes",
-    "camvid": "regseg.data.camvid.CamVid",
-    "folder": "regseg.data.folder.Folder",
-    "streets": "regseg.data.streets.Streets",
+    "cityscapes": "regseg.data.datasets.cityscapes.Cityscapes",
+    "camvid": "regseg.data.datasets.camvid.CamVid",
+    "folder": "regseg.data.datasets.folder.Folder",
+    "streets": "regseg.data.datasets.streets.Streets",
 }
 OWN_DATASET = "own"  # stands in a checkpoint for a class of the user's
 
@@ -42,7 +45,7 @@ class SegmentationDataModule(L.LightningDataModule):
     Every argument is a plain value, and checkpoints store them all.
 
     Args:
-        dataset: a name of `DATASETS`, or ``package.module.Class`` of one's own (see `regseg.data.files.Dataset`).
+        dataset: a name of `DATASETS`, or ``package.module.Class`` of a custom `DatasetLayout`.
         root: the dataset's folder.
         batch_size: images a training batch, over one process.
         crop_size: (height, width) of training crops, in pixels.
@@ -100,7 +103,7 @@ class SegmentationDataModule(L.LightningDataModule):
         # Absolute, because checkpoints store it: an evaluation elsewhere has to find the same files.
         dataset_class, root = _dataset_class(dataset), str(Path(root).expanduser().absolute())
         options = check_options("data.options", options, dataset_class, root)
-        self.dataset: Dataset = dataset_class(root, **options)
+        self.dataset: DatasetLayout = dataset_class(root, **options)
         self.save_hyperparameters(logger=False)
         self.hparams.update(
             # A checkpoint holds no name that could be imported; a class of the user's own is named anew.
@@ -211,12 +214,16 @@ class SegmentationDataModule(L.LightningDataModule):
     def train_dataloader(self) -> DataLoader:
         # Lightning counts a finished epoch in `processed`; on resuming, current_epoch is still one behind here.
         epoch = self.trainer.fit_loop.epoch_progress.current.processed if self.trainer else 0
-        sampler = EpochSampler(len(self.train_set), self.seed, epoch, *self._world, self.centroids, self.class_uniform)
+        order = (len(self.train_set), self.seed, epoch, *self._world)
+        if self.centroids is None:
+            sampler = EpochSampler(*order)
+        else:
+            sampler = ClassUniformSampler(self.centroids, self.class_uniform, *order)
         return self._loader(self.train_set, batch_size=self.batch_size, sampler=sampler, drop_last=True)
 
     def val_dataloader(self) -> DataLoader:
         # A repeated image would change the mean IoU.
-        return self._loader(self.val_set, batch_size=1, sampler=EachOnceSampler(len(self.val_set), *self._world))
+        return self._loader(self.val_set, batch_size=1, sampler=UnpaddedSampler(len(self.val_set), *self._world))
 
     def _loader(self, dataset: TorchDataset, **options: Any) -> DataLoader:
         return DataLoader(

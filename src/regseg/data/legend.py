@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from regseg.data.spec import DatasetSpec
+from regseg.data.datasets.spec import DatasetSpec
 
 LINE = 20  # pixels a line of text takes
 _FONT = (cv2.FONT_HERSHEY_SIMPLEX, 0.45)

@@ -1,7 +1,8 @@
 """The networks: pure PyTorch, from an image to logits. Nothing here reads data or knows of training."""
 
 from regseg.models.complexity import count_parameters, field_of_view, gflops
-from regseg.models.regseg import RegSeg, create_model, list_backbones, list_decoders, list_models, title_of
+from regseg.models.factory import create_model, list_backbones, list_decoders, list_models, title_of
+from regseg.models.regseg import RegSeg
 from regseg.models.weights import LoadReport, load_model, load_weights, save_weights
 
 __all__ = [

@@ -13,10 +13,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from regseg.checkpoint_file import read_checkpoint_file, write_checkpoint_file
 from regseg.errors import InputError, check_options
+from regseg.models.factory import create_model
 from regseg.models.finite import first_not_finite
-from regseg.models.regseg import create_model
+from regseg.system.checkpoint_file import read_checkpoint_file, write_checkpoint_file
 
 # A Lightning checkpoint of ours holds `model.config` as the hyperparameter "network" of the LightningModule, whose
 # attribute `network` is the model.

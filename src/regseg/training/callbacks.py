@@ -9,10 +9,10 @@ import cv2
 import lightning as L
 from lightning.pytorch.callbacks import Checkpoint, Timer
 
-from regseg.atomic import write_whole
-from regseg.data.sampling import stream
-from regseg.data.spec import IGNORE_INDEX, DatasetSpec
+from regseg.data.datasets.spec import IGNORE_INDEX, DatasetSpec
+from regseg.data.sampling.epochs import stream
 from regseg.errors import check_number
+from regseg.system.atomic import write_whole
 from regseg.training.pictures import prediction_grid
 
 

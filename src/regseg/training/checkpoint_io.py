@@ -7,9 +7,9 @@ from typing import Any
 
 from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
 
-from regseg.checkpoint_file import read_checkpoint_file, write_checkpoint_file
 from regseg.errors import InputError
 from regseg.models.finite import first_not_finite
+from regseg.system.checkpoint_file import read_checkpoint_file, write_checkpoint_file
 
 LAST, PREVIOUS, BEST = "last.ckpt", "previous.ckpt", "best.ckpt"
 

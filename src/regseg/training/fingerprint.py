@@ -9,10 +9,10 @@ from typing import Any
 
 import lightning as L
 
-from regseg.data.beside import relative
+from regseg.data.cache_dir import relative
 from regseg.errors import InputError
-from regseg.runs import check_settings, settings_of
-from regseg.training.schedule import total_iterations
+from regseg.run_dir import check_settings, settings_of
+from regseg.training.schedules import total_iterations
 
 
 def fingerprint(config: Mapping[str, Any], datamodule: Any, trainer: L.Trainer) -> dict[str, Any]:

@@ -10,8 +10,8 @@ from typing import Any
 import wandb
 from lightning.pytorch.loggers import WandbLogger
 
-from regseg.atomic import write_text
 from regseg.errors import InputError
+from regseg.system.atomic import write_text
 
 
 def check_login() -> None:

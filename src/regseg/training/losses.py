@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from regseg.data.spec import IGNORE_INDEX
+from regseg.data.datasets.spec import IGNORE_INDEX
 from regseg.errors import check_number
 
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torchmetrics import Metric
 
-from regseg.data.spec import IGNORE_INDEX, DatasetSpec
+from regseg.data.datasets.spec import IGNORE_INDEX, DatasetSpec
 
 
 class ConfusionMatrix(Metric):

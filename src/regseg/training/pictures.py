@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
+from regseg.data.datasets.spec import IGNORE_INDEX, DatasetSpec
 from regseg.data.legend import LINE, legend, write_text
-from regseg.data.spec import IGNORE_INDEX, DatasetSpec
 
 _GAP, _WIDTH = 4, 480
 _HIGHEST = 4 * _WIDTH  # of a row, in pixels; a higher image is squeezed

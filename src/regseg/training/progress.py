@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 
-from regseg.console import plain_console
+from regseg.system.console import plain_console
 from regseg.training.metrics import Scores
 
 

@@ -14,10 +14,10 @@ import lightning as L
 from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.strategies.launchers import _MultiProcessingLauncher
 
-from regseg import processes
-from regseg.data.spec import DatasetSpec
+from regseg.data.datasets.spec import DatasetSpec
 from regseg.errors import RunFailure, message
-from regseg.runs import hold, load_summary, mark_ended, read_metrics, write_json, write_metrics
+from regseg.run_dir import hold, load_summary, mark_ended, read_metrics, write_json, write_metrics
+from regseg.system import processes
 from regseg.training.callbacks import ended_by
 from regseg.training.metrics import Scores
 from regseg.training.trainer import end_ranks, quiet

@@ -13,16 +13,16 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from regseg.checkpoint_file import read_checkpoint_file
-from regseg.data.spec import DatasetSpec
-from regseg.data.transforms import normalize
+from regseg.data.augment.transforms import normalize
+from regseg.data.datasets.spec import DatasetSpec
 from regseg.errors import InputError, check_number, check_options
 from regseg.models import create_model, load_model
+from regseg.system.checkpoint_file import read_checkpoint_file
 from regseg.training.batch_norm import check_batch_size
 from regseg.training.finite import FiniteSteps
 from regseg.training.losses import LOSSES
 from regseg.training.metrics import ConfusionMatrix, Scores
-from regseg.training.schedule import poly_with_warmup, total_iterations
+from regseg.training.schedules import poly_with_warmup, total_iterations
 from regseg.training.trainer import check_limits
 
 

@@ -16,8 +16,8 @@ from lightning.pytorch.strategies.launchers import _SubprocessScriptLauncher, su
 from lightning.pytorch.trainer.connectors.signal_connector import _SignalConnector
 from lightning.pytorch.utilities import rank_zero_only
 
-from regseg import processes
 from regseg.errors import InputError, check_options
+from regseg.system import processes
 from regseg.training.checkpoint_io import WholeCheckpointIO
 
 # What the Trainer's `precision` may be, and the short forms that Lightning takes too.
@@ -120,7 +120,7 @@ def check_limits(trainer: L.Trainer, stage: str) -> None:
 
 
 class _NoHandlers(_SignalConnector):
-    """No signal handlers of Lightning's, which set a flag and wait for other processes; see `regseg.processes`."""
+    """Disables Lightning's signal handlers, which only set a flag; `regseg.system.processes` has ours."""
 
     def register_signal_handlers(self) -> None:
         pass

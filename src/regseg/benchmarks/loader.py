@@ -1,0 +1,177 @@
+"""How fast the training images are prepared, beside a plain Pillow pipeline of the same recipe."""
+
+from __future__ import annotations
+
+import multiprocessing
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import product
+from pathlib import Path
+from statistics import mean, median
+from typing import TYPE_CHECKING, Any
+
+import cv2
+import torch
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+
+from regseg.benchmarks.pillow_baseline import pillow_crop
+from regseg.data.augment.crop_resize import cut_image, cut_label, draw_window
+from regseg.data.augment.transforms import normalize
+from regseg.data.datasets.layout import Sample
+from regseg.data.image_cache import STORAGE, open_storage
+from regseg.data.sampling.centroids import build_table
+from regseg.data.sampling.epochs import CropRequest, stream
+from regseg.data.torch_datasets import TrainSet
+from regseg.data.worker import take_one_core
+
+if TYPE_CHECKING:
+    from regseg.data.datamodule import SegmentationDataModule
+
+STAGES = ("read", "scale, crop", "augment", "to tensors")
+BASELINE = "Pillow, full"
+TURN = 10  # images
+
+
+@dataclass
+class PipelineTime:
+    """What one pipeline took.
+
+    Attributes:
+        name: the pipeline.
+        stages: mean milliseconds of each of `STAGES`.
+        rates: images/s on one core, a value a round.
+    """
+
+    name: str
+    stages: dict[str, float]
+    rates: list[float]
+    ratios: list[float] = field(default_factory=list)  # to the Pillow pipeline in the same round
+
+
+def benchmark_loader(datamodule: SegmentationDataModule, images: int = 64, rounds: int = 3) -> list[PipelineTime]:
+    """Prepare the same ``images`` crops by every pipeline on one thread, from files to normalised float tensors.
+
+    In every round the pipelines take turns at `TURN` images, so that whatever else the machine does meets all of them;
+    at single images they would find each other's data in the processor's cache, as no worker does. A round that is not
+    counted comes first: files lie in the system's memory then.
+    """
+    datamodule.setup("fit")
+    pipelines = _pipelines(datamodule)
+    sampler, draws = datamodule.train_dataloader().sampler, []
+    while len(draws) < images:
+        draws += sampler
+        sampler.epoch += 1
+    draws = draws[:images]
+    clocks = {name: [_Clock() for _ in range(rounds)] for name in pipelines}
+    with as_in_a_worker():
+        for number in range(-1, rounds):
+            for start, (name, prepare) in product(range(0, images, TURN), pipelines.items()):
+                clock = clocks[name][number] if number >= 0 else _Clock()
+                for draw in draws[start : start + TURN]:
+                    clock.start()
+                    prepare(draw, clock.done)
+    results = []
+    for name, of_rounds in clocks.items():
+        stages = {stage: mean(1000 * clock.seconds[stage] / images for clock in of_rounds) for stage in STAGES}
+        rates = [images / sum(clock.seconds.values()) for clock in of_rounds]
+        results.append(PipelineTime(name, stages, rates))
+    baseline = next(result for result in results if result.name == BASELINE)
+    for result in results:
+        result.ratios = [rate / other for rate, other in zip(result.rates, baseline.rates, strict=True)]
+    return results
+
+
+def worker_memory(datamodule: SegmentationDataModule, images: int = 20) -> float:
+    """Peak resident memory of one loader worker, in MB, after ``images`` crops in a process of its own (Linux)."""
+    context = multiprocessing.get_context("spawn")
+    with context.Pool(1) as pool:
+        return pool.apply(_peak, (datamodule.train_set, images))
+
+
+def index_seconds(datamodule: SegmentationDataModule, labels: int) -> float:
+    """How long the centroids of ``labels`` of the training labels take on all cores, over and over where too few."""
+    paths = [sample.label for sample in datamodule.train_set.samples]
+    paths = (paths * -(-labels // len(paths)))[:labels]
+    began = time.perf_counter()
+    build_table(paths, datamodule.spec)
+    return time.perf_counter() - began
+
+
+def loader_table(times: Iterable[PipelineTime]) -> Table:
+    """What `benchmark_loader` found, for a console."""
+    title = "milliseconds a training crop on one core, to normalised floats"
+    table = Table(title=title, box=SIMPLE_HEAD, padding=0)  # within 80 characters
+    for column in ("pipeline", *STAGES, "images/s", "times Pillow", "rounds"):
+        table.add_column(column, justify="left" if column == "pipeline" else "right", no_wrap=column == "pipeline")
+    for row in times:
+        spread = f"{min(row.ratios):.1f}-{max(row.ratios):.1f}"
+        stages = [f"{row.stages[stage]:.1f}" for stage in STAGES]
+        table.add_row(row.name, *stages, f"{median(row.rates):.1f}", f"{median(row.ratios):.1f}", spread)
+    return table
+
+
+@contextmanager
+def as_in_a_worker() -> Iterator[None]:
+    """OpenCV and torch on one thread, and freed memory kept."""
+    threads, torch_threads = cv2.getNumThreads(), torch.get_num_threads()
+    take_one_core()
+    try:
+        yield
+    finally:
+        cv2.setNumThreads(threads)
+        torch.set_num_threads(torch_threads)
+
+
+class _Clock:
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = defaultdict(float)
+
+    def start(self) -> None:
+        self._last = time.perf_counter()
+
+    def done(self, stage: str) -> None:
+        now = time.perf_counter()
+        self.seconds[stage] += now - self._last
+        self._last = now
+
+
+def _pipelines(datamodule: SegmentationDataModule) -> dict[str, Callable[[CropRequest, Callable[[str], None]], Any]]:
+    samples, spec, root = datamodule.train_set.samples, datamodule.spec, Path(datamodule.hparams.root)
+    storages = {kind: open_storage(kind, samples, spec, root) for kind in STORAGE}
+    halved = [Sample(half, sample.label) for half, sample in zip(storages["half"].halves, samples, strict=True)]
+    of_pillow = {BASELINE: samples, "Pillow, half": halved}
+    pillow = {name: partial(_by_pillow, datamodule, given) for name, given in of_pillow.items()}
+    return pillow | {kind: partial(_ours, datamodule, storage) for kind, storage in storages.items()}
+
+
+def _by_pillow(datamodule: Any, samples: list[Sample], draw: CropRequest, done: Callable[[str], None]) -> None:
+    transform, rng = datamodule.transform, stream(datamodule.seed, *draw.key)
+    sizes = transform.crop_size, transform.short_side
+    pillow_crop(samples[draw.index], datamodule.spec, *sizes, rng, draw.centroid, done)
+
+
+def _ours(datamodule: Any, storage: Any, draw: CropRequest, done: Callable[[str], None]) -> None:
+    """The steps of `TrainTransform` one by one, and the normalisation that otherwise a GPU does."""
+    transform, rng = datamodule.transform, stream(datamodule.seed, *draw.key)
+    image, label = storage.read(draw.index)
+    done("read")
+    window = draw_window(label.shape, transform.crop_size, transform.short_side, rng, draw.centroid)
+    image, label = cut_image(image, window), cut_label(label, window)
+    done("scale, crop")
+    image, label = transform.after_crop(image, label, rng)
+    done("augment")
+    normalize(torch.from_numpy(image)[None]), torch.from_numpy(label)
+    done("to tensors")
+
+
+def _peak(train_set: TrainSet, images: int) -> float:
+    with as_in_a_worker():
+        for number in range(images):
+            train_set[CropRequest(number // len(train_set), number % len(train_set))]
+    status = Path("/proc/self/status").read_text()
+    return int(status.partition("VmHWM:")[2].split()[0]) / 1000

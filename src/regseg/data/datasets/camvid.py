@@ -1,0 +1,120 @@
+"""CamVid (Sec. 4.1): 367 train, 101 val and 233 test images, 11 classes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+
+from regseg.data.datasets.layout import Problem, Sample, check_folder, check_pairs, check_split, image_files
+from regseg.data.datasets.spec import IGNORE_INDEX, Color, DatasetSpec
+from regseg.errors import InputError
+
+# (name, colour, value in the 480x360 release), in the order of the author's classes. Colours of the original labels.
+_CLASSES: tuple[tuple[str, Color, int], ...] = (
+    ("building", (128, 0, 0), 1),
+    ("tree", (128, 128, 0), 5),
+    ("sky", (128, 128, 128), 0),
+    ("car", (64, 0, 128), 8),
+    ("sign-symbol", (192, 128, 128), 6),
+    ("road", (128, 64, 128), 3),
+    ("pedestrian", (64, 64, 0), 9),
+    ("fence", (64, 64, 128), 7),
+    ("column-pole", (192, 192, 128), 2),
+    ("sidewalk", (0, 0, 192), 4),
+    ("bicyclist", (0, 128, 192), 10),
+)
+# The other 21 of the 32 original classes, all ignored.
+_IGNORED_COLORS: tuple[Color, ...] = (
+    (0, 0, 0), (0, 0, 64), (0, 64, 64), (0, 128, 64), (64, 0, 64), (64, 0, 192), (64, 128, 64), (64, 128, 192),
+    (64, 192, 0), (64, 192, 128), (128, 0, 192), (128, 64, 64), (128, 128, 64), (128, 128, 192),
+    (192, 0, 64), (192, 0, 128), (192, 0, 192), (192, 64, 128), (192, 128, 64), (192, 128, 192),
+    (192, 192, 0),
+)  # fmt: skip
+_VOID = 11  # of the 480x360 release
+
+SPEC = DatasetSpec(
+    name="camvid",
+    classes=tuple(name for name, _, _ in _CLASSES),
+    colors=tuple(color for _, color, _ in _CLASSES),
+    ids={value: index for index, (_, _, value) in enumerate(_CLASSES)} | {_VOID: IGNORE_INDEX, 255: IGNORE_INDEX},
+    color_ids=(
+        *((color, index) for index, (_, color, _) in enumerate(_CLASSES)),
+        *((color, IGNORE_INDEX) for color in _IGNORED_COLORS),
+    ),
+)
+
+
+class CamVid:
+    """CamVid in whichever of its three published shapes lies under ``root``, recognised by looking.
+
+    - the original: 701 stills and their ``*_L.png`` colour labels in any folders, split here by frame number;
+    - split folders ``train``, ``val``, ``test`` with colour labels in ``<split>_labels``;
+    - the 480x360 release: the same folders with index labels in ``<split>annot``.
+    """
+
+    spec = SPEC
+    layout = (
+        "<root>/{train,val,test} with <root>/{train,val,test}annot or …_labels beside them, "
+        "or the original stills and *_L.png labels in two folders under <root>"
+    )
+
+    def __init__(self, root: str | Path) -> None:
+        self.root = Path(root).expanduser()
+        self._indexed = (self.root / "trainannot").is_dir()
+        if not self._indexed:
+            self.spec = replace(SPEC, ids={})  # in a palette PNG the colours count then
+
+    def samples(self, split: str, problems: list[Problem] | None = None) -> list[Sample]:
+        """Pairs of ``split`` (train, val, test or trainval), sorted by file name.
+
+        Raises:
+            InputError: no shape is recognised, or a folder or a label is missing.
+        """
+        check_folder(self.root, self.layout)
+        parts = check_split(split)
+        if self._indexed:
+            pairs = [pair for part in parts for pair in self._split_folders(part, part + "annot")]
+        elif (self.root / "train_labels").is_dir():
+            pairs = [pair for part in parts for pair in self._split_folders(part, part + "_labels")]
+        else:
+            pairs = [pair for pair in self._originals() if official_split(pair.image.stem) in parts]
+        return check_pairs(pairs, split, self.root, problems)
+
+    def _split_folders(self, images: str, labels: str) -> Iterable[Sample]:
+        folder = check_folder(self.root / labels, self.layout)
+        for image in image_files(check_folder(self.root / images, self.layout)):
+            plain, named = folder / f"{image.stem}.png", folder / f"{image.stem}_L.png"
+            yield Sample(image, named if named.is_file() else plain)
+
+    def _originals(self) -> list[Sample]:
+        files = image_files(self.root)
+        folders = {path.parent for path in files if path.stem.endswith("_L")}
+        if len(folders) != 1:
+            found = "no folder" if not folders else f"{len(folders)} folders"
+            raise InputError(
+                f"{self.root} is not CamVid: {found} with *_L.png labels, no trainannot and no train_labels there; "
+                f"the layout is {self.layout}; set data.root (root in regseg.evaluate) to where it lies."
+            )
+        (labels,) = folders
+        images = [path for path in files if not path.stem.endswith("_L")]
+        return [Sample(image, labels / f"{image.stem}_L.png") for image in images]
+
+
+def official_split(stem: str) -> str:
+    """The split (train, val or test) of an original frame such as ``0016E5_07959``; 367, 101 and 233 frames in all.
+
+    The published lists cut the four drives by time: one drive is for testing alone, another's end too, and validation
+    is seven seconds of a third, labelled more densely.
+
+    Raises:
+        InputError: the name is not a frame of CamVid.
+    """
+    match = re.fullmatch(r"(0001TP|0006R0|0016E5|Seq05VD)_f?(\d+)", stem)
+    if match is None:
+        raise InputError(f"{stem} is not the name of a CamVid frame; take it out of the folder.")
+    drive, frame = match[1], int(match[2])
+    if drive == "Seq05VD" or (drive == "0001TP" and frame > 8520):
+        return "test"
+    return "val" if drive == "0016E5" and 7959 <= frame <= 8159 else "train"

@@ -1,0 +1,242 @@
+"""Where images and labels are read from: the files, halved copies, or decoded arrays.
+
+``half`` and ``cache`` keep one file an image in `working_folder`. Each ends in a trailer that tells what it was made
+from and its checksum, so that an interrupted making goes on where it stopped, and a changed source is noticed.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import io
+import json
+import math
+import os
+import shutil
+import struct
+import zlib
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+import cv2
+import numpy as np
+
+from regseg.data.augment.crop_resize import Window, cut_image
+from regseg.data.cache_dir import progress, relative, working_folder
+from regseg.data.datasets.layout import Sample
+from regseg.data.datasets.spec import DatasetSpec
+from regseg.data.io import read_image, read_label, read_sample
+from regseg.errors import InputError
+from regseg.system.atomic import write_whole
+from regseg.system.locks import lock
+from regseg.system.reading import file_status, is_file, retried
+
+STORAGE = ("full", "half", "cache")
+_NPY_HEADER = 128  # bytes, as np.save writes it for so short a description
+_TRAILER = struct.Struct("<16sI")  # what it was made from, CRC-32 of all before
+_LAYOUT = 3  # of a decoded pair; counted up when it changes, so that files of another one are made anew
+
+
+class Storage(Protocol):
+    """Reads a dataset's pairs."""
+
+    spec: DatasetSpec
+
+    def read(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        """(image (h, w, 3) uint8 RGB, label (H, W) uint8 class indices); the image may be smaller than the label.
+
+        Images of the cache have a padding channel, so that resizing needs no copy.
+
+        Raises:
+            InputError: a file cannot be read, or is damaged.
+        """
+
+
+class FullStorage(NamedTuple):
+    """The dataset's own files."""
+
+    samples: Sequence[Sample]
+    spec: DatasetSpec
+
+    def read(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        return read_sample(self.samples[index], self.spec)
+
+
+class HalfStorage(NamedTuple):
+    """Images at half their height and width, as the author stored them for the ablations; labels from their files."""
+
+    samples: Sequence[Sample]
+    spec: DatasetSpec
+    halves: Sequence[Path]
+
+    def read(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        half, (image, label_file) = read_image(self.halves[index]), self.samples[index]
+        label = read_label(label_file, self.spec)
+        if any(abs(2 * short - full) > 2 for short, full in zip(half.shape, label.shape, strict=False)):
+            sizes = [f"{width}x{height}" for height, width in (half.shape[:2], label.shape)]
+            raise InputError(
+                f"{self.halves[index]}, the half of {image}, is {sizes[0]} pixels but the label {label_file} is "
+                f"{sizes[1]}; see regseg.prepare what=check, or delete that half to have it made again."
+            )
+        return half, label
+
+
+class CacheStorage(NamedTuple):
+    """Decoded pairs, memory-mapped: what is not looked at is not read."""
+
+    files: Sequence[Path]
+    spec: DatasetSpec
+
+    def read(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        path = self.files[index]
+        try:
+            return retried(lambda: _map_pair(path))
+        except OSError as error:
+            raise InputError(
+                f"{path} cannot be read ({error.strerror}); check the file and its permissions."
+            ) from error
+        except ValueError as error:
+            raise InputError(
+                f"{path} is damaged ({error}); delete it, or run regseg.prepare what=cache, to have it made again."
+            ) from error
+
+
+def _map_pair(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    with open(path, "rb") as file:
+        shape = _shape_of(file.read(_NPY_HEADER))
+        pixels, values = math.prod(shape[:2]), math.prod(shape)
+        if os.fstat(file.fileno()).st_size != _NPY_HEADER + values + pixels + _TRAILER.size:
+            raise ValueError("its size is not what its header says")
+        content = np.memmap(file, np.uint8, "r", _NPY_HEADER, values + pixels)
+    return content[:values].reshape(shape), content[values:].reshape(shape[:2])
+
+
+@functools.lru_cache
+def _shape_of(header: bytes) -> tuple[int, int, int]:
+    """(H, W, 4), as the first bytes of a ``.npy`` file say; most files of a dataset say the same.
+
+    Raises:
+        ValueError: they are not what np.save writes for such an array of uint8.
+    """
+    try:
+        file = io.BytesIO(header)
+        np.lib.format.read_magic(file)
+        shape, by_columns, dtype = np.lib.format.read_array_header_1_0(file)
+    except Exception as error:  # whatever the parser raises about what is no header
+        raise ValueError("it has no header") from error
+    if len(header) != _NPY_HEADER or file.tell() != _NPY_HEADER or dtype != np.uint8 or by_columns:
+        raise ValueError("its header is not that of a cache file")
+    if len(shape) != 3 or shape[2] != 4 or min(shape) < 1:
+        raise ValueError(f"its header says the shape {shape}")
+    return shape
+
+
+def open_storage(kind: str, samples: Sequence[Sample], spec: DatasetSpec, root: Path) -> Storage:
+    """Read ``samples`` from the storage ``kind`` (full, half or cache), which is made first where it is not there.
+
+    Raises:
+        InputError: a file cannot be read, or the disk is too small.
+    """
+    if kind == "full":
+        return FullStorage(samples, spec)
+    files = make(kind, samples, spec, root)
+    return HalfStorage(samples, spec, files) if kind == "half" else CacheStorage(files, spec)
+
+
+def make(kind: str, samples: Sequence[Sample], spec: DatasetSpec, root: Path, *, verify: bool = False) -> list[Path]:
+    """Make what is missing or outdated of a storage on all cores; give its files, one a sample.
+
+    Args:
+        kind: half or cache.
+        samples: the pairs.
+        spec: of the dataset.
+        root: the dataset's folder.
+        verify: read every file that is there and make those anew whose checksum is wrong. Without it, a damaged file
+            that kept its trailer goes unnoticed: to read 31 GB before every training would take minutes.
+
+    Raises:
+        InputError: a file cannot be read, or the disk is too small.
+    """
+    folder = working_folder(root) / kind
+    suffix = ".png" if kind == "half" else ".npy"
+    files = [folder / (relative(sample.image, root).replace("../", "__/") + suffix) for sample in samples]
+    with lock(folder / "making.lock", wait=True), ThreadPoolExecutor(os.cpu_count()) as pool:
+        marks = [_mark(sample, spec if kind == "cache" else None) for sample in samples]
+        checks = pool.map(_is_good, files, marks, [verify] * len(files))
+        checks = progress(checks, len(files), f"verifying the {kind} storage") if verify else checks
+        wanted = [place for place, good in enumerate(checks) if not good]
+        if not wanted:
+            return files
+        for place in wanted if verify else ():
+            if files[place].exists():
+                print(f"{files[place]} is damaged or older than its source; it is made again")
+        encode = _encode_half if kind == "half" else _encode_pair
+        needed = len(wanted) * len(encode(samples[wanted[0]], spec))
+        replaced = sum(files[place].stat().st_size for place in wanted if files[place].exists())
+        _check_disk(folder, needed - replaced)
+        what = f"making the {kind} storage in {folder}, about {needed / 1e9:.3g} GB"
+
+        def write(place: int) -> None:
+            content = encode(samples[place], spec)
+            trailer = _TRAILER.pack(marks[place], zlib.crc32(content))
+            write_whole(files[place], lambda file: (file.write(content), file.write(trailer)), durable=False)
+
+        for _ in progress(pool.map(write, wanted), len(wanted), what):
+            pass
+    return files
+
+
+def _encode_half(sample: Sample, spec: DatasetSpec) -> bytes:
+    """The image at half its size, rounded up, resized as in training, as a PNG."""
+    image = read_image(sample.image)
+    size = (-(-image.shape[0] // 2), -(-image.shape[1] // 2))
+    half = cut_image(image, Window(size, (0, 0), size))
+    return cv2.imencode(".png", cv2.cvtColor(half, cv2.COLOR_RGB2BGR))[1].tobytes()
+
+
+def _encode_pair(sample: Sample, spec: DatasetSpec) -> bytes:
+    """The image with a fourth channel as np.save writes it, then the label's bytes."""
+    image, label = read_sample(sample, spec)
+    file = io.BytesIO()
+    np.save(file, cv2.cvtColor(image, cv2.COLOR_RGB2RGBA))
+    file.write(label.tobytes())
+    return file.getvalue()
+
+
+def _mark(sample: Sample, spec: DatasetSpec | None) -> bytes:
+    """16 bytes that change when the files, or what their labels mean, change."""
+    made_from: list[object] = [(status.st_size, status.st_mtime_ns) for status in map(file_status, sample)]
+    if spec is not None:
+        made_from += [sorted(spec.ids.items()), spec.color_ids, _LAYOUT]
+    else:
+        made_from = made_from[:1]  # the image alone
+    return hashlib.sha256(json.dumps(made_from).encode()).digest()[:16]
+
+
+def _is_good(path: Path, mark: bytes, verify: bool) -> bool:
+    try:
+        if not is_file(path):
+            return False
+        with open(path, "rb") as file:
+            file.seek(-_TRAILER.size, os.SEEK_END)
+            found, checksum = _TRAILER.unpack(file.read())
+            if found == mark and verify:
+                file.seek(0)
+                found = mark if zlib.crc32(file.read()[: -_TRAILER.size]) == checksum else b""
+        if found == mark and path.suffix == ".npy":
+            _map_pair(path)
+        return found == mark
+    except (OSError, struct.error, ValueError):  # an InputError is a ValueError
+        return False
+
+
+def _check_disk(folder: Path, needed: int) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(folder).free
+    if free < needed * 1.02:
+        raise InputError(
+            f"{folder} needs {needed / 1e9:.1f} GB but the disk has {free / 1e9:.1f} GB free; make room, set "
+            "data.storage=full, or link that folder to another disk."
+        )

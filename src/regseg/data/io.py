@@ -1,0 +1,91 @@
+"""Reading image and label files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from regseg.data.datasets.layout import Sample
+from regseg.data.datasets.spec import IGNORE_INDEX, DatasetSpec
+from regseg.data.decoding import (
+    GRAY,
+    GRAY_ALPHA,
+    PALETTE,
+    RGB,
+    decode,
+    decode_palette,
+    decode_plain_png,
+    is_jpeg,
+    png_kind,
+)
+from regseg.errors import InputError
+from regseg.system.reading import read_bytes
+
+
+def read_image(path: Path) -> np.ndarray:
+    """An image file as (H, W, 3) uint8 RGB, upright as viewers show it (EXIF).
+
+    Grey and palette images are expanded, an alpha channel is dropped, of 16 bits the upper 8 are taken.
+
+    Raises:
+        InputError: the file is missing or cannot be decoded.
+    """
+    data = read_bytes(path)
+    if (image := decode_plain_png(data, RGB)) is not None:
+        return image
+    return cv2.cvtColor(decode(data, cv2.IMREAD_COLOR, path), cv2.COLOR_BGR2RGB)
+
+
+def read_label(path: Path, spec: DatasetSpec) -> np.ndarray:
+    """A label file as (H, W) uint8 class indices of ``spec``.
+
+    Index labels may be grey or palette PNGs (the palette's indices count then) of any depth, colour labels RGB, RGBA or
+    palette PNGs (its colours count where ``spec`` has no ids). Alpha is dropped.
+
+    Raises:
+        InputError: the file is missing, cannot be decoded, or holds a value that ``spec`` does not know.
+    """
+    data = read_bytes(path)
+    if is_jpeg(data):
+        raise InputError(f"{path} is a JPEG, whose compression changes label values; export the label as a PNG.")
+    depth, color_type = png_kind(data)
+    if color_type == PALETTE:
+        return spec.decode(decode_palette(data, path, as_colors=not spec.ids), path)
+    if color_type == GRAY and (gray := decode_plain_png(data, GRAY)) is not None:
+        return spec.decode(gray[..., 0], path)
+    raw = decode(data, cv2.IMREAD_UNCHANGED, path)
+    if color_type == GRAY and depth < 8 and spec.ids.get(255, IGNORE_INDEX) == IGNORE_INDEX:
+        raw = raw // (255 // (2**depth - 1))  # OpenCV stretches the values of 1, 2 or 4 bits to 0-255
+    if color_type == GRAY_ALPHA:
+        raw = raw[..., 0]
+    if raw.ndim == 3:
+        raw = cv2.cvtColor(raw, cv2.COLOR_BGRA2RGB if raw.shape[2] == 4 else cv2.COLOR_BGR2RGB)
+    return spec.decode(raw, path)
+
+
+def read_sample(sample: Sample, spec: DatasetSpec) -> tuple[np.ndarray, np.ndarray]:
+    """A pair as (H, W, 3) uint8 RGB and (H, W) uint8 class indices.
+
+    Raises:
+        InputError: a file is unreadable, or the two differ in size.
+    """
+    image, label = read_image(sample.image), read_label(sample.label, spec)
+    if image.shape[:2] != label.shape:
+        upright = ", upright as a viewer shows it" if image.shape[:2] == label.shape[::-1] else ""
+        raise InputError(
+            f"{sample.image} is {_size(image)} pixels but its label {sample.label} is {_size(label)}; "
+            f"export the label at the image's size{upright}."
+        )
+    return image, label
+
+
+def any_labelled(samples: Iterable[Sample], spec: DatasetSpec) -> bool:
+    """Whether any label has a pixel that is not ignored; reads labels up to the first that has."""
+    return any((read_label(sample.label, spec) != IGNORE_INDEX).any() for sample in samples)
+
+
+def _size(array: np.ndarray) -> str:
+    return f"{array.shape[1]}x{array.shape[0]}"

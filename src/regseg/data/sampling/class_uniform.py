@@ -1,0 +1,56 @@
+"""Class-uniform sampling (Sec. 4.2): half of an epoch's crops contain a pixel of each class in turn."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+
+from regseg.data.sampling.centroids import CentroidIndex
+from regseg.data.sampling.epochs import CropRequest, EpochSampler
+
+
+class ClassUniformSampler(EpochSampler):
+    """An epoch of ``size`` crops in random order, among them floor(share * size / classes) around centroids per class.
+
+    The other crops are of whole images, none twice. The centroids of a class are drawn without replacement, starting
+    over when the class has too few. The share of a class without centroids goes to whole images.
+
+    Args:
+        centroids: of the dataset's labels.
+        share: of an epoch's crops that contain a centroid, from 0 to 1.
+        size, seed, epoch, rank, world_size: as for `EpochSampler`.
+    """
+
+    def __init__(
+        self,
+        centroids: CentroidIndex,
+        share: float,
+        size: int,
+        seed: int,
+        epoch: int = 0,
+        rank: int = 0,
+        world_size: int = 1,
+    ) -> None:
+        super().__init__(size, seed, epoch, rank, world_size)
+        self.centroids, self.share = centroids, share
+
+    def requests(self, epoch: int, rng: np.random.Generator) -> list[CropRequest]:
+        """The ``size`` requests of one epoch, over all ranks."""
+        table, size = self.centroids.table, self.size
+        each, present = int(self.share * size / self.centroids.num_classes), np.unique(table[:, 0])
+        images: list[tuple[int, tuple[int, int] | None]] = []
+        for index in rng.permutation(size)[: size - each * len(present)]:
+            images.append((int(index), None))
+        for number in present:
+            own = table[table[:, 0] == number]
+            rounds = [rng.permutation(len(own)) for _ in range(-(-each // len(own)))]
+            for _, image, row, column in own[np.concatenate(rounds)[:each]] if each else []:
+                images.append((int(image), (int(row), int(column))))
+        times: Counter[int] = Counter()
+        requests = []
+        for place in rng.permutation(size):
+            index, centroid = images[place]
+            requests.append(CropRequest(epoch, index, centroid, times[index]))
+            times[index] += 1
+        return requests

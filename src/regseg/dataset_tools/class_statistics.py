@@ -1,0 +1,119 @@
+"""How often training sees each class, with and without class-uniform sampling (Sec. 4.2)."""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from regseg.data.augment.crop_resize import cut_label, draw_window
+from regseg.data.cache_dir import progress
+from regseg.data.io import read_label
+from regseg.data.sampling.centroids import load_index
+from regseg.data.sampling.class_uniform import ClassUniformSampler
+from regseg.data.sampling.epochs import CropRequest, EpochSampler, stream
+from regseg.reporting.plots import figure
+from regseg.system.console import plain_console
+
+CROPS = 1000  # drawn by each way of sampling, over as many epochs as that takes
+
+
+class Frequencies(NamedTuple):
+    """Shares of each class, (C,) float64 from 0 to 1.
+
+    Attributes:
+        crops: of the crops that show the class.
+        pixels: of the labelled pixels in the crops.
+    """
+
+    crops: np.ndarray
+    pixels: np.ndarray
+
+
+def report(datamodule: Any, out: Path) -> None:
+    """Print the table of shares; write it and its picture to ``out/class_frequencies.{csv,png}``."""
+    from rich.table import Table
+
+    datamodule.setup("fit")
+    share = datamodule.class_uniform or 0.5
+    files, plain, uniform = measure(datamodule, share)
+    headings = ["class", "pixels in files", "crops, plain", "crops, uniform", "pixels, plain", "pixels, uniform"]
+    columns = [files, plain.crops, uniform.crops, plain.pixels, uniform.pixels]
+    out.mkdir(parents=True, exist_ok=True)
+    table = Table(title=f"share of each class in percent; class_uniform={share}")
+    for heading in headings:
+        table.add_column(heading, justify="left" if heading == "class" else "right", overflow="fold")
+    with open(out / "class_frequencies.csv", "w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(headings)
+        for name, *shares in zip(datamodule.spec.classes, *columns, strict=True):
+            writer.writerow([name, *(f"{value:.6f}" for value in shares)])
+            table.add_row(name, *(f"{100 * value:.2f}" for value in shares))
+    plain_console().print(table)
+    draw(datamodule.spec.classes, plain, uniform, share, out / "class_frequencies.png")
+    print(f"table and picture: {out / 'class_frequencies.csv'}, {out / 'class_frequencies.png'}")
+
+
+def measure(datamodule: Any, share: float) -> tuple[np.ndarray, Frequencies, Frequencies]:
+    """(share of the labelled pixels in the files, of plain sampling, of class-uniform sampling).
+
+    The crops are those that an epoch of training would draw, labels alone; colours and flips change nothing here.
+    """
+    samples, spec = datamodule.train_set.samples, datamodule.spec
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        counts = pool.map(lambda sample: _count(read_label(sample.label, spec), spec.num_classes), samples)
+        files = sum(progress(counts, len(samples), "counting pixels"))
+        centroids = load_index(samples, spec, Path(datamodule.hparams.root))
+        found = []
+        order = (len(samples), datamodule.seed)
+        for way, sampler in (
+            ("plain", EpochSampler(*order)),
+            ("class-uniform", ClassUniformSampler(centroids, share, *order)),
+        ):
+            draws: list[CropRequest] = []
+            for sampler.epoch in range(-(-CROPS // len(samples))):
+                draws += sampler
+            draws = draws[:CROPS]
+            crops = pool.map(lambda draw: _crop_counts(datamodule, draw), draws)
+            counts = np.array(list(progress(crops, len(draws), f"drawing crops, {way} sampling")))
+            found.append(Frequencies((counts > 0).mean(0), counts.sum(0) / max(counts.sum(), 1)))
+    return files / max(files.sum(), 1), *found
+
+
+def draw(classes: Sequence[str], plain: Frequencies, uniform: Frequencies, share: float, path: Path) -> None:
+    """Bars of both ways of sampling side by side, the rarest class on top, as a picture."""
+    order = np.argsort(-plain.crops, kind="stable")
+    with figure(path, 10, 1.2 + 0.3 * len(classes)) as drawn:
+        places = np.arange(len(classes))
+        titles = ("crops that show the class", "share of the labelled pixels in crops")
+        for axes, title, name in zip(drawn.subplots(1, 2, sharey=True), titles, Frequencies._fields, strict=True):
+            for offset, frequencies, color, label in (
+                (-0.2, plain, "#999999", "every image once"),
+                (0.2, uniform, "#0072B2", f"class_uniform={share}"),
+            ):
+                values = 100 * getattr(frequencies, name)[order]
+                axes.barh(places + offset, values, 0.4, color=color, label=label)
+            if name == "pixels":  # three orders of magnitude between road and motorcycle
+                axes.set_xscale("log")
+                axes.xaxis.set_major_formatter("{x:g}")
+            axes.set_xlabel(f"{title}, %")
+            axes.set_yticks(places, [classes[index] for index in order])
+            axes.grid(axis="y", visible=False)
+        handles, labels = axes.get_legend_handles_labels()
+        drawn.legend(handles, labels, loc="outside upper center", ncols=2, frameon=False)
+
+
+def _crop_counts(datamodule: Any, draw: CropRequest) -> np.ndarray:
+    transform, rng = datamodule.transform, stream(datamodule.seed, *draw.key)
+    label = read_label(datamodule.train_set.samples[draw.index].label, datamodule.spec)
+    window = draw_window(label.shape, transform.crop_size, transform.short_side, rng, draw.centroid)
+    return _count(cut_label(label, window), datamodule.spec.num_classes)
+
+
+def _count(label: np.ndarray, num_classes: int) -> np.ndarray:
+    return np.bincount(label.ravel(), minlength=256)[:num_classes]

@@ -1,0 +1,68 @@
+"""How the size of the evaluated images changes mIoU (Fig. 6)."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+
+from regseg.reporting.plots import CYCLE, figure
+from regseg.reporting.run_records import read_json
+from regseg.system.console import plain_console
+
+Results = Sequence[Mapping[str, Any]]  # {"val_size": pixels, "metrics": {"val/miou": fraction, …}}
+
+
+def sizes_table(results: Results) -> None:
+    """Print mIoU, reduced mIoU and pixel accuracy in percent, a row a size."""
+    table = Table()
+    for heading in ("short side", "mIoU", "reduced mIoU", "pixel accuracy"):
+        table.add_column(heading, justify="right")
+    for result in results:
+        means = (result["metrics"][f"val/{name}"] for name in ("miou", "miou_reduced", "accuracy"))
+        table.add_row(str(result["val_size"]), *(f"{100 * mean:.2f}" for mean in means))
+    plain_console().print(table)
+
+
+def read(folder: Path) -> tuple[Results, str]:
+    """(results, problem) of a run folder's ``val_sizes.json``; no results where the problem is not empty."""
+    content, problem = read_json(folder / "val_sizes.json")
+    if not problem and not (isinstance(content, list) and all(_is_result(entry) for entry in content)):
+        problem = "val_sizes.json is damaged"
+    if problem:
+        return [], problem
+    scored = [entry for entry in content if entry["metrics"]["val/miou"] is not None]
+    return scored, "" if scored else "val_sizes.json has no scores"
+
+
+def _is_result(entry: Any) -> bool:
+    size, metrics = (entry.get("val_size"), entry.get("metrics")) if isinstance(entry, dict) else (None, None)
+    if type(size) is not int or not isinstance(metrics, dict) or "val/miou" not in metrics:
+        return False
+    miou = metrics["val/miou"]  # null where no label was left to score
+    return miou is None or (type(miou) in (int, float) and 0 <= miou <= 1)
+
+
+def means_by_size(results: Sequence[Results]) -> dict[int, float]:
+    """Short side -> mIoU in percent, the mean over several runs."""
+    values: dict[int, list[float]] = {}
+    for result in (result for run in results for result in run):
+        values.setdefault(result["val_size"], []).append(100 * result["metrics"]["val/miou"])
+    return {size: statistics.mean(of_size) for size, of_size in sorted(values.items())}
+
+
+def draw(curves: Mapping[str, Results], path: Path) -> None:
+    """A curve of mIoU over the short side for every name, as a picture."""
+    with figure(path) as drawn:
+        axes = drawn.add_subplot()
+        for (name, results), color in zip(curves.items(), CYCLE * len(curves), strict=False):
+            sizes = [result["val_size"] for result in results]
+            mious = [100 * (result["metrics"]["val/miou"] or 0.0) for result in results]
+            axes.plot(sizes, mious, "o-", color=color, label=name)
+        axes.set_xlabel("short side of the evaluated images, pixels")
+        axes.set_ylabel("mIoU, %")
+        axes.set_xticks(sorted({result["val_size"] for results in curves.values() for result in results}))
+        axes.legend()

@@ -1,0 +1,279 @@
+"""A run's folder: what lies in it, and reading and writing it. Needs neither torch nor Hydra.
+
+``config.yaml``, ``summary.json``, ``metrics.csv``, ``checkpoints/{last,previous,best}.ckpt``,
+``pictures/epoch_<n>.png``. Each file is written whole or not at all. The checkpoints are the record of the training;
+``metrics.csv`` and ``summary.json`` are written from what they hold.
+"""
+
+from __future__ import annotations
+
+import csv
+import importlib.metadata
+import io
+import json
+import math
+import platform
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from regseg.errors import InputError
+from regseg.multirun import command_of_sweep
+from regseg.system.atomic import remove_leftovers, write_text
+from regseg.system.locks import Held, is_held, lock
+
+# In the order in which they are removed. The summary stays: it marks the folder as a run's.
+_CONTENTS = ("checkpoints", "metrics.csv", "pictures", "wandb", "wandb_id.txt", "config.yaml")
+_SECTIONS = ("seed", "model", "data", "loss", "optimizer")  # settings that a continued run must share
+_PACKAGES = ("torch", "lightning", "torchmetrics", "albumentations", "opencv-python-headless", "numpy", "hydra-core")
+_FREE = ("data.root", "data.num_workers", "data.batch_size")  # but for these; the batch over all devices is compared
+
+
+def check_free(folder: Path, *, resume: str | None, overwrite: bool, held: bool = False) -> None:
+    """Check that a run may start in ``folder`` or continue there. Changes nothing.
+
+    Args:
+        folder: the run's folder.
+        resume: None for a new run, ``last`` to continue after the last finished epoch.
+        overwrite: whether a run in the folder may be replaced.
+        held: whether this process holds the folder's lock; then a run that is called running was killed.
+
+    Raises:
+        InputError: the folder holds results that would be lost, or files that are not a run's.
+    """
+    if resume not in (None, "last"):
+        raise InputError(f"resume={resume} does not exist; use resume=last, or weights=FILE to start from weights.")
+    strange = [name for name in _CONTENTS if (folder / name).exists()]
+    if strange and not (folder / "summary.json").exists():
+        raise InputError(
+            f"{folder} holds {strange[0]} but no summary.json, so it may not be a run's folder; choose another by "
+            "run.name=NAME."
+        )
+    if resume == "last" or overwrite:
+        return
+    status = status_of(folder)
+    status = "interrupted" if held and status == "running" else status
+    if status in ("finished", "running") or holds_results(folder):
+        remedy = "" if status == "finished" else "resume=last to continue it, "
+        raise InputError(
+            f"{folder} holds a run that is {status}; use {remedy}overwrite=true to replace it, or run.name=NAME to "
+            "keep both."
+        )
+
+
+def holds_results(folder: Path) -> bool:
+    """Whether a training epoch was finished in ``folder``. A run that was cut off in its first epoch has no results."""
+    kept = any((folder / "checkpoints" / name).exists() for name in ("last.ckpt", "previous.ckpt"))
+    return kept or bool(read_metrics(folder)) or bool(load_summary(folder).get("last"))
+
+
+def status_of(folder: Path) -> str:
+    """The run's status: finished, running, interrupted, failed, or unknown where its summary is missing or damaged.
+
+    A run whose summary says ``running`` while no process holds its lock was killed: it is interrupted.
+    """
+    status = load_summary(folder).get("status")
+    if status == "running" and not is_held(folder / ".lock"):
+        return "interrupted"
+    return status if isinstance(status, str) else "unknown"
+
+
+def holds_smoke_test(folder: Path) -> bool:
+    """Whether the run in ``folder`` was started with ``trainer=smoke``, so that nothing of it would be missed."""
+    return bool(_section(_section(load_summary(folder), "config"), "trainer").get("smoke"))
+
+
+def claim(folder: Path, config: dict[str, Any], *, keep: bool) -> None:
+    """Take ``folder`` for a run: remove what an earlier one left unless ``keep``, and write the configuration.
+
+    A kill in between leaves a folder that ``overwrite=true`` accepts again.
+    """
+    if not keep or not (folder / "summary.json").exists():
+        write_json(folder / "summary.json", {"status": "running", "best": None, "last": None})
+    if not keep:
+        for name in _CONTENTS:
+            path = folder / name
+            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink(missing_ok=True)
+    for place in (folder, folder / "checkpoints", folder / "pictures"):
+        remove_leftovers(place)
+    write_text(folder / "config.yaml", yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
+
+
+@contextmanager
+def hold(folder: Path) -> Iterator[None]:
+    """Lock ``folder`` against other trainings for as long as the context lasts; a dead process holds no lock.
+
+    Raises:
+        InputError: another process is training there.
+    """
+    try:
+        context = lock(folder / ".lock", wait=False)
+        context.__enter__()
+    except Held as error:
+        raise InputError(f"{folder} is being trained by another process; wait for it or end it first.") from error
+    try:
+        yield
+    finally:
+        context.__exit__(None, None, None)
+
+
+def settings_of(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of a configuration that a continued run must share, by their dotted names."""
+    sections = [part for part in _SECTIONS if part in config]
+    flat = {name: value for part in sections for name, value in _flat(config[part], part).items()}
+    return {name: value for name, value in flat.items() if name not in _FREE and "._" not in name}
+
+
+def images_per_step(config: Mapping[str, Any]) -> Any:
+    """Images per optimizer step over all devices, or its factors where the number of devices is left to Lightning."""
+    trainer = _section(config, "trainer")
+    devices = trainer.get("devices", 1)
+    factors = (
+        _section(config, "data").get("batch_size"),
+        len(devices) if isinstance(devices, list) else devices,
+        trainer.get("accumulate_grad_batches", 1),
+    )
+    known = all(isinstance(factor, int) and factor > 0 for factor in factors)
+    return math.prod(factors) if known else list(factors)
+
+
+def check_settings(folder: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    """Compare two results of `settings_of`.
+
+    Raises:
+        InputError: a setting differs; names the first.
+    """
+    for name in sorted(before.keys() | now.keys()):
+        if before.get(name) != now.get(name):
+            raise InputError(
+                f"{folder} was run with {name}={before.get(name)}, not {now.get(name)}; resume it with that, replace "
+                "it by overwrite=true, or start another run by run.name=NAME and weights=FILE."
+            )
+
+
+def _flat(value: Any, name: str) -> dict[str, Any]:
+    if not isinstance(value, Mapping):
+        return {name: list(value) if isinstance(value, tuple) else value}
+    return {key: item for part, child in value.items() for key, item in _flat(child, f"{name}.{part}").items()}
+
+
+def read_summary(folder: Path) -> dict[str, Any] | None:
+    """A run's ``summary.json``; None where there is none yet.
+
+    Raises:
+        InputError: the file is damaged.
+    """
+    path = Path(folder) / "summary.json"
+    try:
+        content = json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+    except (ValueError, RecursionError) as error:
+        raise InputError(
+            f"{path} is damaged ({error}); use resume=last or overwrite=true to write it again."
+        ) from error
+    if not isinstance(content, dict | None):
+        raise InputError(f"{path} is damaged; resume=last or overwrite=true writes it again.")
+    return content
+
+
+def load_summary(folder: Path) -> dict[str, Any]:
+    """A run's summary, or an empty one where it is missing or damaged."""
+    try:
+        return read_summary(folder) or {}
+    except InputError:
+        return {}
+
+
+def _section(content: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    value = content.get(name)
+    return value if isinstance(value, Mapping) else {}
+
+
+def config_of(folder: Path) -> Mapping[str, Any]:
+    """The configuration of the run in ``folder``, from its summary or else its ``config.yaml``; empty without one."""
+    if config := _section(load_summary(folder), "config"):
+        return config
+    try:
+        content = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError, yaml.YAMLError):
+        return {}
+    return content if isinstance(content, Mapping) else {}
+
+
+def read_metrics(folder: Path) -> list[dict[str, str]]:
+    """The rows of a run's ``metrics.csv``, one per epoch. Rows that are cut off or damaged are skipped."""
+    path = Path(folder) / "metrics.csv"
+    try:
+        text = path.read_text(encoding="utf-8", errors="replace").replace("\0", "")
+        whole = text[: text.rfind("\n") + 1]  # a row without its end was cut off
+        rows = list(csv.DictReader(io.StringIO(whole, newline="")))
+    except (FileNotFoundError, IsADirectoryError, csv.Error):
+        return []
+    return [row for row in rows if None not in row and None not in row.values() and (row.get("epoch") or "").isdigit()]
+
+
+def mark_ended(folder: Path, status: str, error: str = "") -> None:
+    """Write down how the run in ``folder`` ended, if its summary still calls it running."""
+    with suppress(OSError, InputError):
+        summary = read_summary(folder)
+        if summary is not None and summary.get("status") == "running":
+            write_json(folder / "summary.json", summary | {"status": status} | ({"error": error} if error else {}))
+
+
+def write_metrics(folder: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write ``metrics.csv``: the keys of the first row are its columns; None and NaN become empty cells."""
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, list(rows[0]) if rows else ["epoch"], restval="", extrasaction="ignore")
+    writer.writeheader()
+    for row in rows:
+        writer.writerow({key: "" if value is None or value != value else value for key, value in row.items()})
+    write_text(Path(folder) / "metrics.csv", text.getvalue())
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write JSON whole or not at all; numbers that are not finite become null."""
+    write_text(path, json.dumps(_finite(content), indent=2) + "\n")
+
+
+def provenance() -> dict[str, Any]:
+    """What it takes to repeat a run beside its configuration: command line, git commit, versions."""
+    versions = {name: importlib.metadata.version(name) for name in ("regseg", *_PACKAGES)}
+    return {
+        "command": command_of_sweep() or shlex.join(["python", "-m", _module(), *sys.argv[1:]]),
+        "git_commit": _git_commit(),
+        "versions": {"python": platform.python_version(), **versions},
+    }
+
+
+def _module() -> str:
+    spec = getattr(sys.modules["__main__"], "__spec__", None)
+    return spec.name if spec is not None else Path(sys.argv[0]).name
+
+
+def _git_commit() -> str | None:
+    """The commit of this project's checkout, ``-dirty`` where files differ from it; None when installed."""
+
+    def git(*arguments: str) -> str:
+        command = ["git", "-C", str(Path(__file__).parent), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+
+    try:
+        if not git("ls-files", Path(__file__).name):
+            return None  # installed inside somebody else's repository
+        return git("rev-parse", "HEAD") + ("-dirty" if git("status", "--porcelain", "--untracked-files=no") else "")
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,184 @@
+"""A dataset of one's own."""
+
+import shutil
+
+import numpy as np
+import pytest
+from layouts import indices, is_sentence, noise, write, write_folder
+
+from regseg.data.datasets.folder import Folder, read_classes
+from regseg.data.datasets.spec import IGNORE_INDEX
+from regseg.data.io import read_sample
+from regseg.errors import InputError
+
+
+def classes(tmp_path, text, **options):
+    path = tmp_path / "mine" / "classes.yaml"
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(text, **({"encoding": "utf-8"} | options))
+    return read_classes(path)
+
+
+# --- classes.yaml -----------------------------------------------------------------------------------------------------
+
+
+def test_index_labels(tmp_path):
+    spec = classes(
+        tmp_path,
+        "classes:\n  - {name: road, id: 4, color: [128, 64, 128]}\n  - {name: car, id: 2}\n"
+        "ignore: [0, 9]\nleft_out: [car]\n",
+    )
+    assert (spec.name, spec.classes, spec.left_out) == ("mine", ("road", "car"), ("car",))
+    assert spec.ids == {4: 0, 2: 1, 0: IGNORE_INDEX, 9: IGNORE_INDEX, 255: IGNORE_INDEX}
+    assert spec.colors[0] == (128, 64, 128) and spec.colors[1] != spec.colors[0]
+    assert spec.color_ids == ()  # not every class has one, so these are for pictures alone
+    assert spec.kept_in_reduced == [0]
+
+
+def test_colour_labels(tmp_path):
+    spec = classes(
+        tmp_path, "classes: [{name: road, color: [9, 8, 7]}, {name: car, color: [0, 0, 1]}]\nignore: [[0, 0, 0], 3]\n"
+    )
+    assert spec.ids == {}
+    assert dict(spec.color_ids) == {(9, 8, 7): 0, (0, 0, 1): 1, (0, 0, 0): IGNORE_INDEX}
+    assert spec.colors == ((9, 8, 7), (0, 0, 1))
+
+
+def test_both_kinds_and_255_as_a_class(tmp_path):
+    spec = classes(tmp_path, "classes: [{name: no, id: 0, color: [0, 0, 0]}, {name: yes, id: 255, color: [1, 1, 1]}]"
+                   .replace("name: no", "name: 'no'").replace("name: yes", "name: 'yes'"))  # fmt: skip
+    assert spec.classes == ("no", "yes") and spec.ids == {0: 0, 255: 1}
+    assert dict(spec.color_ids) == {(0, 0, 0): 0, (1, 1, 1): 1}
+
+
+def test_any_language_and_a_byte_order_mark(tmp_path):
+    text = "classes: [{name: Straße, id: 0}, {name: 道路, id: 1}]"
+    assert classes(tmp_path, text).classes == ("Straße", "道路")
+    assert classes(tmp_path, text, encoding="utf-8-sig").classes == ("Straße", "道路")
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", ["classes"]),
+        ("just text", ["classes"]),
+        ("classes: [", ["not valid YAML"]),
+        ("classes:\n\t- a", ["not valid YAML"]),
+        ("classes:", ["0 classes", "1 to 254"]),
+        ("classes: []", ["0 classes", "1 to 254"]),
+        ("classes: 5", ["classes is 5", "list"]),
+        ("classes: {road: 0}", ["classes is", "list"]),
+        ("classes: [road, car]", ["road", "name"]),
+        ("classes: [{id: 0}]", ["{'id': 0}", "name"]),
+        ("classes: [{name: no, id: 0}]", ["False", "name"]),
+        ("classes: [{name: , id: 0}]", ["None", "name"]),
+        ("classes: [{name: road}]", ["road", "has no id", "color"]),
+        ("classes: [{name: road, id: 0}, {name: car}]", ["car has no id"]),
+        ("classes: [{name: road, id: 0}, {name: car, color: [0, 0, 1]}]", ["has no", "every class"]),
+        ("classes: [{name: road, id: 0}, {name: road, id: 1}]", ["road", "twice"]),
+        ("classes: [{name: road, id: 0}, {name: car, id: 0}]", ["id 0 of car", "twice"]),
+        ("classes: [{name: road, id: 255}, {name: car, id: 255}]", ["id 255 of car", "twice"]),
+        ("classes: [{name: road, id: 0}]\nignore: [0]", ["id 0 of road", "twice"]),
+        ("classes: [{name: a, color: [1, 2, 3]}, {name: b, color: [1, 2, 3]}]", ["(1, 2, 3)", "twice"]),
+        ("classes: [{name: road, id: 256}]", ["256", "from 0 to 255"]),
+        ("classes: [{name: road, id: -1}]", ["-1", "from 0 to 255"]),
+        ("classes: [{name: road, id: '0'}]", ["0", "id"]),
+        ("classes: [{name: road, id: true}]", ["True", "id"]),
+        ("classes: [{name: road, id: [0, 0, 1]}]", ["[0, 0, 1]", "id"]),
+        ("classes: [{name: road, color: 5}]", ["5", "color"]),
+        ("classes: [{name: road, color: red}]", ["red", "color"]),
+        ("classes: [{name: road, color: [0, 0]}]", ["[0, 0]", "color"]),
+        ("classes: [{name: road, color: [0, 0, 256]}]", ["[0, 0, 256]", "color"]),
+        ("classes: [{name: road, color: [0, 0, .5]}]", ["0.5", "color"]),
+        ("classes: [{name: road, id: 0, colour: [1, 2, 3]}]", ["colour", "color"]),
+        ("classes: [{name: road, id: 0}]\nignored: [1]", ["ignored", "ignore"]),
+        ("classes: [{name: road, id: 0}]\nignore: 1", ["ignore is 1", "ignore: [1]"]),
+        ("classes: [{name: road, id: 0}]\nignore: [void]", ["void", "id"]),
+        ("classes: [{name: road, id: 0}]\nleft_out: road", ["left_out is road", "left_out: [road]"]),
+        ("classes: [{name: road, id: 0}]\nleft_out: [car]", ["car", "road"]),
+        ("classes: [{name: road, id: 0}]\nleft_out: [road]", ["every class"]),
+        ("classes: [" + ", ".join(f"{{name: c{i}, color: [{i}, 0, 0]}}" for i in range(255)) + "]", ["255", "254"]),
+    ],
+)
+def test_a_wrong_classes_file_is_told_of(tmp_path, text, words):
+    with pytest.raises(InputError) as error:
+        classes(tmp_path, text)
+    assert is_sentence(error, tmp_path / "mine" / "classes.yaml", *words)
+
+
+def test_a_classes_file_that_cannot_be_read(tmp_path):
+    path = tmp_path / "classes.yaml"
+    with pytest.raises(InputError) as error:
+        read_classes(path)
+    assert is_sentence(error, path, "missing")
+    path.write_bytes("classes: [{name: Straße, id: 0}]".encode("latin-1"))
+    with pytest.raises(InputError) as error:
+        read_classes(path)
+    assert is_sentence(error, path, "utf-8")
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(InputError) as error:
+        read_classes(path)
+    assert is_sentence(error, path, "cannot be read")
+
+
+# --- files ------------------------------------------------------------------------------------------------------------
+
+
+def test_images_and_labels_are_found(tmp_path):
+    dataset = Folder(write_folder(tmp_path))
+    assert [sample.image.name for sample in dataset.samples("train")] == ["0.png", "1.png", "2.png", "3.png"]
+    assert len(dataset.samples("trainval")) == 6
+    image, label = read_sample(dataset.samples("val")[1], dataset.spec)
+    assert np.array_equal(image, noise(1)) and np.array_equal(label, indices(1, [0, 1, 255]))
+
+
+def test_subfolders_dots_in_names_and_suffixes_in_capitals(tmp_path):
+    root = write_folder(tmp_path, counts=())
+    for image, label in (
+        ("day/a.v2.JPG", "day/a.v2.png"),
+        ("day/b.jpeg", "day/b.PNG"),
+        ("night/a.v2.png", "night/a.v2.png"),
+    ):
+        write(root / "images/train" / image, noise(0))
+        write(root / "labels/train" / label, indices(0, [0, 1]))
+    samples = Folder(root).samples("train")
+    assert [str(sample.label.relative_to(root / "labels/train")) for sample in samples] == [
+        "day/a.v2.png", "night/a.v2.png", "day/b.PNG"
+    ]  # fmt: skip
+    assert read_sample(samples[0], Folder(root).spec)[1].shape == (24, 32)
+
+
+@pytest.mark.parametrize(
+    ("gone", "words"),
+    [
+        (".", ["is missing", "<root>/images/<split>", "classes.yaml", "data.root"]),
+        ("images", ["images/train is missing", "data.root"]),
+        ("images/train", ["images/train is missing", "data.root"]),
+        ("labels", ["labels/train is missing", "data.root"]),
+    ],
+)
+def test_what_is_missing_is_named(tmp_path, gone, words):
+    root = write_folder(tmp_path / "mine")
+    shutil.rmtree(root / gone)
+    with pytest.raises(InputError) as error:
+        Folder(root).samples("train")
+    assert is_sentence(error, root, *words)
+
+
+def test_single_files_that_are_wrong(tmp_path):
+    root = write_folder(tmp_path)
+    (root / "labels/train/1.png").unlink()
+    with pytest.raises(InputError) as error:
+        Folder(root).samples("train")
+    assert is_sentence(error, root / "images/train/1.png", root / "labels/train/1.png")
+
+    write(root / "images/val/1.jpg", noise(0))
+    with pytest.raises(InputError) as error:
+        Folder(root).samples("val")
+    assert is_sentence(error, root / "images/val/1.jpg", root / "images/val/1.png", "rename")
+
+    (root / "classes.yaml").unlink()
+    with pytest.raises(InputError) as error:
+        _ = Folder(root).spec
+    assert is_sentence(error, root / "classes.yaml", "missing")

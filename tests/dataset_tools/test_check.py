@@ -1,0 +1,204 @@
+"""What `prepare what=check` finds beyond missing files and sizes; in one pass, whatever decoders raise."""
+
+import io
+import os
+
+import cv2
+import numpy as np
+import pytest
+from layouts import indices, is_sentence, noise, write, write_folder
+from PIL import Image
+
+from regseg.data.datamodule import SegmentationDataModule
+from regseg.data.datasets.folder import Folder
+from regseg.dataset_tools import file_check
+from regseg.dataset_tools.check import check, find_problems
+from regseg.errors import InputError
+
+CLASSES = (
+    "classes: [{name: ground, id: 0, color: [10, 20, 30]}, {name: wall, id: 1, color: [40, 50, 60]}]\nignore: [255]"
+)
+
+
+@pytest.fixture
+def mine(tmp_path):
+    return write_folder(tmp_path / "mine", classes=CLASSES)
+
+
+def found(root):
+    dataset = Folder(root)
+    return find_problems(dataset, dataset.spec)[0]
+
+
+def only(root, kind, *words, notice=False):
+    """Whether there is one problem, of that kind and with those words."""
+    (problem,) = found(root)
+    assert problem.kind == kind and problem.notice == notice, problem
+    assert all(str(word) in problem.sentence for word in words), problem
+    assert problem.sentence.endswith(".") and "\n" not in problem.sentence
+    return True
+
+
+def jpeg(path, pixels, orientation=None, quality=95):
+    exif = Image.Exif()
+    if orientation is not None:
+        exif[0x0112] = orientation
+    Image.fromarray(pixels).save(path, "JPEG", exif=exif, quality=quality)
+
+
+def check_mine(root, out):
+    return check(SegmentationDataModule("folder", root, crop_size=(8, 8), short_side=(8, 8)), out)
+
+
+def test_a_sound_dataset_has_no_problem(mine, tmp_path, capsys):
+    check_mine(mine, tmp_path / "out")
+    assert "no problem in 6 pairs" in capsys.readouterr().out and not (tmp_path / "out").exists()
+
+
+# --- links ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("link", [os.symlink, os.link])
+def test_an_image_that_is_linked_into_another_split(mine, link):
+    (mine / "images/val/1.png").unlink()
+    link(mine / "images/train/3.png", mine / "images/val/1.png")
+    assert only(mine, "image in several splits", "images/val/1.png", "images/train/3.png", "train", "val")
+
+
+def test_an_image_that_is_linked_twice_within_a_split(mine):
+    os.symlink(mine / "images/train/3.png", mine / "images/train/4.png")
+    os.symlink(mine / "labels/train/3.png", mine / "labels/train/4.png")
+    assert only(mine, "image twice", "4.png", "3.png", "train")
+
+
+# --- turns ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("orientation", "words"), [(3, "180 degrees"), (2, "mirrored")])
+def test_a_turn_that_sizes_do_not_show_is_a_notice(mine, tmp_path, capsys, orientation, words):
+    (mine / "images/train/0.png").unlink()
+    jpeg(mine / "images/train/0.jpg", noise(0), orientation)
+    assert only(mine, "turned image", "0.jpg", "labels/train/0.png", words, notice=True)
+    check_mine(mine, tmp_path / "out")  # which is no reason to fail
+    assert "1 x turned image (notice)" in (out := capsys.readouterr().out) and "no problem in 6 pairs" in out
+    assert (tmp_path / "out/problems.txt").read_text().startswith("notice: turned image: ")
+
+
+def test_sizes_that_a_turn_swaps_name_the_turn(mine):
+    (mine / "images/train/0.png").unlink()
+    jpeg(mine / "images/train/0.jpg", noise(0), 6)
+    assert only(mine, "sizes differ", "24x32", "32x24", "turned by 90 degrees (EXIF)")
+
+
+def test_an_upright_image_with_exif_is_sound(mine):
+    (mine / "images/train/0.png").unlink()
+    jpeg(mine / "images/train/0.jpg", noise(0), 1)
+    assert found(mine) == []
+
+
+# --- labels -----------------------------------------------------------------------------------------------------------
+
+
+def palette_label(path, colors):
+    image = Image.fromarray(indices(0, [0, 1]), "L").convert("P")
+    image.putpalette([channel for color in colors for channel in color])
+    image.save(path)
+    assert path.read_bytes()[25] == 3
+
+
+def test_palette_colours_that_contradict_the_classes(mine):
+    path = mine / "labels/train/0.png"
+    palette_label(path, [(10, 20, 30), (40, 50, 60)])
+    assert found(mine) == []
+    palette_label(path, [(0, 0, 0), (99, 99, 99)])  # of no class
+    assert found(mine) == []
+    palette_label(path, [(7, 7, 7), (10, 20, 30)])
+    assert only(mine, "palette contradicts classes", path, "value 1, wall", "[10, 20, 30] of ground")
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg"])
+def test_jpeg_masks(mine, suffix):
+    (mine / "labels/train/0.png").unlink()
+    jpeg(mine / f"labels/train/0{suffix}", np.zeros((24, 32), np.uint8))
+    kind, word = ("unusable label", "JPEG") if suffix == ".png" else ("no label", "0.jpg, but labels have to be PNGs")
+    assert only(mine, kind, "0.png", word)
+
+
+def test_splits_without_a_labelled_pixel(mine, capsys, tmp_path):
+    for split in ("train", "test"):
+        for number in range(4):
+            write(mine / f"images/{split}/{number}.png", noise(number + 9))
+            write(mine / f"labels/{split}/{number}.png", np.full((24, 32), 255, np.uint8))
+    kinds = {(problem.kind, problem.notice) for problem in found(mine)}
+    assert kinds == {("nothing labelled", False), ("nothing labelled", True)}
+    with pytest.raises(InputError) as error:
+        check_mine(mine, tmp_path / "out")
+    assert is_sentence(error, "1 problem (1 x nothing labelled)")
+    assert "the split train is ignored" in capsys.readouterr().out
+
+
+# --- decoders ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_jpeg_that_decodes_with_errors(mine, capfd):
+    (mine / "images/train/0.png").unlink()
+    path = mine / "images/train/0.jpg"
+    jpeg(path, noise(0))
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) // 2] + b"\xff\xd9")  # the decoder fills the rest
+    assert only(mine, "damaged JPEG", path, "JPEG data")
+    path.write_bytes(data[: len(data) // 2])
+    assert only(mine, "unreadable image", path)
+    assert capfd.readouterr().err == ""
+
+
+def test_whatever_a_decoder_raises_the_other_files_are_checked(mine, monkeypatch):
+    read = file_check.read_image
+
+    def fail(path):
+        if path.parts[-2:] == ("train", "1.png"):
+            raise RuntimeError("a decoder's own\nerror.")
+        return read(path)
+
+    monkeypatch.setattr(file_check, "read_image", fail)
+    write(mine / "labels/val/1.png", np.full((24, 32), 77, np.uint8))
+    assert sorted(problem.kind for problem in found(mine)) == ["unreadable image", "unusable label"]
+
+
+def test_no_problem_of_a_file_is_left_out_by_damage(mine):
+    """A file of every kind of damage at once."""
+    huge = io.BytesIO()
+    Image.fromarray(noise(0)).save(huge, "PNG")
+    changed = bytearray(huge.getvalue())
+    changed[16:20] = b"\x00\x0f\xff\xff"
+    (mine / "images/train/0.png").write_bytes(changed)
+    (mine / "labels/train/1.png").write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(17) + b"\x03" + bytes(9))
+    (mine / "images/train/2.png").unlink()
+    os.mkfifo(mine / "images/train/2.png")
+    kinds = sorted(problem.kind for problem in found(mine))
+    assert kinds == ["label without image", "not a file", "unreadable image", "unusable label"]
+
+
+def test_names_that_no_encoding_has(mine, tmp_path):
+    name = os.fsdecode(b"caf\xe9.png")
+    try:
+        write(mine / "images/train" / name, noise(8))
+    except OSError:
+        pytest.skip("this file system refuses such names")
+    with pytest.raises(InputError):
+        check_mine(mine, tmp_path / "out")
+    assert b"images/train/caf\xe9.png has no label" in (tmp_path / "out/problems.txt").read_bytes()
+
+
+def test_the_contact_sheet_of_tiny_images(tmp_path):
+    from regseg.dataset_tools.preview import show
+
+    root = write_folder(tmp_path / "mine", ())
+    for split in ("train", "val"):
+        for number, size in enumerate([(1, 1), (3, 500), (500, 3)]):
+            write(root / f"images/{split}/{number}.png", noise(number, size))
+            write(root / f"labels/{split}/{number}.png", np.zeros(size, np.uint8))
+    assert found(root) == []
+    out = tmp_path / os.fsdecode(b"out\xe9")
+    show(SegmentationDataModule("folder", root, batch_size=1, crop_size=(16, 20), short_side=(1, 40)), out)
+    assert cv2.imdecode(np.fromfile(out / "crops.png", np.uint8), cv2.IMREAD_COLOR).shape[1] > 1000

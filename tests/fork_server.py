@@ -1,0 +1,49 @@
+"""Run commands as ``python -m MODULE ARGUMENTS`` would, seconds faster: in forks of a process with the slow imports.
+
+Reads requests as lines of JSON (module, arguments, cwd, env, out, err, timeout) and answers each with the exit status,
+null after the timeout. Everything of this project is imported in the fork.
+"""
+
+import json
+import os
+import runpy
+import signal
+import sys
+import time
+
+import albumentations  # noqa: F401
+import hydra  # noqa: F401
+import lightning.pytorch  # noqa: F401
+import matplotlib.pyplot  # noqa: F401
+import torchmetrics  # noqa: F401
+
+
+def serve() -> dict | None:
+    """Answer requests until the input ends; returns one in its fork, None at the end."""
+    for line in sys.stdin:
+        request = json.loads(line)
+        child = os.fork()
+        if child == 0:
+            return request
+        until = time.monotonic() + request["timeout"]
+        while not (ended := os.waitpid(child, os.WNOHANG))[0] and time.monotonic() < until:
+            time.sleep(0.01)
+        if not ended[0]:
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
+        print(json.dumps(os.waitstatus_to_exitcode(ended[1]) if ended[0] else None), flush=True)
+    return None
+
+
+request = serve()
+if request is not None:
+    for number, path in enumerate((os.devnull, request["out"], request["err"])):
+        os.dup2(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), number)
+    os.environ.clear()
+    os.environ.update(request["env"])
+    os.chdir(request["cwd"])
+    # As `python -m` would have it: the current folder, PYTHONPATH, and the rest.
+    sys.path[:1] = [request["cwd"], *filter(None, request["env"].get("PYTHONPATH", "").split(os.pathsep))]
+    sys.argv = ["-m", *request["arguments"]]
+    sys.stdin, sys.stdout, sys.stderr = (os.fdopen(number, "rw"[number > 0], closefd=False) for number in range(3))
+    runpy.run_module(request["module"], run_name="__main__", alter_sys=True)

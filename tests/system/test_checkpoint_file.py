@@ -1,0 +1,71 @@
+"""Checkpoint files are data: checked before use, and none of them runs code."""
+
+import os
+import pickle
+import zipfile
+
+import pytest
+import torch
+
+from regseg.errors import InputError
+from regseg.system.checkpoint_file import read_checkpoint_file, write_checkpoint_file
+
+CONTENT = {"state_dict": {"weight": torch.arange(4096.0)}, "epoch": 3}
+
+
+def test_what_is_written_is_read(tmp_path):
+    write_checkpoint_file(tmp_path / "a.ckpt", CONTENT)
+    content = read_checkpoint_file(tmp_path / "a.ckpt")
+    assert content["epoch"] == 3 and torch.equal(content["state_dict"]["weight"], CONTENT["state_dict"]["weight"])
+    assert os.listdir(tmp_path) == ["a.ckpt"]
+
+
+def test_every_flipped_byte_of_the_weights_is_noticed(tmp_path):
+    path = tmp_path / "a.ckpt"
+    write_checkpoint_file(path, CONTENT)
+    whole = path.read_bytes()
+    with zipfile.ZipFile(path) as archive:
+        record = max(archive.infolist(), key=lambda info: info.file_size)
+    start = whole.index(CONTENT["state_dict"]["weight"].numpy().tobytes())
+    for place in range(start, start + record.file_size, 997):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 0x40]) + whole[place + 1 :])
+        with pytest.raises(InputError, match="damaged"):
+            read_checkpoint_file(path)
+
+
+def test_every_cut_is_noticed(tmp_path):
+    path = tmp_path / "a.ckpt"
+    write_checkpoint_file(path, CONTENT)
+    whole = path.read_bytes()
+    for length in (0, 1, 100, len(whole) // 2, len(whole) - 1):
+        path.write_bytes(whole[:length])
+        with pytest.raises(InputError, match="damaged"):
+            read_checkpoint_file(path)
+
+
+def test_code_is_refused(tmp_path):
+    class Shell:
+        def __reduce__(self):
+            return os.system, (f"touch {tmp_path / 'RAN'}",)
+
+    (tmp_path / "old.ckpt").write_bytes(pickle.dumps(Shell()))
+    torch.save({"state_dict": Shell()}, tmp_path / "new.ckpt")
+    for name in ("old.ckpt", "new.ckpt"):
+        with pytest.raises(InputError):
+            read_checkpoint_file(tmp_path / name)
+    assert not (tmp_path / "RAN").exists()
+
+
+def test_what_is_no_file_is_refused_at_once(tmp_path):
+    os.mkfifo(tmp_path / "fifo")
+    for name in ("fifo", "none", "."):
+        with pytest.raises(InputError):
+            read_checkpoint_file(tmp_path / name)
+
+
+def test_a_failed_write_leaves_the_former_checkpoint(tmp_path):
+    write_checkpoint_file(tmp_path / "a.ckpt", CONTENT)
+    before = (tmp_path / "a.ckpt").read_bytes()
+    with pytest.raises(Exception, match=r"pickle|local"):
+        write_checkpoint_file(tmp_path / "a.ckpt", {"unpicklable": lambda: None})
+    assert (tmp_path / "a.ckpt").read_bytes() == before and os.listdir(tmp_path) == ["a.ckpt"]

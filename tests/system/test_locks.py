@@ -1,0 +1,92 @@
+"""Locks between processes, on file systems with and without flock."""
+
+import errno
+import fcntl
+import multiprocessing
+import os
+import signal
+import socket
+import time
+
+import pytest
+
+from regseg.system.locks import Held, is_held, lock
+
+
+def _hold(path, ready, seconds):
+    with lock(path, wait=True):
+        ready.set()
+        time.sleep(seconds)
+
+
+@pytest.fixture
+def holder(tmp_path):
+    """Starts another process that holds the lock; all of them are killed in the end."""
+    context, processes = multiprocessing.get_context("fork"), []
+
+    def start(seconds=60):
+        ready = context.Event()
+        processes.append(context.Process(target=_hold, args=(tmp_path / "folder" / "lock", ready, seconds)))
+        processes[-1].start()
+        assert ready.wait(20)
+        return processes[-1]
+
+    yield start
+    for process in processes:
+        process.kill()
+        process.join()
+
+
+@pytest.fixture(params=["flock", "ENOSYS", "ENOLCK", "EOPNOTSUPP"])
+def file_system(request, monkeypatch):
+    """With flock, or one that refuses it by the named error."""
+    if request.param != "flock":
+
+        def refuse(*args):
+            raise OSError(getattr(errno, request.param), "no locks here")
+
+        monkeypatch.setattr(fcntl, "flock", refuse)
+
+
+def test_one_process_at_a_time(tmp_path, holder, file_system):
+    path = tmp_path / "folder" / "lock"
+    assert not is_held(path) and not path.parent.exists()  # asking creates nothing
+    process = holder(1)
+    assert is_held(path)
+    with pytest.raises(Held, match="lock"), lock(path, wait=False):
+        pass
+    with lock(path, wait=True):
+        assert process.join(5) is None and process.exitcode == 0
+        assert is_held(path)
+    assert not is_held(path)
+    with lock(path, wait=False):
+        pass
+
+
+def test_a_killed_process_lets_go(tmp_path, holder, file_system):
+    process = holder()
+    os.kill(process.pid, signal.SIGKILL)
+    process.join()
+    assert not is_held(tmp_path / "folder" / "lock")
+    with lock(tmp_path / "folder" / "lock", wait=False):
+        pass
+
+
+@pytest.mark.parametrize("file_system", ["ENOLCK"], indirect=True)
+def test_a_lock_of_another_machine_is_respected(tmp_path, holder, file_system, monkeypatch):
+    path = tmp_path / "folder" / "lock"
+    process = holder()
+    os.kill(process.pid, signal.SIGKILL)
+    process.join()
+    monkeypatch.setattr(socket, "gethostname", lambda: "elsewhere")  # so the dead holder seems another machine's
+    assert is_held(path)
+    with pytest.raises(Held), lock(path, wait=False):
+        pass
+
+
+def test_a_place_that_cannot_be_written_is_an_error(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OSError) as error, lock(tmp_path / "file" / "lock", wait=False):
+        pass
+    assert not isinstance(error.value, Held)
+    assert not is_held(tmp_path / "file" / "lock")

@@ -1,0 +1,176 @@
+"""A run's folder: what may start, continue or be replaced there, and records that survive what happens to files."""
+
+import json
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from regseg.errors import InputError
+from regseg.run_dir import (
+    check_free,
+    check_settings,
+    claim,
+    config_of,
+    hold,
+    holds_results,
+    read_metrics,
+    read_summary,
+    settings_of,
+    status_of,
+    write_json,
+    write_metrics,
+)
+
+ROWS = [{"epoch": 0, "lr": 0.1, "val/miou": 0.5}, {"epoch": 1, "lr": 0.05, "val/miou": None}]
+
+
+def run_folder(tmp_path, status="running", rows=ROWS):
+    write_json(
+        tmp_path / "summary.json", {"status": status, "config": {"seed": 3}, "last": {"epoch": 0} if rows else None}
+    )
+    if rows:
+        write_metrics(tmp_path, rows)
+    return tmp_path
+
+
+def test_metrics_survive_a_cut_at_any_byte(tmp_path):
+    write_metrics(tmp_path, ROWS)
+    whole = (tmp_path / "metrics.csv").read_bytes()
+    assert [row["epoch"] for row in read_metrics(tmp_path)] == ["0", "1"]
+    for length in range(len(whole)):
+        (tmp_path / "metrics.csv").write_bytes(whole[:length])
+        assert len(read_metrics(tmp_path)) <= 2
+    for garbage in (b"", b"\0" * 100, b"\xff\xfe\x00", b"epoch\n" + b"x,y\n" * 3, b'epoch,lr\n"0'):
+        (tmp_path / "metrics.csv").write_bytes(garbage)
+        assert read_metrics(tmp_path) == []
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '"text"', "\ud7ff", "[" * 5000])
+def test_a_damaged_summary_is_told_and_can_be_replaced(tmp_path, content):
+    run_folder(tmp_path)
+    (tmp_path / "summary.json").write_text(content, encoding="utf-8")
+    with pytest.raises(InputError, match=r"summary\.json is damaged.*overwrite=true"):
+        read_summary(tmp_path)
+    assert status_of(tmp_path) == "unknown" and config_of(tmp_path) == {}
+    check_free(tmp_path, resume="last", overwrite=False)
+    check_free(tmp_path, resume=None, overwrite=True)
+    with pytest.raises(InputError, match="overwrite=true"):
+        check_free(tmp_path, resume=None, overwrite=False)
+
+
+@pytest.mark.parametrize("content", ["", "a: [", "5", "!!python/object/apply:os.system [touch RAN]"])
+def test_a_damaged_configuration_is_passed_by(tmp_path, content):
+    (tmp_path / "config.yaml").write_text(content)
+    assert config_of(tmp_path) == {}
+
+
+@pytest.mark.parametrize("status", ["running", "interrupted", "failed", "finished"])
+def test_results_are_never_lost_without_a_word(tmp_path, status):
+    folder = run_folder(tmp_path, status)
+    with pytest.raises(InputError, match="overwrite=true"):
+        check_free(folder, resume=None, overwrite=False)
+    for resume, overwrite in (("last", False), (None, True)):
+        check_free(folder, resume=resume, overwrite=overwrite)
+
+
+def test_a_run_without_results_may_start_again(tmp_path):
+    folder = run_folder(tmp_path, "failed", rows=[])
+    (folder / "checkpoints").mkdir()
+    (folder / "checkpoints" / "best.ckpt").touch()  # of the first epoch, which was cut off
+    assert not holds_results(folder)
+    check_free(folder, resume=None, overwrite=False)
+
+
+def test_folders_of_something_else_are_left_alone(tmp_path):
+    (tmp_path / "pictures").mkdir()
+    for resume, overwrite in ((None, False), ("last", False), (None, True)):
+        with pytest.raises(InputError, match=r"no summary\.json"):
+            check_free(tmp_path, resume=resume, overwrite=overwrite)
+
+
+def test_resuming_keeps_everything(tmp_path):
+    folder = run_folder(tmp_path)
+    before = (folder / "metrics.csv").read_bytes(), (folder / "summary.json").read_bytes()
+    claim(folder, {"seed": 3}, keep=True)
+    assert ((folder / "metrics.csv").read_bytes(), (folder / "summary.json").read_bytes()) == before
+
+
+def test_overwriting_can_be_repeated_wherever_it_was_cut_off(tmp_path, monkeypatch):
+    """Each step of the removal fails in turn, as a kill would end it there."""
+    removed = []
+    rmtree = shutil.rmtree
+
+    def counted(path, *rest, **more):
+        if len(removed) == allowed:
+            raise RuntimeError("power cut")
+        removed.append(path)
+        rmtree(path, *rest, **more)
+
+    monkeypatch.setattr(shutil, "rmtree", counted)
+    for allowed in range(3):
+        folder = run_folder(tmp_path / str(allowed))
+        for name in ("checkpoints", "pictures", "wandb"):
+            (folder / name).mkdir()
+            (folder / name / "file").touch()
+        removed.clear()
+        with pytest.raises(RuntimeError, match="power cut"):
+            claim(folder, {"seed": 4}, keep=False)
+        check_free(folder, resume=None, overwrite=True)
+        allowed = 9
+        claim(folder, {"seed": 4}, keep=False)
+        assert sorted(path.name for path in folder.iterdir()) == ["config.yaml", "summary.json"]
+        assert json.loads((folder / "summary.json").read_text())["status"] == "running"
+
+
+def test_who_holds_the_lock_decides_between_running_and_interrupted(tmp_path):
+    folder = run_folder(tmp_path)
+    assert status_of(folder) == "interrupted"
+    code = (
+        "import sys; from pathlib import Path; from regseg.run_dir import hold\n"
+        "with hold(Path(sys.argv[1])): print('held', flush=True); sys.stdin.read()"
+    )
+    command = [sys.executable, "-c", code, str(folder)]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert process.stdout.readline() == "held\n"
+    assert status_of(folder) == "running"
+    with pytest.raises(InputError, match="another process"), hold(folder):
+        pass
+    process.kill()
+    process.communicate()
+    assert status_of(folder) == "interrupted"
+    with hold(folder):
+        assert status_of(folder) == "running"
+
+
+def test_settings_that_a_continuation_must_share():
+    config = {
+        "seed": 0, "model": {"name": "regseg", "backbone": {"dilations": [[1]]}}, "trainer": {"max_epochs": 3},
+        "data": {"_target_": "x.Y", "root": "a", "num_workers": 3, "batch_size": 2, "crop_size": [4, 4]},
+    }  # fmt: skip
+    before = settings_of(config)
+    assert set(before) >= {"seed", "model.name", "model.backbone.dilations", "data.crop_size"}
+    assert not {"data.root", "data._target_", "data.num_workers", "trainer.max_epochs"} & set(before)
+    check_settings("run", before, settings_of(json.loads(json.dumps(config))))
+    with pytest.raises(InputError, match=r"data\.crop_size=\[4, 4\], not \[4, 8\]"):
+        check_settings("run", before, settings_of({**config, "data": {**config["data"], "crop_size": [4, 8]}}))
+
+
+def test_a_killed_run_without_results_starts_again_under_its_own_lock(tmp_path):
+    folder = run_folder(tmp_path, "running", rows=[])
+    check_free(folder, resume=None, overwrite=False)
+    with hold(folder):
+        check_free(folder, resume=None, overwrite=False, held=True)
+        with pytest.raises(InputError, match="running"):
+            check_free(folder, resume=None, overwrite=False)
+
+
+def test_a_row_that_was_cut_off_is_dropped(tmp_path):
+    (tmp_path / "metrics.csv").write_text("epoch,val/miou\n0,0.81\n1,0.8")
+    assert [row["epoch"] for row in read_metrics(tmp_path)] == ["0"]
+    (tmp_path / "metrics.csv").write_text("epoch,lr\n0," + "9" * 200_000 + "\n")
+    assert read_metrics(tmp_path) == []
+    (tmp_path / "metrics.csv").unlink()
+    (tmp_path / "metrics.csv").mkdir()
+    assert read_metrics(tmp_path) == []
