@@ -20,9 +20,13 @@ def main(cfg: DictConfig) -> float:
         if cfg.val_size is not None or cfg.pictures:
             raise InputError("val_sizes goes without val_size and pictures; leave it out, or both of them.")
         return compare_sizes(cfg)
+    from lightning.pytorch.utilities import rank_zero_only
+
     from regseg.training.progress import print_scores
 
     scores, datamodule = evaluate(cfg)
+    if rank_zero_only.rank:  # of a distributed evaluation, whose ranks have the same scores
+        return scores.miou
     print(f"{cfg.weights} on {datamodule.spec.name}, split {cfg.split}")
     print_scores(scores, datamodule.spec.left_out)
     if cfg.pictures:

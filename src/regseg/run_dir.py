@@ -33,6 +33,7 @@ from regseg.system.locks import Held, is_held, lock
 _CONTENTS = ("checkpoints", "metrics.csv", "pictures", "wandb", "wandb_id.txt", "config.yaml")
 _SECTIONS = ("seed", "model", "data", "loss", "optimizer")  # settings that a continued run must share
 _PACKAGES = ("torch", "lightning", "torchmetrics", "albumentations", "opencv-python-headless", "numpy", "hydra-core")
+_LIMITS = ("max_epochs", "max_steps", "max_time", "min_epochs", "min_steps")
 _FREE = ("data.root", "data.num_workers", "data.batch_size")  # but for these; the batch over all devices is compared
 
 
@@ -69,9 +70,19 @@ def check_free(folder: Path, *, resume: str | None, overwrite: bool, held: bool 
 
 
 def holds_results(folder: Path) -> bool:
-    """Whether a training epoch was finished in ``folder``. A run that was cut off in its first epoch has no results."""
+    """Whether a training epoch was finished in ``folder``.
+
+    A run that was killed in its first epoch has no results, nor has a folder whose run was being replaced.
+    """
+    if is_replaced(folder):
+        return False
     kept = any((folder / "checkpoints" / name).exists() for name in ("last.ckpt", "previous.ckpt"))
     return kept or bool(read_metrics(folder)) or bool(load_summary(folder).get("last"))
+
+
+def is_replaced(folder: Path) -> bool:
+    """Whether ``overwrite=true`` was interrupted in ``folder``: what is left there belongs to the run it replaces."""
+    return load_summary(folder).get("replacing") is True
 
 
 def status_of(folder: Path) -> str:
@@ -91,12 +102,15 @@ def holds_smoke_test(folder: Path) -> bool:
 
 
 def claim(folder: Path, config: dict[str, Any], *, keep: bool) -> None:
-    """Take ``folder`` for a run: remove what an earlier one left unless ``keep``, and write the configuration.
+    """Prepare ``folder`` for a run: remove an earlier run unless ``keep``, and write the configuration.
 
-    A kill in between leaves a folder that ``overwrite=true`` accepts again.
+    A kill in between leaves a folder in which the same command starts again, or ``resume=last`` starts anew.
     """
-    if not keep or not (folder / "summary.json").exists():
-        write_json(folder / "summary.json", {"status": "running", "best": None, "last": None})
+    keep = keep and not is_replaced(folder)
+    new = {"status": "running", "best": None, "last": None}
+    summary = (load_summary(folder) or new) if keep else new | {"replacing": True}
+    kept = {name: value for name, value in summary.items() if name not in ("error", "ended_by")}
+    write_json(folder / "summary.json", kept | {"status": "running"})
     if not keep:
         for name in _CONTENTS:
             path = folder / name
@@ -129,6 +143,12 @@ def settings_of(config: Mapping[str, Any]) -> dict[str, Any]:
     sections = [part for part in _SECTIONS if part in config]
     flat = {name: value for part in sections for name, value in _flat(config[part], part).items()}
     return {name: value for name, value in flat.items() if name not in _FREE and "._" not in name}
+
+
+def limits_of(config: Mapping[str, Any]) -> dict[str, Any]:
+    """What ends the training of a configuration, apart from callbacks, by name; None where a limit is not set."""
+    trainer = _section(config, "trainer")
+    return {name: trainer.get(name) for name in _LIMITS}
 
 
 def images_per_step(config: Mapping[str, Any]) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +22,13 @@ from regseg.run_dir import (
     hold,
     holds_smoke_test,
     images_per_step,
+    limits_of,
     load_summary,
     provenance,
     read_summary,
     settings_of,
 )
+from regseg.system.processes import is_rank
 
 
 @entry_point("train", resumable=True)
@@ -69,7 +71,11 @@ def run(cfg: DictConfig, folder: Path, *, spawn: bool) -> None:
         check_finished(cfg, folder)
         print(f"Skipping {folder}: already finished.")
     else:
-        train(cfg, folder, spawn=spawn)
+        from regseg.training.record import end_noted
+
+        # The main process notes how the run ended once it has the folder; a rank's mistake before that would be lost.
+        with end_noted(folder) if is_rank() else nullcontext():
+            train(cfg, folder, spawn=spawn)
 
 
 def run_beside_others(cfg: DictConfig, folder: Path) -> None:
@@ -105,8 +111,9 @@ def is_done(folder: Path, trainer: Mapping[str, Any]) -> bool:
     if summary.get("status") != "finished" or not isinstance(last, Mapping) or not isinstance(before, Mapping):
         return False  # nothing may have been evaluated
     epochs = before.get("max_epochs") or last.get("epoch", -1) + 1
-    others = ("max_steps", "max_time", "min_epochs", "min_steps")
-    return trainer["max_epochs"] <= epochs and all(trainer.get(name) == before.get(name) for name in others)
+    now, then = limits_of({"trainer": trainer}), limits_of({"trainer": before})
+    others = now.keys() - {"max_epochs"}
+    return now["max_epochs"] <= epochs and all(now[name] == then[name] for name in others)
 
 
 def check_finished(cfg: DictConfig, folder: Path) -> None:

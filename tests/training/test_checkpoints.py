@@ -3,6 +3,7 @@
 import errno
 import os
 import shutil
+from types import SimpleNamespace
 
 import lightning as L
 import pytest
@@ -14,7 +15,7 @@ from regseg.data.datasets.cityscapes import SPEC
 from regseg.errors import InputError
 from regseg.evaluate import make_datamodule, make_network
 from regseg.models.weights import classes_in
-from regseg.run_dir import write_json, write_metrics
+from regseg.run_dir import check_free, claim, holds_results, read_metrics, read_summary, write_json, write_metrics
 from regseg.system import atomic
 from regseg.training.checkpoint_io import WholeCheckpointIO
 from regseg.training.checkpoints import BestCheckpoint, LastCheckpoint, find_start, set_damaged_aside
@@ -228,3 +229,43 @@ def test_a_crafted_record_is_passed_by(run, record):
     callback = RunRecord(run, {})
     callback.on_load_checkpoint(None, None, torch.load(path, weights_only=True))
     assert all(type(row["epoch"]) is int for row in callback.rows)
+
+
+@pytest.mark.parametrize("left", ["all", "no summary of its own", "half"])
+def test_an_interrupted_replacement_starts_anew(run, left):
+    """``overwrite=true`` was killed while it removed the earlier run; a queue then starts the job with resume=last."""
+    write_json(run / "summary.json", {"status": "running", "best": None, "last": None, "replacing": True})
+    if left == "half":
+        (run / "checkpoints" / "last.ckpt").unlink()
+    assert not holds_results(run) and find_start(run) is None
+    check_free(run, resume="last", overwrite=False)
+    claim(run, {"seed": 1}, keep=True)
+    assert sorted(os.listdir(run)) == ["config.yaml", "summary.json"] and not read_metrics(run)
+    RunRecord(run, {})._write_summary(SimpleNamespace(is_global_zero=True))
+    assert "replacing" not in read_summary(run)
+
+
+def test_a_run_that_failed_is_running_again_once_it_continues(run):
+    write_json(run / "summary.json", read_summary(run) | {"status": "failed", "error": "a full disk"})
+    best = read_summary(run)["best"]
+    claim(run, {"seed": 0}, keep=True)
+    assert read_summary(run)["status"] == "running" and "error" not in read_summary(run)
+    assert read_summary(run)["best"] == best and (run / "checkpoints" / "last.ckpt").exists()
+
+
+@pytest.mark.parametrize("change", [None, damage, os.unlink])
+def test_best_weights_that_are_gone_are_replaced_by_the_next(run, change, capsys):
+    best, path = BestCheckpoint(), run / "checkpoints" / "best.ckpt"
+    if change:
+        change(path)
+    content = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)
+    best.on_load_checkpoint(SimpleNamespace(default_root_dir=run), None, content)
+    said = capsys.readouterr().out
+    assert (best.best is None) == bool(change) == (str(path) in said)
+
+
+def test_what_a_killed_writer_left_is_removed(tmp_path):
+    for name in (".a.png.123", ".b.png.45", ".hidden", ".a.png.x1"):
+        (tmp_path / name).touch()
+    atomic.remove_leftovers(tmp_path, "a.png")
+    assert sorted(os.listdir(tmp_path)) == [".a.png.x1", ".b.png.45", ".hidden"]

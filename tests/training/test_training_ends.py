@@ -1,12 +1,15 @@
 """However a training ends by itself, its final weights are evaluated once and recorded."""
 
+import shutil
+
 import lightning as L
 import pytest
 import torch
 from lightning.pytorch.callbacks import EarlyStopping
 from tiny import Calls, train_tiny
 
-from regseg.run_dir import read_metrics, read_summary
+from regseg.errors import RunFailure
+from regseg.run_dir import read_metrics, read_summary, write_json
 from regseg.training.callbacks import ended_by
 
 
@@ -105,3 +108,27 @@ def test_a_training_that_continues_has_not_ended(streets_root, tmp_path):
     note = Calls("on_train_epoch_end", lambda trainer, module: causes.append(ended_by(trainer)))
     train_tiny(streets_root, tmp_path, callbacks=[note], max_epochs=2, limit_train_batches=1, limit_val_batches=0)
     assert causes == [None, "max_epochs"]
+
+
+@pytest.mark.parametrize("limits", [{"max_epochs": 99}, {"max_epochs": 50}])
+def test_a_run_that_was_killed_after_its_last_checkpoint_trains_no_more(streets_root, tmp_path, limits):
+    """Unless it has other limits now. Lightning's checkpoint does not say that a callback had ended the training."""
+    stopping = Calls("on_train_epoch_end", stop_at(8))
+    before = {"max_epochs": 99, "limit_val_batches": 1}
+    train_tiny(streets_root, tmp_path, callbacks=[stopping], limits=before, **before)
+    write_json(tmp_path / "summary.json", read_summary(tmp_path) | {"status": "running", "ended_by": None})
+    last, steps = tmp_path / "checkpoints" / "last.ckpt", []
+    stop_again = Calls("on_train_batch_end", lambda trainer, module: steps.append(stop_at(9)(trainer, module)))
+    now = before | limits
+    train_tiny(streets_root, tmp_path, callbacks=[stop_again], ckpt_path=last, limits=now, **now)
+    summary = read_summary(tmp_path)
+    assert (summary["status"], summary["ended_by"]) == ("finished", "early_stopping")
+    assert bool(steps) == (limits != {"max_epochs": 99}) and summary["last"]["epoch"] == (2 if steps else 1)
+
+
+def test_a_folder_that_is_removed_ends_the_training(streets_root, tmp_path):
+    folder = tmp_path / "run"
+    remove = Calls("on_train_epoch_start", lambda trainer, module: trainer.current_epoch and shutil.rmtree(folder))
+    with pytest.raises(RunFailure, match="was removed"):
+        train_tiny(streets_root, folder, callbacks=[remove], max_epochs=9, limit_val_batches=1)
+    assert not folder.exists()

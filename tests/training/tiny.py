@@ -50,13 +50,14 @@ def train_tiny(
     spec=SPEC,
     batch_size=2,
     ckpt_path=None,
+    limits=None,
     **arguments,
 ):
     """(task, trainer) of a training with the callbacks of a run, evaluated in epoch 0 and at its end."""
     quiet()
     torch.manual_seed(0)
     task = SegmentationTask(network or TinyNetwork(change), spec, lr=lr, warmup_iters=0)
-    record = RunRecord(Path(folder), {"config": {}})
+    record = RunRecord(Path(folder), {"config": {"trainer": limits or {}}})
     own = [Evaluation(every, 1), record, LastCheckpoint(), BestCheckpoint()]
     arguments = {"max_epochs": 2, "accelerator": "cpu", "precision": "32-true"} | arguments
     trainer = make_trainer(arguments, Path(folder), [*callbacks, *own])

@@ -29,7 +29,7 @@ from regseg.data.datasets.layout import Sample
 from regseg.data.datasets.spec import DatasetSpec
 from regseg.data.io import read_image, read_label, read_sample
 from regseg.errors import InputError
-from regseg.system.atomic import write_whole
+from regseg.system.atomic import remove_leftovers, write_whole
 from regseg.system.locks import lock
 from regseg.system.reading import file_status, is_file, retried
 
@@ -163,6 +163,8 @@ def make(kind: str, samples: Sequence[Sample], spec: DatasetSpec, root: Path, *,
     suffix = ".png" if kind == "half" else ".npy"
     files = [folder / (relative(sample.image, root).replace("../", "__/") + suffix) for sample in samples]
     with lock(folder / "making.lock", wait=True), ThreadPoolExecutor(os.cpu_count()) as pool:
+        for parent in {file.parent for file in files}:
+            remove_leftovers(parent)
         marks = [_mark(sample, spec if kind == "cache" else None) for sample in samples]
         checks = pool.map(_is_good, files, marks, [verify] * len(files))
         checks = progress(checks, len(files), f"verifying the {kind} storage") if verify else checks

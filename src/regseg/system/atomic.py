@@ -54,9 +54,14 @@ def write_text(path: Path, text: str) -> None:
     write_whole(path, lambda file: file.write(text.encode("utf-8", "surrogateescape")))
 
 
-def remove_leftovers(folder: Path) -> None:
-    """Remove what `write_whole` left in ``folder`` when it was killed."""
-    for path in folder.glob(".*.[0-9]*"):
+def remove_leftovers(folder: Path, name: str = "*") -> None:
+    """Remove the temporary files that a killed `write_whole` left in ``folder``; nobody may be writing there.
+
+    Args:
+        folder: the folder.
+        name: of the file that was being written, or a pattern of `glob`.
+    """
+    for path in folder.glob(f".{name}.[0-9]*"):
         if path.suffix[1:].isdigit() and path.is_file():
             path.unlink(missing_ok=True)
 

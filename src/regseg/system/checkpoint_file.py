@@ -67,6 +67,7 @@ def write_checkpoint_file(path: str | Path, content: Any, *, keep: Path | None =
 def _checksums_match(path: Path) -> bool:
     """Whether every record of the archive has its CRC-32; true of PyTorch's old format, which has none."""
     if not zipfile.is_zipfile(path):
-        return path.read_bytes()[:2] != b"PK"  # an archive whose end is missing
+        with open(path, "rb") as file:
+            return file.read(2) != b"PK"  # an archive whose end is missing
     with zipfile.ZipFile(path) as archive:
         return archive.testzip() is None

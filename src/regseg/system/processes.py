@@ -36,12 +36,17 @@ class Terminated(SystemExit):
 
 def set_up_main() -> None:
     """Set up the process of a command: signals, output; or, if the command is a rank's, what a rank needs."""
-    if os.environ.get("LOCAL_RANK", "0") != "0" and os.environ.get(_MAIN) == str(os.getppid()):
+    if is_rank():
         set_up_rank(os.getppid())
     else:
         os.environ[_MAIN] = str(os.getpid())
         end_on_signals()
     guard_output()
+
+
+def is_rank() -> bool:
+    """Whether the main process of a distributed run started this one by the same command."""
+    return os.environ.get("LOCAL_RANK", "0") != "0" and os.environ.get(_MAIN) == str(os.getppid())
 
 
 def set_up_job() -> None:

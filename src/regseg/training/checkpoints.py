@@ -12,11 +12,12 @@ from typing import Any
 import lightning as L
 from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint
 from lightning.pytorch.trainer.states import TrainerFn
+from lightning.pytorch.utilities import rank_zero_only
 
 from regseg.data.datamodule import OWN_DATASET
 from regseg.errors import InputError
 from regseg.models.finite import first_not_finite
-from regseg.run_dir import config_of, holds_results, settings_of
+from regseg.run_dir import config_of, holds_results, is_replaced, settings_of
 from regseg.system.checkpoint_file import read_checkpoint_file
 from regseg.training.checkpoint_io import BEST, LAST, PREVIOUS
 from regseg.training.record import KEY, RunRecord, best_and_last, read_rows
@@ -51,6 +52,19 @@ class BestCheckpoint(Checkpoint):
         # Also for checkpoints of earlier versions, which hold the score elsewhere.
         best = best_and_last(read_rows(checkpoint, Path(trainer.default_root_dir)))["best"]
         self.best = best["metrics"]["val/miou"] if best else None
+        path = _folder(trainer) / BEST
+        if self.best is not None and (problem := _problem_of(path)):
+            rank_zero_only(print)(f"{problem} The next evaluation is saved as {path.name}.")
+            self.best = None
+
+
+def _problem_of(path: Path) -> str:
+    """Why there are no weights to read in ``path``; empty where there are."""
+    try:
+        read_checkpoint_file(path)
+    except InputError as error:
+        return str(error)
+    return ""
 
 
 def insert_record(trainer: L.Trainer, record: RunRecord) -> None:
@@ -87,6 +101,8 @@ def find_start(folder: Path) -> Start | None:
     Raises:
         InputError: there are results, but no checkpoint to continue from.
     """
+    if is_replaced(folder):
+        return None
     damages = []
     for name in (LAST, PREVIOUS):
         path = folder / "checkpoints" / name

@@ -16,13 +16,14 @@ from lightning.pytorch.strategies.launchers import _MultiProcessingLauncher
 
 from regseg.data.datasets.spec import DatasetSpec
 from regseg.errors import RunFailure, message
-from regseg.run_dir import hold, load_summary, mark_ended, read_metrics, write_json, write_metrics
+from regseg.run_dir import hold, limits_of, load_summary, mark_ended, read_metrics, write_json, write_metrics
 from regseg.system import processes
 from regseg.training.callbacks import ended_by
 from regseg.training.metrics import Scores
 from regseg.training.trainer import end_ranks, quiet
 
 KEY = "regseg"  # of the record in a checkpoint
+_REMOVED = "{} was removed during the training; start it again."
 
 
 class RunRecord(Checkpoint):
@@ -50,6 +51,7 @@ class RunRecord(Checkpoint):
         lock: bool = False,
     ) -> None:
         self.folder, self.fingerprint, self.lock = Path(folder), dict(fingerprint or {}), lock
+        self.limits = limits_of(facts.get("config", {}))
         self.rows: list[dict[str, Any]] = []
         self._saved = 0  # rows whose epochs have a checkpoint
         data = {name: self.fingerprint.get(name) for name in ("classes", "files")}
@@ -77,18 +79,33 @@ class RunRecord(Checkpoint):
 
     def on_load_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
         self.rows = read_rows(checkpoint, self.folder)
+        record = checkpoint.get(KEY)
+        if isinstance(record, Mapping) and record.get("ended_by") and record.get("limits") == self.limits:
+            # Killed between its last checkpoint and the word "finished". Lightning forgets that a callback ended it.
+            trainer.should_stop = True
 
     def on_save_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
-        checkpoint[KEY] = {"fingerprint": self.fingerprint, "rows": self.rows}
+        checkpoint[KEY] = {
+            "fingerprint": self.fingerprint,
+            "rows": self.rows,
+            "ended_by": ended_by(trainer),
+            "limits": self.limits,
+        }
 
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self._check_folder()
         self.write(trainer)  # the epoch before, where there is no `LastCheckpoint`, which does so itself
         self._start, self._batches, self._evaluated = time.perf_counter(), 0, False
+
+    def _check_folder(self) -> None:
+        if not self.folder.is_dir():  # writing would create it again, without the configuration
+            raise RunFailure(_REMOVED.format(self.folder))
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         self._evaluated = True
 
     def on_train_batch_end(self, trainer: L.Trainer, *_: Any) -> None:
+        self._check_folder()
         self._batches += 1
         self._seconds = time.perf_counter() - self._start
 
@@ -118,7 +135,9 @@ class RunRecord(Checkpoint):
         interrupted = isinstance(exception, (KeyboardInterrupt, SystemExit)) or processes.received() is not None
         end_ranks(trainer, interrupted=interrupted)
         with contextlib.suppress(OSError):  # the disk may be full, or the folder gone; `exception` says so
-            if not interrupted and load_summary(self.folder).get("status") == "failed":
+            if not self.folder.is_dir():
+                pass  # nothing is written into a folder that was removed
+            elif not interrupted and load_summary(self.folder).get("status") == "failed":
                 time.sleep(1)  # another process failed, and this one lost the connection to it: let that one end first
             elif trainer.is_global_zero:
                 self._end(trainer, "interrupted" if interrupted else "failed", error=message(exception))
@@ -204,7 +223,7 @@ def end_noted(folder: Path) -> Iterator[None]:
         yield
     except Exception as error:
         if not folder.is_dir():
-            raise RunFailure(f"{folder} was removed during the training; start it again.") from error
+            raise RunFailure(_REMOVED.format(folder)) from error
         mark_ended(folder, "interrupted" if processes.received() else "failed", message(error))
         raise
     except BaseException:

@@ -23,7 +23,7 @@ from regseg.data.datasets.layout import Sample
 from regseg.data.datasets.spec import DatasetSpec
 from regseg.data.io import read_label
 from regseg.errors import InputError
-from regseg.system.atomic import write_whole
+from regseg.system.atomic import remove_leftovers, write_whole
 from regseg.system.locks import lock
 from regseg.system.reading import file_status, is_file, read_bytes
 
@@ -64,6 +64,7 @@ def load_index(samples: Sequence[Sample], spec: DatasetSpec, root: Path, tile: i
     key = hashlib.sha256(json.dumps(built_from).encode()).digest()
     with lock(path.with_name(f"{path.name}.lock"), wait=True):
         table = _read(path, key)
+        remove_leftovers(path.parent, path.name)
         if table is None or not _fits(table, len(samples), spec.num_classes):
             table = build_table([sample.label for sample in samples], spec, tile)
             rows = table.astype(_ROW).tobytes()
