@@ -10,8 +10,10 @@ from omegaconf import DictConfig, OmegaConf
 from regseg.cli import entry_point
 from regseg.errors import InputError
 
-# what=… -> the function that does it, called with the DataModule (not set up) and the folder `out`.
+# what=… -> the function that does it, called with the DataModule (not set up) and the folder `out`, or `source`.
 WHAT = {
+    "classes": "regseg.dataset_tools.classes.classes",
+    "import": "regseg.dataset_tools.coco.import_coco",
     "check": "regseg.dataset_tools.check.check",
     "show": "regseg.dataset_tools.preview.show",
     "report": "regseg.dataset_tools.class_statistics.report",
@@ -28,8 +30,13 @@ def main(cfg: DictConfig) -> None:
     OmegaConf.resolve(cfg)
     if cfg.what not in WHAT:
         raise InputError(f"what={cfg.what} does not exist; choose one of {', '.join(WHAT)}.")
+    if (cfg.what == "import") != (cfg.source is not None):
+        raise InputError("what=import needs source=FILE, the annotations; other values of what take no source.")
+    if cfg.what in ("classes", "import") and cfg.data.dataset != "folder":
+        raise InputError(f"what={cfg.what} is for images of your own; choose data=folder data.root=FOLDER.")
+    place = Path(cfg.out if cfg.source is None else cfg.source)
     module, _, function = WHAT[cfg.what].rpartition(".")
-    getattr(importlib.import_module(module), function)(instantiate(cfg.data), Path(cfg.out))
+    getattr(importlib.import_module(module), function)(instantiate(cfg.data), place)
 
 
 if __name__ == "__main__":

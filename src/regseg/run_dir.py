@@ -34,7 +34,8 @@ _CONTENTS = ("checkpoints", "metrics.csv", "pictures", "wandb", "wandb_id.txt", 
 _SECTIONS = ("seed", "model", "data", "loss", "optimizer")  # settings that a continued run must share
 _PACKAGES = ("torch", "lightning", "torchmetrics", "albumentations", "opencv-python-headless", "numpy", "hydra-core")
 _LIMITS = ("max_epochs", "max_steps", "max_time", "min_epochs", "min_steps")
-_FREE = ("data.root", "data.num_workers", "data.batch_size")  # but for these; the batch over all devices is compared
+# But for these; the batch over all devices and the files of each split are compared.
+_FREE = ("data.root", "data.num_workers", "data.batch_size", "data.val_share", "data.split_by")
 
 
 def check_free(folder: Path, *, resume: str | None, overwrite: bool, held: bool = False) -> None:

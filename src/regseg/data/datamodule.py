@@ -59,6 +59,7 @@ class SegmentationDataModule(L.LightningDataModule):
         num_workers: loader processes; None takes one a core, 8 at most. What is drawn does not depend on it.
         seed: of the image order and the augmentation.
         options: further arguments of the dataset's class.
+        dataset_options: the same as keywords, such as ``val_share=0.1``.
 
     Raises:
         InputError: an argument is wrong; later, from `setup`, files are missing.
@@ -81,6 +82,7 @@ class SegmentationDataModule(L.LightningDataModule):
         num_workers: int | None = None,
         seed: int = 0,
         options: Mapping[str, Any] | None = None,
+        **dataset_options: Any,
     ) -> None:
         super().__init__()
         check_number("data.batch_size", batch_size, lowest=1, integer=True)
@@ -102,9 +104,12 @@ class SegmentationDataModule(L.LightningDataModule):
         self.transform = TrainTransform(crop_size, short_side, **augment)
         # Absolute, because checkpoints store it: an evaluation elsewhere has to find the same files.
         dataset_class, root = _dataset_class(dataset), str(Path(root).expanduser().absolute())
-        options = check_options("data.options", options, dataset_class, root)
+        options = {**check_options("data.options", options, dataset_class, root), **dataset_options}
+        check_options("data", options, dataset_class, root)
         self.dataset: DatasetLayout = dataset_class(root, **options)
         self.save_hyperparameters(logger=False)
+        for name in dataset_options:
+            self.hparams.pop(name)
         self.hparams.update(
             # A checkpoint holds no name that could be imported; a class of the user's own is named anew.
             dataset=dataset if dataset in DATASETS else OWN_DATASET,

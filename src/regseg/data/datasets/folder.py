@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from regseg.data.datasets.layout import Problem, Sample, check_folder, check_pairs, check_split, image_files
+from regseg.data.datasets.layout import SPLITS, Problem, Sample, check_folder, check_pairs, check_split, image_files
 from regseg.data.datasets.spec import IGNORE_INDEX, MAX_CLASSES, Color, DatasetSpec, distinct_colors
-from regseg.errors import InputError
+from regseg.errors import InputError, check_number
 from regseg.system.reading import is_file
 
 
 class Folder:
     """``<root>/images/<split>/…`` with ``<root>/labels/<split>/<stem>.png`` and ``<root>/classes.yaml``.
+
+    Without split folders, ``<root>/images/…`` and ``<root>/labels/…`` are divided into train and val by a hash of each
+    name, so that adding images moves no other image to the other split.
 
     Labels are index or colour PNGs; images in subfolders have their labels in the same subfolders. ``classes.yaml``::
 
@@ -27,8 +31,22 @@ class Folder:
 
     layout = "<root>/images/<split>/*, <root>/labels/<split>/<the image's name>.png and <root>/classes.yaml"
 
-    def __init__(self, root: str | Path) -> None:
-        self.root = Path(root).expanduser()
+    def __init__(self, root: str | Path, val_share: float = 0.2, split_by: str = "image") -> None:
+        """Describe a dataset; no file is read yet.
+
+        Args:
+            root: the dataset's folder.
+            val_share: share of the images that become the split val, where there are no split folders.
+            split_by: what is divided there: single images (image), or first-level subfolders as a whole (folder), so
+                that the frames of one drive never fall into both splits.
+
+        Raises:
+            InputError: an argument is wrong.
+        """
+        check_number("data.val_share", val_share, highest=1)
+        if split_by not in ("image", "folder"):
+            raise InputError(f"data.split_by={split_by} does not exist; choose image or folder.")
+        self.root, self.val_share, self.split_by = Path(root).expanduser(), val_share, split_by
 
     @cached_property
     def spec(self) -> DatasetSpec:
@@ -43,12 +61,42 @@ class Folder:
             InputError: a folder or a label is missing.
         """
         check_folder(self.root, self.layout)
-        pairs = []
-        for part in check_split(split):
+        parts, pairs = check_split(split), []
+        if not any((self.root / "images" / part).is_dir() for part in SPLITS):
+            return check_pairs(self._divided(split, parts), split, self.root / "images", problems)
+        for part in parts:
             images = check_folder(self.root / "images" / part, self.layout)
             labels = check_folder(self.root / "labels" / part, self.layout)
             pairs += [Sample(image, _label(labels / image.relative_to(images))) for image in image_files(images)]
         return check_pairs(pairs, split, self.root / "images", problems)
+
+    def _divided(self, split: str, parts: tuple[str, ...]) -> list[Sample]:
+        """The pairs of ``images/`` and ``labels/`` whose name falls into ``split``."""
+        images, labels = (check_folder(self.root / name, self.layout) for name in ("images", "labels"))
+        if split == "test":
+            raise InputError(
+                f"{images} has no folder for the split test; put test images into {images / 'test'} and the others into "
+                f"{images / 'train'} and {images / 'val'}."
+            )
+        found = [path.relative_to(images) for path in image_files(images)]
+        chosen = [path for path in found if self._split_of(path) in parts]
+        if found and not chosen:
+            raise InputError(
+                f"None of the {len(found)} images in {images} falls into the split {split}; change data.val_share="
+                f"{self.val_share}, or divide them yourself into {images / 'train'} and {images / 'val'}."
+            )
+        return [Sample(images / path, _label(labels / path)) for path in chosen]
+
+    def _split_of(self, path: Path) -> str:
+        """Train or val, by a hash of the image's path without its suffix, or of its first folder."""
+        if self.split_by == "folder" and len(path.parts) == 1:
+            raise InputError(
+                f"{self.root / 'images' / path} is in no subfolder, which data.split_by=folder divides by; move it into "
+                "one, or use data.split_by=image."
+            )
+        key = path.parts[0] if self.split_by == "folder" else path.with_suffix("").as_posix()
+        digest = hashlib.sha256(key.encode("utf-8", "surrogateescape")).digest()
+        return "val" if int.from_bytes(digest[:8], "big") < self.val_share * 2**64 else "train"
 
 
 def read_classes(path: Path) -> DatasetSpec:

@@ -1,0 +1,170 @@
+"""A first classes.yaml from the labels of a dataset, for a person to edit."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from regseg.data.cache_dir import progress
+from regseg.data.datasets.camvid import SPEC as CAMVID
+from regseg.data.datasets.cityscapes import SPEC as CITYSCAPES
+from regseg.data.datasets.layout import image_files
+from regseg.data.datasets.spec import MAX_CLASSES, Color
+from regseg.data.decoding import GRAY, GRAY_ALPHA, PALETTE, decode, decode_palette, is_jpeg, png_kind
+from regseg.errors import InputError
+from regseg.system.atomic import write_text
+from regseg.system.reading import read_bytes
+
+_VOC = (  # of the PASCAL VOC challenge, in the order of its palette
+    "background aeroplane bicycle bird boat bottle bus car cat chair cow diningtable dog horse motorbike person "
+    "pottedplant sheep sofa train tvmonitor"
+).split()
+_WHITE_BORDER = (224, 224, 192)  # of VOC's palette: the border between objects, without a class
+
+
+class Found(NamedTuple):
+    """What a label file holds.
+
+    Attributes:
+        pixels: value or colour -> number of pixels.
+        palette: value -> colour, of a palette PNG.
+    """
+
+    pixels: Counter[Any]
+    palette: Mapping[int, Color]
+
+
+def classes(datamodule: Any, out: Path) -> None:
+    """Write ``<root>/classes.yaml`` from the labels in ``<root>/labels``, with the number of pixels of each class.
+
+    Names come from ``labelmap.txt`` (as CVAT exports it), else from well-known colour tables, else they are numbers.
+
+    Raises:
+        InputError: there are no labels, the labels cannot be class maps, or ``classes.yaml`` exists.
+    """
+    root = Path(datamodule.hparams.root)
+    path = root / "classes.yaml"
+    if path.exists():
+        raise InputError(f"{path} exists; rename it to have another one written.")
+    files = image_files(root / "labels") if (root / "labels").is_dir() else []
+    if not files:
+        raise InputError(f"{root / 'labels'} holds no label images; put them there, or set data.root.")
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        found = list(progress(pool.map(_read, files), len(files), "reading labels"))
+    kinds = {isinstance(next(iter(label.pixels)), tuple) for label in found}
+    if len(kinds) > 1:
+        raise InputError(f"{root / 'labels'} holds index labels and colour labels; export all of them in one way.")
+    pixels: Counter[Any] = sum((label.pixels for label in found), Counter())
+    if len(pixels) > MAX_CLASSES:
+        raise InputError(
+            f"The labels in {root / 'labels'} hold {len(pixels)} different colours, too many for classes; export them as "
+            "PNGs without smoothing."
+        )
+    palette = {value: color for label in reversed(found) for value, color in label.palette.items()}
+    names = _read_labelmap(root / "labelmap.txt")
+    write_text(path, _yaml(pixels, palette, names, len(files)))
+    print(f"{len(pixels)} values in {len(files)} labels; edit the names in {path}, then run what=check")
+
+
+def _read(path: Path) -> Found:
+    data = read_bytes(path)
+    if is_jpeg(data):
+        raise InputError(f"{path} is a JPEG, whose compression changes label values; export the label as a PNG.")
+    depth, color_type = png_kind(data)
+    if color_type == PALETTE:
+        values = decode_palette(data, path, as_colors=False)
+        return Found(_count(values), _palette(path))
+    raw = decode(data, cv2.IMREAD_UNCHANGED, path)
+    if color_type == GRAY and depth < 8:
+        raw = raw // (255 // (2**depth - 1))  # OpenCV stretches the values of 1, 2 or 4 bits to 0-255
+    if color_type == GRAY_ALPHA:
+        raw = raw[..., 0]
+    if raw.dtype != np.uint8:
+        raise InputError(f"{path} has {raw.dtype.itemsize * 8} bits per channel; export labels with 8.")
+    if raw.ndim == 3:
+        raw = cv2.cvtColor(raw, cv2.COLOR_BGRA2RGB if raw.shape[2] == 4 else cv2.COLOR_BGR2RGB)
+    return Found(_count(raw), {})
+
+
+def _count(values: np.ndarray) -> Counter[Any]:
+    """Number of pixels of each value (H, W) or colour (H, W, 3)."""
+    if values.ndim == 2:
+        return Counter({index: int(count) for index, count in enumerate(np.bincount(values.ravel())) if count})
+    codes = values.astype(np.uint32) @ np.array([65536, 256, 1], np.uint32)
+    found, counts = np.unique(codes, return_counts=True)
+    return Counter(
+        {
+            (code >> 16, code >> 8 & 255, code & 255): count
+            for code, count in zip(found.tolist(), counts.tolist(), strict=True)
+        }
+    )
+
+
+def _palette(path: Path) -> dict[int, Color]:
+    with Image.open(path) as image:
+        colors = np.array(image.getpalette("RGB"), int).reshape(-1, 3)
+    return {index: tuple(color) for index, color in enumerate(colors.tolist())}
+
+
+def _read_labelmap(path: Path) -> dict[Color, str]:
+    """Colour -> name of CVAT's ``labelmap.txt`` (lines ``name:red,green,blue:parts:actions``); empty without one."""
+    if not path.exists():
+        return {}
+    names = {}
+    for line in path.read_text(encoding="utf-8-sig", errors="replace").splitlines():
+        name, _, rest = line.partition(":")
+        parts = rest.partition(":")[0].split(",")
+        if not line.startswith("#") and len(parts) == 3 and all(part.strip().isdigit() for part in parts):
+            names[tuple(int(part) for part in parts)] = name
+    return names
+
+
+def _known_names(colors: list[Color]) -> dict[Color, str]:
+    """Names of the well-known colour table that holds most of ``colors``, if it holds more than half of them."""
+    tables: list[dict[Color, str]] = [
+        dict(zip(spec.colors, spec.classes, strict=True)) for spec in (CITYSCAPES, CAMVID)
+    ]
+    tables.append({_voc_color(index): name for index, name in enumerate(_VOC)})
+    best = max(tables, key=lambda table: sum(color in table for color in colors))
+    return best if 2 * sum(color in best for color in colors) > len(colors) else {}
+
+
+def _voc_color(index: int) -> Color:
+    """Colour ``index`` of VOC's palette: the bits of the index, dealt to red, green and blue from the highest bit."""
+    color = [0, 0, 0]
+    for bit in range(8):
+        color[bit % 3] |= (index >> bit & 1) << (7 - bit // 3)
+    return tuple(color)
+
+
+def _yaml(pixels: Counter[Any], palette: Mapping[int, Color], names: Mapping[Color, str], files: int) -> str:
+    """The content of classes.yaml."""
+    import yaml
+
+    color_of = {value: value if isinstance(value, tuple) else palette.get(value) for value in pixels}
+    names = names or _known_names([color for color in color_of.values() if color is not None])
+    ignored = [value for value in sorted(pixels) if value in (255, _WHITE_BORDER) or color_of[value] == _WHITE_BORDER]
+    total, used, lines = pixels.total(), Counter(), []
+    for index, value in enumerate(value for value in sorted(pixels) if value not in ignored):
+        name = names.get(color_of[value]) or f"class_{index}"
+        used[name] += 1
+        entry: dict[str, Any] = {"name": name if used[name] == 1 else f"{name}_{used[name]}"}
+        if not isinstance(value, tuple):
+            entry["id"] = value
+        if color_of[value] is not None:
+            entry["color"] = list(color_of[value])
+        text = yaml.safe_dump(entry, default_flow_style=True, sort_keys=False, allow_unicode=True, width=1000).strip()
+        lines.append(f"  - {text}  # {100 * pixels[value] / total:.2f} % of all pixels\n")
+    kept = [list(value) if isinstance(value, tuple) else value for value in ignored]
+    return (
+        f"# Written from {files} labels. Edit the names; move values that are no class to `ignore`.\n"
+        f"classes:\n{''.join(lines)}ignore: {kept}\n"
+    )

@@ -1,0 +1,119 @@
+"""COCO annotations (polygons and run-length encodings) as index label PNGs."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from regseg.data.cache_dir import progress
+from regseg.data.datasets.spec import IGNORE_INDEX
+from regseg.errors import InputError
+from regseg.system.atomic import write_text, write_whole
+
+
+def import_coco(datamodule: Any, source: Path) -> None:
+    """Write ``<root>/labels/…`` and ``<root>/classes.yaml`` from the COCO annotations ``source``.
+
+    Images lie in ``<root>/images`` under their ``file_name``. A pixel gets the smallest object that covers it, else the
+    class background; crowds (``iscrowd``) are ignored. Classes are numbered from 1 in the order of category ids.
+
+    Raises:
+        InputError: the annotations or an image are missing or damaged, labels or ``classes.yaml`` exist already, or
+            pycocotools is not installed.
+    """
+    root = Path(datamodule.hparams.root)
+    content = _read(source)
+    categories = sorted((entry["id"], str(entry["name"])) for entry in content["categories"])
+    values = {identifier: index for index, (identifier, _) in enumerate(categories, 1)}
+    if len(values) >= IGNORE_INDEX - 1:
+        raise InputError(f"{source} has {len(values)} categories; labels hold at most {IGNORE_INDEX - 2}.")
+    objects: dict[Any, list[Mapping[str, Any]]] = defaultdict(list)
+    for entry in content["annotations"]:
+        objects[entry["image_id"]].append(entry)
+    targets = [_target(root, image, source) for image in content["images"]]
+    if taken := [path for path in (*targets, root / "classes.yaml") if path.exists()]:
+        raise InputError(f"{taken[0]} exists; move it away to import {source}.")
+    work = zip(content["images"], targets, strict=True)
+    for image, target in progress(work, len(targets), f"writing labels of {source.name}"):
+        try:
+            label = _label(image, objects[image["id"]], values)
+        except (KeyError, TypeError, ValueError, IndexError) as error:
+            raise InputError(f"{source}: the annotations of {image['file_name']} are damaged ({error!r}).") from error
+        png = cv2.imencode(".png", label)[1].tobytes()
+        target.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(target, lambda file, png=png: file.write(png), durable=False)
+    write_text(root / "classes.yaml", _classes([name for _, name in categories], source))
+    print(f"{len(targets)} labels and {root / 'classes.yaml'}; look at them by what=check and what=show")
+
+
+def _read(source: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(source.read_text(encoding="utf-8"))
+        for key in ("images", "annotations", "categories"):
+            if not isinstance(content[key], list):
+                raise TypeError(key)
+        for image in content["images"]:
+            if not isinstance(image["file_name"], str) or min(image["height"], image["width"]) < 1:
+                raise TypeError(f"image {image['id']}")
+        _ = [(entry["image_id"], entry["category_id"]) for entry in content["annotations"]]
+        _ = [(entry["id"] + 0, entry["name"]) for entry in content["categories"]]
+    except OSError as error:
+        raise InputError(f"{source} cannot be read ({error.strerror}); check the path.") from error
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise InputError(f"{source} is not a COCO annotation file ({error!r}); export it as COCO instances.") from error
+    return content
+
+
+def _target(root: Path, image: Mapping[str, Any], source: Path) -> Path:
+    """The label of an image, which must exist and lie in ``<root>/images``."""
+    images, name = root / "images", Path(image["file_name"])
+    if name.is_absolute() or ".." in name.parts:
+        raise InputError(f"{source} names the image {name}, which is not within {images}; use relative names.")
+    if not (images / name).is_file():
+        raise InputError(f"{images / name} is missing, which {source} names; put the images into {images}.")
+    return (root / "labels" / name).with_suffix(".png")
+
+
+def _label(image: Mapping[str, Any], objects: list[Mapping[str, Any]], values: Mapping[Any, int]) -> np.ndarray:
+    """(H, W) uint8 label of one image: 0 background, 1 … the categories, 255 crowds."""
+    height, width = int(image["height"]), int(image["width"])
+    label = np.zeros((height, width), np.uint8)
+    found = []
+    for entry in objects:
+        mask = _mask(entry["segmentation"], height, width)
+        found.append((int(mask.sum()), IGNORE_INDEX if entry.get("iscrowd") else values[entry["category_id"]], mask))
+    for _, value, mask in sorted(found, key=lambda item: -item[0]):  # small objects over large ones
+        label[mask] = value
+    return label
+
+
+def _mask(segmentation: Any, height: int, width: int) -> np.ndarray:
+    """(H, W) bool mask of a polygon list, an uncompressed or a compressed run-length encoding."""
+    try:
+        from pycocotools import mask as coco
+    except ImportError:
+        raise InputError("COCO annotations need pycocotools; install it by pip install 'regseg[coco]'.") from None
+    if isinstance(segmentation, list):
+        encoded = coco.merge(coco.frPyObjects(segmentation, height, width))
+    elif isinstance(segmentation["counts"], list):
+        encoded = coco.frPyObjects(segmentation, height, width)
+    else:
+        encoded = segmentation
+    mask = coco.decode(encoded).astype(bool)
+    if mask.shape != (height, width):
+        raise ValueError(f"a mask of {mask.shape[1]}x{mask.shape[0]} pixels")
+    return mask
+
+
+def _classes(names: list[str], source: Path) -> str:
+    import yaml
+
+    rows = [{"name": name, "id": index} for index, name in enumerate(["background", *names])]
+    dumped = yaml.safe_dump({"classes": rows}, default_flow_style=None, sort_keys=False, allow_unicode=True)
+    return f"# Written from {source.name}. Unlabelled pixels are the class background; move 0 to `ignore` otherwise.\n{dumped}"

@@ -1,0 +1,91 @@
+"""`prepare what=classes`: a first classes.yaml from labels as people export them."""
+
+import numpy as np
+import pytest
+import yaml
+from layouts import indices, is_sentence, noise, write
+from PIL import Image
+
+from regseg.data.datamodule import SegmentationDataModule
+from regseg.data.datasets.folder import read_classes
+from regseg.data.datasets.spec import IGNORE_INDEX
+from regseg.data.io import read_label
+from regseg.dataset_tools.classes import _voc_color, classes
+from regseg.errors import InputError
+
+
+def data(root):
+    return SegmentationDataModule("folder", root, crop_size=(8, 8), short_side=(8, 8))
+
+
+def written(root):
+    """The spec of the classes.yaml that is written, and its text."""
+    classes(data(root), root)
+    return read_classes(root / "classes.yaml"), (root / "classes.yaml").read_text()
+
+
+def test_index_labels_are_numbered_with_their_shares(tmp_path, capsys):
+    label = np.full((10, 10), 7, np.uint8)
+    label[:4], label[0] = 2, 255
+    write(tmp_path / "labels/train/a.png", label)
+    spec, text = written(tmp_path)
+    assert spec.classes == ("class_0", "class_1") and spec.ids == {2: 0, 7: 1, 255: IGNORE_INDEX}
+    assert "30.00 % of all pixels" in text and "60.00 % of all pixels" in text
+    assert "3 values in 1 labels" in capsys.readouterr().out
+
+
+def test_a_voc_palette_gives_its_names(tmp_path):
+    image = Image.fromarray(np.array([[0, 7, 15], [0, 255, 15]], np.uint8), "P")
+    image.putpalette([part for index in range(256) for part in _voc_color(index)])
+    (tmp_path / "labels").mkdir()
+    image.save(tmp_path / "labels/a.png")
+    spec, _ = written(tmp_path)
+    assert spec.classes == ("background", "car", "person") and spec.ids[255] == IGNORE_INDEX
+    assert spec.colors == ((0, 0, 0), (128, 128, 128), (192, 128, 128))
+    assert read_label(tmp_path / "labels/a.png", spec).tolist() == [[0, 1, 2], [0, 255, 2]]
+
+
+@pytest.mark.parametrize("alpha", [False, True])
+def test_colours_of_cityscapes_give_its_names(tmp_path, alpha):
+    pixels = np.array([[(128, 64, 128), (0, 0, 142)], [(244, 35, 232), (1, 2, 3)]], np.uint8)
+    write(tmp_path / "labels/a.png", np.dstack([pixels, np.full((2, 2), 255, np.uint8)]) if alpha else pixels)
+    spec, _ = written(tmp_path)
+    assert set(spec.classes) == {"car", "class_1", "road", "sidewalk"} and len(spec.color_ids) == 4
+    assert spec.classes[spec.ids.get(0, 2)] and dict(spec.color_ids)[(0, 0, 142)] == spec.classes.index("car")
+
+
+def test_an_export_of_cvat(tmp_path):
+    """Its `Segmentation mask` format: colour PNGs and labelmap.txt."""
+    text = "# label:color_rgb:parts:actions\nbackground:0,0,0::\nlane, left:61,61,245::\nlane:250,50,83::\n"
+    (tmp_path / "labelmap.txt").write_text(text)
+    write(tmp_path / "labels/a.png", np.array([[(0, 0, 0), (61, 61, 245)], [(250, 50, 83)] * 2], np.uint8))
+    spec, _ = written(tmp_path)
+    assert spec.classes == ("background", "lane, left", "lane")
+
+
+def test_strange_names_stay_yaml(tmp_path):
+    (tmp_path / "labelmap.txt").write_text(
+        "no: [x] #1:1,1,1::\nStraße:2,2,2::\nno:3,3,3::\nno:4,4,4::\n", encoding="utf-8"
+    )
+    write(tmp_path / "labels/a.png", np.array([[(2, 2, 2), (3, 3, 3), (4, 4, 4)]], np.uint8))
+    spec, text = written(tmp_path)
+    assert spec.classes == ("Straße", "no", "no_2") and yaml.safe_load(text)["classes"][1]["name"] == "no"
+
+
+def test_what_cannot_be_class_maps(tmp_path):
+    with pytest.raises(InputError) as error:
+        classes(data(tmp_path), tmp_path)
+    assert is_sentence(error, tmp_path / "labels")
+    write(tmp_path / "labels/a.png", noise(0))
+    with pytest.raises(InputError) as error:
+        classes(data(tmp_path), tmp_path)
+    assert is_sentence(error, "different colours", "smoothing")
+    write(tmp_path / "labels/b.png", indices(0, [0, 1]))
+    with pytest.raises(InputError) as error:
+        classes(data(tmp_path), tmp_path)
+    assert is_sentence(error, "index labels and colour labels")
+    (tmp_path / "labels/a.png").unlink()
+    classes(data(tmp_path), tmp_path)
+    with pytest.raises(InputError) as error:  # a person's edits are not lost
+        classes(data(tmp_path), tmp_path)
+    assert is_sentence(error, tmp_path / "classes.yaml", "exists")

@@ -1,0 +1,100 @@
+"""`prepare what=import`: COCO annotations become label PNGs."""
+
+import json
+
+import cv2
+import numpy as np
+import pytest
+from layouts import is_sentence, noise, write
+
+from regseg.data.datamodule import SegmentationDataModule
+from regseg.data.datasets.folder import Folder
+from regseg.dataset_tools.coco import import_coco
+from regseg.errors import InputError
+
+coco = pytest.importorskip("pycocotools.mask")
+
+
+@pytest.fixture
+def dataset(tmp_path):
+    """One image of 6x8 with a polygon, both kinds of run-length encodings and a crowd."""
+    root = tmp_path / "mine"
+    write(root / "images/drive/a.png", noise(0, (6, 8)))
+    write(root / "images/b.png", noise(1, (4, 4)))
+    small = np.zeros((6, 8), np.uint8)
+    small[1:3, 1:3] = 1
+    compressed = coco.encode(np.asfortranarray(small))
+    corner = [40, 8]  # column by column: the last column
+    crowd = np.zeros((6, 8), np.uint8)
+    crowd[5, :3] = 1
+    annotations = [
+        {"image_id": 5, "category_id": 30, "segmentation": {"size": [6, 8], "counts": compressed["counts"].decode()}},
+        {"image_id": 5, "category_id": 2, "segmentation": [[0, 0, 4, 0, 4, 4, 0, 4]], "iscrowd": 0},
+        {"image_id": 5, "category_id": 2, "segmentation": {"size": [6, 8], "counts": [42, 6]}},
+        {
+            "image_id": 5,
+            "category_id": 2,
+            "iscrowd": 1,
+            "segmentation": {"size": [6, 8], "counts": coco.encode(np.asfortranarray(crowd))["counts"].decode()},
+        },
+    ]
+    assert sum(corner) == 48
+    content = {
+        "images": [
+            {"id": 5, "file_name": "drive/a.png", "height": 6, "width": 8},
+            {"id": 6, "file_name": "b.png", "height": 4, "width": 4},
+        ],
+        "annotations": annotations,
+        "categories": [{"id": 30, "name": "car"}, {"id": 2, "name": "road: wet"}],
+    }
+    path = tmp_path / "annotations.json"
+    path.write_text(json.dumps(content))
+    return root, path, content
+
+
+def run(root, path):
+    import_coco(SegmentationDataModule("folder", root, crop_size=(4, 4), short_side=(4, 4)), path)
+
+
+def test_polygons_and_both_encodings(dataset):
+    root, path, _ = dataset
+    run(root, path)
+    label = cv2.imread(str(root / "labels/drive/a.png"), cv2.IMREAD_UNCHANGED)
+    expected = np.zeros((6, 8), np.uint8)
+    expected[:4, :4] = 1  # the road
+    expected[1:3, 1:3] = 2  # the car over it, which is smaller
+    expected[:, 7] = 1
+    expected[5, :3] = 255
+    assert label.tolist() == expected.tolist()
+    spec = Folder(root).spec
+    assert spec.classes == ("background", "road: wet", "car") and spec.ids == {0: 0, 1: 1, 2: 2, 255: 255}
+    assert not cv2.imread(str(root / "labels/b.png"), cv2.IMREAD_UNCHANGED).any()
+    assert len(Folder(root, val_share=0).samples("train")) == 2
+
+
+def test_nothing_is_overwritten(dataset):
+    root, path, _ = dataset
+    write(root / "labels/b.png", np.full((4, 4), 3, np.uint8))
+    with pytest.raises(InputError) as error:
+        run(root, path)
+    assert is_sentence(error, root / "labels/b.png") and not (root / "labels/drive").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda c: c.pop("categories"), ["not a COCO annotation file"]),
+        (lambda c: c["images"][0].update(file_name="../../x.png"), ["not within"]),
+        (lambda c: c["images"][0].update(file_name="c.png"), ["c.png is missing"]),
+        (lambda c: c["annotations"][0].update(category_id=99), ["drive/a.png", "damaged"]),
+        (lambda c: c["annotations"][2]["segmentation"].update(size=[3, 3]), ["drive/a.png"]),
+        (lambda c: c["annotations"][1].update(segmentation=[]), ["drive/a.png"]),
+    ],
+)
+def test_damaged_annotations_are_one_sentence(dataset, change, words):
+    root, path, content = dataset
+    change(content)
+    path.write_text(json.dumps(content))
+    with pytest.raises(InputError) as error:
+        run(root, path)
+    assert is_sentence(error, *words)
