@@ -23,10 +23,10 @@ from regseg.errors import InputError
 from regseg.system.atomic import write_text
 from regseg.system.reading import read_bytes
 
-_VOC = (  # of the PASCAL VOC challenge, in the order of its palette
-    "background aeroplane bicycle bird boat bottle bus car cat chair cow diningtable dog horse motorbike person "
-    "pottedplant sheep sofa train tvmonitor"
-).split()
+_VOC = [  # of the PASCAL VOC challenge, in the order of its palette
+    *("background", "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow"),
+    *("diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor"),
+]
 _WHITE_BORDER = (224, 224, 192)  # of VOC's palette: the border between objects, without a class
 
 
@@ -65,8 +65,8 @@ def classes(datamodule: Any, out: Path) -> None:
     pixels: Counter[Any] = sum((label.pixels for label in found), Counter())
     if len(pixels) > MAX_CLASSES:
         raise InputError(
-            f"The labels in {root / 'labels'} hold {len(pixels)} different colours, too many for classes; export them as "
-            "PNGs without smoothing."
+            f"The labels in {root / 'labels'} hold {len(pixels)} different colours, too many for classes; export "
+            "them as PNGs without smoothing."
         )
     palette = {value: color for label in reversed(found) for value, color in label.palette.items()}
     names = _read_labelmap(root / "labelmap.txt")

@@ -116,4 +116,5 @@ def _classes(names: list[str], source: Path) -> str:
 
     rows = [{"name": name, "id": index} for index, name in enumerate(["background", *names])]
     dumped = yaml.safe_dump({"classes": rows}, default_flow_style=None, sort_keys=False, allow_unicode=True)
-    return f"# Written from {source.name}. Unlabelled pixels are the class background; move 0 to `ignore` otherwise.\n{dumped}"
+    comment = f"Written from {source.name}. Unlabelled pixels are the class background; move 0 to `ignore` otherwise."
+    return f"# {comment}\n{dumped}"

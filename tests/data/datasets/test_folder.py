@@ -154,7 +154,7 @@ def test_subfolders_dots_in_names_and_suffixes_in_capitals(tmp_path):
     ("gone", "words"),
     [
         (".", ["is missing", "<root>/images/<split>", "classes.yaml", "data.root"]),
-        ("images", ["images/train is missing", "data.root"]),
+        ("images", ["mine/images is missing", "data.root"]),
         ("images/train", ["images/train is missing", "data.root"]),
         ("labels", ["labels/train is missing", "data.root"]),
     ],

@@ -75,7 +75,7 @@ class Folder:
         images, labels = (check_folder(self.root / name, self.layout) for name in ("images", "labels"))
         if split == "test":
             raise InputError(
-                f"{images} has no folder for the split test; put test images into {images / 'test'} and the others into "
+                f"{images} has no folder for the split test; put test images into {images / 'test'}, the others into "
                 f"{images / 'train'} and {images / 'val'}."
             )
         found = [path.relative_to(images) for path in image_files(images)]
@@ -91,8 +91,8 @@ class Folder:
         """Train or val, by a hash of the image's path without its suffix, or of its first folder."""
         if self.split_by == "folder" and len(path.parts) == 1:
             raise InputError(
-                f"{self.root / 'images' / path} is in no subfolder, which data.split_by=folder divides by; move it into "
-                "one, or use data.split_by=image."
+                f"{self.root / 'images' / path} is in no subfolder, which data.split_by=folder divides by; move it "
+                "into one, or use data.split_by=image."
             )
         key = path.parts[0] if self.split_by == "folder" else path.with_suffix("").as_posix()
         digest = hashlib.sha256(key.encode("utf-8", "surrogateescape")).digest()
