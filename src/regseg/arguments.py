@@ -38,6 +38,16 @@ def asks_for_sweep(arguments: Sequence[str]) -> bool:
     )
 
 
+def asks_for_help(arguments: Sequence[str]) -> bool:
+    """Whether these command line arguments ask for the command's help."""
+    return any(argument in ("-h", "--help") for argument in arguments)
+
+
+def overrides_of(arguments: Sequence[str]) -> list[str]:
+    """The overrides among command line arguments, quoted as Hydra needs them."""
+    return _overrides(for_hydra(arguments))
+
+
 def for_hydra(arguments: Sequence[str]) -> list[str]:
     """``arguments`` with every value that Hydra's grammar refuses quoted as the plain text that it is.
 

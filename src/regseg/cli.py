@@ -20,12 +20,13 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from regseg import multirun
-from regseg.arguments import asks_for_sweep, for_hydra
+from regseg.arguments import asks_for_help, asks_for_sweep, for_hydra, overrides_of
 from regseg.config import config_dir, register_resolvers
 from regseg.errors import RunFailure
 from regseg.explain import explain
 from regseg.run_dir import mark_ended
 from regseg.system import processes
+from regseg.usage import print_help
 
 register_resolvers()  # when imported, for a launcher's processes come by no other way
 os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # let exceptions reach `run`, which words them
@@ -54,6 +55,9 @@ def entry_point(
             arguments = sys.argv[1:]
             sweeps = asks_for_sweep(arguments)
             try:
+                if asks_for_help(arguments):
+                    print_help(config_name, overrides_of(arguments))
+                    return
                 _run_in_hydra(job, config_name, _command(config_name, arguments), sweeps)
             except BaseException as error:
                 number = processes.received() or (signal.SIGINT if isinstance(error, KeyboardInterrupt) else None)

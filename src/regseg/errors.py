@@ -1,8 +1,9 @@
 """The one exception type for a user's mistakes."""
 
+import difflib
 import inspect
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 
@@ -28,6 +29,24 @@ def message(error: BaseException) -> str:
     text = str(error).strip()
     last = text.splitlines()[-1] if "Traceback (most recent call last)" in text else text
     return last.rpartition("InputError: ")[2]
+
+
+def did_you_mean(given: str, choices: Iterable[str]) -> str:
+    """``Did you mean …?`` as a remedy for a mistyped name: the nearest of ``choices``; empty without a near one.
+
+    A dotted choice is also near if its last part is: ``data.root`` to ``root``.
+    """
+    choices = list(choices)
+    last = given.rpartition(".")[2]
+    near = [choice for choice in choices if choice.rpartition(".")[2] == last and choice != given]
+    near += difflib.get_close_matches(given, choices, n=2, cutoff=0.75)
+    near += [
+        choice
+        for part in difflib.get_close_matches(last, [choice.rpartition(".")[2] for choice in choices], n=1, cutoff=0.75)
+        for choice in choices
+        if choice.rpartition(".")[2] == part
+    ]
+    return f"did you mean {' or '.join(dict.fromkeys(near[:2]))}?" if near else ""
 
 
 def check_number(

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import errno
 import re
+from collections.abc import Iterator
+from typing import Any
 
 from hydra.errors import HydraException, InstantiationException, MissingConfigException
-from omegaconf import MissingMandatoryValue
+from omegaconf import MissingMandatoryValue, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
-from regseg.errors import InputError, RunFailure
+from regseg.errors import InputError, RunFailure, did_you_mean
 from regseg.system.processes import killed_sentence
 
 MISTAKE, FAILURE = 2, 1  # exit statuses: of what the user can write otherwise, and of the rest
@@ -50,11 +52,27 @@ def _chain(error: BaseException | None) -> list[BaseException]:
 def _of_configuration(chain: list[BaseException]) -> tuple[int, str] | None:
     for link in chain:
         if isinstance(link, (ConfigAttributeError, ConfigKeyError)) and link.parent_node is not None:
-            choices = ", ".join(sorted(str(key) for key in link.parent_node))
-            return MISTAKE, f"{link.full_key or link.key} is not an option here; choose one of {choices}."
+            return MISTAKE, _of_unknown_option(str(link.full_key or link.key), link.parent_node)
         if isinstance(link, MissingMandatoryValue):
             return MISTAKE, f"{link.full_key} is missing; give it as {link.full_key}=VALUE."
     return None
+
+
+def _of_unknown_option(name: str, parent: Any) -> str:
+    """Why ``name`` is refused by the node ``parent`` of a configuration, with the nearest options or its siblings."""
+    options = [key for key in _dotted(parent._get_root()) if not key.startswith("hydra.") and "._" not in key]
+    if hint := did_you_mean(name, options):
+        return f"There is no option {name}; {hint}"
+    return f"There is no option {name} here; choose one of {', '.join(sorted(str(key) for key in parent))}."
+
+
+def _dotted(node: Any, prefix: str = "") -> Iterator[str]:
+    """The dotted names of all options below ``node``."""
+    for key in node:
+        yield f"{prefix}{key}"
+        child = node._get_node(key)
+        if OmegaConf.is_dict(child) and not child._is_none() and not child._is_missing():
+            yield from _dotted(child, f"{prefix}{key}.")
 
 
 def _of_system(error: BaseException) -> tuple[int, str] | None:
@@ -103,8 +121,9 @@ def _of_hydra(chain: list[BaseException]) -> str | None:
         if isinstance(first, MissingConfigException) and f"hydra/launcher/{package}" in str(first):
             return f"hydra/launcher={extra} needs a package that is not installed: pip install 'regseg[{extra}]'."
     if isinstance(first, MissingConfigException) and first.options:
-        choices = ", ".join(option for option in first.options if not option.startswith("_"))
-        return f"{first.missing_cfg_file} does not exist; choose one of {choices}."
+        options = [option for option in first.options if not option.startswith("_")]
+        remedy = did_you_mean(str(first.missing_cfg_file).rpartition("/")[2], options)
+        return f"{first.missing_cfg_file} does not exist; {remedy or 'choose one of ' + ', '.join(options) + '.'}"
     if isinstance(first, InstantiationException):
         return _of_instantiation(str(first), chain[-1])
     if str(first).startswith("Config group override must be"):

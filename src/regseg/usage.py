@@ -1,0 +1,108 @@
+"""What ``--help`` prints: a command's groups and options, each option with the comment of its line in ``conf/``."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from hydra import compose, initialize_config_dir
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf
+
+from regseg.config import config_dir
+
+_LINE = re.compile(r"^( *)([\w.]+):(?: +(?P<value>(?:'[^']*'|\"[^\"]*\"|[^#'\"])*?))?(?: *# *(?P<comment>.*))?$")
+_HIDDEN = ("_target_", "_partial_", "_convert_", "_recursive_", "_args_")
+_COLUMN = 38  # where comments start
+
+
+def print_help(config_name: str, overrides: Sequence[str]) -> None:
+    """Print the help of the command ``config_name`` under the ``overrides`` of its command line."""
+    with initialize_config_dir(str(config_dir()), version_base="1.3"):
+        cfg = compose(config_name, overrides=list(overrides), return_hydra_config=True)
+    HydraConfig.instance().set_config(cfg)
+    chosen = {name: choice for name, choice in cfg.hydra.runtime.choices.items() if not name.startswith("hydra/")}
+    print(cfg.hydra.help.header.rstrip())
+    if chosen:
+        print("\nGroups (GROUP=NAME; the chosen name in brackets)\n")
+        for name, choice in sorted(chosen.items()):
+            if names := _choices(name, choice):
+                print(_wrapped(f"  {name}", names))
+    print("\nOptions (OPTION=VALUE)\n")
+    comments = option_comments(config_name, chosen)
+    for name, value in _options({key: node for key, node in _plain(cfg).items() if key != "hydra"}):
+        required = "required: " if value == "???" else ""
+        print(_wrapped(f"  {name}=" + ("…" if required else value), required + comments.get(name, "")))
+    print("\n-m sweeps over values that are separated by commas; --cfg job prints the composed configuration.")
+
+
+def option_comments(config_name: str, chosen: Mapping[str, str | None]) -> dict[str, str]:
+    """Dotted option -> comment, from the primary configuration and from the files of the ``chosen`` groups."""
+    comments: dict[str, str] = {}
+    for group, choice in chosen.items():
+        folder = config_dir() / group
+        files = sorted(folder.glob("*.yaml"), key=lambda path: (path.stem != choice, not path.stem.startswith("_")))
+        package = group.replace("/", ".")
+        for path in files:
+            for name, comment in _comments_in(path):
+                comments.setdefault(f"{package}.{name}", comment)
+    comments.update(_comments_in(config_dir() / f"{config_name}.yaml"))
+    return comments
+
+
+def _comments_in(path: Path) -> Iterator[tuple[str, str]]:
+    """(dotted name, comment) of the lines ``name: value  # comment`` of a YAML file."""
+    parents: list[tuple[int, str]] = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        found = _LINE.match(line)
+        if found is None:
+            continue
+        indent, name = len(found[1]), found[2]
+        parents = [parent for parent in parents if parent[0] < indent] + [(indent, name)]
+        if found["comment"]:
+            yield ".".join(part for _, part in parents), found["comment"]
+
+
+def _choices(group: str, choice: str | None) -> str:
+    names = sorted(path.stem for path in (config_dir() / group).glob("*.yaml") if not path.stem.startswith("_"))
+    return ", ".join(f"[{name}]" if name == choice else name for name in names)
+
+
+def _plain(cfg: DictConfig) -> dict[str, Any]:
+    found = OmegaConf.to_container(cfg, resolve=False)
+    assert isinstance(found, dict)
+    return found
+
+
+def _options(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    """(dotted name, value as it is typed) of every option; what Hydra alone reads is left out."""
+    for key, value in values.items():
+        name = f"{prefix}{key}"
+        if key in _HIDDEN:
+            continue
+        if isinstance(value, Mapping) and value:
+            yield from _options(value, f"{name}.")
+        else:
+            yield name, _typed(value)
+
+
+def _typed(value: Any) -> str:
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    if isinstance(value, list):
+        return f"[{','.join(map(_typed, value))}]"
+    return str(value)
+
+
+def _wrapped(left: str, right: str) -> str:
+    """``left`` and, from a column on, ``right``, wrapped to the terminal's width."""
+    if not right:
+        return left
+    width = max(60, shutil.get_terminal_size((100, 24)).columns)
+    lines = textwrap.wrap(right, width - _COLUMN, break_long_words=False) or [""]
+    first = f"{left:<{_COLUMN - 2}}  " if len(left) <= _COLUMN - 2 else f"{left}\n{' ' * _COLUMN}"
+    return first + f"\n{' ' * _COLUMN}".join(lines)
