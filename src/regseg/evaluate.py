@@ -17,8 +17,10 @@ def main(cfg: DictConfig) -> float:
     OmegaConf.resolve(cfg)
     check_scales(cfg)
     if cfg.val_sizes is not None:
-        if cfg.val_size is not None or cfg.pictures:
-            raise InputError("val_sizes goes without val_size and pictures; leave it out, or both of them.")
+        if cfg.val_size is not None or cfg.pictures or cfg.worst or cfg.confusion:
+            raise InputError(
+                "val_sizes does not go with val_size, pictures, worst or confusion; leave one of them out."
+            )
         return compare_sizes(cfg)
     from lightning.pytorch.utilities import rank_zero_only
 
@@ -31,6 +33,8 @@ def main(cfg: DictConfig) -> float:
     print_scores(scores, datamodule.spec.left_out)
     if cfg.pictures:
         print(f"pictures: {Path(cfg.pictures) / 'pictures'}")
+    if cfg.worst:
+        print(f"worst images: {out_folder(cfg) / 'worst.png'}, listed in worst.csv")
     return scores.miou
 
 
@@ -71,18 +75,26 @@ def run_folder(weights: str) -> Path:
     return folder.parent if folder.name == "checkpoints" and (folder.parent / "summary.json").exists() else Path(".")
 
 
+def out_folder(cfg: DictConfig) -> Path:
+    """Where the confusion matrix and the worst images go: ``pictures``, or else the folder of the weights' run."""
+    return Path(cfg.pictures) if cfg.pictures else run_folder(cfg.weights)
+
+
 def evaluate(cfg: DictConfig) -> tuple[Any, Any]:
     """(Scores, DataModule) of one evaluation as the resolved ``cfg`` describes it."""
     from regseg.inference.tta import TestTimeAugmentation
+    from regseg.reporting.confusion import draw_confusion
     from regseg.training.callbacks import Pictures
     from regseg.training.progress import EvaluationBar
     from regseg.training.task import SegmentationTask
     from regseg.training.trainer import make_trainer, quiet
+    from regseg.training.worst import WorstImages
 
     quiet()
     datamodule = make_datamodule(cfg)
     network = make_network(cfg, datamodule)
     callbacks = [EvaluationBar(), *([Pictures()] if cfg.pictures else [])]
+    callbacks += [WorstImages(cfg.worst, out_folder(cfg))] if cfg.worst else []
     if cfg.flip or list(cfg.scales) != [1.0]:
         network = TestTimeAugmentation(network, cfg.scales, cfg.flip)
     task = SegmentationTask(network, datamodule.spec)
@@ -90,6 +102,10 @@ def evaluate(cfg: DictConfig) -> tuple[Any, Any]:
         {"benchmark": False, **OmegaConf.to_container(cfg.trainer)}, Path(cfg.pictures or "."), callbacks
     )
     trainer.validate(task, datamodule, verbose=False)
+    if cfg.confusion and trainer.is_global_zero:
+        path = out_folder(cfg) / "confusion.png"
+        draw_confusion(task.counts.cpu().numpy(), datamodule.spec.classes, path)
+        print(f"confusion matrix: {path}")
     return task.scores, datamodule
 
 

@@ -14,18 +14,25 @@ _GAP, _WIDTH = 4, 480
 _HIGHEST = 4 * _WIDTH  # of a row, in pixels; a higher image is squeezed
 
 
-def prediction_grid(rows: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]], spec: DatasetSpec) -> np.ndarray:
+def prediction_grid(
+    rows: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]],
+    spec: DatasetSpec,
+    captions: Sequence[str] | None = None,
+) -> np.ndarray:
     """Rows of image, label and prediction, with the classes' colours below.
 
     Args:
         rows: triples of image (H, W, 3) uint8 RGB, label (h, w) uint8 and prediction (h, w) uint8 class indices.
         spec: the dataset's classes. Pixels without a label are black in label and prediction.
+        captions: one line above each row, or None.
 
     Returns:
         (…, …, 3) uint8 RGB, three columns of 480 pixels.
     """
     lines = [_titles(("image", "label", "prediction"))]
-    for image, label, prediction in rows:
+    for number, (image, label, prediction) in enumerate(rows):
+        if captions is not None:
+            lines.append(_titles((captions[number], "", "")))
         prediction = np.where(label == IGNORE_INDEX, IGNORE_INDEX, prediction).astype(np.uint8)
         height = min(max(1, round(_WIDTH * label.shape[0] / label.shape[1])), _HIGHEST)
         cells = [cv2.resize(image, (_WIDTH, height), interpolation=cv2.INTER_AREA)]

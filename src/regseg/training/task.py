@@ -167,7 +167,8 @@ class SegmentationTask(L.LightningModule):
         return predictions
 
     def on_validation_epoch_end(self) -> None:
-        self.scores = Scores.from_confusion(self.confusion.compute(), self.spec)
+        self.counts = self.confusion.compute().clone()  # (C, C), rows the label
+        self.scores = Scores.from_confusion(self.counts, self.spec)
         self.confusion.reset()
         self.log_dict(self.scores.metrics())
 
