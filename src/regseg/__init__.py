@@ -11,6 +11,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from regseg.data.augment.transforms import MEAN, STD, normalize
     from regseg.models import (
         create_model,
         field_of_view,
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "MEAN",
+    "STD",
     "__version__",
     "create_model",
     "field_of_view",
@@ -33,10 +36,14 @@ __all__ = [
     "list_models",
     "load_model",
     "load_weights",
+    "normalize",
     "save_weights",
 ]
 
 _HOMES = {
+    "MEAN": "regseg.data.augment.transforms",
+    "STD": "regseg.data.augment.transforms",
+    "normalize": "regseg.data.augment.transforms",
     "create_model": "regseg.models",
     "field_of_view": "regseg.models",
     "list_backbones": "regseg.models",

@@ -331,3 +331,11 @@ def test_a_bad_file_met_while_training_is_named(tmp_path, workers):
         InputError, match=r"2\.png is not a readable image; replace it or take it out of the dataset\.\s*$"
     ):
         list(datamodule.train_dataloader())
+
+
+def test_loaders_need_no_setup(tmp_path):
+    root = write_folder(tmp_path / "mine")
+    data = SegmentationDataModule("folder", root, batch_size=2, crop_size=(8, 8), short_side=(8, 9), num_workers=0)
+    assert next(iter(data.train_dataloader()))["image"].shape == (2, 8, 8, 3)
+    again = SegmentationDataModule("folder", root, crop_size=(8, 8), short_side=(8, 9), num_workers=0)
+    assert len(list(again.val_dataloader())) == 2 and not hasattr(again, "train_set")

@@ -217,6 +217,9 @@ class SegmentationDataModule(L.LightningDataModule):
         return len(self.train_set) // self._world[1] // self.batch_size
 
     def train_dataloader(self) -> DataLoader:
+        """Training batches of the next epoch; calls `setup` if nobody did."""
+        if not hasattr(self, "train_set"):
+            self.setup("fit")
         # Lightning counts a finished epoch in `processed`; on resuming, current_epoch is still one behind here.
         epoch = self.trainer.fit_loop.epoch_progress.current.processed if self.trainer else 0
         order = (len(self.train_set), self.seed, epoch, *self._world)
@@ -227,6 +230,9 @@ class SegmentationDataModule(L.LightningDataModule):
         return self._loader(self.train_set, batch_size=self.batch_size, sampler=sampler, drop_last=True)
 
     def val_dataloader(self) -> DataLoader:
+        """Evaluation batches of one image each; calls `setup` if nobody did."""
+        if not hasattr(self, "val_set"):
+            self.setup("validate")
         # A repeated image would change the mean IoU.
         return self._loader(self.val_set, batch_size=1, sampler=UnpaddedSampler(len(self.val_set), *self._world))
 
