@@ -22,11 +22,11 @@ def main(cfg: DictConfig) -> None:
         raise InputError(f"size={cfg.size} is not a height and a width; write size=[1024,2048].")
     for side in cfg.size:
         check_number("size", side, lowest=32, integer=True)
-    from regseg.reporting.network_figures import describe_beside_paper
+    from regseg.reporting.network_figures import describe_with_paper
 
     size = (cfg.size[0], cfg.size[1])
     networks = dict(all_networks(cfg.num_classes) if cfg.all else chosen_network(cfg))
-    descriptions = {title: describe_beside_paper(network, size) for title, network in networks.items()}
+    descriptions = {title: describe_with_paper(network, size) for title, network in networks.items()}
     if cfg.format == "json":
         print(json.dumps(descriptions, indent=2))
     else:
