@@ -21,12 +21,12 @@ def test_what_a_step_keeps_is_counted():
 
 def test_hours_of_a_run():
     text = describe(StepTime("a card", [100.0, 110.0, 300.0], 2**31), batch_size=8, images=2975, epochs=500)
-    assert "110 ms a step (100-300), 72.7 images/s, 2.0 GiB" in text
-    assert "in 185500 steps: 5.7 h" in text  # 185500 · 0.11 s
+    assert "110 ms per step (100-300), 72.7 images/s, 2.0 GiB" in text
+    assert "185500 steps, 5.7 h" in text  # 185500 · 0.11 s
 
 
 def test_as_its_users_run_it(run_module):
     result = run_module("regseg.benchmark", "what=training", "steps=1", "data.batch_size=2", "data.crop_size=[64,64]")
     assert result.returncode == 0, result.stderr
-    assert "1 training steps of 2 x 64 x 64" in result.stdout and "h, evaluation apart" in result.stdout
+    assert "1 training steps of 2 x 64 x 64" in result.stdout and "h without evaluations" in result.stdout
     assert not result.stderr
