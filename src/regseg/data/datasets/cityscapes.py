@@ -38,7 +38,7 @@ SPEC = DatasetSpec(
     name="cityscapes",
     classes=tuple(name for name, _, _ in _CLASSES),
     colors=tuple(color for _, _, color in _CLASSES),
-    left_out=("truck", "bus", "train"),
+    excluded=("truck", "bus", "train"),
     ids=_IDS,
 )
 

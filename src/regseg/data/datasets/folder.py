@@ -22,7 +22,7 @@ class Folder:
           - {name: road, id: 0, color: [128, 64, 128]}   # id: the value in index labels; color: RGB in colour labels
           - {name: car, id: 1}         # every class needs an id, or every class a color; colours are for pictures too
         ignore: [255, [0, 0, 0]]       # ids and colours without a class (255 always is, unless a class has it)
-        left_out: [car]                # classes that the reduced mean IoU leaves out
+        excluded: [car]                # classes that the reduced mean IoU leaves out
     """
 
     layout = "<root>/images/<split>/*, <root>/labels/<split>/<the image's name>.png and <root>/classes.yaml"
@@ -58,21 +58,21 @@ def read_classes(path: Path) -> DatasetSpec:
         InputError: the file is missing, is not YAML, or does not say what it should; the message tells where.
     """
     content = _load_yaml(path)
-    _check_keys(content, ("classes", "ignore", "left_out"), path)
+    _check_keys(content, ("classes", "ignore", "excluded"), path)
     classes = _entries(content, "classes", path)
     names = _names(classes, path)
     ids, color_ids = _tables(classes, _entries(content, "ignore", path), path)
-    left_out = tuple(_entries(content, "left_out", path))
-    if unknown := [name for name in left_out if name not in names]:
-        raise InputError(f"{path}: left_out names {unknown[0]}, which is no class; choose from {', '.join(names)}.")
-    if len(set(left_out)) == len(names):
-        raise InputError(f"{path}: left_out names every class; leave at least one to take the reduced mean over.")
+    excluded = tuple(_entries(content, "excluded", path))
+    if unknown := [name for name in excluded if name not in names]:
+        raise InputError(f"{path}: excluded names {unknown[0]}, which is no class; choose from {', '.join(names)}.")
+    if len(set(excluded)) == len(names):
+        raise InputError(f"{path}: excluded names every class; leave at least one to take the reduced mean over.")
     spares = distinct_colors(len(classes))
     return DatasetSpec(
         name=path.resolve().parent.name,
         classes=names,
         colors=tuple(tuple(entry.get("color", spare)) for entry, spare in zip(classes, spares, strict=True)),
-        left_out=left_out,
+        excluded=excluded,
         ids=ids,
         color_ids=tuple(color_ids.items()),
     )

@@ -29,7 +29,7 @@ class DatasetSpec:
         name: the dataset's name, as in ``data=NAME``.
         classes: class names; a class's place is its index in labels and logits.
         colors: one RGB colour a class, for pictures.
-        left_out: names of the classes that the reduced mean IoU leaves out (Sec. 4.3).
+        excluded: names of the classes that the reduced mean IoU leaves out (Sec. 4.3).
         ids: value in an index label file -> class index, or ``IGNORE_INDEX``.
         color_ids: ``(colour, class index)`` pairs for colour label files, ``IGNORE_INDEX`` among the indices.
     """
@@ -37,7 +37,7 @@ class DatasetSpec:
     name: str
     classes: tuple[str, ...]
     colors: tuple[Color, ...]
-    left_out: tuple[str, ...] = ()
+    excluded: tuple[str, ...] = ()
     ids: Mapping[int, int] = field(default_factory=dict)
     color_ids: tuple[tuple[Color, int], ...] = ()
 
@@ -51,7 +51,7 @@ class DatasetSpec:
     @property
     def kept_in_reduced(self) -> list[int]:
         """Indices of the classes over which the reduced mean IoU is taken."""
-        return [index for index, name in enumerate(self.classes) if name not in self.left_out]
+        return [index for index, name in enumerate(self.classes) if name not in self.excluded]
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as a checkpoint stores them."""
@@ -69,7 +69,7 @@ class DatasetSpec:
                 name=str(values["name"]),
                 classes=tuple(values["classes"]),
                 colors=tuple(tuple(color) for color in values["colors"]),
-                left_out=tuple(values["left_out"]),
+                excluded=tuple(values["excluded"]),
                 ids={int(value): index for value, index in values["ids"].items()},  # JSON makes the keys text
                 color_ids=tuple((tuple(color), index) for color, index in values["color_ids"]),
             )
@@ -85,7 +85,7 @@ class DatasetSpec:
         indices = {*self.ids.values(), *(index for _, index in self.color_ids)}
         colors = [*self.colors, *(color for color, _ in self.color_ids)]
         return (
-            all(isinstance(name, str) for name in (*self.classes, *self.left_out))
+            all(isinstance(name, str) for name in (*self.classes, *self.excluded))
             and all(type(i) is int and (0 <= i < self.num_classes or i == IGNORE_INDEX) for i in indices)
             and all(0 <= value <= 255 for value in self.ids)
             and all(len(c) == 3 and all(type(v) is int and 0 <= v <= 255 for v in c) for c in colors)
