@@ -5,7 +5,7 @@ import torch
 from author_release import AUTHOR_MODELS, author_names, author_weights, our_model
 
 import regseg
-from regseg.models.weights import remap_key
+from regseg.models.author_keys import remap_key
 
 
 def test_there_are_twenty():

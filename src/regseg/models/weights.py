@@ -5,8 +5,7 @@ plain state dicts of a model, and the files of the author's release (the author'
 under "model" next to optimizer state).
 """
 
-import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from regseg.errors import InputError, check_options
+from regseg.models.author_keys import remap_key
 from regseg.models.factory import config_of, create_model
 from regseg.models.finite import first_not_finite
 from regseg.system.checkpoint_file import read_checkpoint_file, write_checkpoint_file
@@ -249,63 +249,3 @@ def _parts(config: Mapping[str, Any]) -> str:
     return " + ".join(str(config[part]) for part in ("backbone", "decoder") if part in config) or str(
         config.get("name")
     )
-
-
-def remap_key(key: str) -> str:
-    """Map a tensor's name in the author's release to its name in this project; unknown names are returned unchanged."""
-    for pattern, replacement in _AUTHOR_KEYS:
-        key = re.sub(pattern, replacement, key)
-    return key
-
-
-def _shifted(template: str, by: int) -> Callable[[re.Match], str]:
-    return lambda match: template.format(int(match[1]) + by)
-
-
-# Applied in order. Within a block, each pair conv1, bn1, ... becomes one ConvBnAct, except for the convolutions of SE.
-_AUTHOR_KEYS: list[tuple[str, str | Callable[[re.Match], str]]] = [
-    # Backbones. A stage of one block has no index. RegNetY's last stage has stride 1 here and belongs to that at 1/16.
-    (r"^body\.stage32\.(\d+)\.", _shifted("backbone.stage16.{}.", 7)),
-    (r"^body\.(stage\d+)\.(?!\d)", r"backbone.\1.0."),
-    (r"^body\.", "backbone."),
-    # DDRNet-23
-    (r"^conv1\.(\d)\.", r"stem.\1."),
-    (r"^layer([34])\.", r"low\1."),
-    (r"^layer([34])_\.", r"high\1."),
-    (r"^layer5\.0\.", "low5."),
-    (r"^layer5_\.0\.", "high5."),
-    (r"^compression(\d)\.", r"compress\1."),
-    (r"^spp\.scale([1-4])\.1\.", _shifted("dappm.scales.{}.", -1)),
-    (r"^spp\.process(\d)\.", _shifted("dappm.processes.{}.", -1)),
-    (r"^spp\.compression\.", "dappm.compress."),
-    (r"^spp\.", "dappm."),
-    (r"^final_layer\.bn1\.", "head.conv.bn."),
-    (r"^final_layer\.conv1\.", "head.conv.conv."),
-    (r"^final_layer\.bn2\.", "head.bn."),
-    (r"^final_layer\.conv2\.", "head.classifier."),
-    (r"\.downsample\.", ".shortcut."),
-    # lraspp
-    (r"^decoder\.cbr\.", "decoder.conv."),
-    (r"^decoder\.scale\.1\.", "decoder.gate."),
-    # sfnet
-    (r"^decoder\.head16\.stages\.(\d)\.1\.", r"decoder.head16.stages.\1."),
-    (r"^decoder\.head16\.bottleneck\.", "decoder.head16.conv."),
-    (r"^decoder\.fpn_align\.down_h\.", "decoder.align.coarse."),
-    (r"^decoder\.fpn_align\.down_l\.", "decoder.align.fine."),
-    (r"^decoder\.fpn_align\.flow_make\.", "decoder.align.flow."),
-    (r"^decoder\.conv_last\.0\.", "decoder.fuse."),
-    (r"^decoder\.conv_last\.1\.", "decoder.classifier."),
-    # bisenet
-    (r"^decoder\.arm16\.scale\.1\.", "decoder.refine16.gate.conv."),
-    (r"^decoder\.arm16\.scale\.2\.", "decoder.refine16.gate.bn."),
-    (r"^decoder\.arm16\.", "decoder.refine16."),
-    (r"^decoder\.conv_head16\.", "decoder.head16."),
-    (r"^decoder\.conv_avg\.", "decoder.head_mean."),
-    (r"^decoder\.ffm\.conv\.", "decoder.fuse."),
-    (r"^decoder\.ffm\.se\.", "decoder.se."),
-    # Blocks; last, because the rules above match whole modules.
-    (r"\.bn(\d)\.", r".conv\1.bn."),
-    (r"\.conv2\.convs\.(\d)\.", r".conv2.conv.branches.\1."),
-    (r"^(backbone\..*|decoder\.conv)(?<!\.se)\.conv2\.weight$", r"\1.conv2.conv.branches.0.weight"),
-    (r"(?<!\.se)\.conv([123])\.weight$", r".conv\1.conv.weight"),
-]
