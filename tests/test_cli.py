@@ -152,7 +152,7 @@ def test_fine_tuning_keeps_all_but_the_classifier(copy_of_finished, run_module, 
         TRAIN, *TINY, "data=folder", f"data.root={tmp_path / 'mine'}", f"weights={RUN}/checkpoints/best.ckpt"
     )
     assert result.returncode == 0, result.stderr
-    assert "left out decoder.classifier" in result.stdout and "19 classes" in result.stdout
+    assert "Skipped decoder.classifier" in result.stdout and "19 classes" in result.stdout
 
 
 def write_folder_dataset(root):
@@ -167,7 +167,7 @@ def write_folder_dataset(root):
             cv2.imwrite(str(root / "images" / split / f"{number}.png"), rng.integers(0, 255, (64, 96, 3), np.uint8))
             cv2.imwrite(str(root / "labels" / split / f"{number}.png"), rng.integers(0, 3, (64, 96), np.uint8))
     (root / "classes.yaml").write_text(
-        "classes: [{name: ground, id: 0}, {name: wall, id: 1}]\nignore: [2]\nleft_out: [wall]\n"
+        "classes: [{name: ground, id: 0}, {name: wall, id: 1}]\nignore: [2]\nexcluded: [wall]\n"
     )
 
 

@@ -148,7 +148,7 @@ def test_an_error_of_a_rank_is_told_as_that_error(tmp_path, monkeypatch):
 def test_a_failed_rank_ends_a_command_that_waits_for_it(code, status):
     rank = f"import os, sys, time; time.sleep(0.5); {code}"
     watching = (
-        "import subprocess, sys, time\nfrom regseg.system import processes\nprocesses._PATIENCE = 0.5\nprint('ready')\n"
+        "import subprocess, sys, time\nfrom regseg.system import processes\nprocesses._TIMEOUT = 0.5\nprint('ready')\n"
         f"processes.watch_ranks([subprocess.Popen([sys.executable, '-c', {rank!r}])])\ntime.sleep(20)"
     )
     with started(watching) as process:

@@ -183,7 +183,7 @@ def train(cfg: DictConfig, folder: Path, *, spawn: bool = False) -> None:
         with end_noted(folder):
             fit(trainer, task, datamodule, values, folder, start)
     if trainer.is_global_zero:
-        print_result(folder, datamodule.spec.left_out)
+        print_result(folder, datamodule.spec.excluded)
 
 
 def facts_of(values: dict[str, Any]) -> dict[str, Any]:
@@ -265,7 +265,7 @@ def print_plan(values: dict[str, Any], task: Any, datamodule: Any, folder: Path,
     print(f"into {folder}" + (f", continuing from {start.path.name} at epoch {start.epochs}" if start else ""))
 
 
-def print_result(folder: Path, left_out: tuple[str, ...]) -> None:
+def print_result(folder: Path, excluded: tuple[str, ...]) -> None:
     """The last evaluation's table, the best one's means, and where things lie."""
     from regseg.training.metrics import Scores
     from regseg.training.progress import print_scores
@@ -277,7 +277,7 @@ def print_result(folder: Path, left_out: tuple[str, ...]) -> None:
         return
     scores = Scores.from_metrics(last["metrics"])
     print(f"epoch {last['epoch']} on the split {summary['config']['data']['val_split']}")
-    print_scores(scores, left_out)
+    print_scores(scores, excluded)
     if best["metrics"]["val/miou"] is not None:  # it is where no label was left to score
         print(f"best mIoU {100 * best['metrics']['val/miou']:.2f} at epoch {best['epoch']}")
     for picture in sorted((folder / "pictures").glob("*.png"))[-1:]:

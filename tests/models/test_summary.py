@@ -64,7 +64,7 @@ def test_ddrnet_beside_the_paper():
     assert "convolutions alone" in paper(model)["GFLOPs at 1024x2048"]["why"]
 
 
-def test_a_schedule_of_ones_own_is_in_no_table():
+def test_custom_dilations_are_in_no_table():
     assert describe_with_paper(regseg.create_model(backbone=[[1], [1, 4]]), (64, 96))["paper"] == []
     assert "parameters (millions)" not in paper(regseg.create_model(num_classes=11))
 

@@ -54,7 +54,7 @@ def test_the_same_run_continues(root, before, tmp_path):
         "classes: [{name: wall, id: 0}, {name: ground, id: 1}]",
         "classes: [{name: wall, id: 1}, {name: ground, id: 0}]",
         "classes: [{name: ground, id: 1}, {name: wall, id: 0}]",
-        "classes: [{name: ground, id: 0}, {name: wall, id: 1}]\nleft_out: [wall]",
+        "classes: [{name: ground, id: 0}, {name: wall, id: 1}]\nexcluded: [wall]",
     ],
 )
 def test_other_classes_are_refused(root, before, classes):

@@ -42,7 +42,7 @@ def test_the_table_names_absent_classes_and_those_left_out():
     matrix = torch.zeros(19, 19, dtype=torch.int64)
     matrix[0, 0], matrix[14, 14] = 3, 1
     written = io.StringIO()
-    print_scores(Scores.from_confusion(matrix, SPEC), SPEC.left_out, Console(file=written, width=80))
+    print_scores(Scores.from_confusion(matrix, SPEC), SPEC.excluded, Console(file=written, width=80))
     text = written.getvalue()
     assert "truck (not in the reduced mean)" in text and "100.00" in text
     assert "absent from labels and predictions: sidewalk, building" in text

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 from torch import nn
 
 from regseg.models.complexity import count_parameters, field_of_view, gflops
+from regseg.models.factory import config_of
 from regseg.models.summary import CITYSCAPES, describe
 from regseg.reporting.published import paper
 
@@ -36,14 +37,9 @@ def describe_with_paper(model: nn.Module, size: tuple[int, int] = CITYSCAPES) ->
     return facts | {"needed_field_of_view": needed, "paper": published}
 
 
-def _config(model: nn.Module) -> Mapping[str, Any]:
-    config: Any = model.config
-    return config
-
-
 def _costs(model: nn.Module) -> Iterator[tuple[Any, ...]]:
     """Yield the published parameters and GFLOPs of the network, from every table that lists it."""
-    config = _config(model)
+    config = config_of(model)
     if config["num_classes"] != 19:
         return
     for group, table in paper().items():
@@ -61,7 +57,7 @@ def _costs(model: nn.Module) -> Iterator[tuple[Any, ...]]:
 
 def _fields_of_view(model: nn.Module) -> Iterator[tuple[Any, ...]]:
     """Yield the published field of view of the network's backbone, from every table that lists it."""
-    config = _config(model)
+    config = config_of(model)
     backbone = config.get("backbone", config["name"])
     if not isinstance(backbone, str):  # custom dilations are in no table
         return

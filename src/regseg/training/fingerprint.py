@@ -27,7 +27,7 @@ def fingerprint(config: Mapping[str, Any], datamodule: Any, trainer: L.Trainer) 
     return {
         "settings": settings,
         "classes": spec["classes"],
-        "labels": [sorted(spec["ids"].items()), spec["color_ids"], spec["left_out"]],
+        "labels": [sorted(spec["ids"].items()), spec["color_ids"], spec["excluded"]],
         "files": files_of(datamodule),
         "batch": datamodule.batch_size * trainer.world_size * trainer.accumulate_grad_batches,
         "precision": str(trainer.precision),

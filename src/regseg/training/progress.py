@@ -130,13 +130,13 @@ def duration(seconds: float) -> str:
     return f"{minutes} min {rest} s" if minutes else f"{rest} s"
 
 
-def print_scores(scores: Scores, left_out: Sequence[str] = (), console: Console | None = None) -> None:
+def print_scores(scores: Scores, excluded: Sequence[str] = (), console: Console | None = None) -> None:
     """Per-class IoU, mIoU, reduced mIoU and pixel accuracy in percent as a table; absent classes are named below."""
     table = Table()
     table.add_column("class", overflow="fold")
     table.add_column("IoU %", justify="right")
     for name, value in scores.iou.items():
-        mark = " (not in the reduced mean)" if name in left_out else ""
+        mark = " (not in the reduced mean)" if name in excluded else ""
         table.add_row(name + mark, "absent" if value != value else f"{100 * value:.2f}")
     table.add_section()
     table.add_row("mIoU", f"{100 * scores.miou:.2f}", style="bold")
