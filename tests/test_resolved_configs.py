@@ -1,7 +1,8 @@
 """Every experiment composes to the settings of the stored list, so that a change of the files changes nothing else.
 
 ``resolved_configs.json`` holds the settings of the bare defaults as ``defaults``, and of each other composition what
-differs from them. `RENAMED` says what an option of the list is called today.
+differs from them. `RENAMED`, `REPLACED` and `ADDED` say what
+the options of the list are called today.
 """
 
 import functools
@@ -18,7 +19,19 @@ from regseg.config import config_dir, register_resolvers
 
 STORED = json.loads(Path(__file__).with_name("resolved_configs.json").read_text(encoding="utf-8"))
 ABSENT = "(absent)"
-RENAMED = {}
+RENAMED = {"optimizer.warmup_iters": "scheduler.warmup_iters", "optimizer.power": "scheduler.power"}
+# An option by its value in the list -> options that replace it, and options that every composition has gained.
+REPLACED = {
+    ("loss.name", "cross_entropy"): {"loss._target_": "regseg.training.losses.CrossEntropy"},
+    ("loss.name", "ohem"): {"loss._target_": "regseg.training.losses.OHEM"},
+    ("logger.name", "csv"): {"logger": {}},
+}
+ADDED = {
+    "optimizer._target_": "torch.optim.SGD",
+    "optimizer._partial_": True,
+    "scheduler._target_": "regseg.training.schedules.poly",
+    "scheduler._partial_": True,
+}
 
 
 @functools.cache
@@ -67,7 +80,12 @@ def _flat(values, prefix=""):
 def stored(name):
     """The settings of a composition in the stored list, by today's names."""
     values = STORED["defaults"] | (STORED[name] if name != "defaults" else {})
-    return {RENAMED.get(key, key): value for key, value in values.items() if value != ABSENT}
+    found = dict(ADDED)
+    for key, value in values.items():
+        replacement = REPLACED.get((key, str(value)))
+        if value != ABSENT:
+            found |= {RENAMED.get(key, key): value} if replacement is None else replacement
+    return found
 
 
 @pytest.fixture(autouse=True)
