@@ -53,17 +53,19 @@ def kernels(cfg: DictConfig) -> None:
 def training(cfg: DictConfig) -> None:
     """Time and memory of a training step, and the hours of a run."""
     import lightning as L
+    from hydra.utils import instantiate
 
     from regseg.benchmarks.training_step import benchmark_training, describe
     from regseg.models import create_model, title_of
+    from regseg.training.schedules import constant
     from regseg.training.task import SegmentationTask
 
     L.seed_everything(cfg.seed, verbose=False)
     values: Any = OmegaConf.to_container(cfg)
     spec = make_datamodule(cfg).spec
     network = create_model(**check_options("model", values["model"], create_model), num_classes=spec.num_classes)
-    loss, data = dict(values["loss"]), values["data"]
-    task = SegmentationTask(network, spec, loss=loss.pop("name"), loss_options=loss, warmup_iters=1)
+    data, loss = values["data"], instantiate(values["loss"], _convert_="all")
+    task = SegmentationTask(network, spec, loss=loss, scheduler=constant)
     size, batch_size = data["crop_size"], data["batch_size"]
     check_number("data.batch_size", batch_size, lowest=1, integer=True)
     print(f"{title_of(network)}, {cfg.steps} training steps of {batch_size} x {size[0]} x {size[1]}", flush=True)

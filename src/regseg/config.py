@@ -45,7 +45,8 @@ def shrink(cfg: DictConfig) -> None:
         cfg.data.num_workers = 0
         cfg.trainer.update({"accelerator": "cpu", "limit_train_batches": 2, "limit_val_batches": 2})
         cfg.trainer.max_epochs = _at_most(2, cfg.trainer.max_epochs)
-        cfg.optimizer.warmup_iters = _at_most(1, cfg.optimizer.warmup_iters)
+        if "warmup_iters" in cfg.scheduler:
+            cfg.scheduler.warmup_iters = _at_most(1, cfg.scheduler.warmup_iters)
         if cfg.callbacks.evaluation:
             cfg.callbacks.evaluation.update({"every": 1, "last": 1})
 
@@ -132,4 +133,4 @@ def _key(text: str) -> str:
 
 
 def _is_unnamed(key: str) -> bool:
-    return key in _UNNAMED or key.startswith("logger.")
+    return key in _UNNAMED or key.startswith(("logger.", "logger@"))

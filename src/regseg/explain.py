@@ -124,8 +124,8 @@ def _of_instantiation(text: str, cause: BaseException) -> str | None:
     # A _target_ that does not exist is the user's mistake; an error inside a target is a bug.
     if text.startswith("Error locating target"):
         return f"{text.split(', set env')[0]} ({cause})."
-    unexpected = isinstance(cause, TypeError) and "unexpected keyword argument" in str(cause)
-    if unexpected:
+    unfit = ("unexpected keyword argument", "required positional argument", "required keyword-only argument")
+    if isinstance(cause, TypeError) and any(words in str(cause) for words in unfit):
         return f"{cause}."
     found = _of_text(type(cause).__name__, str(cause))
     return found[1] if found else None

@@ -9,16 +9,18 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import multiprocessing
 import os
 import socket
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, MutableMapping
 from pathlib import Path
 from typing import Any
 
 from regseg.errors import InputError
+from regseg.run_dir import best_miou
 from regseg.system.locks import Held, lock
 
 _FOLDER, _PROCESS, _COMMAND = "REGSEG_SWEEP", "REGSEG_SWEEP_PROCESS", "REGSEG_COMMAND"
@@ -113,6 +115,51 @@ def runs_beside_others() -> bool:
 def queued_again() -> bool:
     """Return whether Slurm stopped this job before and started it again."""
     return int(os.environ.get("SLURM_RESTART_COUNT", 0)) > 0
+
+
+def check_launch(table: str | None, launcher: str, *, sweep: bool) -> None:
+    """Check that what needs a sweep is launched as one.
+
+    Args:
+        table: the experiment, where it is a table of several runs.
+        launcher: the choice of ``hydra/launcher``.
+        sweep: whether this is a job of a sweep.
+
+    Raises:
+        InputError: names the option and says to add -m.
+    """
+    if not sweep and launcher != "basic":
+        raise InputError(f"hydra/launcher={launcher} is for sweeps; add -m, or leave it out.")
+    if not sweep and table:
+        raise InputError(f"experiment={table} is a table of several runs; launch it by -m experiment={table}.")
+
+
+def run_beside_others(run: Callable[[], None], folder: Path, trainer: MutableMapping[str, Any]) -> None:
+    """Call ``run`` in one of several processes: on a GPU of its own, with a line on the terminal at its start and end.
+
+    Args:
+        run: trains into ``folder``.
+        folder: of the run; its output goes to ``output.log`` there.
+        trainer: arguments of the Trainer, in which ``devices`` becomes the GPU.
+
+    Raises:
+        InputError: several devices for one run.
+    """
+    gpu = own_gpu() if trainer["accelerator"] in ("auto", "gpu", "cuda") else None
+    if gpu is not None and trainer["devices"] != 1:
+        raise InputError(
+            f"trainer.devices={trainer['devices']} does not go with several rows at once, which take one GPU each; "
+            "leave out hydra/launcher=parallel."
+        )
+    if gpu is not None:
+        trainer["devices"] = [gpu]
+    # joblib's processes start others in a way of joblib's, which loader workers cannot be started in.
+    multiprocessing.set_start_method(multiprocessing.get_all_start_methods()[0], force=True)
+    print(f"{folder} begins; its output is in output.log there", flush=True)
+    with output_in(folder):
+        run()
+    miou = best_miou(folder)
+    print(f"{folder} is finished" + ("" if miou is None else f", best mIoU {100 * miou:.2f}"), flush=True)
 
 
 @contextlib.contextmanager

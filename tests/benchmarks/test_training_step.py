@@ -4,13 +4,14 @@ from torch import nn
 
 from regseg.benchmarks.training_step import StepTime, benchmark_training, describe
 from regseg.data.datasets.spec import DatasetSpec
+from regseg.training.schedules import constant
 from regseg.training.task import SegmentationTask
 
 
 def test_what_a_step_keeps_is_counted():
     """Two 1x1 convolutions and a ReLU between them: each convolution keeps its input, ReLU its result, which is one."""
     network = nn.Sequential(nn.Conv2d(3, 16, 1), nn.ReLU(), nn.Conv2d(16, 2, 1))
-    task = SegmentationTask(network, DatasetSpec("two", ("a", "b"), ((0, 0, 0), (9, 9, 9))), warmup_iters=1)
+    task = SegmentationTask(network, DatasetSpec("two", ("a", "b"), ((0, 0, 0), (9, 9, 9))), scheduler=constant)
     found = benchmark_training(task, 2, (32, 64), {"accelerator": "cpu", "precision": "32-true"}, steps=3)
     assert len(found.milliseconds) == 3 and min(found.milliseconds) > 0
     pixels = 2 * 32 * 64

@@ -11,7 +11,7 @@ import lightning as L
 
 from regseg.data.cache_dir import relative
 from regseg.errors import InputError
-from regseg.run_dir import check_settings, settings_of
+from regseg.run_settings import check_settings, current_settings, settings_of
 from regseg.training.schedules import total_iterations
 
 
@@ -69,7 +69,7 @@ def check_continues(folder: Path, before: Mapping[str, Any], now: Mapping[str, A
 
     end = "replace it by overwrite=true, or start another run by run.name=NAME."
     if isinstance(before.get("settings"), Mapping):
-        check_settings(folder, before["settings"], now["settings"])
+        check_settings(folder, current_settings(before["settings"]), now["settings"])
     for name, what in (("classes", "class names or their order"), ("labels", "label values of the classes")):
         if differs(name):
             raise InputError(f"{folder} was trained with other {what}; restore classes.yaml, {end}")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import lightning as L
@@ -12,6 +13,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 
+from regseg.models import count_parameters, title_of
+from regseg.run_dir import read_summary
 from regseg.system.console import plain_console
 from regseg.training.metrics import Scores
 
@@ -147,3 +150,38 @@ def print_scores(scores: Scores, excluded: Sequence[str] = (), console: Console 
     if scores.absent:
         absent = f"not in the means, absent from labels and predictions: {', '.join(scores.absent)}"
         console.print(absent, soft_wrap=True)
+
+
+def print_plan(values: Mapping[str, Any], task: Any, datamodule: Any, folder: Path, start: Any) -> None:
+    """Two lines: what is about to run, and where its results go.
+
+    Args:
+        values: the resolved configuration.
+        task: the `SegmentationTask`.
+        datamodule: its data.
+        folder: of the run.
+        start: where the run continues (`regseg.training.checkpoints.Start`), or None.
+    """
+    parameters = count_parameters(task.network) / 1e6
+    print(
+        f"{title_of(task.network)}, {parameters:.2f} M parameters, on {datamodule.spec.name} "
+        f"({datamodule.train_split} to {datamodule.val_split}), {values['trainer']['max_epochs']} epochs, "
+        f"batch {datamodule.batch_size}, seed {values['seed']}"
+    )
+    print(f"into {folder}" + (f", continuing from {start.path.name} at epoch {start.epochs}" if start else ""))
+
+
+def print_result(folder: Path, left_out: tuple[str, ...]) -> None:
+    """The last evaluation's table, the best one's means, and where the files of the run are."""
+    summary = read_summary(folder)
+    last, best = summary["last"], summary["best"]
+    if last is None:
+        print(f"nothing was evaluated; the weights are in {folder}")
+        return
+    print(f"epoch {last['epoch']} on the split {summary['config']['data']['val_split']}")
+    print_scores(Scores.from_metrics(last["metrics"]), left_out)
+    if best["metrics"]["val/miou"] is not None:  # it is where no label was left to score
+        print(f"best mIoU {100 * best['metrics']['val/miou']:.2f} at epoch {best['epoch']}")
+    for picture in sorted((folder / "pictures").glob("*.png"))[-1:]:
+        print(f"predictions: {picture}")
+    print(f"everything else: {folder}")

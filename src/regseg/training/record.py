@@ -73,6 +73,8 @@ class RunRecord(Checkpoint):
 
     def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         self._trained_here = True
+        for logger in trainer.loggers:
+            logger.log_hyperparams(self.summary.get("config", {}))
         self.write(trainer)
 
     def on_load_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
