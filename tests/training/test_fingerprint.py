@@ -66,7 +66,7 @@ def test_other_classes_are_refused(root, before, classes):
 def test_other_files_are_refused(root, before):
     for folder in ("images", "labels"):
         (root / folder / "train" / "0.png").rename(root / folder / "train" / "zero.png")
-    with pytest.raises(InputError, match=r"training split .8 files of other names"):
+    with pytest.raises(InputError, match=r"training split .8 files with other names"):
         continues(before, print_of(root))
     for folder in ("images", "labels"):
         (root / folder / "train" / "zero.png").rename(root / folder / "train" / "0.png")

@@ -123,7 +123,7 @@ def test_half_precision_on_a_cpu_is_what_it_has_instructions_for(
     monkeypatch.setattr("regseg.training.trainer.computes_in_bfloat16", lambda: has_instructions)
     trainer = make_trainer({"precision": "16-mixed", "accelerator": "cpu"}, tmp_path)
     assert trainer.precision == precision
-    assert capsys.readouterr().out == f"16-mixed needs a GPU: running in {precision} on the CPU.\n"
+    assert capsys.readouterr().out == f"16-mixed needs a GPU; using {precision} on the CPU.\n"
 
 
 def test_an_unknown_trainer_argument_is_the_users_mistake(tmp_path):

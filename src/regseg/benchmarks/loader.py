@@ -5,14 +5,14 @@ from __future__ import annotations
 import multiprocessing
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import product
 from pathlib import Path
 from statistics import mean, median
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import cv2
 import torch
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 STAGES = ("read", "scale, crop", "augment", "to tensors")
 BASELINE = "Pillow, full"
+Pipeline = Callable[[CropRequest, Callable[[str], None]], Any]  # prepares a crop and reports the end of each stage
 TURN = 10  # images that a pipeline prepares before the next one takes over
 
 
@@ -150,16 +151,19 @@ class _Clock:
         self._last = now
 
 
-def _pipelines(datamodule: SegmentationDataModule) -> dict[str, Callable[[CropRequest, Callable[[str], None]], Any]]:
+def _pipelines(datamodule: SegmentationDataModule) -> dict[str, Pipeline]:
     samples, spec, root = datamodule.train_set.samples, datamodule.spec, Path(datamodule.hparams["root"])
     storages = {kind: open_storage(kind, samples, spec, root) for kind in STORAGE}
-    halved = [Sample(half, sample.label) for half, sample in zip(storages["half"].halves, samples, strict=True)]
-    of_pillow = {BASELINE: samples, "Pillow, half": halved}
-    pillow = {name: partial(_by_pillow, datamodule, given) for name, given in of_pillow.items()}
-    return pillow | {kind: partial(_ours, datamodule, storage) for kind, storage in storages.items()}
+    halves = cast(Any, storages["half"]).halves
+    halved = [Sample(half, sample.label) for half, sample in zip(halves, samples, strict=True)]
+    pipelines: dict[str, Pipeline] = {
+        BASELINE: partial(_by_pillow, datamodule, samples),
+        "Pillow, half": partial(_by_pillow, datamodule, halved),
+    }
+    return pipelines | {kind: partial(_ours, datamodule, storage) for kind, storage in storages.items()}
 
 
-def _by_pillow(datamodule: Any, samples: list[Sample], draw: CropRequest, done: Callable[[str], None]) -> None:
+def _by_pillow(datamodule: Any, samples: Sequence[Sample], draw: CropRequest, done: Callable[[str], None]) -> None:
     transform, rng = datamodule.transform, stream(datamodule.seed, *draw.key)
     sizes = transform.crop_size, transform.short_side
     pillow_crop(samples[draw.index], datamodule.spec, *sizes, rng, draw.centroid, done)

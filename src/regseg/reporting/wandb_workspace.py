@@ -52,7 +52,7 @@ def build_workspace(group: str, project: str, entity: str, classes: list[str]) -
         for name, title in MEANS.items()
     ]
     curves = [curve(f"val/{name}", title) for name, title in MEANS.items()]
-    axes = [wr.Config("run.name"), wr.Config("seed"), *(wr.SummaryMetric(f"best/{name}") for name in MEANS)]
+    axes: list[Any] = [wr.Config("run.name"), wr.Config("seed"), *(wr.SummaryMetric(f"best/{name}") for name in MEANS)]
     axes += [wr.SummaryMetric(f"last/{name}") for name in MEANS]
     sections = [
         ws.Section(name="mIoU and reduced mIoU", panels=means, is_open=True),
