@@ -72,6 +72,17 @@ def run_module(tmp_path, fork_server):
 
 
 @pytest.fixture
+def runs(tmp_path):
+    """A folder of runs of Table 4: two finished runs of the first row and one that was killed."""
+    from run_folders import write_run
+
+    write_run(tmp_path / "runs", "table4", "dilation_1_14", 0, 1.0)
+    write_run(tmp_path / "runs", "table4", "dilation_1_14", 1, 1.5)
+    write_run(tmp_path / "runs", "table4", "dilation_1_6", 0, -1.0, "running", until=101)
+    return tmp_path / "runs"
+
+
+@pytest.fixture
 def compose():
     """Compose a configuration as an entry point would, without running it."""
     from hydra import compose as hydra_compose

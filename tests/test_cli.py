@@ -113,11 +113,11 @@ def test_a_finished_run_is_not_overwritten(copy_of_finished, run_module, streets
 def test_a_smoke_test_makes_way_for_a_run(copy_of_finished, run_module, streets_root, streets_options):
     real = ["data.crop_size=[32,64]", "data.short_side=[32,64]", "data.batch_size=4", "data.num_workers=0"]
     arguments = [TRAIN, *TINY[1:], *streets_options, f"data.root={streets_root}", "++trainer.max_epochs=1"]
-    result = run_module(*arguments, "optimizer.warmup_iters=1", *real)
+    result = run_module(*arguments, "scheduler.warmup_iters=1", *real)
     assert result.returncode == 0, result.stderr
     summary = json.loads((copy_of_finished / RUN / "summary.json").read_text())
     assert summary["status"] == "finished" and summary["config"]["data"]["batch_size"] == 4
-    assert failed(run_module(*arguments, "optimizer.warmup_iters=1", *real), "overwrite=true")
+    assert failed(run_module(*arguments, "scheduler.warmup_iters=1", *real), "overwrite=true")
 
 
 def test_wandb_without_a_login_is_told_of_before_anything_is_written(
@@ -154,7 +154,7 @@ def test_fine_tuning_keeps_all_but_the_classifier(copy_of_finished, run_module, 
         TRAIN, *TINY, "data=folder", f"data.root={tmp_path / 'mine'}", f"weights={RUN}/checkpoints/best.ckpt"
     )
     assert result.returncode == 0, result.stderr
-    assert "left out decoder.classifier" in result.stdout and "19 classes" in result.stdout
+    assert "Skipped decoder.classifier" in result.stdout and "19 classes" in result.stdout
 
 
 def write_folder_dataset(root):
@@ -169,7 +169,7 @@ def write_folder_dataset(root):
             cv2.imwrite(str(root / "images" / split / f"{number}.png"), rng.integers(0, 255, (64, 96, 3), np.uint8))
             cv2.imwrite(str(root / "labels" / split / f"{number}.png"), rng.integers(0, 3, (64, 96), np.uint8))
     (root / "classes.yaml").write_text(
-        "classes: [{name: ground, id: 0}, {name: wall, id: 1}]\nignore: [2]\nleft_out: [wall]\n"
+        "classes: [{name: ground, id: 0}, {name: wall, id: 1}]\nignore: [2]\nexcluded: [wall]\n"
     )
 
 
@@ -188,7 +188,7 @@ def write_folder_dataset(root):
         (["data.crop_size=768"], ["data.crop_size"]),
         (["data.batch_size=10", "trainer=default"], ["9 images", "data.batch_size"]),
         (["++trainer.max_epoch=2"], ["regseg: trainer.max_epoch does not exist", "max_epochs", "accelerator"]),
-        (["++optimizer.nesterov=true"], ["nesterov", "momentum"]),
+        (["++optimizer.nesterv=true"], ["optimizer.nesterv", "nesterov"]),
         (["+data.crop=3"], ["crop"]),
         (["data.batch_size=big"], ["data.batch_size", "big"]),
         (["loss=ohem", "loss.min_share=2"], ["loss.min_share"]),

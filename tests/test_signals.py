@@ -148,7 +148,7 @@ def test_an_error_of_a_rank_is_told_as_that_error(tmp_path, monkeypatch):
 def test_a_failed_rank_ends_a_command_that_waits_for_it(code, status):
     rank = f"import os, sys, time; time.sleep(0.5); {code}"
     watching = (
-        "import subprocess, sys, time\nfrom regseg.system import processes\nprocesses._PATIENCE = 0.5\nprint('ready')\n"
+        "import subprocess, sys, time\nfrom regseg.system import processes\nprocesses._TIMEOUT = 0.5\nprint('ready')\n"
         f"processes.watch_ranks([subprocess.Popen([sys.executable, '-c', {rank!r}])])\ntime.sleep(20)"
     )
     with started(watching) as process:
@@ -170,13 +170,13 @@ class MisconfigurationException(Exception):
         (RuntimeError("DataLoader worker (pid 6) is killed by signal: Killed. "), 1, "worker was ended (Killed)"),
         (RuntimeError("DataLoader worker (pid(s) 1, 2) exited unexpectedly"), 1, "data.num_workers"),
         (RuntimeError("DataLoader worker (pid 1) is killed by signal: Bus error. It is possible"), 1, "/dev/shm"),
-        (RuntimeError("[enforce fail] . PytorchStreamWriter failed writing file data/0"), 1, "make room"),
+        (RuntimeError("[enforce fail] . PytorchStreamWriter failed writing file data/0"), 1, "free some space"),
         (MisconfigurationException("Cannot use `A` callback with `Trainer`\nthat has no logger."), 2, "has no logger."),
         (RuntimeError("Early stopping conditioned on metric `val/x` which is not available."), 2, "`val/x`"),
         (ProcessRaisedException("Traceback …\nx.MisconfigurationException: no logger\n"), 2, "no logger."),
         (ProcessRaisedException("Traceback …\nregseg.errors.InputError: lower it.\n"), 2, "lower it."),
         (OSError(errno.ENOSPC, "No space left on device", "runs"), 1, "runs cannot be read or written"),
-        (PermissionError(errno.EACCES, "Permission denied", "runs"), 2, "choose another place"),
+        (PermissionError(errno.EACCES, "Permission denied", "runs"), 2, "choose another path"),
         (RunFailure("It was removed."), 1, "It was removed."),
     ],
 )  # fmt: skip

@@ -22,8 +22,7 @@ from regseg.errors import InputError
 from regseg.multirun import note_failure, own_gpu, sweep_folder
 from regseg.report import write
 from regseg.reporting.published import author_runs, paper
-from regseg.run_dir import read_metrics, read_summary, write_json
-from regseg.train import is_done
+from regseg.run_dir import is_done, read_metrics, read_summary, write_json
 from regseg.training.record import RunRecord
 from regseg.training.trainer import make_trainer
 
@@ -90,6 +89,7 @@ SETTINGS = {
     "table7/epochs_1000": (*FULL[:3], 1000, "cross_entropy", [768, 768]),
     "table10": (*FULL[:3], 1000, "cross_entropy", [768, 768]),
 }
+LOSSES = {"regseg.training.losses.CrossEntropy": "cross_entropy", "regseg.training.losses.OHEM": "ohem"}
 NETWORKS = {
     "table3": ("dilation_1_6_12_18", "sum_conv3x3"),
     "table6": ("dilation_1_6_12_18", "sum_conv3x3"),
@@ -101,10 +101,17 @@ NETWORKS = {
 def test_settings_are_those_of_the_authors_logs(table):
     for row, cfg in composed(table):
         data, found = cfg.data, (set(cfg.data.augment) - {"flip"}).pop()
-        settings = (data.storage, data.short_side, found, cfg.trainer.max_epochs, cfg.loss.name, data.crop_size)
+        settings = (
+            data.storage,
+            data.short_side,
+            found,
+            cfg.trainer.max_epochs,
+            LOSSES[cfg.loss._target_],
+            data.crop_size,
+        )
         assert settings == SETTINGS.get(f"{table}/{row}", SETTINGS.get(table)), row
         assert (data.dataset, data.batch_size, data.class_uniform) == ("cityscapes", 8, 0.5)
-        assert (cfg.optimizer.lr, cfg.optimizer.warmup_iters) == (0.05, 3000)
+        assert (cfg.optimizer.lr, cfg.scheduler.warmup_iters) == (0.05, 3000)
         if table in NETWORKS:
             assert (cfg.model.backbone.name, cfg.model.decoder.name) == NETWORKS[table]
 
@@ -125,7 +132,7 @@ def test_fig6_takes_the_two_runs_of_table_6():
     of_table6 = dict(composed("table6"))
     for row, cfg in composed("fig6"):
         assert cfg.run.group == "table6" and cfg.seed == of_table6[row].seed
-        for section in ("model", "data", "loss", "optimizer", "trainer", "callbacks"):
+        for section in ("model", "data", "loss", "optimizer", "scheduler", "trainer", "callbacks"):
             assert cfg[section] == of_table6[row][section]
 
 
@@ -266,7 +273,7 @@ def test_loader_workers_of_several_runs_at_once(run_module, streets_root, street
     result = run_module(
         "regseg.train", "-m", "hydra/launcher=parallel", *streets_options, f"data.root={streets_root}",
         "model/decoder=lraspp,sum_conv1x1", "trainer.accelerator=cpu", "trainer.max_epochs=1", "data.batch_size=4",
-        "data.crop_size=[64,64]", "data.num_workers=1", "optimizer.warmup_iters=1",
+        "data.crop_size=[64,64]", "data.num_workers=1", "scheduler.warmup_iters=1",
     )  # fmt: skip
     assert result.returncode == 0, result.stderr
     folders = [path.parent for path in tmp_path.glob("runs/*/*/metrics.csv")]

@@ -30,7 +30,7 @@ def main(cfg: DictConfig) -> float:
     if rank_zero_only.rank:  # of a distributed evaluation, whose ranks have the same scores
         return scores.miou
     print(f"{cfg.weights} on {datamodule.spec.name}, split {cfg.split}")
-    print_scores(scores, datamodule.spec.left_out)
+    print_scores(scores, datamodule.spec.excluded)
     if cfg.pictures:
         print(f"pictures: {Path(cfg.pictures) / 'pictures'}")
     if cfg.worst:
@@ -137,7 +137,7 @@ def make_network(cfg: DictConfig, datamodule: Any) -> Any:
         fits = network.config["num_classes"] == spec.num_classes
     else:
         network = create_model(**OmegaConf.to_container(cfg.model), num_classes=spec.num_classes)
-        fits = not load_weights(network, cfg.weights).left_out
+        fits = not load_weights(network, cfg.weights).skipped
     trained_on = classes_in(cfg.weights)
     if not fits or trained_on not in (None, list(spec.classes)):
         differing = next(

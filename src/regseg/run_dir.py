@@ -8,15 +8,10 @@
 from __future__ import annotations
 
 import csv
-import importlib.metadata
 import io
 import json
 import math
-import platform
-import shlex
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -25,17 +20,12 @@ from typing import Any
 import yaml
 
 from regseg.errors import InputError
-from regseg.multirun import command_of_sweep
+from regseg.run_settings import check_settings, images_per_step, limits_of, settings_of
 from regseg.system.atomic import remove_leftovers, write_text
 from regseg.system.locks import Held, is_held, lock
 
 # In the order in which they are removed. The summary stays: it marks the folder as a run's.
 _CONTENTS = ("checkpoints", "metrics.csv", "pictures", "wandb", "wandb_id.txt", "config.yaml")
-_SECTIONS = ("seed", "model", "data", "loss", "optimizer")  # settings that a continued run must share
-_PACKAGES = ("torch", "lightning", "torchmetrics", "albumentations", "opencv-python-headless", "numpy", "hydra-core")
-_LIMITS = ("max_epochs", "max_steps", "max_time", "min_epochs", "min_steps")
-# But for these; the batch over all devices and the files of each split are compared.
-_FREE = ("data.root", "data.num_workers", "data.batch_size", "data.val_share", "data.split_by")
 
 
 def check_free(folder: Path, *, resume: str | None, overwrite: bool, held: bool = False) -> None:
@@ -102,6 +92,61 @@ def holds_smoke_test(folder: Path) -> bool:
     return bool(_section(_section(load_summary(folder), "config"), "trainer").get("smoke"))
 
 
+def how_to_start(folder: Path, config: Mapping[str, Any], *, sweep: bool, queued_again: bool) -> tuple[Any, bool]:
+    """(resume, overwrite) of a training into ``folder``, from what the command says and what is there.
+
+    A sweep that is started again resumes its rows. A smoke test makes way for a run. What a job that Slurm has queued
+    again would overwrite is its own.
+    """
+    resume, overwrite = config["resume"], config["overwrite"]
+    if sweep and not overwrite:
+        resume = "last"
+    if not config["trainer"]["smoke"] and holds_smoke_test(folder):
+        overwrite = True
+    return ("last", False) if sweep and queued_again else (resume, overwrite)
+
+
+def is_done(folder: Path, trainer: Mapping[str, Any]) -> bool:
+    """Whether the run in ``folder`` ended by itself and would not go on under the limits of ``trainer``."""
+    summary = load_summary(folder)
+    last, before = summary.get("last"), config_of(folder).get("trainer", {})
+    if summary.get("status") != "finished" or not isinstance(last, Mapping) or not isinstance(before, Mapping):
+        return False  # nothing may have been evaluated
+    epochs = before.get("max_epochs") or last.get("epoch", -1) + 1
+    now, then = limits_of({"trainer": trainer}), limits_of({"trainer": before})
+    return now["max_epochs"] <= epochs and all(now[name] == then[name] for name in now if name != "max_epochs")
+
+
+def check_finished(folder: Path, config: Mapping[str, Any], files: Mapping[str, Any] | None) -> None:
+    """Check that the finished run in ``folder`` is the one that ``config`` asks for.
+
+    Args:
+        folder: the run's folder.
+        config: the resolved configuration of the command.
+        files: of its dataset, see `regseg.training.fingerprint.files_of`; None where there is no dataset.
+
+    Raises:
+        InputError: the run had other settings, or was trained on other images.
+    """
+    old, new = (
+        settings_of(each) | {"data.batch_size x devices": images_per_step(each)} for each in (config_of(folder), config)
+    )
+    check_settings(folder, old, new)
+    before = _section(load_summary(folder), "data").get("files")
+    if before and files and before != files:
+        raise InputError(
+            f"{folder} was trained on other images than {config['data']['root']} holds; replace it by overwrite=true, "
+            "or give another run.name=NAME."
+        )
+
+
+def best_miou(folder: Path) -> float | None:
+    """The highest mean IoU of the run in ``folder``; None where nothing was evaluated, or no label left to score."""
+    best = load_summary(folder).get("best")
+    metrics = best.get("metrics") if isinstance(best, Mapping) else None
+    return metrics.get("val/miou") if isinstance(metrics, Mapping) else None
+
+
 def claim(folder: Path, config: dict[str, Any], *, keep: bool) -> None:
     """Prepare ``folder`` for a run: remove an earlier run unless ``keep``, and write the configuration.
 
@@ -137,52 +182,6 @@ def hold(folder: Path) -> Iterator[None]:
         yield
     finally:
         context.__exit__(None, None, None)
-
-
-def settings_of(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings of a configuration that a continued run must share, by their dotted names."""
-    sections = [part for part in _SECTIONS if part in config]
-    flat = {name: value for part in sections for name, value in _flat(config[part], part).items()}
-    return {name: value for name, value in flat.items() if name not in _FREE and "._" not in name}
-
-
-def limits_of(config: Mapping[str, Any]) -> dict[str, Any]:
-    """What ends the training of a configuration, apart from callbacks, by name; None where a limit is not set."""
-    trainer = _section(config, "trainer")
-    return {name: trainer.get(name) for name in _LIMITS}
-
-
-def images_per_step(config: Mapping[str, Any]) -> Any:
-    """Images per optimizer step over all devices, or its factors where the number of devices is left to Lightning."""
-    trainer = _section(config, "trainer")
-    devices = trainer.get("devices", 1)
-    factors = (
-        _section(config, "data").get("batch_size"),
-        len(devices) if isinstance(devices, list) else devices,
-        trainer.get("accumulate_grad_batches", 1),
-    )
-    known = all(isinstance(factor, int) and factor > 0 for factor in factors)
-    return math.prod(factors) if known else list(factors)
-
-
-def check_settings(folder: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
-    """Compare two results of `settings_of`.
-
-    Raises:
-        InputError: a setting differs; names the first.
-    """
-    for name in sorted(before.keys() | now.keys()):
-        if before.get(name) != now.get(name):
-            raise InputError(
-                f"{folder} was run with {name}={before.get(name)}, not {now.get(name)}; resume it with that, replace "
-                "it by overwrite=true, or start another run by run.name=NAME and weights=FILE."
-            )
-
-
-def _flat(value: Any, name: str) -> dict[str, Any]:
-    if not isinstance(value, Mapping):
-        return {name: list(value) if isinstance(value, tuple) else value}
-    return {key: item for part, child in value.items() for key, item in _flat(child, f"{name}.{part}").items()}
 
 
 def read_summary(folder: Path) -> dict[str, Any] | None:
@@ -260,36 +259,6 @@ def write_metrics(folder: Path, rows: Sequence[Mapping[str, Any]]) -> None:
 def write_json(path: Path, content: Any) -> None:
     """Write JSON whole or not at all; numbers that are not finite become null."""
     write_text(path, json.dumps(_finite(content), indent=2) + "\n")
-
-
-def provenance() -> dict[str, Any]:
-    """What it takes to repeat a run beside its configuration: command line, git commit, versions."""
-    versions = {name: importlib.metadata.version(name) for name in ("regseg", *_PACKAGES)}
-    return {
-        "command": command_of_sweep() or shlex.join(["python", "-m", _module(), *sys.argv[1:]]),
-        "git_commit": _git_commit(),
-        "versions": {"python": platform.python_version(), **versions},
-    }
-
-
-def _module() -> str:
-    spec = getattr(sys.modules["__main__"], "__spec__", None)
-    return spec.name if spec is not None else Path(sys.argv[0]).name
-
-
-def _git_commit() -> str | None:
-    """The commit of this project's checkout, ``-dirty`` where files differ from it; None when installed."""
-
-    def git(*arguments: str) -> str:
-        command = ["git", "-C", str(Path(__file__).parent), *arguments]
-        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
-
-    try:
-        if not git("ls-files", Path(__file__).name):
-            return None  # installed inside somebody else's repository
-        return git("rev-parse", "HEAD") + ("-dirty" if git("status", "--porcelain", "--untracked-files=no") else "")
-    except (OSError, subprocess.SubprocessError):
-        return None
 
 
 def _finite(value: Any) -> Any:

@@ -279,7 +279,7 @@ def test_streets_are_drawn_on_first_use(tmp_path, capsys):
     for printed in (True, False):
         datamodule = SegmentationDataModule("streets", tmp_path / "streets", **SIZES, options=options)
         datamodule.setup("fit")
-        assert ("drawing 3" in capsys.readouterr().out) == printed
+        assert ("Creating 3 street scenes" in capsys.readouterr().out) == printed
     assert len(datamodule.train_set) == 2 and datamodule.spec.name == "streets"
     assert datamodule.train_set[CropRequest(0, 0)]["image"].shape == (20, 28, 3)
 
@@ -328,7 +328,7 @@ def test_a_bad_file_met_while_training_is_named(tmp_path, workers):
     datamodule = SegmentationDataModule("folder", root, **{**SIZES, "num_workers": workers})
     datamodule.setup("fit")
     with pytest.raises(
-        InputError, match=r"2\.png is not a readable image; replace it or take it out of the dataset\.\s*$"
+        InputError, match=r"2\.png is not a readable image; replace it or remove it from the dataset\.\s*$"
     ):
         list(datamodule.train_dataloader())
 

@@ -58,7 +58,7 @@ def test_what_is_no_file_is_refused_at_once(tmp_path, kind, place):
     dataset, problems = Folder(root), []
     with pytest.raises(InputError) as error:
         dataset.samples("train")
-    assert is_sentence(error, root / place, kind.rpartition(" ")[2], "take it out")
+    assert is_sentence(error, root / place, kind.rpartition(" ")[2], "remove it")
     assert len(dataset.samples("train", problems)) == 3 and [problem.kind for problem in problems] == ["not a file"]
     for read in (read_image, lambda path: read_label(path, SPEC)):
         with pytest.raises(InputError) as error:

@@ -1,4 +1,4 @@
-"""Schedules, field of view and widths: Secs. 3.1 and 3.3, Tables 2 and 4."""
+"""Dilations, field of view and widths: Secs. 3.1 and 3.3, Tables 2 and 4."""
 
 import re
 import warnings
@@ -8,7 +8,7 @@ import torch
 
 import regseg
 from regseg.errors import InputError
-from regseg.models.backbones import BACKBONES, SCHEDULES
+from regseg.models.backbones import BACKBONES, DILATIONS
 from regseg.models.complexity import blocks_with_holes, compose, field_of_view_by_block
 
 # Table 4 in the paper's notation, with the field of view as eqs. 1 and 2 give it; the paper prints 607 in the last row.
@@ -33,9 +33,9 @@ def parse(notation):
 
 
 @pytest.mark.parametrize("name", TABLE_4)
-def test_schedule_and_field_of_view_of_table_4(name):
+def test_dilations_and_field_of_view_of_table_4(name):
     notation, field_of_view = TABLE_4[name]
-    assert SCHEDULES[name] == parse(notation)
+    assert DILATIONS[name] == parse(notation)
     assert regseg.field_of_view(regseg.create_model(backbone=name)) == field_of_view
 
 
@@ -51,7 +51,7 @@ def test_field_of_view_by_hand():
     assert compose([(2 * 14 + 1, 1)], start=(671, 16)) == (1119, 16)
 
 
-def test_607_is_that_of_other_depths():
+def test_the_papers_607_follows_from_other_depths():
     """The paper's figure for RegNetY-600MF follows from the stage depths of RegNetX-600MF: 1, 3, 5, 7."""
     strides = [2] + [2] + [2, 1, 1] + [2] + [1] * 4
     last_stage = [(3, 1)] + [(5, 1)] * 6
@@ -71,12 +71,12 @@ def test_field_of_view_after_each_block():
     assert [k for _, _, k, _ in rows[6:]] == [95, 159, 287, 415, 543, 671, 1119, 1567, 2015, 2463, 2911, 3359, 3807]
 
 
-def test_ddrnet_has_no_such_field_of_view():
+def test_ddrnet_has_no_field_of_view():
     assert regseg.field_of_view(regseg.create_model("ddrnet23")) is None
 
 
 @pytest.mark.parametrize("name", TABLE_4)
-def test_backbones_tell_their_channels(name):
+def test_out_channels_are_those_of_the_features(name):
     backbone = BACKBONES[name]().eval()
     maps = backbone(torch.randn(1, 32, 24, 33))  # of an image of 47x65
     assert tuple(x.shape[1] for x in maps) == backbone.out_channels
@@ -92,36 +92,36 @@ def test_table_2():
 
 
 @pytest.mark.parametrize(
-    ("schedule", "words"),
+    ("dilations", "words"),
     [
         ([], "list of blocks"),
         ([1, 2], "list of blocks"),
         ("dilated", "no backbone 'dilated'"),
-        ([[1], []], "block 2 .* 0 rates"),
-        ([[1], [1, 2, 4]], "block 2 .* 3 rates"),
-        ([[1], [0]], r"block 2 .* \[0\]"),
-        ([[1.5], [1]], r"block 1 .* \[1.5\]"),
-        ([[True]], r"block 1 .* \[True\]"),
+        ([[1], []], "Block 2 .* 0 rates"),
+        ([[1], [1, 2, 4]], "Block 2 .* 3 rates"),
+        ([[1], [0]], r"Block 2 .* \[0\]"),
+        ([[1.5], [1]], r"Block 1 .* \[1.5\]"),
+        ([[True]], r"Block 1 .* \[True\]"),
         (7, "backbone is 7"),
     ],
 )
-def test_impossible_schedules_are_refused(schedule, words):
+def test_invalid_dilations_are_refused(dilations, words):
     with pytest.raises(InputError, match=words):
-        regseg.create_model(backbone=schedule)
+        regseg.create_model(backbone=dilations)
 
 
 def test_rates_must_divide_the_groups():
     """The larger RegSeg has 14 groups at 1/16 and 16 in the last block."""
-    with pytest.raises(InputError, match=r"block 1 .* 14 groups can be shared among 1 or 2"):
+    with pytest.raises(InputError, match=r"Block 1 .* 14 groups can be divided among 1 or 2"):
         regseg.create_model("regseg_large", backbone=[[1, 2, 3, 4], [1]])
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         regseg.create_model("regseg_large", backbone=[[1], [1, 2, 3, 4]])
 
 
-def test_holes_are_warned_of():
+def test_dilations_with_holes_cause_a_warning():
     """k/s >= r (Sec. 3.1): 63/16 before the first block, 95/16 before the second."""
-    with pytest.warns(UserWarning, match=r"block 2 .* rate 6, above the bound k/s = 5.9"):
+    with pytest.warns(UserWarning, match=r"Block 2 .* rate 6, above the bound k/s = 5.9"):
         model = regseg.create_model(backbone=[[1], [1, 6]])
     assert blocks_with_holes(model) == [("stage16.2", 6, 95 / 16)]
     with warnings.catch_warnings():
@@ -129,7 +129,7 @@ def test_holes_are_warned_of():
         regseg.create_model(backbone=[[1], [1, 5]])
 
 
-def test_one_schedule_of_the_paper_is_over_its_bound():
+def test_one_backbone_of_the_paper_exceeds_its_bound():
     """Table 4, row 8 starts with rate 4 where k/s is 3.94."""
     over = {name for name in BACKBONES if blocks_with_holes(regseg.create_model(backbone=name))}
     assert over == {"dilation_1_4_1_10"}

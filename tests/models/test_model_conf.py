@@ -77,7 +77,7 @@ def test_both(composed):
 
 
 @pytest.mark.parametrize("name", ["regseg", "regseg_large"])
-def test_a_schedule_of_ones_own(composed, name):
+def test_custom_dilations(composed, name):
     made = config(composed(f"model={name}", "model.backbone.dilations=[[1],[1,2],[1,4]]"))
     assert made == {"name": name, "backbone": [[1], [1, 2], [1, 4]], "decoder": name, "num_classes": 11}
 
@@ -87,13 +87,13 @@ def test_a_schedule_of_ones_own(composed, name):
     ["model/backbone=dilation_1_6", "model/decoder=lraspp", "model.backbone=dilation_1_6", "experiment=table5"],
 )
 def test_parts_beside_ddrnet_are_refused(composed, override):
-    with pytest.raises(InputError, match="ddrnet23 has its own backbone and decoder and takes no") as error:
+    with pytest.raises(InputError, match="ddrnet23 has a fixed backbone and decoder and takes no") as error:
         config(composed("model=ddrnet23", override))
     assert "\n" not in str(error.value)
 
 
-def test_a_schedule_for_regnet_is_refused(composed):
-    with pytest.raises(InputError, match="regnety_600mf takes no dilation schedule"):
+def test_dilations_for_regnet_are_refused(composed):
+    with pytest.raises(InputError, match="regnety_600mf takes no dilations"):
         config(composed("model/backbone=regnety_600mf", "model.backbone.dilations=[[1]]"))
 
 

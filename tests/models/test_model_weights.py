@@ -46,10 +46,10 @@ def test_our_checkpoints(layout, tmp_path, capsys):
     torch.save(content, tmp_path / "last.ckpt")
     report = regseg.load_weights(model, tmp_path / "last.ckpt")
     assert equal(model, trained)
-    assert not report.by_author and not report.left_out
+    assert not report.by_author and not report.skipped
     assert set(report.loaded) == set(model.state_dict())
     assert capsys.readouterr().out == f"{report}\n"
-    assert str(report) == f"loaded {len(report.loaded)} of {len(report.loaded)} tensors from {tmp_path / 'last.ckpt'}"
+    assert str(report) == f"Loaded {len(report.loaded)} of {len(report.loaded)} tensors from {tmp_path / 'last.ckpt'}."
 
 
 @pytest.mark.parametrize(
@@ -68,7 +68,7 @@ def test_wrappers_prefixes_are_removed(prefix):
     trained, model = small(), small()
     state = {f"{prefix}{name}": tensor for name, tensor in trained.state_dict().items()}
     report = regseg.load_weights(model, {"state_dict": {"n_averaged": torch.tensor(3), **state}})
-    assert equal(model, trained) and not report.left_out
+    assert equal(model, trained) and not report.skipped
 
 
 def test_dataparallel_and_averaged_weights_of_a_model_with_compiled_parts():
@@ -126,20 +126,20 @@ def test_another_class_count_keeps_all_but_the_classifier(parts, classifier, cap
     trained, model = small(19, **parts), small(11, **parts)
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     report = regseg.load_weights(model, lightning_checkpoint(trained))
-    assert list(report.left_out) == classifier
-    assert set(report.left_out.values()) == {"the file has 19 classes, the model 11"}
+    assert list(report.skipped) == classifier
+    assert set(report.skipped.values()) == {"the file has 19 classes, the model 11"}
     for name, tensor in model.state_dict().items():
         assert torch.equal(tensor, before[name] if name in classifier else trained.state_dict()[name])
     first, second = capsys.readouterr().out.splitlines()
-    assert first.startswith("loaded ")
-    assert second == f"left out {', '.join(classifier)}: the file has 19 classes, the model 11"
+    assert first.startswith("Loaded ")
+    assert second == f"Skipped {', '.join(classifier)}: the file has 19 classes, the model 11."
 
 
 def test_another_class_count_of_ddrnet():
     report = regseg.load_weights(
         regseg.create_model("ddrnet23", num_classes=2), regseg.create_model("ddrnet23").state_dict()
     )
-    assert list(report.left_out) == ["head.classifier.weight", "head.classifier.bias"]
+    assert list(report.skipped) == ["head.classifier.weight", "head.classifier.bias"]
 
 
 def _half_resized(model):
@@ -151,10 +151,13 @@ def _half_resized(model):
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (lambda: regseg.create_model("ddrnet23").state_dict(), "stem.conv.weight is missing in it"),
+        (lambda: regseg.create_model("ddrnet23").state_dict(), "stem.conv.weight is missing in the file"),
         (lambda: small(decoder="lraspp").state_dict(), "decoder.head16.conv.weight is missing"),
         (lambda: small(backbone=[[1], [1, 2], [1, 2]]).state_dict(), r"stage16.2.conv1.conv.weight is \[256"),
-        (lambda: small(backbone=[[1], [1]]).state_dict(), r"branches.0.weight is \[320, 16, 3, 3\] in it and \[160"),
+        (
+            lambda: small(backbone=[[1], [1]]).state_dict(),
+            r"branches.0.weight is \[320, 16, 3, 3\] in the file and \[160",
+        ),
         (lambda: lightning_checkpoint(small(backbone=[[1], [1, 4]])), r"saved from \[\[1\], \[1, 4\]\] \+ regseg"),
         (lambda: _half_resized(small()), "decoder.classifier.bias"),
         (lambda: {"state_dict": {"network.stem.conv.weight": torch.zeros(32, 3, 3, 3)}}, "stem.bn.weight is missing"),
@@ -232,5 +235,5 @@ def test_missing_files_are_refused(tmp_path):
 @pytest.mark.parametrize("content", [[1, 2], {"epoch": 3}, {"state_dict": {}}, {}, torch.zeros(3)])
 def test_files_without_weights_are_refused(content, tmp_path):
     torch.save(content, tmp_path / "other.pt")
-    with pytest.raises(InputError, match=r"other.pt holds no weights"):
+    with pytest.raises(InputError, match=r"other.pt contains no weights"):
         read_checkpoint(tmp_path / "other.pt")

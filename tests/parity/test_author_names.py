@@ -5,7 +5,7 @@ import torch
 from author_release import AUTHOR_MODELS, author_names, author_weights, our_model
 
 import regseg
-from regseg.models.weights import our_name
+from regseg.models.author_keys import remap_key
 
 
 def test_there_are_twenty():
@@ -14,7 +14,7 @@ def test_there_are_twenty():
 
 @pytest.mark.parametrize("key", AUTHOR_MODELS)
 def test_names_are_a_bijection_with_equal_shapes(key):
-    theirs = [(our_name(name), tuple(shape)) for name, shape in author_names()[key]]
+    theirs = [(remap_key(name), tuple(shape)) for name, shape in author_names()[key]]
     ours = [(name, tuple(tensor.shape)) for name, tensor in our_model(key).state_dict().items()]
     assert len({name for name, _ in theirs}) == len(theirs)
     # In his order too, so that a seed draws the same initial weights for the layers of the same model.
@@ -31,16 +31,16 @@ def test_published_files_load(key, layout, tmp_path, capsys):
     model = our_model(key)
     report = regseg.load_weights(model, tmp_path / "published.pth")
     assert report.by_author
-    assert not report.left_out
+    assert not report.skipped
     assert "author's release" in capsys.readouterr().out
     state = model.state_dict()
-    assert all(torch.equal(state[our_name(name)], tensor) for name, tensor in weights.items())
+    assert all(torch.equal(state[remap_key(name)], tensor) for name, tensor in weights.items())
 
 
 def test_camvid_fine_tuning_keeps_all_but_the_classifier(tmp_path, capsys):
     torch.save({"model": author_weights("dilation_1_14+regseg")}, tmp_path / "cityscapes.pth")
     report = regseg.load_weights(our_model("dilation_1_14+regseg", num_classes=11), tmp_path / "cityscapes.pth")
-    assert list(report.left_out) == ["decoder.classifier.weight", "decoder.classifier.bias"]
+    assert list(report.skipped) == ["decoder.classifier.weight", "decoder.classifier.bias"]
     assert len(report.loaded) == 470 - 2
     assert "the file has 19 classes, the model 11" in capsys.readouterr().out
 

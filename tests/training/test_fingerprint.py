@@ -54,7 +54,7 @@ def test_the_same_run_continues(root, before, tmp_path):
         "classes: [{name: wall, id: 0}, {name: ground, id: 1}]",
         "classes: [{name: wall, id: 1}, {name: ground, id: 0}]",
         "classes: [{name: ground, id: 1}, {name: wall, id: 0}]",
-        "classes: [{name: ground, id: 0}, {name: wall, id: 1}]\nleft_out: [wall]",
+        "classes: [{name: ground, id: 0}, {name: wall, id: 1}]\nexcluded: [wall]",
     ],
 )
 def test_other_classes_are_refused(root, before, classes):
@@ -66,7 +66,7 @@ def test_other_classes_are_refused(root, before, classes):
 def test_other_files_are_refused(root, before):
     for folder in ("images", "labels"):
         (root / folder / "train" / "0.png").rename(root / folder / "train" / "zero.png")
-    with pytest.raises(InputError, match=r"training split .8 files of other names"):
+    with pytest.raises(InputError, match=r"training split .8 files with other names"):
         continues(before, print_of(root))
     for folder in ("images", "labels"):
         (root / folder / "train" / "zero.png").rename(root / folder / "train" / "0.png")

@@ -1,4 +1,6 @@
+"""From image and label files to batches. This package does not depend on models, Hydra or plotting."""
+
 import os
 
-# Before any module here imports albumentations, which otherwise asks the network for a newer version.
+# albumentations checks for a newer version over the network when it is imported, unless this is set before.
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")

@@ -1,4 +1,4 @@
-"""What is made from a dataset's files and kept beside them: where it goes, and how it is written."""
+"""The folder for files derived from a dataset: halved images, decoded arrays, the centroid index."""
 
 from __future__ import annotations
 
@@ -15,16 +15,23 @@ T = TypeVar("T")
 
 
 def working_folder(root: Path) -> Path:
-    """``<root>/.regseg``, which no dataset lists; a folder in ``$REGSEG_CACHE`` where ``root`` cannot be written to.
+    """Return the folder for derived files, and create it.
 
-    Without that variable it is in ``~/.cache/regseg``. InputError is raised where neither can be written to.
+    It is ``<root>/.regseg``, which datasets do not list. If ``root`` is not writable, it is a folder in
+    ``$REGSEG_CACHE``, or in ``~/.cache/regseg`` if that variable is not set.
+
+    Args:
+        root: the dataset's folder.
+
+    Raises:
+        InputError: neither folder is writable.
     """
     root = Path(root).absolute()
-    beside = root / ".regseg"
+    inside = root / ".regseg"
     try:
-        beside.mkdir(exist_ok=True)
-        with tempfile.TemporaryFile(dir=beside):
-            return beside
+        inside.mkdir(exist_ok=True)
+        with tempfile.TemporaryFile(dir=inside):
+            return inside
     except OSError:
         cache = Path(os.environ.get("REGSEG_CACHE") or Path.home() / ".cache" / "regseg")
         folder = cache / f"{root.name}-{hashlib.sha256(os.fsencode(root)).hexdigest()[:12]}"
@@ -32,18 +39,24 @@ def working_folder(root: Path) -> Path:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise InputError(
-                f"{beside} cannot be written, nor {folder} ({error.strerror}); set REGSEG_CACHE to a folder that can."
+                f"Neither {inside} nor {folder} is writable ({error.strerror}); set REGSEG_CACHE to a writable folder."
             ) from error
         return folder
 
 
 def relative(path: Path, root: Path) -> str:
-    """``path`` as seen from ``root``, so that a dataset may move."""
+    """Return ``path`` relative to ``root``, with forward slashes, so that a dataset can be moved."""
     return Path(os.path.relpath(Path(path).absolute(), Path(root).absolute())).as_posix()
 
 
 def progress(results: Iterable[T], total: int, what: str) -> Iterator[T]:
-    """``results``, with a bar on a terminal and one line elsewhere."""
+    """Iterate over ``results`` with a progress bar on a terminal, or with one printed line elsewhere.
+
+    Args:
+        results: what to iterate over.
+        total: their number.
+        what: the text to print.
+    """
     from rich.progress import track
 
     from regseg.system.console import plain_console

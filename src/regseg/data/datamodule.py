@@ -1,4 +1,4 @@
-"""The LightningDataModule around datasets and augmentation."""
+"""The LightningDataModule: dataset, storage, augmentation, sampling and loaders."""
 
 from __future__ import annotations
 
@@ -34,35 +34,35 @@ DATASETS = {
     "folder": "regseg.data.datasets.folder.Folder",
     "streets": "regseg.data.datasets.streets.Streets",
 }
-OWN_DATASET = "own"  # stands in a checkpoint for a class of the user's
+OWN_DATASET = "own"  # stored in a checkpoint in place of a custom dataset class
 
 
 class SegmentationDataModule(L.LightningDataModule):
-    """Train and evaluation batches of a dataset.
+    """Training and evaluation batches of a dataset.
 
-    A training batch holds ``image`` (B, H, W, 3) uint8 RGB, ``label`` (B, H, W) uint8 class indices with 255 ignored,
-    and ``name``, the image files. An evaluation batch is one whole image at the evaluation size, its label at its own.
-    Every argument is a plain value, and checkpoints store them all.
+    A training batch is a dict of ``image`` (B, H, W, 3) uint8 RGB, ``label`` (B, H, W) uint8 class indices (255 is
+    ignored), and ``name``, the image files. An evaluation batch is one whole image at the evaluation size, with its
+    label at the original size. All arguments are plain values and are stored in checkpoints.
 
     Args:
         dataset: a name of `DATASETS`, or ``package.module.Class`` of a custom `DatasetLayout`.
         root: the dataset's folder.
-        batch_size: images a training batch, over one process.
+        batch_size: images per training batch and process.
         crop_size: (height, width) of training crops, in pixels.
         short_side: range of the random short side before the crop, in pixels, both ends included.
-        val_size: short side of evaluation images in pixels; None keeps their own.
-        train_split: one of train, val, test, trainval.
-        val_split: likewise.
-        augment: arguments of `TrainTransform` beside the sizes.
-        class_uniform: share of an epoch's images that is drawn around pixels of each class in turn (Sec. 4.2).
-        storage: what images are read from: the files (full), their halved copies (half) or decoded arrays (cache).
-        num_workers: loader processes; None takes one a core, 8 at most. What is drawn does not depend on it.
+        val_size: short side of evaluation images, in pixels; None keeps their size.
+        train_split: train, val, test or trainval.
+        val_split: train, val, test or trainval.
+        augment: arguments of `TrainTransform` other than the sizes.
+        class_uniform: share of an epoch's crops that contain a pixel of each class in turn (Sec. 4.2).
+        storage: where images are read from: the original files (full), halved images (half) or decoded arrays (cache).
+        num_workers: loader processes; None uses one per core, at most 8. The batches do not depend on it.
         seed: of the image order and the augmentation.
         options: further arguments of the dataset's class.
         dataset_options: the same as keywords, such as ``val_share=0.1``.
 
     Raises:
-        InputError: an argument is wrong; later, from `setup`, files are missing.
+        InputError: an argument is invalid. `setup` raises it if files are missing.
     """
 
     def __init__(
@@ -102,16 +102,17 @@ class SegmentationDataModule(L.LightningDataModule):
         self.num_workers = min(8, _cores()) if num_workers is None else num_workers
         augment = check_options("data.augment", augment, TrainTransform, crop_size, short_side)
         self.transform = TrainTransform(crop_size, short_side, **augment)
-        # Absolute, because checkpoints store it: an evaluation elsewhere has to find the same files.
+        # Absolute, because checkpoints store it and may be evaluated from another working directory.
         dataset_class, root = _dataset_class(dataset), str(Path(root).expanduser().absolute())
         options = {**check_options("data.options", options, dataset_class, root), **dataset_options}
         check_options("data", options, dataset_class, root)
+        self.root = Path(root)
         self.dataset: DatasetLayout = dataset_class(root, **options)
         self.save_hyperparameters(logger=False)
         for name in dataset_options:
             self.hparams.pop(name)
         self.hparams.update(
-            # A checkpoint holds no name that could be imported; a class of the user's own is named anew.
+            # A checkpoint contains no name that could be imported; a custom class must be named again.
             dataset=dataset if dataset in DATASETS else OWN_DATASET,
             root=root,
             crop_size=list(crop_size),
@@ -122,23 +123,24 @@ class SegmentationDataModule(L.LightningDataModule):
 
     @classmethod
     def from_description(cls, values: Any, source: str | Path, **changes: Any) -> SegmentationDataModule:
-        """The data that a checkpoint describes. Only names of `DATASETS` and plain values are taken from it.
+        """Create the DataModule that a checkpoint describes. Only names of `DATASETS` and plain values are accepted.
 
         Args:
-            values: the arguments that the checkpoint holds.
+            values: the arguments stored in the checkpoint.
             source: the checkpoint, for the error.
-            changes: arguments that replace the checkpoint's.
+            **changes: arguments that replace the stored ones.
 
         Raises:
-            InputError: the checkpoint holds no description, a damaged one, or that of a dataset class of the user's.
+            InputError: the checkpoint contains no valid description, or the dataset is a custom class and ``changes``
+                does not name it.
         """
         if not isinstance(values, Mapping):
             raise InputError(f"{source} does not record its dataset; choose one, such as data=cityscapes.")
         arguments = {**values, **changes}
         if "dataset" not in changes and values.get("dataset") not in tuple(DATASETS):
             raise InputError(
-                f"{source} was trained on a dataset class that is not part of this project; name the class again by "
-                "data=folder data.dataset=package.module.Class data.root=FOLDER."
+                f"{source} was trained on a custom dataset class; name the class again with data=folder "
+                "data.dataset=package.module.Class data.root=FOLDER."
             )
         try:
             datamodule = cls(**check_options("data", arguments, cls))
@@ -147,28 +149,40 @@ class SegmentationDataModule(L.LightningDataModule):
         except InputError:
             raise
         except (TypeError, ValueError, AttributeError) as error:
-            raise InputError(f"{source} describes its dataset in a way that is not understood: {error}.") from error
+            raise InputError(
+                f"{source} has an invalid description of its dataset ({error}); choose another."
+            ) from error
 
     @classmethod
-    def load_from_checkpoint(
+    def load_from_checkpoint(  # type: ignore[override]  # Lightning's further arguments do not apply here
         cls, checkpoint_path: str | Path, *, weights_only: bool | None = True, **changes: Any
     ) -> SegmentationDataModule:
-        """The data that a checkpoint was trained on, see `from_description`. No code of the file runs.
+        """Create the DataModule that a checkpoint was trained with, without running code from the file.
 
-        ``weights_only`` is of Lightning's signature; it has no effect, because nothing else is ever read.
+        Args:
+            checkpoint_path: the checkpoint.
+            weights_only: an argument of Lightning's method; it has no effect, because code is never run.
+            **changes: arguments that replace the stored ones.
+
+        Raises:
+            InputError: as for `from_description`, or the file is unreadable.
         """
         return cls.from_description(description_in(checkpoint_path), checkpoint_path, **changes)
 
     @property
     def spec(self) -> DatasetSpec:
+        """The dataset's classes and how label files encode them."""
         return self.dataset.spec
 
     def setup(self, stage: str | None = None) -> None:
-        """List the files that ``stage`` (fit, validate or None for all) needs.
+        """List the files of a stage, and open their storage.
+
+        Args:
+            stage: fit, validate, or None for both.
 
         Raises:
-            InputError: a file is missing, no training label has a labelled pixel, or there are fewer training images
-                than a batch holds.
+            InputError: a file is missing, every training pixel is ignored, or there are fewer training images than one
+                batch needs.
         """
         if stage in (None, "fit"):
             samples = self.dataset.samples(self.train_split)
@@ -177,51 +191,55 @@ class SegmentationDataModule(L.LightningDataModule):
                 fitting = len(samples) // self._world[1]
                 remedy = f"set data.batch_size to at most {fitting}" if fitting else "use fewer devices"
                 raise InputError(
-                    f"{self.hparams.root} has {len(samples)} images in the split {self.train_split}, fewer than one "
-                    f"batch of {needed}; {remedy}."
+                    f"{self.root} has {len(samples)} images in the split {self.train_split}, fewer than one batch of "
+                    f"{needed}; {remedy}."
                 )
             if not any_labelled(samples, self.spec):
-                raise InputError(f"There is nothing to learn from: {self._ignored(self.train_split)}.")
+                raise InputError(f"There is nothing to learn: {self._ignored(self.train_split)}.")
             self.train_set = TrainSet(samples, self._open(samples), self.transform, self.seed)
             self.centroids = self._load_centroids(samples) if self.class_uniform else None
         samples = self.dataset.samples(self.val_split)
         if not any_labelled(samples, self.spec):
-            rank_zero_only(print)(f"The evaluation will count no pixel: {self._ignored(self.val_split)}.")
+            rank_zero_only(print)(f"The evaluation will count no pixels: {self._ignored(self.val_split)}.")
         self.val_set = EvaluationSet(samples, self._open(samples), self.val_size)
 
     def _ignored(self, split: str) -> str:
         return (
-            f"every pixel of every label in the split {split} of {self.hparams.root} is ignored; check the ids, the "
-            "colours and `ignore` in the dataset's classes, or choose a split that is labelled"
+            f"every pixel of every label in the split {split} of {self.root} is ignored; check the ids, the colours "
+            "and `ignore` in the dataset's classes, or choose a labelled split"
         )
 
     def _open(self, samples: Sequence[Sample]) -> Storage:
-        return open_storage(self.storage, samples, self.spec, Path(self.hparams.root))
+        return open_storage(self.storage, samples, self.spec, self.root)
 
     def _load_centroids(self, samples: Sequence[Sample]) -> CentroidIndex:
-        centroids = load_index(samples, self.spec, Path(self.hparams.root))
+        centroids = load_index(samples, self.spec, self.root)
         if absent := [self.spec.classes[number] for number in centroids.absent]:
             rank_zero_only(print)(
-                f"class-uniform sampling: no training label holds {', '.join(absent)}; their share goes to whole images"
+                f"Class-uniform sampling: no training label contains {', '.join(absent)}; crops of whole images take "
+                "their share."
             )
         if int(self.class_uniform * len(samples) / self.spec.num_classes) == 0:
             rank_zero_only(print)(
-                f"class-uniform sampling: {len(samples)} images are too few to draw any for {self.spec.num_classes} "
-                "classes; every image is drawn once"
+                f"Class-uniform sampling: {len(samples)} images are too few for {self.spec.num_classes} classes; every "
+                "image is used once per epoch."
             )
         return centroids
 
     @property
     def batches_per_epoch(self) -> int:
-        """Training batches an epoch on each process; the last short one is dropped."""
+        """Training batches per epoch and process; an incomplete last batch is dropped."""
         return len(self.train_set) // self._world[1] // self.batch_size
 
     def train_dataloader(self) -> DataLoader:
-        """Training batches of the next epoch; calls `setup` if nobody did."""
+        """Return the loader of training batches; its epoch follows the trainer's. Calls `setup` if nobody did."""
         if not hasattr(self, "train_set"):
             self.setup("fit")
-        # Lightning counts a finished epoch in `processed`; on resuming, current_epoch is still one behind here.
-        epoch = self.trainer.fit_loop.epoch_progress.current.processed if self.trainer else 0
+        epoch = 0
+        if self.trainer:
+            # Lightning counts finished epochs in `processed`; after a resume, current_epoch is still one behind here.
+            current: Any = self.trainer.fit_loop.epoch_progress.current
+            epoch = current.processed
         order = (len(self.train_set), self.seed, epoch, *self._world)
         if self.centroids is None:
             sampler = EpochSampler(*order)
@@ -230,10 +248,9 @@ class SegmentationDataModule(L.LightningDataModule):
         return self._loader(self.train_set, batch_size=self.batch_size, sampler=sampler, drop_last=True)
 
     def val_dataloader(self) -> DataLoader:
-        """Evaluation batches of one image each; calls `setup` if nobody did."""
+        """Return the loader of evaluation images, each once. Calls `setup` if nobody did."""
         if not hasattr(self, "val_set"):
             self.setup("validate")
-        # A repeated image would change the mean IoU.
         return self._loader(self.val_set, batch_size=1, sampler=UnpaddedSampler(len(self.val_set), *self._world))
 
     def _loader(self, dataset: TorchDataset, **options: Any) -> DataLoader:
@@ -243,26 +260,30 @@ class SegmentationDataModule(L.LightningDataModule):
             persistent_workers=self.num_workers > 0,
             pin_memory=self.trainer is not None and self.trainer.strategy.root_device.type == "cuda",
             worker_init_fn=set_up_worker,
-            # A loader without a generator draws a number from the global one at every epoch, and so would change what
-            # the model draws; nothing here draws from this one.
+            # Without a generator, the loader would advance the global one in every epoch, and so change the model's
+            # random numbers. The data do not depend on this generator.
             generator=torch.Generator(),
             **options,
         )
 
     @property
     def _world(self) -> tuple[int, int]:
-        """(rank, number of processes)."""
+        """The rank of this process and the number of processes."""
         return (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
 
 
 def description_in(checkpoint: str | Path) -> Any:
-    """The arguments of `SegmentationDataModule` that a checkpoint holds; None where it holds none."""
+    """Return the arguments of `SegmentationDataModule` that a checkpoint stores; None if it stores none.
+
+    Raises:
+        InputError: the file is unreadable, damaged, or would run code.
+    """
     content = read_checkpoint_file(checkpoint)
     return content.get(SegmentationDataModule.CHECKPOINT_HYPER_PARAMS_KEY) if isinstance(content, Mapping) else None
 
 
 def _cores() -> int:
-    # The cores this process may use, where the system tells them: fewer than the machine's under Slurm or Docker.
+    # The cores that this process may use: fewer than those of the machine under Slurm or Docker.
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 

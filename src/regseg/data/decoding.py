@@ -1,4 +1,4 @@
-"""Decoding the bytes of image files into pixels. Every failure is one sentence that names the file."""
+"""Decoding of image files into pixels. Every failure is an InputError that names the file."""
 
 from __future__ import annotations
 
@@ -11,38 +11,46 @@ import numpy as np
 
 from regseg.errors import InputError
 
-# What OpenCV would print about a broken file, our error says in one sentence.
+# OpenCV would print messages about a broken file in addition to the error raised here.
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 
 
-LARGEST = 2**30  # pixels of an image
-PIXELS_PER_BYTE = 8 * 1032  # an upper bound: deflate reaches 1032, a byte holds at most 8 pixels
+LARGEST = 2**30  # pixels per image
+PIXELS_PER_BYTE = 8 * 1032  # upper bound: deflate compresses by at most 1032, and a byte holds at most 8 pixels
 GRAY, RGB, PALETTE, GRAY_ALPHA = 0, 2, 3, 4  # colour types of PNG
 _PNG_SIGNATURE, _JPEG_SIGNATURE = b"\x89PNG\r\n\x1a\n", b"\xff\xd8"
 _PNG_END = b"IEND\xae\x42\x60\x82"
-_JPEG_FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}  # markers of segments that hold the size
+_JPEG_FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}  # markers of segments that contain the size
 
 
 def is_jpeg(data: bytes) -> bool:
-    """Whether a file's content is a JPEG, whatever its name says."""
+    """Return whether a file's content is a JPEG, regardless of its name."""
     return data.startswith(_JPEG_SIGNATURE)
 
 
 def png_kind(data: bytes) -> tuple[int, int | None]:
-    """(bits a channel, colour type) of a PNG; (8, None) of any other file."""
+    """Return (bits per channel, colour type) of a PNG, or (8, None) for any other file."""
     return (data[24], data[25]) if data.startswith(_PNG_SIGNATURE) and len(data) > 25 else (8, None)
 
 
 def decode(data: bytes, flags: int, path: Path) -> np.ndarray:
-    """An image file's content by OpenCV.
+    """Decode an image file by OpenCV.
+
+    Args:
+        data: the content of the file.
+        flags: of `cv2.imdecode`.
+        path: the file, for the error.
+
+    Returns:
+        (H, W) or (H, W, channels), as `cv2.imdecode` returns it.
 
     Raises:
-        InputError: it cannot be decoded, or claims more pixels than its bytes can hold.
+        InputError: the file cannot be decoded, or its header claims more pixels than its bytes can encode.
     """
     _check_claims(data, path)
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
-    except Exception:  # whatever a decoder raises
+    except Exception:  # decoders raise various types
         image = None
     if image is None:
         raise _undecodable(path)
@@ -50,15 +58,21 @@ def decode(data: bytes, flags: int, path: Path) -> np.ndarray:
 
 
 def decode_plain_png(data: bytes, color_type: int) -> np.ndarray | None:
-    """A PNG of 8 bits and that colour type as (H, W, channels), in half of OpenCV's time; None for any other.
+    """Decode a PNG of 8 bits per channel, twice as fast as OpenCV.
 
-    Files with transparency or a rotation are left to OpenCV, as are damaged ones.
+    Args:
+        data: the content of the file.
+        color_type: `GRAY` or `RGB`.
+
+    Returns:
+        (H, W, 1 or 3) uint8; None if the file is another format or type, has transparency or a rotation, or is damaged.
+        Such files are decoded by `decode`.
     """
     if not data.startswith(_PNG_SIGNATURE) or data[24:29] != bytes([8, color_type, 0, 0, 0]):
         return None
     start, pixels, _ = data[:8192].partition(b"IDAT")
-    whole = pixels and _PNG_END in data[-64:]  # the half storage keeps a trailer behind it
-    if not whole or b"eXIf" in start or b"tRNS" in start:
+    complete = pixels and _PNG_END in data[-64:]  # files of the half storage have a trailer after it
+    if not complete or b"eXIf" in start or b"tRNS" in start:
         return None
     from kornia_rs.io import decode_image_png_u8
 
@@ -67,15 +81,23 @@ def decode_plain_png(data: bytes, color_type: int) -> np.ndarray | None:
         return None
     try:
         return decode_image_png_u8(data, (height, width), "rgb" if color_type == RGB else "mono")
-    except Exception:  # what OpenCV makes of the file decides
+    except Exception:  # damaged; OpenCV decides whether it is readable
         return None
 
 
 def decode_palette(data: bytes, path: Path, *, as_colors: bool) -> np.ndarray:
-    """A palette PNG's indices (H, W) uint8, which OpenCV cannot give, or its colours (H, W, 3) uint8.
+    """Decode a palette PNG by Pillow, because OpenCV does not return the indices.
+
+    Args:
+        data: the content of the file.
+        path: the file, for the error.
+        as_colors: return colours instead of indices.
+
+    Returns:
+        Indices (H, W) uint8, or RGB colours (H, W, 3) uint8.
 
     Raises:
-        InputError: it cannot be decoded, or claims more pixels than its bytes can hold.
+        InputError: the file cannot be decoded, or its header claims more pixels than its bytes can encode.
     """
     from PIL import Image
 
@@ -89,7 +111,7 @@ def decode_palette(data: bytes, path: Path, *, as_colors: bool) -> np.ndarray:
 
 
 def claimed_size(data: bytes) -> tuple[int, int] | None:
-    """(height, width) that the header of a PNG or JPEG claims; None for any other file or a damaged header."""
+    """Return (height, width) from the header of a PNG or JPEG; None for any other file or a damaged header."""
     if data.startswith(_PNG_SIGNATURE) and len(data) >= 24:
         width, height = struct.unpack_from(">II", data, 16)
         return height, width
@@ -102,16 +124,16 @@ def claimed_size(data: bytes) -> tuple[int, int] | None:
 
 
 def _check_claims(data: bytes, path: Path) -> None:
-    """Refuse what claims more than its bytes can hold, before a decoder takes memory for it."""
+    """Reject a file whose header claims more than its bytes can encode, before a decoder allocates memory for it."""
     size = claimed_size(data)
     if size is not None and size[0] * size[1] > min(LARGEST, PIXELS_PER_BYTE * len(data)):
-        raise _undecodable(path, f": it claims {size[1]}x{size[0]} pixels in {len(data)} bytes")
+        raise _undecodable(path, f" (its header claims {size[1]}x{size[0]} pixels in {len(data)} bytes)")
     if data.startswith(_PNG_SIGNATURE) and not _chunks_fit(data):
         raise _undecodable(path)
 
 
 def _chunks_fit(data: bytes) -> bool:
-    """Whether no chunk of a PNG claims to be longer than the file; false of one that was cut off."""
+    """Return whether all chunks of a PNG end within the file; False for a truncated file."""
     at, kind = 8, b""
     while at + 8 <= len(data) and kind != b"IEND":
         length, kind = struct.unpack_from(">I4s", data, at)
@@ -120,4 +142,4 @@ def _chunks_fit(data: bytes) -> bool:
 
 
 def _undecodable(path: Path, reason: str = "") -> InputError:
-    return InputError(f"{path} is not a readable image{reason}; replace it or take it out of the dataset.")
+    return InputError(f"{path} is not a readable image{reason}; replace it or remove it from the dataset.")

@@ -1,7 +1,7 @@
-"""Where images and labels are read from: the files, halved copies, or decoded arrays.
+"""Storages from which images and labels are read: the original files, halved images, or decoded arrays.
 
-``half`` and ``cache`` keep one file an image in `working_folder`. Each ends in a trailer that tells what it was made
-from and its checksum, so that an interrupted making goes on where it stopped, and a changed source is noticed.
+``half`` and ``cache`` have one file per image in `working_folder`. Each file ends with a trailer that identifies its
+source and holds a checksum, so that an interrupted creation is continued and a changed source is detected.
 """
 
 from __future__ import annotations
@@ -34,62 +34,85 @@ from regseg.system.locks import lock
 from regseg.system.reading import file_status, is_file, retried
 
 STORAGE = ("full", "half", "cache")
-_NPY_HEADER = 128  # bytes, as np.save writes it for so short a description
-_TRAILER = struct.Struct("<16sI")  # what it was made from, CRC-32 of all before
-_LAYOUT = 3  # of a decoded pair; counted up when it changes, so that files of another one are made anew
+_NPY_HEADER = 128  # bytes that np.save writes for such an array
+_TRAILER = struct.Struct("<16sI")  # identity of the source, CRC-32 of everything before the trailer
+_LAYOUT = 3  # version of the file layout; files of another version are created again
 
 
 class Storage(Protocol):
-    """Reads a dataset's pairs."""
+    """Reads the images and labels of a dataset."""
 
-    spec: DatasetSpec
+    @property
+    def spec(self) -> DatasetSpec:
+        """The classes and how label files encode them."""
 
     def read(self, index: int) -> tuple[np.ndarray, np.ndarray]:
-        """(image (h, w, 3) uint8 RGB, label (H, W) uint8 class indices); the image may be smaller than the label.
+        """Read an image and its label.
 
-        Images of the cache have a padding channel, so that resizing needs no copy.
+        Returns:
+            The image (h, w, 3) uint8 RGB, which may be smaller than the label, and the label (H, W) uint8 class
+            indices. Images of the cache have a fourth, padding channel, so that resizing needs no copy.
 
         Raises:
-            InputError: a file cannot be read, or is damaged.
+            InputError: a file is unreadable or damaged.
         """
 
 
 class FullStorage(NamedTuple):
-    """The dataset's own files."""
+    """The original files.
+
+    Attributes:
+        samples: the image and label files.
+        spec: the dataset's classes.
+    """
 
     samples: Sequence[Sample]
     spec: DatasetSpec
 
     def read(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        """Read a pair; see `Storage.read`."""
         return read_sample(self.samples[index], self.spec)
 
 
 class HalfStorage(NamedTuple):
-    """Images at half their height and width, as the author stored them for the ablations; labels from their files."""
+    """Images at half their height and width, as the author stored them for the ablations, and the original labels.
+
+    Attributes:
+        samples: the image and label files.
+        spec: the dataset's classes.
+        halves: the files of the halved images.
+    """
 
     samples: Sequence[Sample]
     spec: DatasetSpec
     halves: Sequence[Path]
 
     def read(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        """Read a pair; see `Storage.read`."""
         half, (image, label_file) = read_image(self.halves[index]), self.samples[index]
         label = read_label(label_file, self.spec)
         if any(abs(2 * short - full) > 2 for short, full in zip(half.shape, label.shape, strict=False)):
             sizes = [f"{width}x{height}" for height, width in (half.shape[:2], label.shape)]
             raise InputError(
                 f"{self.halves[index]}, the half of {image}, is {sizes[0]} pixels but the label {label_file} is "
-                f"{sizes[1]}; see regseg.prepare what=check, or delete that half to have it made again."
+                f"{sizes[1]}; run regseg.prepare what=check, or delete the half and it is created again."
             )
         return half, label
 
 
 class CacheStorage(NamedTuple):
-    """Decoded pairs, memory-mapped: what is not looked at is not read."""
+    """Decoded pairs, memory-mapped, so that only the accessed rows are read.
+
+    Attributes:
+        files: one file per pair.
+        spec: the dataset's classes.
+    """
 
     files: Sequence[Path]
     spec: DatasetSpec
 
     def read(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        """Map a pair into memory; see `Storage.read`."""
         path = self.files[index]
         try:
             return retried(lambda: _map_pair(path))
@@ -99,7 +122,7 @@ class CacheStorage(NamedTuple):
             ) from error
         except ValueError as error:
             raise InputError(
-                f"{path} is damaged ({error}); delete it, or run regseg.prepare what=cache, to have it made again."
+                f"{path} is damaged ({error}); delete it or run regseg.prepare what=cache, and it is created again."
             ) from error
 
 
@@ -108,33 +131,39 @@ def _map_pair(path: Path) -> tuple[np.ndarray, np.ndarray]:
         shape = _shape_of(file.read(_NPY_HEADER))
         pixels, values = math.prod(shape[:2]), math.prod(shape)
         if os.fstat(file.fileno()).st_size != _NPY_HEADER + values + pixels + _TRAILER.size:
-            raise ValueError("its size is not what its header says")
+            raise ValueError("its size contradicts its header")
         content = np.memmap(file, np.uint8, "r", _NPY_HEADER, values + pixels)
     return content[:values].reshape(shape), content[values:].reshape(shape[:2])
 
 
 @functools.lru_cache
 def _shape_of(header: bytes) -> tuple[int, int, int]:
-    """(H, W, 4), as the first bytes of a ``.npy`` file say; most files of a dataset say the same.
+    """Parse the shape (H, W, 4) from the first bytes of a ``.npy`` file; cached, as most files have the same header.
 
     Raises:
-        ValueError: they are not what np.save writes for such an array of uint8.
+        ValueError: they are not the header of such a uint8 array.
     """
     try:
         file = io.BytesIO(header)
         np.lib.format.read_magic(file)
         shape, by_columns, dtype = np.lib.format.read_array_header_1_0(file)
-    except Exception as error:  # whatever the parser raises about what is no header
+    except Exception as error:  # the parser raises various types
         raise ValueError("it has no header") from error
     if len(header) != _NPY_HEADER or file.tell() != _NPY_HEADER or dtype != np.uint8 or by_columns:
         raise ValueError("its header is not that of a cache file")
     if len(shape) != 3 or shape[2] != 4 or min(shape) < 1:
-        raise ValueError(f"its header says the shape {shape}")
+        raise ValueError(f"its header has the shape {shape}")
     return shape
 
 
 def open_storage(kind: str, samples: Sequence[Sample], spec: DatasetSpec, root: Path) -> Storage:
-    """Read ``samples`` from the storage ``kind`` (full, half or cache), which is made first where it is not there.
+    """Open a storage, and create it if it does not exist.
+
+    Args:
+        kind: full, half or cache.
+        samples: the image and label files.
+        spec: the dataset's classes.
+        root: the dataset's folder.
 
     Raises:
         InputError: a file cannot be read, or the disk is too small.
@@ -146,15 +175,18 @@ def open_storage(kind: str, samples: Sequence[Sample], spec: DatasetSpec, root: 
 
 
 def make(kind: str, samples: Sequence[Sample], spec: DatasetSpec, root: Path, *, verify: bool = False) -> list[Path]:
-    """Make what is missing or outdated of a storage on all cores; give its files, one a sample.
+    """Create the missing and outdated files of a storage, on all cores.
 
     Args:
         kind: half or cache.
-        samples: the pairs.
-        spec: of the dataset.
+        samples: the image and label files.
+        spec: the dataset's classes.
         root: the dataset's folder.
-        verify: read every file that is there and make those anew whose checksum is wrong. Without it, a damaged file
-            that kept its trailer goes unnoticed: to read 31 GB before every training would take minutes.
+        verify: read every existing file, and create those again whose checksum is wrong. Without it, a damaged file
+            with an intact trailer is not detected, because reading 31 GB before every training takes minutes.
+
+    Returns:
+        The files of the storage, one per sample.
 
     Raises:
         InputError: a file cannot be read, or the disk is too small.
@@ -173,12 +205,12 @@ def make(kind: str, samples: Sequence[Sample], spec: DatasetSpec, root: Path, *,
             return files
         for place in wanted if verify else ():
             if files[place].exists():
-                print(f"{files[place]} is damaged or older than its source; it is made again")
+                print(f"{files[place]} is damaged or older than its source and is created again.")
         encode = _encode_half if kind == "half" else _encode_pair
         needed = len(wanted) * len(encode(samples[wanted[0]], spec))
         replaced = sum(files[place].stat().st_size for place in wanted if files[place].exists())
         _check_disk(folder, needed - replaced)
-        what = f"making the {kind} storage in {folder}, about {needed / 1e9:.3g} GB"
+        what = f"creating the {kind} storage in {folder}, about {needed / 1e9:.3g} GB"
 
         def write(place: int) -> None:
             content = encode(samples[place], spec)
@@ -191,7 +223,7 @@ def make(kind: str, samples: Sequence[Sample], spec: DatasetSpec, root: Path, *,
 
 
 def _encode_half(sample: Sample, spec: DatasetSpec) -> bytes:
-    """The image at half its size, rounded up, resized as in training, as a PNG."""
+    """Return the image at half its size (rounded up), resized as in training, as a PNG."""
     image = read_image(sample.image)
     size = (-(-image.shape[0] // 2), -(-image.shape[1] // 2))
     half = cut_image(image, Window(size, (0, 0), size))
@@ -199,7 +231,7 @@ def _encode_half(sample: Sample, spec: DatasetSpec) -> bytes:
 
 
 def _encode_pair(sample: Sample, spec: DatasetSpec) -> bytes:
-    """The image with a fourth channel as np.save writes it, then the label's bytes."""
+    """Return the image with a padding channel as np.save writes it, followed by the bytes of the label."""
     image, label = read_sample(sample, spec)
     file = io.BytesIO()
     np.save(file, cv2.cvtColor(image, cv2.COLOR_RGB2RGBA))
@@ -208,13 +240,13 @@ def _encode_pair(sample: Sample, spec: DatasetSpec) -> bytes:
 
 
 def _mark(sample: Sample, spec: DatasetSpec | None) -> bytes:
-    """16 bytes that change when the files, or what their labels mean, change."""
-    made_from: list[object] = [(status.st_size, status.st_mtime_ns) for status in map(file_status, sample)]
+    """Return 16 bytes that identify the files and, if ``spec`` is given, the encoding of their labels."""
+    source: list[object] = [(status.st_size, status.st_mtime_ns) for status in map(file_status, sample)]
     if spec is not None:
-        made_from += [sorted(spec.ids.items()), spec.color_ids, _LAYOUT]
+        source += [sorted(spec.ids.items()), spec.color_ids, _LAYOUT]
     else:
-        made_from = made_from[:1]  # the image alone
-    return hashlib.sha256(json.dumps(made_from).encode()).digest()[:16]
+        source = source[:1]  # only the image
+    return hashlib.sha256(json.dumps(source).encode()).digest()[:16]
 
 
 def _is_good(path: Path, mark: bytes, verify: bool) -> bool:
@@ -239,6 +271,6 @@ def _check_disk(folder: Path, needed: int) -> None:
     free = shutil.disk_usage(folder).free
     if free < needed * 1.02:
         raise InputError(
-            f"{folder} needs {needed / 1e9:.1f} GB but the disk has {free / 1e9:.1f} GB free; make room, set "
+            f"{folder} needs {needed / 1e9:.1f} GB but the disk has {free / 1e9:.1f} GB free; free some space, set "
             "data.storage=full, or link that folder to another disk."
         )

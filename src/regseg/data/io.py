@@ -1,4 +1,4 @@
-"""Reading image and label files."""
+"""Reading of image and label files."""
 
 from __future__ import annotations
 
@@ -26,9 +26,15 @@ from regseg.system.reading import read_bytes
 
 
 def read_image(path: Path) -> np.ndarray:
-    """An image file as (H, W, 3) uint8 RGB, upright as viewers show it (EXIF).
+    """Read an image file.
 
-    Grey and palette images are expanded, an alpha channel is dropped, of 16 bits the upper 8 are taken.
+    Grey and palette images are expanded, an alpha channel is dropped, and 16 bits are reduced to the upper 8.
+
+    Args:
+        path: the file.
+
+    Returns:
+        (H, W, 3) uint8 RGB, rotated according to EXIF.
 
     Raises:
         InputError: the file is missing or cannot be decoded.
@@ -40,13 +46,20 @@ def read_image(path: Path) -> np.ndarray:
 
 
 def read_label(path: Path, spec: DatasetSpec) -> np.ndarray:
-    """A label file as (H, W) uint8 class indices of ``spec``.
+    """Read a label file.
 
-    Index labels may be grey or palette PNGs (the palette's indices count then) of any depth, colour labels RGB, RGBA or
-    palette PNGs (its colours count where ``spec`` has no ids). Alpha is dropped.
+    Index labels are grey or palette PNGs of any bit depth. Colour labels are RGB or RGBA PNGs. A palette PNG is read as
+    indices, or as colours if ``spec`` has no ids. An alpha channel is dropped.
+
+    Args:
+        path: the file.
+        spec: the encoding of the classes.
+
+    Returns:
+        (H, W) uint8 class indices, 255 for ignored pixels.
 
     Raises:
-        InputError: the file is missing, cannot be decoded, or holds a value that ``spec`` does not know.
+        InputError: the file is missing, cannot be decoded, or contains a value that ``spec`` does not define.
     """
     data = read_bytes(path)
     if is_jpeg(data):
@@ -58,7 +71,7 @@ def read_label(path: Path, spec: DatasetSpec) -> np.ndarray:
         return spec.decode(gray[..., 0], path)
     raw = decode(data, cv2.IMREAD_UNCHANGED, path)
     if color_type == GRAY and depth < 8 and spec.ids.get(255, IGNORE_INDEX) == IGNORE_INDEX:
-        raw = raw // (255 // (2**depth - 1))  # OpenCV stretches the values of 1, 2 or 4 bits to 0-255
+        raw = raw // (255 // (2**depth - 1))  # OpenCV scales the values of 1, 2 or 4 bits to 0-255
     if color_type == GRAY_ALPHA:
         raw = raw[..., 0]
     if raw.ndim == 3:
@@ -67,14 +80,17 @@ def read_label(path: Path, spec: DatasetSpec) -> np.ndarray:
 
 
 def read_sample(sample: Sample, spec: DatasetSpec) -> tuple[np.ndarray, np.ndarray]:
-    """A pair as (H, W, 3) uint8 RGB and (H, W) uint8 class indices.
+    """Read an image and its label.
+
+    Returns:
+        The image (H, W, 3) uint8 RGB and the label (H, W) uint8, as `read_image` and `read_label` return them.
 
     Raises:
-        InputError: a file is unreadable, or the two differ in size.
+        InputError: a file is unreadable, or the sizes differ.
     """
     image, label = read_image(sample.image), read_label(sample.label, spec)
     if image.shape[:2] != label.shape:
-        upright = ", upright as a viewer shows it" if image.shape[:2] == label.shape[::-1] else ""
+        upright = ", rotated as image viewers show it" if image.shape[:2] == label.shape[::-1] else ""
         raise InputError(
             f"{sample.image} is {_size(image)} pixels but its label {sample.label} is {_size(label)}; "
             f"export the label at the image's size{upright}."
@@ -83,7 +99,7 @@ def read_sample(sample: Sample, spec: DatasetSpec) -> tuple[np.ndarray, np.ndarr
 
 
 def any_labelled(samples: Iterable[Sample], spec: DatasetSpec) -> bool:
-    """Whether any label has a pixel that is not ignored; reads labels up to the first that has."""
+    """Return whether any label has a pixel that is not ignored; labels are read up to the first such pixel."""
     return any((read_label(sample.label, spec) != IGNORE_INDEX).any() for sample in samples)
 
 

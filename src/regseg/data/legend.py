@@ -1,4 +1,4 @@
-"""The classes' colours and names as a strip below a picture."""
+"""A legend of class colours and names to put below a picture."""
 
 from __future__ import annotations
 
@@ -7,14 +7,22 @@ import numpy as np
 
 from regseg.data.datasets.spec import DatasetSpec
 
-LINE = 20  # pixels a line of text takes
+LINE = 20  # height of a line of text, in pixels
 _FONT = (cv2.FONT_HERSHEY_SIMPLEX, 0.45)
 _TEXT_FROM, _END = 22, 8  # pixels from a cell's left edge to its name, and from the name to the next cell
-_CELL, _WIDEST_CELL = 144, 432
+_CELL, _WIDEST_CELL = 144, 432  # pixels
 
 
 def legend(spec: DatasetSpec, width: int) -> np.ndarray:
-    """(…, width, 3) uint8 RGB: a box of colour and a name for every class; the end of a long name is cut off."""
+    """Return a legend with a coloured box and a name for every class; long names are shortened.
+
+    Args:
+        spec: the classes.
+        width: of the legend, in pixels.
+
+    Returns:
+        (height, width, 3) uint8 RGB; the height depends on the number of classes.
+    """
     names = [_printable(name) for name in spec.classes]
     needed = max(_text_width(name) for name in names) + _TEXT_FROM + _END
     cell = min(max(_CELL, min(needed, _WIDEST_CELL)), width)
@@ -29,12 +37,19 @@ def legend(spec: DatasetSpec, width: int) -> np.ndarray:
 
 
 def write_text(picture: np.ndarray, text: str, left: int, baseline: int) -> None:
-    """Write black text into a picture, in place; ``left`` and ``baseline`` in pixels."""
+    """Write black text into a picture (H, W, 3) uint8, in place.
+
+    Args:
+        picture: the picture.
+        text: the text; characters that cannot be printed become question marks.
+        left: column of the left edge of the text, in pixels.
+        baseline: row of its baseline, in pixels.
+    """
     cv2.putText(picture, _printable(text), (left, baseline), *_FONT, (0, 0, 0), 1, cv2.LINE_AA)
 
 
 def _printable(text: str) -> str:
-    # OpenCV stops the process at half a surrogate pair. No strip shows more characters than these.
+    # OpenCV aborts the process on a lone surrogate. No legend is wide enough for more than 200 characters.
     return "".join(letter if letter.isprintable() else "?" for letter in text[:200])
 
 

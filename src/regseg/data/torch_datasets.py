@@ -1,6 +1,6 @@
-"""What a loader's worker does: read a pair and make a training crop, or an evaluation image, of it.
+"""PyTorch datasets that read an image and its label, and make a training crop or an evaluation image.
 
-Lightning is not imported here: a worker that is not forked would carry its 150 MB.
+Lightning is not imported here, because it takes 150 MB in a worker that is not forked.
 """
 
 from __future__ import annotations
@@ -21,7 +21,14 @@ from regseg.errors import InputError
 
 
 class TrainSet(TorchDataset):
-    """Augmented crops; each draw has a random stream of its own."""
+    """Augmented training crops. Every `CropRequest` has its own random stream.
+
+    Args:
+        samples: the image and label files.
+        storage: reads them.
+        transform: makes a crop of a pair.
+        seed: of the augmentation.
+    """
 
     def __init__(self, samples: Sequence[Sample], storage: Storage, transform: TrainTransform, seed: int) -> None:
         self.samples, self.storage, self.transform, self.seed = samples, storage, transform, seed
@@ -29,25 +36,32 @@ class TrainSet(TorchDataset):
     def __len__(self) -> int:
         return len(self.samples)
 
-    def __getitem__(self, draw: CropRequest | int) -> dict[str, Any]:
-        if not isinstance(draw, CropRequest):
-            # Lightning's overfit_batches replaces the sampler by a plain one: the same crops every epoch then.
-            draw = CropRequest(0, draw)
-        image, label = self.storage.read(draw.index)
-        if draw.centroid and not all(0 <= at < side for at, side in zip(draw.centroid, label.shape, strict=True)):
+    def __getitem__(self, request: CropRequest | int) -> dict[str, Any]:
+        if not isinstance(request, CropRequest):
+            # Lightning's overfit_batches replaces the sampler by one that yields indices: the same crops in every epoch
+            request = CropRequest(0, request)
+        sample = self.samples[request.index]
+        image, label = self.storage.read(request.index)
+        if request.centroid and not all(0 <= at < side for at, side in zip(request.centroid, label.shape, strict=True)):
             raise InputError(
-                f"{self.samples[draw.index].label} has no pixel at the centroid {draw.centroid} that was found in it; "
-                "delete the files centroids-*.bin in the dataset's folder .regseg to have them made again."
+                f"The centroid index has the pixel {request.centroid}, but {sample.label} does not; delete the files "
+                "centroids-*.bin in the dataset's folder .regseg, and they are created again."
             )
-        image, label = self.transform(image, label, stream(self.seed, *draw.key), draw.centroid)
-        self.storage.spec.check_classes(label, self.samples[draw.index].label)
-        return {"image": image, "label": label, "name": str(self.samples[draw.index].image)}
+        image, label = self.transform(image, label, stream(self.seed, *request.key), request.centroid)
+        self.storage.spec.check_classes(label, sample.label)
+        return {"image": image, "label": label, "name": str(sample.image)}
 
 
 class EvaluationSet(TorchDataset):
-    """Whole images at the evaluation size, labels at their own.
+    """Whole images at the evaluation size, with labels at their original size.
 
-    An index from the number of images up gives the first image without any label, which changes no score.
+    An index beyond the last image returns the first image with all pixels ignored, which does not change the scores;
+    see `UnpaddedSampler`.
+
+    Args:
+        samples: the image and label files.
+        storage: reads them.
+        val_size: short side of the images, in pixels; None keeps the original size.
     """
 
     def __init__(self, samples: Sequence[Sample], storage: Storage, val_size: int | None) -> None:

@@ -1,6 +1,6 @@
-"""Setting up a loader worker process: signals, threads, memory.
+"""Set-up of a loader worker process: signals, threads and memory.
 
-Lightning is not imported here: a worker that is not forked would carry its 150 MB.
+Lightning is not imported here, because it takes 150 MB in a worker that is not forked.
 """
 
 from __future__ import annotations
@@ -13,19 +13,23 @@ import torch
 
 from regseg.system import processes
 
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of malloc.h
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # from malloc.h
 
 
 def set_up_worker(worker: int) -> None:
-    """Set up a loader worker process: its signals, its end with its parent, `take_one_core`."""
+    """Set up a loader worker process: it ignores signals, exits with its parent and uses one core.
+
+    Args:
+        worker: the worker's number, which DataLoader passes to its `worker_init_fn`.
+    """
     processes.set_up_worker()
     take_one_core()
 
 
 def take_one_core() -> None:
-    """Keep OpenCV and torch to one thread each, and keep freed memory.
+    """Limit OpenCV and torch to one thread each, and keep freed memory.
 
-    Workers are as many as there are cores; threads within them would only get into each other's way.
+    There are as many workers as cores, so more threads would only compete with each other.
     """
     cv2.setNumThreads(0)
     torch.set_num_threads(1)
@@ -33,10 +37,10 @@ def take_one_core() -> None:
 
 
 def keep_memory() -> None:
-    """Keep arrays of some megabytes when they are freed, instead of giving them back to the system.
+    """Keep freed arrays of some megabytes in the process instead of returning their memory to the system.
 
-    Otherwise the system would map and clear the same megabytes anew for every crop, a tenth of its time. Does nothing
-    where the C library is not glibc.
+    Otherwise the system maps and clears the same megabytes for every crop, which takes a tenth of the time per crop.
+    This does nothing if the C library is not glibc.
     """
     with contextlib.suppress(OSError, AttributeError, TypeError):
         libc = ctypes.CDLL(None)

@@ -1,4 +1,4 @@
-"""The networks: pure PyTorch, from an image to logits. Nothing here reads data or knows of training."""
+"""The networks, in pure PyTorch: from images to logits. This package does not depend on data or training."""
 
 from regseg.models.complexity import count_parameters, field_of_view, gflops
 from regseg.models.factory import create_model, list_backbones, list_decoders, list_models, title_of

@@ -1,19 +1,41 @@
-"""What a model sees and costs: field of view (Sec. 3.1), parameters, and GFLOPs as the paper counts them."""
+"""Field of view (Sec. 3.1), number of parameters, and GFLOPs as the paper counts them."""
 
 import copy
 import math
 from collections.abc import Iterable
 from itertools import pairwise
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from regseg.models.blocks import DBlock
+from regseg.models.blocks import DBlock, DilatedConv
+
+
+class BlockView(NamedTuple):
+    """The field of view after the stem or a block.
+
+    Attributes:
+        name: "stem", or the block's name in the backbone.
+        conv: the block's 3x3 convolution; None for the stem.
+        field_of_view: side of the field of view, in input pixels.
+        stride: stride of the block's output, in input pixels.
+    """
+
+    name: str
+    conv: DilatedConv | None
+    field_of_view: int
+    stride: int
 
 
 def compose(convolutions: Iterable[tuple[int, int]], start: tuple[int, int] = (1, 1)) -> tuple[int, int]:
-    """(kernel, stride) of one convolution equal in reach to `convolutions`, (kernel, stride) each (eqs. 1 and 2)."""
+    """Return the (kernel, stride) of the single convolution equivalent to a sequence (eqs. 1 and 2).
+
+    Args:
+        convolutions: (kernel, stride) of each convolution.
+        start: (kernel, stride) of what comes before them.
+    """
     k, s = start
     for kernel, stride in convolutions:
         k += (kernel - 1) * s
@@ -21,56 +43,72 @@ def compose(convolutions: Iterable[tuple[int, int]], start: tuple[int, int] = (1
     return k, s
 
 
-def field_of_view_by_block(model: nn.Module) -> list[tuple[str, DBlock | None, int, int]] | None:
-    """(name, block, field of view, stride) after the stem (its block is None) and after every block of the backbone.
+def field_of_view_by_block(model: nn.Module) -> list[BlockView] | None:
+    """Return the field of view after the stem and after every block of the backbone (Sec. 3.1).
 
-    A 3x3 of rate r reaches as far as a kernel of 2r + 1; a block reaches as far as its largest rate. Global pooling
-    (squeeze-and-excite) and the decoder are left out, as in Table 4. None for a model without one backbone: DDRNet-23.
+    A 3x3 convolution of rate r counts as a kernel of size 2r + 1; a block counts with its largest rate. Global pooling
+    (squeeze-and-excite) and the decoder are not counted, as in Table 4.
+
+    Returns:
+        One entry per block, the stem first; None for a model without a backbone, such as DDRNet-23.
     """
     backbone = getattr(model, "backbone", None)
     if backbone is None:
         return None
     k, s = compose([(3, 2)])
-    rows = [("stem", None, k, s)]
+    rows = [BlockView("stem", None, k, s)]
     for name, block in backbone.named_modules():
         if isinstance(block, DBlock):
             conv = block.conv2.conv
+            assert isinstance(conv, DilatedConv)
             k, s = compose([(2 * max(conv.dilations) + 1, conv.stride)], start=(k, s))
-            rows.append((name, block, k, s))
+            rows.append(BlockView(name, conv, k, s))
     return rows
 
 
 def field_of_view(model: nn.Module) -> int | None:
-    """Field of view in input pixels of the model's backbone, stem included, up to 1/16 (Sec. 3.1, Table 4).
+    """Return the field of view of stem and backbone, in input pixels (Sec. 3.1, Table 4).
 
-    3807 for RegSeg. None for DDRNet-23, whose two branches are no single chain of convolutions.
+    It is 3807 for RegSeg, and None for DDRNet-23, whose two branches are not a single chain of convolutions.
     """
     rows = field_of_view_by_block(model)
-    return None if rows is None else rows[-1][2]
+    return None if rows is None else rows[-1].field_of_view
 
 
 def blocks_with_holes(model: nn.Module) -> list[tuple[str, int, float]]:
-    """Blocks whose rate r leaves holes, r > k/s by Sec. 3.1: (name, r, the bound k/s at the block's input)."""
-    rows = field_of_view_by_block(model) or []
+    """Return the blocks whose dilation rate leaves holes in the field of view: r > k/s (Sec. 3.1).
+
+    Returns:
+        For each such block: its name, its rate r, and the bound k/s at its input.
+    """
     found = []
-    for (_, _, k, s), (name, block, *_) in pairwise(rows):
-        rate = max(block.conv2.conv.dilations)
-        if rate > k / s:
-            found.append((name, rate, k / s))
+    for before, (name, conv, *_) in pairwise(field_of_view_by_block(model) or []):
+        assert conv is not None
+        rate, bound = max(conv.dilations), before.field_of_view / before.stride
+        if rate > bound:
+            found.append((name, rate, bound))
     return found
 
 
 def count_parameters(model: nn.Module) -> int:
+    """Return the number of parameters of a model."""
     return sum(p.numel() for p in model.parameters())
 
 
 def gflops(model: nn.Module, size: tuple[int, int] = (1024, 2048), *, convolutions_only: bool = False) -> float:
-    """Billions of operations for one image of (height, width) in eval mode, as the paper prints them: fvcore's count.
+    """Count the operations for one image in eval mode, as the paper does (fvcore's count).
 
-    Convolutions count their multiply-accumulates, BatchNorm 2 a value, adaptive pooling 1 an input, bilinear
-    upsampling and grid sampling 4 an output, nearest upsampling 1. Sigmoids, products, sums and average pools of a
-    fixed kernel count nothing. `convolutions_only` leaves out all but the convolutions, which is what the paper's
-    figure for DDRNet-23 does. Nothing is computed: on a copy of the model on the meta device only shapes pass.
+    A convolution counts its multiply-accumulates, BatchNorm 2 per value, adaptive pooling 1 per input, bilinear
+    upsampling and grid sampling 4 per output, and nearest upsampling 1 per output. Sigmoids, products, sums and average
+    pools with a fixed kernel count nothing. Only shapes are propagated, through a copy of the model on the meta device.
+
+    Args:
+        model: the model; it is not changed.
+        size: (height, width) of the image, in pixels.
+        convolutions_only: count convolutions only, as the paper's figure for DDRNet-23 does.
+
+    Returns:
+        Billions of operations.
     """
     counter = _OperationCounter()
     on_meta = copy.deepcopy(model).to("meta").eval()
@@ -82,7 +120,7 @@ def gflops(model: nn.Module, size: tuple[int, int] = (1024, 2048), *, convolutio
 
 _aten = torch.ops.aten
 _CONVOLUTIONS = {_aten.convolution, _aten._convolution}
-_PER_INPUT = {  # an adaptive average pool to 1x1 arrives as a mean
+_PER_INPUT = {  # an adaptive average pool to 1x1 is dispatched as a mean
     _aten.native_batch_norm: 2,
     _aten._native_batch_norm_legit_no_training: 2,
     _aten.cudnn_batch_norm: 2,
@@ -93,14 +131,19 @@ _PER_OUTPUT = {_aten.upsample_bilinear2d: 4, _aten.upsample_nearest2d: 1, _aten.
 
 
 class _OperationCounter(TorchDispatchMode):
-    """Counts while it is entered: `convolutions` and `others`."""
+    """Context manager that counts the operations run in it.
+
+    Attributes:
+        convolutions: multiply-accumulates of convolutions.
+        others: operations of other layers.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self.convolutions = 0
         self.others = 0
 
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+    def __torch_dispatch__(self, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
         out = func(*args, **(kwargs or {}))
         op = func.overloadpacket
         if op in _CONVOLUTIONS:

@@ -1,4 +1,4 @@
-"""DDRNet-23 [18] as the paper trains it beside RegSeg (Table 10): from scratch, without the auxiliary head."""
+"""DDRNet-23 [18] as trained in the paper for comparison (Table 10): from scratch, without the auxiliary head."""
 
 import torch
 import torch.nn.functional as F
@@ -8,7 +8,10 @@ from regseg.models.blocks import ConvBnAct, conv1x1, conv3x3, upsample_to
 
 
 class BasicBlock(nn.Module):
-    """shortcut(x) + bn(conv3x3(relu(bn(conv3x3(x))))), then ReLU if `act`; shortcut is x, or bn(strided conv1x1(x))."""
+    """y = shortcut(x) + bn(conv3x3(relu(bn(conv3x3(x))))), then ReLU if `act`.
+
+    shortcut(x) is x if the channels and size do not change, bn(conv1x1(x)) with the stride otherwise.
+    """
 
     def __init__(self, in_channels: int, out_channels: int, *, stride: int = 1, act: bool = True) -> None:
         super().__init__()
@@ -18,13 +21,14 @@ class BasicBlock(nn.Module):
         self.act = act
 
     def forward(self, x: Tensor) -> Tensor:
+        """Map (B, in, H, W) to (B, out, ceil(H/stride), ceil(W/stride))."""
         y = self.conv2(self.conv1(x))
         y += self.shortcut(x)
         return F.relu(y, inplace=True) if self.act else y
 
 
 class Bottleneck(nn.Module):
-    """shortcut(x) + bn(conv1x1(relu(bn(conv3x3(relu(bn(conv1x1(x)))))))): twice as wide at its end, no ReLU there."""
+    """y = shortcut(x) + bn(conv1x1(relu(bn(conv3x3(relu(bn(conv1x1(x)))))))), with 2 * `width` channels and no ReLU."""
 
     def __init__(self, in_channels: int, width: int, *, stride: int = 1) -> None:
         super().__init__()
@@ -34,6 +38,7 @@ class Bottleneck(nn.Module):
         self.shortcut = _shortcut(in_channels, 2 * width, stride)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Map (B, in, H, W) to (B, 2 * width, ceil(H/stride), ceil(W/stride))."""
         y = self.conv3(self.conv2(self.conv1(x)))
         y += self.shortcut(x)
         return y
@@ -46,14 +51,14 @@ def _shortcut(in_channels: int, out_channels: int, stride: int) -> nn.Module:
 
 
 def _layer(in_channels: int, out_channels: int, stride: int = 1) -> nn.Sequential:
-    """Two BasicBlocks; the second ends without ReLU, which is left to whoever reads it."""
+    """Return two BasicBlocks; the second has no ReLU at its end, so the caller applies it."""
     return nn.Sequential(
         BasicBlock(in_channels, out_channels, stride=stride), BasicBlock(out_channels, out_channels, act=False)
     )
 
 
 class BnActConv(nn.Module):
-    """y = conv(relu(bn(x))), of the same size."""
+    """y = conv(relu(bn(x)))."""
 
     def __init__(self, in_channels: int, out_channels: int, kernel_size: int, *, bias: bool = False) -> None:
         super().__init__()
@@ -61,20 +66,21 @@ class BnActConv(nn.Module):
         self.conv = nn.Conv2d(in_channels, out_channels, kernel_size, padding=kernel_size // 2, bias=bias)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Map (B, in, H, W) to (B, out, H, W)."""
         return self.conv(F.relu(self.bn(x), inplace=True))
 
 
 class DAPPM(nn.Module):
     """Deep aggregation pyramid pooling: y0 = f0(x); yi = conv3x3(up(fi(pool_i(x))) + y(i-1)); y = g(cat(yi)) + h(x).
 
-    Before each convolution (f, g and h are 1x1) come BatchNorm and ReLU. (B, 1024, H/64, W/64) -> (B, 256, H/64, W/64).
+    f, g and h are 1x1 convolutions. BatchNorm and ReLU come before every convolution.
     """
 
     def __init__(self, in_channels: int, width: int, out_channels: int) -> None:
         super().__init__()
         self.pools = nn.ModuleList(
             [
-                nn.AvgPool2d(5, 2, padding=2),  # padding zeros count in the mean
+                nn.AvgPool2d(5, 2, padding=2),  # the mean includes the zeros of the padding
                 nn.AvgPool2d(9, 4, padding=4),
                 nn.AvgPool2d(17, 8, padding=8),
                 nn.AdaptiveAvgPool2d(1),
@@ -87,6 +93,7 @@ class DAPPM(nn.Module):
         self.shortcut = BnActConv(in_channels, out_channels, 1)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Map (B, in, h, w) to (B, out, h, w)."""
         ys = [self.scale0(x)]
         for pool, scale, process in zip(self.pools, self.scales, self.processes, strict=True):
             ys.append(process(upsample_to(scale(pool(x)), x) + ys[-1]))
@@ -94,7 +101,7 @@ class DAPPM(nn.Module):
 
 
 class Head(nn.Module):
-    """logits = classifier(relu(bn(conv3x3(relu(bn(x)))))), the classifier a 1x1 with bias."""
+    """logits = classifier(relu(bn(conv3x3(relu(bn(x)))))), where the classifier is a 1x1 convolution with bias."""
 
     def __init__(self, in_channels: int, width: int, num_classes: int) -> None:
         super().__init__()
@@ -103,14 +110,18 @@ class Head(nn.Module):
         self.classifier = nn.Conv2d(width, num_classes, 1)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Map (B, in, h, w) to logits (B, num_classes, h, w)."""
         return self.classifier(F.relu(self.bn(self.conv(x)), inplace=True))
 
 
 class DDRNet23(nn.Module):
-    """DDRNet-23: a low-resolution branch down to 1/64 and a high one at 1/8, fused twice in both directions.
+    """DDRNet-23: a low-resolution branch down to 1/64 and a high-resolution branch at 1/8, fused twice both ways.
 
-    (B, 3, H, W) -> logits (B, num_classes, H, W), for every H and W from 32 up.
+    Attributes:
+        config: plain values with which `create_model(**config)` builds the same network; set by `create_model`.
     """
+
+    config: dict[str, object]
 
     def __init__(self, num_classes: int) -> None:
         super().__init__()
@@ -134,6 +145,7 @@ class DDRNet23(nn.Module):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
     def forward(self, image: Tensor) -> Tensor:
+        """Map normalised images (B, 3, H, W) to logits (B, num_classes, H, W); H and W are at least 32."""
         x = F.relu(self.layer1(self.stem(image)), inplace=True)  # (B, 64, H/4, W/4)
         x = F.relu(self.layer2(x), inplace=True)  # (B, 128, H/8, W/8)
         low, high = self.low3(x), self.high3(x)  # (B, 256, H/16, W/16), (B, 128, H/8, W/8)
@@ -146,7 +158,7 @@ class DDRNet23(nn.Module):
 
 
 def _fuse(low: Tensor, high: Tensor, down: nn.Module, compress: ConvBnAct) -> tuple[Tensor, Tensor]:
-    """relu(low + down(relu(high))), relu(high + up(compress(relu(low)))): both from the values before fusion."""
+    """Return (relu(low + down(relu(high))), relu(high + up(compress(relu(low)))))."""
     to_low = down(F.relu(high))
     to_high = upsample_to(compress(F.relu(low)), high)
     return F.relu(to_low.add_(low), inplace=True), F.relu(to_high.add_(high), inplace=True)

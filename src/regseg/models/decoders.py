@@ -1,9 +1,9 @@
-"""The decoders of Table 5, one class a row, and their names.
+"""The decoders of Table 5 and their names.
 
-A decoder is built from the backbone's `out_channels` at 1/4, 1/8 and 1/16 and the number of classes. It takes the three
-maps and gives logits at 1/8, or at 1/4 in the case of RegSeg's own: (B, num_classes, H/8, W/8).
-Every one ends in a 1x1 convolution with bias whose name ends in `classifier`: by this name a checkpoint trained on
-other classes is told apart.
+A decoder is constructed from the backbone's `out_channels` (at 1/4, 1/8 and 1/16) and the number of classes. It maps
+the three feature maps to logits at 1/8; RegSeg's own decoders return logits at 1/4. Every decoder ends in a 1x1
+convolution with bias whose name ends in `classifier`; `load_weights` relies on this name when the number of classes
+differs.
 """
 
 from collections.abc import Callable
@@ -22,7 +22,11 @@ Channels = tuple[int, int, int]  # of the maps at 1/4, 1/8, 1/16
 class RegSegDecoder(nn.Module):
     """`Sec. 3.4 decoder`: sum 1/16 and 1/8, 3x3; concatenate with 1/4, 3x3; logits at 1/4 (Fig. 5).
 
-    `head_widths` are those of the 1x1 convolutions on 1/16, 1/8 and 1/4, `width` that of both 3x3 convolutions.
+    Args:
+        in_channels: channels of the features at 1/4, 1/8 and 1/16.
+        num_classes: channels of the logits.
+        head_widths: channels of the 1x1 convolutions on 1/16, 1/8 and 1/4.
+        width: channels of both 3x3 convolutions.
     """
 
     def __init__(
@@ -43,6 +47,7 @@ class RegSegDecoder(nn.Module):
         self.classifier = nn.Conv2d(width, num_classes, 1)
 
     def forward(self, features: Features) -> Tensor:
+        """Map the features at 1/4, 1/8 and 1/16 to logits (B, num_classes, H/4, W/4)."""
         x4, x8, x16 = features
         x8 = upsample_to(self.head16(x16), x8).add_(self.head8(x8))
         x8 = self.conv8(x8)  # (B, 64, H/8, W/8)
@@ -51,7 +56,7 @@ class RegSegDecoder(nn.Module):
 
 
 class SumDecoder(nn.Module):
-    """`sum+...`: sum 1/16 and 1/8, both through a 1x1 of 128; `conv` 128 -> 128; logits at 1/8."""
+    """`sum+...`: 1x1 to 128 channels on 1/16 and 1/8; sum; `conv` 128 -> 128; logits at 1/8."""
 
     def __init__(self, in_channels: Channels, num_classes: int, conv: Callable[[int, int], nn.Module]) -> None:
         super().__init__()
@@ -62,13 +67,14 @@ class SumDecoder(nn.Module):
         self.classifier = nn.Conv2d(128, num_classes, 1)
 
     def forward(self, features: Features) -> Tensor:
+        """Map the features at 1/4, 1/8 and 1/16 to logits (B, num_classes, H/8, W/8)."""
         _, x8, x16 = features
         x8 = upsample_to(self.head16(x16), x8).add_(self.head8(x8))  # (B, 128, H/8, W/8)
         return self.classifier(self.conv(x8))
 
 
 class ConcatDecoder(nn.Module):
-    """`concat+...`: concatenate 1/8, through a 1x1 of 32, and 1/16, of 128; `conv` 160 -> 128; logits at 1/8."""
+    """`concat+...`: 1x1 to 32 channels on 1/8, to 128 on 1/16; concatenate; `conv` 160 -> 128; logits at 1/8."""
 
     def __init__(self, in_channels: Channels, num_classes: int, conv: Callable[[int, int], nn.Module]) -> None:
         super().__init__()
@@ -79,23 +85,25 @@ class ConcatDecoder(nn.Module):
         self.classifier = nn.Conv2d(128, num_classes, 1)
 
     def forward(self, features: Features) -> Tensor:
+        """Map the features at 1/4, 1/8 and 1/16 to logits (B, num_classes, H/8, W/8)."""
         _, x8, x16 = features
         x8 = torch.cat([self.head8(x8), upsample_to(self.head16(x16), x8)], dim=1)  # (B, 160, H/8, W/8)
         return self.classifier(self.conv(x8))
 
 
 class LRASPP(nn.Module):
-    """`LRASPP` [19]: 1/16 through a 1x1 of 128, times a gate from its global mean; logits of both at 1/8."""
+    """`LRASPP` [19]: 1x1 to 128 channels on 1/16, times a gate from its global mean; sum of logits of both, at 1/8."""
 
     def __init__(self, in_channels: Channels, num_classes: int) -> None:
         super().__init__()
         _, c8, c16 = in_channels
         self.conv = conv1x1(c16, 128)
         self.gate = nn.Conv2d(c16, 128, 1, bias=False)
-        self.low_classifier = nn.Conv2d(c8, num_classes, 1)  # of the raw 1/8
-        self.high_classifier = nn.Conv2d(128, num_classes, 1)  # of the gated 1/16
+        self.low_classifier = nn.Conv2d(c8, num_classes, 1)  # on the features at 1/8
+        self.high_classifier = nn.Conv2d(128, num_classes, 1)  # on the gated features at 1/16
 
     def forward(self, features: Features) -> Tensor:
+        """Map the features at 1/4, 1/8 and 1/16 to logits (B, num_classes, H/8, W/8)."""
         _, x8, x16 = features
         gate = torch.sigmoid(self.gate(F.adaptive_avg_pool2d(x16, 1)))  # (B, 128, 1, 1)
         high = upsample_to(self.conv(x16) * gate, x8)  # (B, 128, H/8, W/8)
@@ -103,7 +111,7 @@ class LRASPP(nn.Module):
 
 
 class PyramidPooling(nn.Module):
-    """Means over 1x1, 2x2, 3x3 and 6x6 cells, each through a 1x1; concatenated behind the input; 1x1 (PSPNet [49])."""
+    """Average pooling to 1x1, 2x2, 3x3 and 6x6, a 1x1 on each; concatenation with the input; 1x1 (PSPNet [49])."""
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__()
@@ -112,12 +120,13 @@ class PyramidPooling(nn.Module):
         self.conv = conv1x1(in_channels + len(self.cells) * out_channels, out_channels)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Map (B, in, h, w) to (B, out, h, w)."""
         pooled = [stage(F.adaptive_avg_pool2d(x, n)) for n, stage in zip(self.cells, self.stages, strict=True)]
         return self.conv(torch.cat([x, *(upsample_to(p, x) for p in pooled)], dim=1))
 
 
 class FlowAlign(nn.Module):
-    """Reads the coarse map where a predicted flow points to, at the fine map's size (SFNet's flow alignment [26])."""
+    """Sampling of a coarse map at the size of a fine map, at positions shifted by a predicted flow (SFNet [26])."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -126,10 +135,11 @@ class FlowAlign(nn.Module):
         self.flow = nn.Conv2d(channels, 2, 3, padding=1, bias=False)
 
     def forward(self, coarse: Tensor, fine: Tensor) -> Tensor:
+        """Resample `coarse` (B, C, h, w) to (B, C, H, W), the size of `fine` (B, C, H, W)."""
         height, width = fine.shape[-2], fine.shape[-1]
         flow = self.flow(torch.cat([upsample_to(self.coarse(coarse), fine), self.fine(fine)], dim=1))
-        # Positions are float32 at least: bfloat16 cannot tell neighbouring pixels apart. Flow 0 is along x, 1 along y.
-        # The grid is linspace(-1, 1), ends included; torch.linspace would fix the size in an exported graph.
+        # Positions are at least float32, because bfloat16 cannot distinguish neighbouring pixels. Channel 0 of the flow
+        # is x, channel 1 is y. The grid equals torch.linspace(-1, 1), which would fix the size in an exported graph.
         exact = torch.promote_types(flow.dtype, torch.float32)
         xs = torch.arange(width, dtype=exact, device=fine.device) * 2 / (width - 1) - 1  # (W/8,)
         ys = torch.arange(height, dtype=exact, device=fine.device)[:, None] * 2 / (height - 1) - 1  # (H/8, 1)
@@ -139,10 +149,11 @@ class FlowAlign(nn.Module):
 
 
 class SFNetDecoder(nn.Module):
-    """`SFNetDecoder` [26]: pyramid pooling on 1/16, flow-aligned with 1/8 and summed; concatenated; logits at 1/8.
+    """`SFNetDecoder` [26]: pyramid pooling on 1/16, flow-aligned to 1/8 and summed; concatenated; logits at 1/8.
 
-    Differs from the author's release in mixed precision: his grid of positions is float16 there, which shifts them by
-    up to 0.016 pixels of 1/16; ours is float32 at least. Without mixed precision both compute the same.
+    It differs from the author's release in mixed precision: the release computes the sampling positions in float16,
+    which shifts them by up to 0.016 pixels of the map at 1/16; here they are at least float32. Without mixed precision
+    both compute the same.
     """
 
     def __init__(self, in_channels: Channels, num_classes: int) -> None:
@@ -156,6 +167,7 @@ class SFNetDecoder(nn.Module):
         self.classifier = nn.Conv2d(64, num_classes, 1)
 
     def forward(self, features: Features) -> Tensor:
+        """Map the features at 1/4, 1/8 and 1/16 to logits (B, num_classes, H/8, W/8)."""
         _, x8, x16 = features
         x16 = self.head16(x16)  # (B, 64, H/16, W/16)
         x8 = self.head8(x8)  # (B, 64, H/8, W/8)
@@ -173,15 +185,16 @@ class AttentionRefinement(nn.Module):
         self.gate = conv1x1(out_channels, out_channels, act=False)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Map (B, in, h, w) to (B, out, h, w)."""
         y = self.conv(x)
         return y * torch.sigmoid(self.gate(F.adaptive_avg_pool2d(y, 1)))
 
 
 class BiSeNetDecoder(nn.Module):
-    """`BiSeNetDecoder` [47]: refined 1/16 plus its global mean, up to 1/8 by nearest; fused with 1/8; logits at 1/8.
+    """`BiSeNetDecoder` [47]: refined 1/16 plus its global mean, nearest to 1/8; fused with 1/8; logits at 1/8.
 
-    Differs from the author's release in training: his selects the parameters without weight decay by names that contain
-    "bn", which misses one BatchNorm of this decoder; ours selects by module type and decays no BatchNorm (Sec. 4.2).
+    It differs from the author's release in training: the release exempts parameters from weight decay whose names
+    contain "bn", which misses one BatchNorm of this decoder; here no BatchNorm has weight decay (Sec. 4.2).
     """
 
     def __init__(self, in_channels: Channels, num_classes: int) -> None:
@@ -196,23 +209,24 @@ class BiSeNetDecoder(nn.Module):
         self.classifier = nn.Conv2d(128, num_classes, 1)
 
     def forward(self, features: Features) -> Tensor:
+        """Map the features at 1/4, 1/8 and 1/16 to logits (B, num_classes, H/8, W/8)."""
         _, x8, x16 = features
-        mean = self.head_mean(F.adaptive_avg_pool2d(x16, 1))  # (B, 128, 1, 1): adding it is its nearest upsampling
+        mean = self.head_mean(F.adaptive_avg_pool2d(x16, 1))  # (B, 128, 1, 1); broadcasting is nearest upsampling
         context = F.interpolate(self.refine16(x16).add_(mean), size=x8.shape[-2:], mode="nearest")
         z = self.fuse(torch.cat([x8, self.head16(context)], dim=1))  # (B, 128, H/8, W/8)
         return self.classifier(self.conv(z + self.se(z)))
 
 
-# Name -> a call (in_channels, num_classes) that builds it.
+# Name -> constructor that takes (in_channels, num_classes).
 DECODERS: dict[str, Callable[[Channels, int], nn.Module]] = {
     "regseg": RegSegDecoder,  # "Sec. 3.4 decoder"
     "sum_conv3x3": partial(SumDecoder, conv=conv3x3),  # "sum+3x3 conv"
     "concat_yblock": partial(ConcatDecoder, conv=YBlock),  # "concat+Y block"
     "concat_conv3x3": partial(ConcatDecoder, conv=conv3x3),  # "concat+3x3 conv"
-    "sum_conv1x1": partial(SumDecoder, conv=conv1x1),  # the run behind the row printed as "concat+1x1 conv"
-    "concat_conv1x1": partial(ConcatDecoder, conv=conv1x1),  # what that row says; the author never ran it
+    "sum_conv1x1": partial(SumDecoder, conv=conv1x1),  # what the author ran for the row "concat+1x1 conv"
+    "concat_conv1x1": partial(ConcatDecoder, conv=conv1x1),  # what that row says; the author did not run it
     "lraspp": LRASPP,
     "sfnet": SFNetDecoder,
     "bisenet": BiSeNetDecoder,
-    "regseg_large": partial(RegSegDecoder, head_widths=(256, 256, 16), width=128),  # of the larger RegSeg
+    "regseg_large": partial(RegSegDecoder, head_widths=(256, 256, 16), width=128),  # the larger RegSeg
 }

@@ -1,4 +1,4 @@
-"""Which tensor of a state holds a value that is not a number."""
+"""A check for NaN and infinity in the tensors of a state dict."""
 
 from collections.abc import Mapping
 
@@ -7,16 +7,21 @@ from torch import Tensor
 
 
 def first_not_finite(state: Mapping[str, Tensor]) -> str | None:
-    """Return the name of the first floating-point tensor of `state` with NaN or infinity, or None.
+    """Return the name of the first floating-point tensor that contains NaN or infinity.
 
-    A module's `state_dict()` has its buffers too, so BatchNorm's running statistics are looked at. All tensors of one
-    device are reduced to flags there, and the flags are copied to the host once.
+    The tensors of one device are reduced to flags there, and the flags are copied to the host once.
+
+    Args:
+        state: names and tensors, such as a module's `state_dict()`, which includes BatchNorm's running statistics.
+
+    Returns:
+        The name, or None if all tensors are finite.
     """
     named = [(name, value) for name, value in state.items() if torch.is_tensor(value) and value.is_floating_point()]
     flags: dict[torch.device, list[tuple[str, Tensor]]] = {}
     for name, value in named:
         flags.setdefault(value.device, []).append((name, torch.isfinite(value.detach()).all()))
-    bad = set()
+    bad: set[str] = set()
     for pairs in flags.values():
         finite = torch.stack([flag for _, flag in pairs]).tolist()
         bad.update(name for (name, _), is_finite in zip(pairs, finite, strict=True) if not is_finite)

@@ -1,4 +1,4 @@
-"""RegSeg = stem + backbone + decoder."""
+"""RegSeg: stem, backbone and decoder (Sec. 3)."""
 
 from torch import Tensor, nn
 
@@ -6,7 +6,13 @@ from regseg.models.blocks import upsample_to
 
 
 class RegSeg(nn.Module):
-    """Stem, backbone, decoder (Sec. 3): (B, 3, H, W) -> logits (B, num_classes, H, W), for every H and W from 32 up."""
+    """A segmentation network made of a stem, a backbone and a decoder (Sec. 3).
+
+    Attributes:
+        config: plain values with which `create_model(**config)` builds the same network; set by `create_model`.
+    """
+
+    config: dict[str, object]
 
     def __init__(self, stem: nn.Module, backbone: nn.Module, decoder: nn.Module) -> None:
         super().__init__()
@@ -15,6 +21,14 @@ class RegSeg(nn.Module):
         self.decoder = decoder
 
     def forward(self, image: Tensor) -> Tensor:
+        """Map normalised images to logits of the same size.
+
+        Args:
+            image: (B, 3, H, W); H and W are at least 32.
+
+        Returns:
+            Logits (B, num_classes, H, W).
+        """
         x = self.stem(image)  # (B, 32, H/2, W/2)
         logits = self.decoder(self.backbone(x))  # (B, num_classes, H/8, W/8); at 1/4 for RegSeg's own decoders
         return upsample_to(logits, image)

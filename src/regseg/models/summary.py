@@ -1,4 +1,6 @@
-"""What a model is: its size, cost and field of view, and a picture of what it sees."""
+"""A model's size, cost and field of view, as values and as a figure."""
+
+from __future__ import annotations
 
 import copy
 from collections.abc import Iterable, Mapping
@@ -11,7 +13,10 @@ import torch
 from torch import Tensor, nn
 
 from regseg.errors import InputError
-from regseg.models.complexity import count_parameters, field_of_view, field_of_view_by_block, gflops
+from regseg.models.backbones import STEM_CHANNELS
+from regseg.models.complexity import BlockView, count_parameters, field_of_view, field_of_view_by_block, gflops
+from regseg.models.factory import config_of
+from regseg.system.atomic import write_whole
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -22,14 +27,20 @@ CITYSCAPES = (1024, 2048)
 
 
 def describe(model: nn.Module, size: tuple[int, int] = CITYSCAPES) -> dict[str, Any]:
-    """Plain values that describe a model of `create_model`, counted for an image of `size` (height, width).
+    """Describe a model of `create_model`.
 
-    Keys: model (its config), parameters, size, gflops and gflops_convolutions (billions), field_of_view (pixels, or
-    None), blocks (the stem and every block of the backbone: name, channels, stride, rates, field_of_view, and bound,
-    the largest rate without holes by Sec. 3.1; empty for DDRNet-23).
+    Args:
+        model: the model.
+        size: (height, width) in pixels of the image for which operations are counted.
+
+    Returns:
+        Plain values: `model` (its config), `parameters`, `size`, `gflops` and `gflops_convolutions` (billions),
+        `field_of_view` (pixels, or None), and `blocks`, the stem and every block of the backbone with its `name`,
+        `channels`, `stride`, `rates`, `field_of_view` and `bound`, the largest rate without holes (Sec. 3.1);
+        `blocks` is empty for DDRNet-23.
     """
     return {
-        "model": model.config,
+        "model": config_of(model),
         "parameters": count_parameters(model),
         "size": list(size),
         "gflops": gflops(model, size),
@@ -43,41 +54,52 @@ def _blocks(model: nn.Module) -> list[dict[str, Any]]:
     rows = field_of_view_by_block(model)
     if rows is None:
         return []
-    name, _, seen, stride = rows[0]
-    channels = model.stem.conv.out_channels
-    described = [
-        {"name": name, "channels": channels, "stride": stride, "rates": [1], "field_of_view": seen, "bound": 1.0}
-    ]
-    for (_, _, k, s), (name, block, seen, stride) in pairwise(rows):
-        conv = block.conv2.conv
-        described.append(
-            {
-                "name": name,
-                "channels": conv.out_channels,
-                "stride": stride,  # of its output, in pixels of the image
-                "rates": list(conv.dilations),
-                "field_of_view": seen,
-                "bound": k / s,
-            }
-        )
+    described = [_described(rows[0], STEM_CHANNELS, [1], 1.0)]
+    for before, row in pairwise(rows):
+        conv = row.conv
+        assert conv is not None
+        bound = before.field_of_view / before.stride
+        described.append(_described(row, conv.out_channels, list(conv.dilations), bound))
     return described
 
 
-def effective_field_of_view(model: nn.Module, images: Iterable[Tensor]) -> np.ndarray:
-    """How much each input pixel moves the prediction at the centre: (H, W) float64, summing to 1.
+def _described(row: BlockView, channels: int, rates: list[int], bound: float) -> dict[str, Any]:
+    return {
+        "name": row.name,
+        "channels": channels,
+        "stride": row.stride,
+        "rates": rates,
+        "field_of_view": row.field_of_view,
+        "bound": bound,
+    }
 
-    The mean over `images`, normalised (B, 3, H, W) of one size, of |d logit / d pixel|, summed over the three colours,
-    for the winning class at the centre pixel (Luo et al., 2016, "Understanding the effective receptive field"). The
-    whole model counts here, its decoder and global pooling too. Raises InputError without images or on mixed sizes.
+
+def effective_field_of_view(model: nn.Module, images: Iterable[Tensor]) -> np.ndarray:
+    """Measure how much each input pixel affects the prediction at the centre of the image.
+
+    It is |d logit / d pixel| for the predicted class of the centre pixel, summed over the three colours and averaged
+    over the images (Luo et al., 2016, "Understanding the effective receptive field"). The whole model is included, also
+    its decoder and global pooling.
+
+    Args:
+        model: the model; it is not changed.
+        images: batches of normalised images (B, 3, H, W), all of one size.
+
+    Returns:
+        (H, W) float64; the sum is 1.
+
+    Raises:
+        InputError: there are no images, or their sizes differ.
     """
     images = [image for batch in images for image in batch]
     sizes = sorted({tuple(image.shape[-2:]) for image in images})
     if len(sizes) != 1:
         raise InputError(
-            f"the field of view is measured on images of one size, these have {sizes or 'none'}: give such"
+            f"The field of view is measured on images of one size, but the sizes are {sizes or 'none'}; give images "
+            "of one size."
         )
     model = _settled(model, images)
-    total = 0
+    total = torch.zeros(sizes[0], dtype=torch.float64, device=next(model.parameters()).device)
     for image in images:
         pixels = image[None].to(next(model.parameters()).device).requires_grad_()
         logits = model(pixels)
@@ -89,7 +111,10 @@ def effective_field_of_view(model: nn.Module, images: Iterable[Tensor]) -> np.nd
 
 
 def _settled(model: nn.Module, images: list[Tensor]) -> nn.Module:
-    """A copy in eval mode; in a new model BatchNorm first sees a crop, else what the residual branches add vanishes."""
+    """Return a copy in eval mode; if the model is untrained, set the statistics of its BatchNorms from a crop.
+
+    With the initial statistics, the contribution of the residual branches would vanish.
+    """
     model = copy.deepcopy(model)
     norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
     if all(norm.num_batches_tracked == 0 for norm in norms):
@@ -97,18 +122,18 @@ def _settled(model: nn.Module, images: list[Tensor]) -> nn.Module:
             norm.momentum = 1.0
         crop = images[0][None, :, :512, :512].to(next(model.parameters()).device)
         with torch.no_grad():
-            model.train()(torch.cat([crop, crop.flip(-1)]))  # two, since a globally pooled map is one value a channel
+            model.train()(torch.cat([crop, crop.flip(-1)]))  # two images, as a globally pooled map is a single value
     return model.eval()
 
 
 def noise_images(size: tuple[int, int], count: int = 4) -> list[Tensor]:
-    """`count` normalised images (1, 3, H, W) of Gaussian noise, the same at every call."""
+    """Return `count` normalised images (1, 3, H, W) of Gaussian noise, the same in every call."""
     generator = torch.Generator().manual_seed(0)
     return [torch.randn(1, 3, *size, generator=generator) for _ in range(count)]
 
 
 def share_within(seen: np.ndarray) -> np.ndarray:
-    """Share of `seen` (H, W) in the centred square of side 2d + 1, for every distance d from the centre."""
+    """Return the share of `seen` (H, W) in the centred square of side 2d + 1, for every distance d from the centre."""
     height, width = seen.shape
     rows, columns = np.abs(np.arange(height) - height // 2), np.abs(np.arange(width) - width // 2)
     distance = np.maximum(rows[:, None], columns[None, :])
@@ -116,7 +141,7 @@ def share_within(seen: np.ndarray) -> np.ndarray:
 
 
 def side_of(share: float, seen: np.ndarray) -> int:
-    """Side of the smallest centred square that holds `share` (between 0 and 1) of `seen`."""
+    """Return the side of the smallest centred square that contains `share` (between 0 and 1) of `seen` (H, W)."""
     return 2 * int(np.searchsorted(share_within(seen), share)) + 1
 
 
@@ -127,17 +152,28 @@ def draw_field_of_view(
     images: Iterable[Tensor] | None = None,
     size: tuple[int, int] = CITYSCAPES,
 ) -> Path:
-    """Draws the theoretical and the effective field of view of models, by their titles, as a picture.
+    """Plot the theoretical and the effective field of view of models.
 
-    Above, one map a model: what moves its prediction at the centre of the image, with the square that Sec. 3.1 gives
-    its backbone and the square that holds half of the effect. Below, the theoretical field of view after every block,
-    and the share of the effect in a centred square as it grows. `images` are as for `effective_field_of_view`; without
-    them it is noise of `size`. The format follows the path's ending. Raises InputError where matplotlib is missing.
+    The upper row has one map per model: the effect of each pixel on the prediction at the centre of the image, with the
+    square of the theoretical field of view (Sec. 3.1) and the square that contains half of the effect. Below are the
+    theoretical field of view after every block, and the share of the effect in a centred square by its side.
+
+    Args:
+        models: title -> model.
+        path: the image file to write; its suffix sets the format.
+        images: as for `effective_field_of_view`; None uses noise of `size`.
+        size: (height, width) of the noise, in pixels.
+
+    Returns:
+        The path.
+
+    Raises:
+        InputError: matplotlib is not installed.
     """
     try:
         import matplotlib
     except ImportError as error:
-        raise InputError("drawing needs matplotlib: pip install 'regseg[report]'") from error
+        raise InputError("Plots need matplotlib; install it with pip install 'regseg[report]'.") from error
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -150,18 +186,17 @@ def draw_field_of_view(
         maps, curves = rows * (6.2 / columns * height / width + 0.6), 2.7  # inches
         figure = Figure(figsize=(7.2, maps + curves), layout="constrained")
         FigureCanvasAgg(figure)
-        above, below = figure.subfigures(2, 1, height_ratios=[maps, curves])
+        above, below = np.ravel(np.array(figure.subfigures(2, 1, height_ratios=[maps, curves])))
         _draw_maps(above, (rows, columns), models, seen)
         left, right = below.subplots(1, 2)
         _draw_growth(left, models)
         _draw_shares(right, models, seen)
         path = Path(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(path, dpi=200)
+        write_whole(path, lambda file: figure.savefig(file, dpi=200, format=path.suffix[1:]))
     return path
 
 
-STYLE = {
+STYLE: dict[Any, Any] = {
     "font.size": 8,
     "axes.titlesize": 8,
     "axes.spines.top": False,
@@ -173,11 +208,18 @@ STYLE = {
     "lines.linewidth": 1.3,
     "svg.fonttype": "none",
 }
-COLORS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"]  # Okabe and Ito, told apart by everyone
+COLORS = [
+    "#0072B2",
+    "#D55E00",
+    "#009E73",
+    "#CC79A7",
+    "#E69F00",
+    "#56B4E9",
+]  # Okabe and Ito, distinguishable with colour blindness
 
 
 def _draw_maps(
-    figure: "SubFigure", grid: tuple[int, int], models: Mapping[str, nn.Module], seen: Mapping[str, np.ndarray]
+    figure: SubFigure, grid: tuple[int, int], models: Mapping[str, nn.Module], seen: Mapping[str, np.ndarray]
 ) -> None:
     axes = figure.subplots(*grid, squeeze=False).ravel()
     for ax in axes[len(models) :]:
@@ -189,12 +231,12 @@ def _draw_maps(
     bar.set_label("effect on the centre,\nrelative to the largest")
 
 
-def _draw_map(ax: "Axes", seen: np.ndarray, theoretical: int | None) -> "AxesImage":
+def _draw_map(ax: Axes, seen: np.ndarray, theoretical: int | None) -> AxesImage:
     from matplotlib.colors import LogNorm
     from matplotlib.patches import Rectangle
 
     height, width = seen.shape
-    step = max(1, width // 512)  # means over cells: single pixels are noise, and too small to print
+    step = max(1, width // 512)  # averaged over cells, because single pixels are noisy and too small to print
     cells = seen[: height // step * step, : width // step * step]
     cells = cells.reshape(height // step, step, width // step, step).mean((1, 3))
     extent = (-width / 2, width / 2, height / 2, -height / 2)
@@ -213,8 +255,10 @@ def _draw_map(ax: "Axes", seen: np.ndarray, theoretical: int | None) -> "AxesIma
     return mesh
 
 
-def _draw_growth(ax: "Axes", models: Mapping[str, nn.Module]) -> None:
-    top = 4600
+def _draw_growth(ax: Axes, models: Mapping[str, nn.Module]) -> None:
+    from matplotlib.ticker import AutoLocator
+
+    top = 4600.0
     for color, (title, model) in zip(_colors(len(models)), models.items(), strict=True):
         rows = field_of_view_by_block(model)
         if rows is not None:
@@ -224,11 +268,13 @@ def _draw_growth(ax: "Axes", models: Mapping[str, nn.Module]) -> None:
         ax.axhline(pixels, color="0.6", lw=0.7, ls=":")
         ax.annotate(f"{text} of 1024x2048", (0, pixels), (0, 2), textcoords="offset points", color="0.45", fontsize=7)
     ax.set(xlabel="block of the backbone (0 is the stem)", ylabel="field of view (px)", ylim=(0, top))
-    ax.xaxis.get_major_locator().set_params(integer=True)
+    locator = AutoLocator()
+    locator.set_params(integer=True)
+    ax.xaxis.set_major_locator(locator)
     ax.set_title("Theoretical, after every block", loc="left")
 
 
-def _draw_shares(ax: "Axes", models: Mapping[str, nn.Module], seen: Mapping[str, np.ndarray]) -> None:
+def _draw_shares(ax: Axes, models: Mapping[str, nn.Module], seen: Mapping[str, np.ndarray]) -> None:
     for color, title in zip(_colors(len(models)), models, strict=True):
         shares = share_within(seen[title])
         ax.plot(2 * np.arange(len(shares)) + 1, 100 * shares, color=color, label=title)

@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all. Needs nothing else of the package."""
+"""Atomic file writes. This module depends on nothing else in the package."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from typing import IO, Any
 def write_whole(
     path: Path, write: Callable[[IO[bytes]], Any], *, keep: Path | None = None, durable: bool = True
 ) -> None:
-    """Write ``path`` so that a kill or a full disk at any moment leaves the former file or the new one.
+    """Write a file atomically: after a kill or with a full disk, ``path`` is either the old file or the new one.
 
-    The content goes to a hidden file in the same folder, is flushed to the disk and then takes the name; last, the
-    folder is flushed. Folders are created as needed.
+    The content is written to a hidden file in the same folder, flushed to the disk, and renamed. Then the folder is
+    flushed. Missing folders are created.
 
     Args:
         path: the file.
         write: called with the open binary file.
-        keep: the name that the former file gets, if there is one; None replaces it.
-        durable: whether to wait until the content is on the disk. Without it, a power cut (not a kill) may leave less;
-            for files with a checksum of their own.
+        keep: where to move an existing file; None replaces it.
+        durable: wait until the content is on the disk. Without it, a power failure (but not a kill) may truncate the
+            file; use this for files that contain a checksum.
 
     Raises:
-        OSError: the disk is full or the folder is not writable; ``path`` is as before.
+        OSError: the disk is full or the folder is not writable. An existing file is not changed.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}{threading.get_native_id()}")
@@ -40,22 +40,25 @@ def write_whole(
             os.replace(path, keep)
         os.replace(temporary, path)
     except OSError as error:
-        error.filename = error.filename or str(path)  # a full disk does not name the file
+        error.filename = error.filename or str(path)  # ENOSPC comes without a file name
         raise
     finally:
-        # A full disk may leave the temporary file; only a kill between the lines can.
-        temporary.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)  # after a failed write; after a kill, `remove_leftovers` removes it
     if durable:
         _flush_folder(path.parent)
 
 
 def write_text(path: Path, text: str) -> None:
-    """`write_whole` for text, as UTF-8; what cannot be encoded (file names of other encodings) is kept byte by byte."""
+    """Write text atomically, as UTF-8; undecodable bytes of file names (surrogate escapes) are written unchanged.
+
+    Raises:
+        OSError: as for `write_whole`.
+    """
     write_whole(path, lambda file: file.write(text.encode("utf-8", "surrogateescape")))
 
 
 def remove_leftovers(folder: Path, name: str = "*") -> None:
-    """Remove the temporary files that a killed `write_whole` left in ``folder``; nobody may be writing there.
+    """Remove the temporary files that a killed `write_whole` left in ``folder``. Nobody may be writing there.
 
     Args:
         folder: the folder.
@@ -67,7 +70,7 @@ def remove_leftovers(folder: Path, name: str = "*") -> None:
 
 
 def _flush_folder(folder: Path) -> None:
-    with contextlib.suppress(OSError):  # Windows cannot open a folder; some network file systems cannot flush one
+    with contextlib.suppress(OSError):  # Windows cannot open folders, some network file systems cannot flush them
         descriptor = os.open(folder, os.O_RDONLY)
         try:
             os.fsync(descriptor)

@@ -1,4 +1,4 @@
-"""Checkpoint files: read as data alone, checked before use, and written whole or not at all. Needs PyTorch."""
+"""Checkpoint files: verified and read without running code, written atomically. This module imports PyTorch."""
 
 from __future__ import annotations
 
@@ -18,9 +18,15 @@ from regseg.system.atomic import write_whole
 
 
 def read_checkpoint_file(path: str | Path) -> Any:
-    """The content of a checkpoint file on the CPU: tensors and plain values. No code of the file runs.
+    """Read a checkpoint file to the CPU without running code from it.
 
     The checksums of the archive are verified, which `torch.load` does not do.
+
+    Args:
+        path: the file.
+
+    Returns:
+        Its content: tensors and plain values.
 
     Raises:
         InputError: the file is missing, unreadable, damaged, or would run code.
@@ -39,7 +45,7 @@ def read_checkpoint_file(path: str | Path) -> Any:
         if not _checksums_match(path):
             raise damaged
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about formats that are then refused
+            warnings.simplefilter("ignore")  # warnings about formats that are rejected anyway
             return torch.load(path, map_location="cpu", weights_only=True)
     except InputError:
         raise
@@ -47,27 +53,36 @@ def read_checkpoint_file(path: str | Path) -> Any:
         raise InputError(
             f"The checkpoint {path} cannot be read ({error.strerror}); check the file and its permissions."
         ) from error
-    except Exception as error:  # damaged bytes surface as almost any type
+    except Exception as error:  # damaged bytes cause exceptions of almost any type
         code = re.search(r"GLOBAL ([\w.]+)", str(error)) if isinstance(error, pickle.UnpicklingError) else None
         if code:
             raise InputError(
-                f"The checkpoint {path} would run code to load ({code[1]}) and is refused; save it again as a state "
+                f"The checkpoint {path} would run code to load ({code[1]}) and is rejected; save it again as a state "
                 "dict of tensors."
             ) from error
         raise damaged from error
 
 
 def write_checkpoint_file(path: str | Path, content: Any, *, keep: Path | None = None) -> None:
-    """Write a checkpoint whole or not at all, see `write_whole`."""
-    buffer = io.BytesIO()  # serialised in memory, so that a full disk is an OSError and not an error of the archive
+    """Write a checkpoint atomically.
+
+    Args:
+        path: the file.
+        content: tensors and plain values.
+        keep: where to move an existing file; None replaces it.
+
+    Raises:
+        OSError: the disk is full or the folder is not writable. An existing file is not changed.
+    """
+    buffer = io.BytesIO()  # serialised in memory, so that a full disk raises OSError and not an error of the archive
     torch.save(content, buffer)
     write_whole(Path(path), lambda file: file.write(buffer.getbuffer()), keep=keep)
 
 
 def _checksums_match(path: Path) -> bool:
-    """Whether every record of the archive has its CRC-32; true of PyTorch's old format, which has none."""
+    """Return whether every record of the archive matches its CRC-32; True for PyTorch's old format, which has none."""
     if not zipfile.is_zipfile(path):
         with open(path, "rb") as file:
-            return file.read(2) != b"PK"  # an archive whose end is missing
+            return file.read(2) != b"PK"  # a truncated archive starts with PK
     with zipfile.ZipFile(path) as archive:
         return archive.testzip() is None

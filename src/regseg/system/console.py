@@ -1,4 +1,4 @@
-"""The console for tables and bars, on which a user's own words appear as they are."""
+"""The rich console on which tables and progress bars are printed."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from rich.console import Console
 
 
 def plain_console(**options: Any) -> Console:
-    """A rich console that reads no markup, so that a class called ``road [paved]`` or ``:car:`` is printed whole.
+    """Return a rich console without markup, so that a class named ``road [paved]`` or ``:car:`` is printed unchanged.
 
     Args:
-        options: of `rich.console.Console`.
+        **options: arguments of `rich.console.Console`.
     """
     return Console(markup=False, emoji=False, highlight=False, **options)

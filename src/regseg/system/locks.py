@@ -1,4 +1,4 @@
-"""Inter-process locks on paths. A process that dies releases its locks."""
+"""Inter-process locks on paths. The locks of a process that dies are released."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from filelock import BaseFileLock, FileLock, SoftFileLock, Timeout
 
 _NO_FLOCK = {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP}
-_PATIENCE = 0.5  # seconds; longer than `is_held` of another process takes
+_TIMEOUT = 0.5  # seconds; longer than another process holds the lock in `is_held`
 
 
 class Held(OSError):
@@ -19,13 +19,13 @@ class Held(OSError):
 
 @contextmanager
 def lock(path: Path, *, wait: bool) -> Iterator[None]:
-    """Hold the lock file ``path``, which is created with its folder and may stay afterwards.
+    """Hold an inter-process lock on ``path`` in a ``with`` block.
 
-    Where the file system has no locks, the existence of ``<path>.soft`` is the lock: one that a dead process of this
-    machine left is taken over, and one of another machine is respected.
+    On file systems without locks, the existence of ``<path>.soft`` is the lock. If the process that created it is on
+    this machine and has died, the lock is taken over.
 
     Args:
-        path: the lock file.
+        path: the lock file. It is created with its folder, and may remain afterwards.
         wait: wait while another process holds the lock, instead of raising `Held`.
 
     Raises:
@@ -33,7 +33,7 @@ def lock(path: Path, *, wait: bool) -> Iterator[None]:
         OSError: the lock file cannot be created or opened.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    held = _acquire(path, -1 if wait else _PATIENCE)
+    held = _acquire(path, -1 if wait else _TIMEOUT)
     try:
         yield
     finally:
@@ -41,7 +41,7 @@ def lock(path: Path, *, wait: bool) -> Iterator[None]:
 
 
 def is_held(path: Path) -> bool:
-    """Whether a process holds the lock file ``path``; False where this process may not open it."""
+    """Return whether a process holds the lock on ``path``; False if this process may not open the lock file."""
     try:
         if not path.exists() and not _soft(path).exists():
             return False
@@ -54,12 +54,12 @@ def is_held(path: Path) -> bool:
 
 
 def _acquire(path: Path, timeout: float) -> BaseFileLock:
-    """Acquire the lock within ``timeout`` seconds; -1 waits without limit."""
+    """Acquire the lock within ``timeout`` seconds, or without a limit for -1; raise `Held` otherwise."""
     try:
         try:
-            acquired = FileLock(path, fallback_to_soft=False)
+            acquired: BaseFileLock = FileLock(path, fallback_to_soft=False)
             acquired.acquire(timeout=timeout)
-        except (OSError, NotImplementedError) as error:  # filelock raises the latter for ENOSYS
+        except (OSError, NotImplementedError) as error:  # filelock raises NotImplementedError for ENOSYS
             if isinstance(error, OSError) and error.errno not in _NO_FLOCK:
                 raise
             acquired = SoftFileLock(_soft(path))

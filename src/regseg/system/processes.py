@@ -1,7 +1,7 @@
-"""Signals, output whose reader goes away, and processes that end with the one that started them.
+"""Signal handling, closed output pipes, and child processes that exit together with their parent.
 
-The main process ends by an exception when a signal asks for it, so that a run's record tells of it. Its loader workers
-and the other processes of a distributed run leave signals to it, and end with it.
+A termination signal raises an exception in the main process, so that the run is recorded as interrupted. Loader workers
+and the other ranks of a distributed run ignore signals and exit when the main process exits.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ from types import FrameType
 from typing import Any
 
 _MAIN = "REGSEG_MAIN_PROCESS"
-_PR_SET_PDEATHSIG = 1  # of linux/prctl.h
-_GRACE = 5.0  # seconds in which the main process ends its workers after a signal to all
-_AGAIN = 0.5  # seconds after which a signal is a second one; `timeout` sends one twice at once
-_PATIENCE = 10.0  # seconds for the main process to end by itself when a process of a distributed run has failed
+_PR_SET_PDEATHSIG = 1  # from linux/prctl.h
+_GRACE = 5.0  # seconds for the main process to end its workers after a signal to the process group
+_AGAIN = 0.5  # seconds; a later signal counts as a second one (`timeout` sends the same signal twice at once)
+_TIMEOUT = 10.0  # seconds for the main process to exit by itself after another rank has failed
 _received: tuple[int, float] | None = None
 _ranks: list[subprocess.Popen[bytes]] = []
 
 
 class Terminated(SystemExit):
-    """Raised when a signal asks this process to exit; the exit status is 128 and the signal's number."""
+    """Raised when a signal asks this process to exit; the exit status is 128 plus the signal's number."""
 
 
 def set_up_main() -> None:
-    """Set up the process of a command: signals, output; or, if the command is a rank's, what a rank needs."""
+    """Set up signals and output of the process of a command; if it is a rank's process, call `set_up_rank`."""
     if is_rank():
         set_up_rank(os.getppid())
     else:
@@ -50,41 +50,41 @@ def is_rank() -> bool:
 
 
 def set_up_job() -> None:
-    """Set up a process in which a launcher runs jobs of a sweep: it ends on signals, and with the main process."""
+    """Set up a process in which a launcher runs jobs of a sweep: it exits on signals and with the main process."""
     end_on_signals()
     guard_output()
     _end_with(os.getppid())
 
 
 def set_up_rank(parent: int) -> None:
-    """Set up another process of a distributed run, which ``parent`` started: it ends with it, and by it."""
+    """Set up a rank of a distributed run: it ignores signals and exits with the process ``parent`` that started it."""
     guard_output()
     leave_signals()
-    if sys.platform == "linux":  # at once, before it misses the connection to its parent
+    if sys.platform == "linux":  # kills it at once, before it fails on the lost connection to its parent
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     _end_with(parent)
 
 
 def set_up_worker() -> None:
-    """Set up a loader worker: signals are its parent's, with which it ends."""
+    """Set up a loader worker: it ignores signals and exits with its parent."""
     leave_signals()
     parent = multiprocessing.parent_process()
-    if parent is not None:  # None where a test calls this
+    if parent is not None and parent.pid is not None:  # None if called in the main process, as in a test
         _end_with(parent.pid)
 
 
 def end_on_signals() -> None:
-    """Raise `Terminated` in this process at SIGTERM, SIGINT and SIGHUP, and end at once at a second one."""
+    """Raise `Terminated` in this process on SIGTERM, SIGINT or SIGHUP, and exit at once on a second signal."""
     for number in _unignored():
         signal.signal(number, _terminate)
     sys.unraisablehook = _unraisable
 
 
 def leave_signals() -> None:
-    """Leave signals to the parent, which gets them too when a job or a terminal ends, and ends this process.
+    """Leave signal handling to the parent, which receives the same signals and ends this process.
 
-    A process that its parent does not end within some seconds ends by itself. The signals by which Slurm warns before a
-    job's time is over are ignored.
+    If the parent does not end this process within a few seconds, it exits by itself. SIGUSR1 and SIGUSR2, by which
+    Slurm announces the end of a job's time, are ignored.
     """
     for name in {"SIGUSR1", "SIGUSR2"} & set(dir(signal)):
         signal.signal(getattr(signal, name), signal.SIG_IGN)
@@ -95,12 +95,12 @@ def leave_signals() -> None:
 
 
 def received() -> int | None:
-    """The number of the signal that ends this process; None if there was none."""
+    """Return the number of the signal that terminates this process; None if there was none."""
     return _received[0] if _received else None
 
 
 def end(status: int) -> None:
-    """Exit with ``status`` without waiting for loader workers and spawned processes, nor telling of their end."""
+    """Kill loader workers and spawned processes without printing messages about them, and exit with ``status``."""
     if hasattr(signal, "SIGCHLD"):
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     for child in multiprocessing.active_children():
@@ -109,9 +109,12 @@ def end(status: int) -> None:
 
 
 def watch_ranks(ranks: Sequence[subprocess.Popen[bytes]]) -> None:
-    """Watch the other processes of a distributed run; end this one if one fails and this one waits for it forever.
+    """Watch the other ranks in a thread, and exit if one fails while this process waits for it.
 
-    It stands in for Lightning's observer, which kills this process at once, before it can say why.
+    It replaces Lightning's observer, which kills this process at once, before it can print the reason.
+
+    Args:
+        ranks: the processes of the other ranks.
     """
     _ranks[:] = ranks
 
@@ -120,7 +123,7 @@ def watch_ranks(ranks: Sequence[subprocess.Popen[bytes]]) -> None:
             if all(rank.poll() == 0 for rank in ranks):
                 return
             time.sleep(0.5)
-        time.sleep(_PATIENCE)
+        time.sleep(_TIMEOUT)
         status, sentence = failed_rank() or (1, None)
         if sentence:
             print(f"regseg: {sentence}", file=sys.stderr, flush=True)
@@ -132,9 +135,13 @@ def watch_ranks(ranks: Sequence[subprocess.Popen[bytes]]) -> None:
 
 
 def failed_rank(wait: float = 0.0) -> tuple[int, str | None] | None:
-    """(exit status, sentence) of the first rank that failed, or does so within ``wait`` seconds; None if none did.
+    """Return the exit status and an error message of the first rank that failed.
 
-    The sentence is None where the process itself told of its error.
+    Args:
+        wait: seconds to wait for a rank to fail.
+
+    Returns:
+        (exit status, message), or None if no rank failed. The message is None if the rank printed its error itself.
     """
     until = time.monotonic() + (wait if _ranks else 0.0)
     while not (failed := [rank.returncode for rank in _ranks if rank.poll()]) and time.monotonic() < until:
@@ -145,35 +152,35 @@ def failed_rank(wait: float = 0.0) -> tuple[int, str | None] | None:
 
 
 def killed_sentence(name: str) -> str:
-    """What is said of a process of a distributed run that the signal ``name`` ended."""
+    """Return the error message for a rank that the signal ``name`` killed."""
     return (
-        f"A process of the distributed run was ended by {name}, perhaps by the system for lack of memory; lower "
+        f"A process of the distributed run was killed by {name}, possibly by the system for lack of memory; reduce "
         "data.batch_size or data.num_workers."
     )
 
 
 def guard_output() -> None:
-    """Let no print fail: characters that the terminal lacks are escaped, and a closed pipe swallows the rest."""
+    """Keep print from failing: unencodable characters are escaped, and output to a closed pipe is discarded."""
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if not isinstance(stream, io.TextIOWrapper) or isinstance(getattr(stream.buffer, "raw", None), _Output):
-            continue  # a test's, or none at all
+            continue  # replaced by a test, missing, or already guarded
         with contextlib.suppress(OSError, ValueError):
             buffer = io.BufferedWriter(_Output(stream.fileno(), "w", closefd=False))
             stream.flush()
             at_once = stream.line_buffering or stream.write_through or name == "stderr"  # write_through: python -u
-            options = {"encoding": stream.encoding, "line_buffering": at_once}
-            setattr(sys, name, io.TextIOWrapper(buffer, errors="backslashreplace", **options))
+            guarded = io.TextIOWrapper(buffer, stream.encoding, "backslashreplace", line_buffering=at_once)
+            setattr(sys, name, guarded)
 
 
 class _Output(io.FileIO):
-    """A file descriptor that takes what is written when nobody reads it any more."""
+    """A file descriptor that discards what is written after its reader has closed it."""
 
-    def write(self, data: Any) -> int | None:
+    def write(self, data: Any) -> int:
         try:
             return super().write(data)
         except OSError as error:
-            if error.errno not in (errno.EPIPE, errno.EIO):  # EIO: of a terminal that was closed
+            if error.errno not in (errno.EPIPE, errno.EIO):  # EIO: the terminal was closed
                 raise
             nothing = os.open(os.devnull, os.O_WRONLY)
             os.dup2(nothing, self.fileno())
@@ -182,7 +189,7 @@ class _Output(io.FileIO):
 
 
 def _unignored() -> list[int]:
-    """The signals that end a process, but for those that nohup or a shell's background let it ignore."""
+    """Return the termination signals, except those that are ignored under nohup or in the background of a shell."""
     numbers = [getattr(signal, name) for name in ("SIGTERM", "SIGINT", "SIGHUP") if hasattr(signal, name)]
     return [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]
 
@@ -197,7 +204,7 @@ def _terminate(number: int, frame: FrameType | None) -> None:
 
 
 def _unraisable(unraisable: Any) -> None:
-    """Re-send the signal whose exception was swallowed where Python cannot raise, such as a loader's destructor."""
+    """Send the signal again if its exception was raised where Python discards it, such as in a destructor."""
     global _received
     if isinstance(unraisable.exc_value, Terminated) and _received is not None:
         number, _received = _received[0], None
@@ -207,7 +214,7 @@ def _unraisable(unraisable: Any) -> None:
 
 
 def _end_with(parent: int) -> None:
-    """End this process when ``parent``, which started it, has ended."""
+    """Exit this process when its parent process ``parent`` has exited."""
 
     def watch() -> None:
         while os.getppid() == parent:

@@ -1,4 +1,4 @@
-"""Reading the bytes of a regular file. Every failure is one sentence that names the file."""
+"""Reading of regular files. Every failure is an InputError that names the file."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ _SPECIAL = (
 
 
 def retried(access: Callable[[], T]) -> T:
-    """``access()``, tried once more after an error that may pass, as network file systems have them.
+    """Call ``access`` and, after an error that may be transient (as on network file systems), call it once more.
 
     Raises:
-        OSError: both attempts failed, or the error was of the kind that stays.
+        OSError: both calls failed, or the error is permanent, such as a missing file.
     """
     try:
         return access()
@@ -41,10 +41,11 @@ def retried(access: Callable[[], T]) -> T:
 
 
 def file_status(path: Path) -> os.stat_result:
-    """The status of the file at ``path``, links followed. The file is not opened.
+    """Return the status of the file at ``path`` without opening it; links are followed.
 
     Raises:
-        InputError: there is none, or it is a named pipe, a socket or a device, which could block for ever.
+        InputError: the file is missing or inaccessible, or it is a named pipe, a socket or a device, which could block
+            forever.
     """
     try:
         status = retried(lambda: os.stat(path))
@@ -52,12 +53,16 @@ def file_status(path: Path) -> os.stat_result:
         raise _unreadable(path, error) from error
     for is_kind, kind in _SPECIAL:
         if is_kind(status.st_mode):
-            raise InputError(f"{path} is {kind}, not a file; take it out of the dataset.")
+            raise InputError(f"{path} is {kind}, not a file; remove it from the dataset.")
     return status
 
 
 def is_file(path: Path) -> bool:
-    """Whether a file is at ``path``; raises InputError where it cannot be known, or as `file_status` does."""
+    """Return whether ``path`` is a regular file.
+
+    Raises:
+        InputError: its status cannot be read, or it is a named pipe, a socket or a device.
+    """
     try:
         return stat.S_ISREG(file_status(path).st_mode)
     except InputError as error:
@@ -67,20 +72,20 @@ def is_file(path: Path) -> bool:
 
 
 def read_bytes(path: Path) -> bytes:
-    """The content of a file; a read that fails is tried once more.
+    """Return the content of a file; a read that fails is tried once more.
 
     Raises:
-        InputError: the file is missing, empty, larger than `LARGEST_FILE`, or cannot be read.
+        InputError: the file is missing, empty, larger than `LARGEST_FILE`, or unreadable.
     """
     size = file_status(path).st_size
     if size > LARGEST_FILE:
-        raise InputError(f"{path} has {size / 2**30:.1f} GiB, more than any image; take it out of the dataset.")
+        raise InputError(f"{path} has {size / 2**30:.1f} GiB, more than any image; remove it from the dataset.")
     try:
         data = retried(lambda: Path(path).read_bytes())
     except OSError as error:
         raise _unreadable(path, error) from error
     if not data:
-        raise InputError(f"{path} is an empty file; replace it or take it out of the dataset.")
+        raise InputError(f"{path} is an empty file; replace it or remove it from the dataset.")
     return data
 
 

@@ -17,7 +17,8 @@ from lightning.pytorch.utilities import rank_zero_only
 from regseg.data.datamodule import OWN_DATASET
 from regseg.errors import InputError
 from regseg.models.finite import first_not_finite
-from regseg.run_dir import config_of, holds_results, is_replaced, settings_of
+from regseg.run_dir import config_of, holds_results, is_replaced
+from regseg.run_settings import settings_of
 from regseg.system.checkpoint_file import read_checkpoint_file
 from regseg.training.checkpoint_io import BEST, LAST, PREVIOUS
 from regseg.training.record import KEY, RunRecord, best_and_last, read_rows

@@ -16,7 +16,8 @@ from lightning.pytorch.strategies.launchers import _MultiProcessingLauncher
 
 from regseg.data.datasets.spec import DatasetSpec
 from regseg.errors import RunFailure, message
-from regseg.run_dir import hold, limits_of, load_summary, mark_ended, read_metrics, write_json, write_metrics
+from regseg.run_dir import hold, load_summary, mark_ended, read_metrics, write_json, write_metrics
+from regseg.run_settings import limits_of
 from regseg.system import processes
 from regseg.training.callbacks import ended_by
 from regseg.training.metrics import Scores
@@ -75,6 +76,8 @@ class RunRecord(Checkpoint):
 
     def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         self._trained_here = True
+        for logger in trainer.loggers:
+            logger.log_hyperparams(self.summary.get("config", {}))
         self.write(trainer)
 
     def on_load_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:

@@ -121,7 +121,7 @@ def test_an_image_that_is_no_frame_is_named(tmp_path):
     write(tmp_path / "701_StillsRaw_full/holiday.png", noise(0))
     with pytest.raises(InputError) as error:
         CamVid(tmp_path).samples("train")
-    assert is_sentence(error, "holiday", "take it out")
+    assert is_sentence(error, "holiday", "remove it")
 
 
 def test_the_real_images_are_split_as_published(camvid_root):

@@ -27,9 +27,9 @@ def test_index_labels(tmp_path):
     spec = classes(
         tmp_path,
         "classes:\n  - {name: road, id: 4, color: [128, 64, 128]}\n  - {name: car, id: 2}\n"
-        "ignore: [0, 9]\nleft_out: [car]\n",
+        "ignore: [0, 9]\nexcluded: [car]\n",
     )
-    assert (spec.name, spec.classes, spec.left_out) == ("mine", ("road", "car"), ("car",))
+    assert (spec.name, spec.classes, spec.excluded) == ("mine", ("road", "car"), ("car",))
     assert spec.ids == {4: 0, 2: 1, 0: IGNORE_INDEX, 9: IGNORE_INDEX, 255: IGNORE_INDEX}
     assert spec.colors[0] == (128, 64, 128) and spec.colors[1] != spec.colors[0]
     assert spec.color_ids == ()  # not every class has one, so these are for pictures alone
@@ -95,9 +95,9 @@ def test_any_language_and_a_byte_order_mark(tmp_path):
         ("classes: [{name: road, id: 0}]\nignored: [1]", ["ignored", "ignore"]),
         ("classes: [{name: road, id: 0}]\nignore: 1", ["ignore is 1", "ignore: [1]"]),
         ("classes: [{name: road, id: 0}]\nignore: [void]", ["void", "id"]),
-        ("classes: [{name: road, id: 0}]\nleft_out: road", ["left_out is road", "left_out: [road]"]),
-        ("classes: [{name: road, id: 0}]\nleft_out: [car]", ["car", "road"]),
-        ("classes: [{name: road, id: 0}]\nleft_out: [road]", ["every class"]),
+        ("classes: [{name: road, id: 0}]\nexcluded: road", ["excluded is road", "excluded: [road]"]),
+        ("classes: [{name: road, id: 0}]\nexcluded: [car]", ["car", "road"]),
+        ("classes: [{name: road, id: 0}]\nexcluded: [road]", ["every class"]),
         ("classes: [" + ", ".join(f"{{name: c{i}, color: [{i}, 0, 0]}}" for i in range(255)) + "]", ["255", "254"]),
     ],
 )

@@ -169,7 +169,7 @@ def test_a_place_outside_its_label_is_refused_when_it_is_drawn(labels):
     datamodule.setup("fit")
     with pytest.raises(InputError) as error:
         list(datamodule.train_dataloader())
-    assert is_sentence(error, "labels/train", "centroid (24, ", "centroids-*.bin", "delete")
+    assert is_sentence(error, "labels/train", "centroid index has the pixel (24, ", "centroids-*.bin", "delete")
 
 
 def test_a_label_of_one_pixel_has_a_centroid():
@@ -191,7 +191,7 @@ def test_training_draws_crops_that_hold_the_class(labels, capsys):
         "folder", labels, batch_size=2, crop_size=(8, 8), short_side=(20, 20), num_workers=0, class_uniform=1.0
     )
     datamodule.setup("fit")
-    assert "no training label holds" in (out := capsys.readouterr().out) and "unicorn" in out
+    assert "no training label contains" in (out := capsys.readouterr().out) and "unicorn" in out
     sampler = datamodule.train_dataloader().sampler
     assert any(draw.centroid for draw in sampler)
     assert [draw.key for draw in sampler] == [draw.key for draw in datamodule.train_dataloader().sampler]

@@ -1,9 +1,9 @@
-"""Crop first, then resize: only the pixels that a crop shows are read and resized.
+"""Random scale and crop. The crop is cut out before resizing, so that only the pixels in it are read and resized.
 
-Images are resized by Pillow's bilinear kernel, with which the author trained. When shrinking, it widens to the scale,
-so that every pixel counts; OpenCV's bilinear, which looks at four pixels at any scale, leaves an image noisier than any
-that the author's network saw, and area averaging leaves it sharper. Labels are moved by nearest neighbour alone, from
-pixel centre to pixel centre. ``python -m regseg.benchmark what=kernels`` shows what each choice does.
+Images are resized by Pillow's bilinear kernel, with which the author trained. When an image is reduced, the kernel
+widens with the scale, so that every pixel contributes. OpenCV's bilinear kernel reads four pixels at any scale and
+returns noisier images; area averaging returns sharper ones. Labels are resized by nearest neighbour between pixel
+centres. ``python -m regseg.benchmark what=kernels`` compares the kernels.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ class Window(NamedTuple):
 
     Attributes:
         scaled: (height, width) of the whole image after scaling, in pixels.
-        corner: (top, left) of the crop there.
-        size: (height, width) of the crop, never beyond the scaled image.
+        corner: (top, left) of the crop in the scaled image.
+        size: (height, width) of the crop; it lies within the scaled image.
     """
 
     scaled: Size
@@ -41,18 +41,18 @@ def draw_window(
     rng: np.random.Generator,
     centroid: tuple[float, float] | None = None,
 ) -> Window:
-    """Random scale and crop of Sec. 4.2.
+    """Draw a random scale and crop (Sec. 4.2).
 
-    The short side becomes an integer uniform in ``short_side``, both ends included. The crop lies uniformly in the
-    scaled image; around a centroid, it starts uniformly between a crop's length before it and the centroid itself,
-    clamped to the image, as in the author's release.
+    The length of the short side is a uniformly distributed integer. The position of the crop is uniformly distributed
+    in the scaled image. With a centroid, the crop starts uniformly between one crop length before the centroid and the
+    centroid itself, and is clamped to the image, as in the author's release.
 
     Args:
         size: (height, width) of the image, in pixels.
-        crop_size: (height, width) of the crop; it takes the whole of a side that is shorter.
-        short_side: (smallest, largest) length of the short side after scaling.
-        rng: where the draws come from.
-        centroid: (row, column) in the image that the crop should show; None for a crop anywhere.
+        crop_size: (height, width) of the crop, in pixels; the crop is smaller if the scaled image is.
+        short_side: (smallest, largest) length of the short side after scaling, in pixels, both included.
+        rng: the random stream.
+        centroid: (row, column) in the image that the crop should contain; None for a crop at any position.
     """
     scaled = scale_to(size, int(rng.integers(*short_side, endpoint=True)))
     cut = (min(crop_size[0], scaled[0]), min(crop_size[1], scaled[1]))
@@ -69,21 +69,21 @@ def draw_window(
 
 
 def scale_to(size: Size, short_side: int) -> Size:
-    """(height, width) of an image of ``size`` whose short side becomes ``short_side`` pixels."""
+    """Return (height, width) of an image of ``size`` after scaling its short side to ``short_side`` pixels."""
     shortest = min(size)
     return max(1, round(size[0] * short_side / shortest)), max(1, round(size[1] * short_side / shortest))
 
 
 def cut_image(image: np.ndarray, window: Window) -> np.ndarray:
-    """What ``window`` shows of an image, equal to resizing the whole image and cropping then.
+    """Cut a crop out of an image and resize it.
 
-    That is within one grey level. An image stored at half its resolution is resized straight to the window's scale, as
-    the author's release does: one resampling, and none where the drawn size is that of the stored image.
+    The result equals, within one grey level, the crop of the whole resized image. An image stored at half its
+    resolution is resized directly to the window's scale, as in the author's release.
 
     Args:
-        image: (h, w, 3) uint8, also memory-mapped: only the rows in the window are read. Of four channels, which are
-            resized without a copy, the last is dropped.
-        window: the crop of the image after scaling.
+        image: (h, w, 3) uint8, or (h, w, 4) with a padding channel, with which resizing needs no copy. It may be
+            memory-mapped: only the rows in the window are read.
+        window: the crop of the scaled image.
 
     Returns:
         (*window.size, 3) uint8.
@@ -92,18 +92,19 @@ def cut_image(image: np.ndarray, window: Window) -> np.ndarray:
 
 
 def cut_label(label: np.ndarray, window: Window) -> np.ndarray:
-    """What ``window`` shows of a label, by nearest neighbour: the pixel under each centre, between two the second.
+    """Cut a crop out of a label and resize it by nearest neighbour; a centre between two pixels takes the second.
 
     Args:
-        label: (H, W) uint8, also memory-mapped: only the rows in the window are read.
-        window: the crop.
+        label: (H, W) uint8. It may be memory-mapped: only the rows in the window are read.
+        window: the crop of the scaled label.
 
     Returns:
-        window.size, uint8.
+        (*window.size,) uint8.
     """
-    # Rounding must not turn the second into the first. Centres lie whole multiples of 1 / (2 * scaled) from the edge
-    # between two pixels, so half of that moves no other. Of it 1 / window.size is left where the box is cut short at
-    # the image's far edge, which outweighs the resizer's rounding up to some 2500 rows.
+    # Rounding must not select the first of two pixels. The distance of a centre from the edge between two pixels is a
+    # multiple of 1 / (2 * scaled), so a shift by half of that affects no other centre. Where the box is clipped at the
+    # far edge of the image, 1 / window.size of the shift remains, which exceeds the resizer's rounding up to about
+    # 2500 rows.
     (y, height), (x, width) = (
         (start + 1 / (4 * scaled), length)
         for (start, length), scaled in zip(_source_box(label.shape, window), window.scaled, strict=True)
@@ -116,9 +117,15 @@ def cut_label(label: np.ndarray, window: Window) -> np.ndarray:
 
 
 def resize_image(image: np.ndarray, full_size: Size, short_side: int | None) -> np.ndarray:
-    """A whole image (h, w, 3) uint8 with its short side at ``short_side`` pixels; None takes that of ``full_size``.
+    """Resize a whole image.
 
-    ``full_size`` is (height, width) of its label, beyond the image's where that is stored at half its resolution.
+    Args:
+        image: (h, w, 3) uint8.
+        full_size: (height, width) of its label; larger than the image if that is stored at half its resolution.
+        short_side: length of the short side of the result, in pixels; None keeps ``full_size``.
+
+    Returns:
+        (height, width, 3) uint8.
     """
     scaled = full_size if short_side is None else scale_to(full_size, short_side)
     return cut_image(image, Window(scaled, (0, 0), scaled))
@@ -128,7 +135,7 @@ Span = tuple[float, float]  # (start, length) along one axis, in pixels
 
 
 def _source_box(size: Size, window: Window) -> tuple[Span, Span]:
-    """The fractional box of an array of ``size`` that ``window`` shows."""
+    """Return the fractional box of an array of ``size`` that corresponds to ``window``."""
     rows, columns = (
         (start * side / scaled, length * side / scaled)
         for side, scaled, start, length in zip(size, *window, strict=True)
@@ -137,13 +144,13 @@ def _source_box(size: Size, window: Window) -> tuple[Span, Span]:
 
 
 def _reach(start: float, length: float, number: int, limit: int) -> Size:
-    """The whole pixels on which ``number`` pixels over (start, length) depend: half a kernel more on either side."""
+    """Return the range of pixels on which ``number`` pixels over (start, length) depend, with the kernel's margin."""
     margin = math.ceil(max(length / number, 1))
     return max(0, math.floor(start) - margin), min(limit, math.ceil(start + length) + margin)
 
 
 def _resample(image: np.ndarray, box: tuple[Span, Span], size: Size) -> np.ndarray:
-    """The fractional ``box`` of an image at ``size``, by Pillow's bilinear kernel; (*size, 3) uint8."""
+    """Resize the fractional ``box`` of an image to (*size, 3) uint8 by Pillow's bilinear kernel."""
     (y, height), (x, width) = box
     if (height, width) == size and y == int(y) and x == int(x):
         part = image[int(y) : int(y) + size[0], int(x) : int(x) + size[1]]
@@ -152,27 +159,27 @@ def _resample(image: np.ndarray, box: tuple[Span, Span], size: Size) -> np.ndarr
         _reach(start, length, number, limit)
         for (start, length), number, limit in zip(box, size, image.shape, strict=False)
     )
-    if image.shape[2] == 3:  # four channels are resized in less time than three
+    if image.shape[2] == 3:  # resizing four channels is faster than resizing three
         source = cv2.cvtColor(image[top:bottom, left:right], cv2.COLOR_RGB2RGBA)
     else:
-        source, left = image[top:bottom], 0  # whole rows, as they lie in memory
+        source, left = image[top:bottom], 0  # whole rows are contiguous
     result = np.empty((*size, 4), np.uint8)
     _resize(source, ((y - top, height), (x - left, width)), result, ResizeAlg.convolution(FilterType.bilinear))
     return cv2.cvtColor(result, cv2.COLOR_RGBA2RGB)
 
 
 def _resize(source: np.ndarray, box: tuple[Span, Span], result: np.ndarray, algorithm: ResizeAlg) -> None:
-    """Fill ``result`` with the fractional ``box`` of ``source``, both (H, W) or (H, W, 4) uint8 and contiguous."""
+    """Resize the fractional ``box`` of ``source`` into ``result``; both are contiguous (H, W) or (H, W, 4) uint8."""
     (y, height), (x, width) = box
-    # Rounding may put the far edge a hair outside, which the library refuses.
+    # Rounding may put the far edge slightly outside, which the library rejects.
     area = CropBox(x, y, min(width, source.shape[1] - x), min(height, source.shape[0] - y))
     _resizer().resize_pil(_as_pillow(source), _as_pillow(result), ResizeOptions(algorithm, crop_box=area))
 
 
 def _as_pillow(pixels: np.ndarray) -> Image.Image:
-    """The memory of ``pixels`` (H, W) or (H, W, 4) uint8 as an image: the form in which the resizer copies neither way.
+    """Wrap the memory of ``pixels`` (H, W) or (H, W, 4) uint8 in an image, which the resizer uses without a copy.
 
-    CMYK is Pillow's only mode of four channels among which none is an alpha, by which others would be multiplied.
+    The mode is CMYK because the resizer multiplies by alpha in Pillow's other modes with four channels.
     """
     mode = "L" if pixels.ndim == 2 else "CMYK"
     return Image.frombuffer(mode, pixels.shape[1::-1], pixels, "raw", mode, 0, 1)
@@ -180,4 +187,4 @@ def _as_pillow(pixels: np.ndarray) -> Image.Image:
 
 @functools.cache
 def _resizer() -> Resizer:
-    return Resizer()  # on one thread, with memory that it keeps
+    return Resizer()  # single-threaded; it reuses its buffers

@@ -1,6 +1,6 @@
 """Colour augmentation: RandAug (Sec. 4.2) and the colour jitter of the ablation tables, as albumentations transforms.
 
-What they do to an image is in `regseg.data.augment.pil_ops`; here is what they draw.
+The operations on images are in `regseg.data.augment.pil_ops`; this module draws the operations and their magnitudes.
 """
 
 from __future__ import annotations
@@ -17,32 +17,34 @@ from regseg.errors import check_number
 
 ENHANCEMENTS = {"color": color, "contrast": contrast, "brightness": brightness, "sharpness": sharpness}
 
-# Of magnitude 1; smaller ones are in proportion.
+# At magnitude 1; they are proportional to the magnitude.
 LARGEST_ANGLE = 30.0  # degrees
-LARGEST_CHANGE = 0.9  # of an enhancement factor
+LARGEST_CHANGE = 0.9  # difference of an enhancement factor from 1
 
 
 class Autocontrast(A.ImageOnlyTransform):
-    """`autocontrast` of an image (H, W, 3) uint8."""
+    """Applies `autocontrast` to an image (H, W, 3) uint8."""
 
     def apply(self, img: np.ndarray, **params: Any) -> np.ndarray:
+        """Transform an image (H, W, 3) uint8."""
         return autocontrast(img)
 
 
 class Equalize(A.ImageOnlyTransform):
-    """`equalize` of an image (H, W, 3) uint8."""
+    """Applies `equalize` to an image (H, W, 3) uint8."""
 
     def apply(self, img: np.ndarray, **params: Any) -> np.ndarray:
+        """Transform an image (H, W, 3) uint8."""
         return equalize(img)
 
 
 class Enhance(A.ImageOnlyTransform):
-    """One of `ENHANCEMENTS` on an image (H, W, 3) uint8, by a factor about 1.
+    """Applies one of `ENHANCEMENTS` to an image (H, W, 3) uint8, with a random factor.
 
     Args:
         name: a key of `ENHANCEMENTS`.
-        change: the factor's distance from 1.
-        anywhere: draw the factor uniformly between 1 - ``change`` and 1 + ``change``, instead of one of the two.
+        change: largest difference of the factor from 1.
+        anywhere: draw the factor uniformly from 1 - ``change`` to 1 + ``change``; otherwise it is one of these two.
         p: probability of the transform.
     """
 
@@ -51,19 +53,21 @@ class Enhance(A.ImageOnlyTransform):
         self.name, self.change, self.anywhere = name, change, anywhere
 
     def get_params(self) -> dict[str, Any]:
+        """Draw the factor."""
         share = self.py_random.uniform(-1, 1) if self.anywhere else self.py_random.choice((-1, 1))
         return {"factor": 1 + share * self.change}
 
     def apply(self, img: np.ndarray, factor: float, **params: Any) -> np.ndarray:
+        """Transform an image (H, W, 3) uint8."""
         return ENHANCEMENTS[self.name](img, factor)
 
 
 class Rotate(A.DualTransform):
-    """Turn an image (H, W, 3) uint8, bilinearly, and its label (H, W) uint8, by nearest neighbour.
+    """Rotates an image (H, W, 3) uint8 bilinearly, and its label (H, W) uint8 by nearest neighbour.
 
     Args:
-        degrees: either way, with equal probability.
-        fill: colour of the corners that open; the label's are `IGNORE_INDEX`.
+        degrees: angle; both directions have the same probability.
+        fill: colour of the uncovered corners; in the label they are `IGNORE_INDEX`.
         p: probability of the transform.
     """
 
@@ -72,24 +76,27 @@ class Rotate(A.DualTransform):
         self.degrees, self.fill = degrees, fill
 
     def get_params(self) -> dict[str, Any]:
+        """Draw the angle."""
         return {"angle": self.degrees * self.py_random.choice((-1, 1))}
 
     def apply(self, img: np.ndarray, angle: float, **params: Any) -> np.ndarray:
+        """Rotate an image (H, W, 3) uint8."""
         return rotate(img, angle, self.fill)
 
     def apply_to_mask(self, mask: np.ndarray, angle: float, **params: Any) -> np.ndarray:
+        """Rotate a label (H, W) uint8."""
         return rotate(mask, angle, IGNORE_INDEX, nearest=True)
 
 
 def rand_augment(fill: Sequence[int], operations: int = 2, magnitude: float = 0.2) -> A.RandomOrder:
-    """The reduced RandAug of Sec. 4.2: distinct operations of its seven, uniformly chosen, in random order.
+    """Return the reduced RandAug of Sec. 4.2: distinct random operations out of seven, in random order.
 
-    Rotation is by ``magnitude`` of 30 degrees, the enhancement factors differ from 1 by ``magnitude`` of 0.9, the signs
-    random: so in the author's release. Autocontrast and equalize have no magnitude.
+    As in the author's release, the angle is ``magnitude`` times 30 degrees and the enhancement factors differ from 1 by
+    ``magnitude`` times 0.9, with random signs. Autocontrast and equalize have no magnitude.
 
     Args:
-        fill: colour of the corners that a rotation opens.
-        operations: how many, 1 to 7.
+        fill: colour of the corners that a rotation uncovers.
+        operations: number of operations, 1 to 7.
         magnitude: 0 to 1.
 
     Raises:
@@ -103,15 +110,20 @@ def rand_augment(fill: Sequence[int], operations: int = 2, magnitude: float = 0.
 
 
 def color_jitter(brightness: float = 0.3, contrast: float = 0.4, saturation: float = 0.5) -> A.RandomOrder:
-    """Brightness, contrast and saturation, always, in random order, by factors uniform in 1 ± the argument.
+    """Return the colour jitter of the ablation tables (3 to 6), as recorded in the logs of the author's runs.
 
-    The ablation tables (3 to 6) were trained with it, by the logs of the author's runs; hue stays.
+    Brightness, contrast and saturation are always changed, in random order. The hue does not change.
+
+    Args:
+        brightness: largest difference of the uniformly distributed factor from 1.
+        contrast: likewise.
+        saturation: likewise.
 
     Raises:
-        InputError: an argument is no number from 0 to 1.
+        InputError: an argument is not a number from 0 to 1.
     """
     changes = {"brightness": brightness, "contrast": contrast, "saturation": saturation}
     for name, change in changes.items():
         check_number(f"data.augment.jitter.{name}", change, highest=1)
-    changes["color"] = changes.pop("saturation")  # RandAug's name of the same operation
+    changes["color"] = changes.pop("saturation")  # the name of this operation in RandAug
     return A.RandomOrder([Enhance(name, change, anywhere=True) for name, change in changes.items()], n=len(changes))

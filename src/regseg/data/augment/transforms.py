@@ -1,4 +1,4 @@
-"""What happens to an image and its label between the file and the batch."""
+"""The training augmentation of an image and its label, and the normalisation of a batch."""
 
 from __future__ import annotations
 
@@ -16,29 +16,29 @@ from regseg.data.augment.randaug import color_jitter, rand_augment
 from regseg.data.datasets.spec import IGNORE_INDEX
 from regseg.errors import InputError, check_options
 
-# ImageNet's statistics on a scale of 0 to 255, and its mean colour for pads (Sec. 4.2 as the author's release runs it).
+# ImageNet's mean and standard deviation on a scale of 0 to 255, and its mean colour for padding (author's release).
 MEAN = (123.675, 116.28, 103.53)
 STD = (58.395, 57.12, 57.375)
 FILL = (123, 116, 103)
 
 
 class TrainTransform:
-    """Random scale, crop, flip and colours of Sec. 4.2 on uint8 arrays, in the order of the author's release.
+    """Random scale, crop, flip and colours (Sec. 4.2) on uint8 arrays, in the order of the author's release.
 
-    The short side becomes an integer uniform in ``short_side``, both ends included; then crop, flip, colour operations.
-    Last, a crop of an image smaller than that is padded to it at a random offset by the mean colour and
-    ``IGNORE_INDEX``. On CamVid the author pads before the crop; where the image comes to lie is distributed alike.
+    The order is scale, crop, flip, colour operations. A crop that is smaller than ``crop_size`` is then padded with the
+    mean colour and ``IGNORE_INDEX`` at a random offset. The author pads before the crop on CamVid; the distribution of
+    the image's position is the same.
 
     Args:
         crop_size: (height, width) of the result, in pixels.
-        short_side: (smallest, largest) length of the short side, in pixels.
+        short_side: (smallest, largest) length of the short side after scaling, in pixels, both included.
         flip: probability of a horizontal flip.
-        randaug: arguments of `rand_augment` beside the fill; None for no RandAug.
-        jitter: arguments of `color_jitter`; None for no jitter.
+        randaug: arguments of `rand_augment` other than the fill; None disables RandAug.
+        jitter: arguments of `color_jitter`; None disables it.
 
     Raises:
-        InputError: a size is not a pair of positive integers in order, ``flip`` no probability, or an argument of
-            ``randaug`` or ``jitter`` wrong.
+        InputError: a size is not a pair of positive integers in ascending order, ``flip`` is not a probability, or an
+            argument of ``randaug`` or ``jitter`` is invalid.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class TrainTransform:
         self.crop_size, self.short_side = _pair("data.crop_size", crop_size), _pair("data.short_side", short_side)
         if self.short_side[0] > self.short_side[1]:
             smallest, largest = self.short_side
-            raise InputError(f"data.short_side=[{smallest},{largest}] is out of order; give the smaller length first.")
+            raise InputError(f"data.short_side=[{smallest},{largest}] is not ascending; give the smaller length first.")
         if not isinstance(flip, (int, float)) or not 0 <= flip <= 1:
             raise InputError(f"data.augment.flip={flip} is not a probability; give a number from 0 to 1.")
         colours = _colour_operations(randaug, jitter)
@@ -66,14 +66,17 @@ class TrainTransform:
         rng: np.random.Generator,
         centroid: tuple[float, float] | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
-        """(image, label) of a training crop: (*crop_size, 3) and crop_size, uint8.
+        """Make a training crop.
 
         Args:
-            image: (H, W, 3) uint8 RGB, or smaller where it is stored at half its resolution; may be memory-mapped, and
-                have a fourth channel, which is left out.
-            label: (H, W) uint8 class indices; may be memory-mapped.
-            rng: all that is random follows from it.
-            centroid: (row, column) of ``label`` that the crop should show; None for a crop anywhere.
+            image: (h, w, 3) uint8 RGB, or (h, w, 4) with a padding channel; it may be memory-mapped, and smaller than
+                the label if it is stored at half its resolution.
+            label: (H, W) uint8 class indices; it may be memory-mapped.
+            rng: the random stream.
+            centroid: (row, column) in the label that the crop should contain; None for a crop at any position.
+
+        Returns:
+            The image (*crop_size, 3) uint8 and the label (*crop_size,) uint8.
         """
         window = draw_window(label.shape, self.crop_size, self.short_side, rng, centroid)
         return self.after_crop(cut_image(image, window), cut_label(label, window), rng)
@@ -81,10 +84,19 @@ class TrainTransform:
     def after_crop(
         self, image: np.ndarray, label: np.ndarray, rng: np.random.Generator
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Flip, colours and pad of a crop, which may be smaller than ``crop_size``."""
+        """Apply flip, colour operations and padding to a crop.
+
+        Args:
+            image: (h, w, 3) uint8, at most ``crop_size``.
+            label: (h, w) uint8.
+            rng: the random stream.
+
+        Returns:
+            The image (*crop_size, 3) uint8 and the label (*crop_size,) uint8.
+        """
         draw_from(rng, self.augment)
         crop = self.augment(image=image, mask=label)
-        if label.shape != self.crop_size:  # albumentations copies a crop that needs no pad
+        if label.shape != self.crop_size:  # albumentations would copy a crop that needs no padding
             draw_from(rng, self.pad)
             crop = self.pad(**crop)
         return crop["image"], crop["mask"]
@@ -100,18 +112,21 @@ def _colour_operations(randaug: Mapping[str, Any] | None, jitter: Mapping[str, A
 
 
 def draw_from(rng: np.random.Generator, pipeline: A.Compose) -> None:
-    """Let all steps of a pipeline draw from ``rng`` in turn.
+    """Make all transforms of a pipeline draw from ``rng`` in turn.
 
-    ``Compose.set_random_seed`` gives one seed to all: each step then draws the same first number, so that an image is
-    flipped exactly when its crop lies in the upper half.
+    ``Compose.set_random_seed`` gives the same seed to all transforms, so that their first random numbers are equal.
     """
     pipeline.set_random_state(rng, random.Random(int(rng.integers(2**63))))
 
 
 def normalize(images: torch.Tensor) -> torch.Tensor:
-    """uint8 (B, H, W, 3) RGB to float32 (B, 3, H, W) by ImageNet's mean and deviation, on the batch's own device.
+    """Normalise images by ImageNet's mean and standard deviation, on their device.
 
-    The result is a view in channels-last memory: no transposition is done.
+    Args:
+        images: (B, H, W, 3) uint8 RGB.
+
+    Returns:
+        (B, 3, H, W) float32 in channels-last memory format, a view without a transposition.
     """
     batch, height, width, _ = images.shape
     scale, shift = _scale_and_shift(images.device, width)
@@ -122,8 +137,8 @@ def normalize(images: torch.Tensor) -> torch.Tensor:
 
 @functools.lru_cache(maxsize=64)
 def _scale_and_shift(device: torch.device, width: int) -> tuple[torch.Tensor, torch.Tensor]:
-    # Once a device and width: a copy to a GPU at every batch would wait for it. As long as a row, because a CPU's
-    # vector instructions do not take three values at a time.
+    # Cached per device and width, because a copy to a GPU in every batch would synchronise with it. One value per
+    # element of a row, because a broadcast over three channels does not use a CPU's vector instructions.
     with torch.inference_mode(False):
         mean, std = torch.tensor(MEAN, dtype=torch.float64), torch.tensor(STD, dtype=torch.float64)
         scale, shift = (values.repeat(width).float().to(device) for values in (1 / std, -mean / std))

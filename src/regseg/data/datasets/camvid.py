@@ -11,7 +11,7 @@ from regseg.data.datasets.layout import Problem, Sample, check_folder, check_pai
 from regseg.data.datasets.spec import IGNORE_INDEX, Color, DatasetSpec
 from regseg.errors import InputError
 
-# (name, colour, value in the 480x360 release), in the order of the author's classes. Colours of the original labels.
+# (name, colour in the original labels, value in the 480x360 release), in the order of the author's classes.
 _CLASSES: tuple[tuple[str, Color, int], ...] = (
     ("building", (128, 0, 0), 1),
     ("tree", (128, 128, 0), 5),
@@ -25,14 +25,14 @@ _CLASSES: tuple[tuple[str, Color, int], ...] = (
     ("sidewalk", (0, 0, 192), 4),
     ("bicyclist", (0, 128, 192), 10),
 )
-# The other 21 of the 32 original classes, all ignored.
+# The other 21 of the 32 original classes are ignored.
 _IGNORED_COLORS: tuple[Color, ...] = (
     (0, 0, 0), (0, 0, 64), (0, 64, 64), (0, 128, 64), (64, 0, 64), (64, 0, 192), (64, 128, 64), (64, 128, 192),
     (64, 192, 0), (64, 192, 128), (128, 0, 192), (128, 64, 64), (128, 128, 64), (128, 128, 192),
     (192, 0, 64), (192, 0, 128), (192, 0, 192), (192, 64, 128), (192, 128, 64), (192, 128, 192),
     (192, 192, 0),
 )  # fmt: skip
-_VOID = 11  # of the 480x360 release
+_VOID = 11  # in the 480x360 release
 
 SPEC = DatasetSpec(
     name="camvid",
@@ -47,31 +47,30 @@ SPEC = DatasetSpec(
 
 
 class CamVid:
-    """CamVid in whichever of its three published shapes lies under ``root``, recognised by looking.
+    """CamVid in any of its three published layouts, which is detected from the folders.
 
-    - the original: 701 stills and their ``*_L.png`` colour labels in any folders, split here by frame number;
-    - split folders ``train``, ``val``, ``test`` with colour labels in ``<split>_labels``;
-    - the 480x360 release: the same folders with index labels in ``<split>annot``.
+    - The original: 701 images and their ``*_L.png`` colour labels in any two folders; split by frame number.
+    - Folders ``train``, ``val``, ``test`` with colour labels in ``<split>_labels``.
+    - The 480x360 release: the same folders with index labels in ``<split>annot``.
+
+    Args:
+        root: the dataset's folder.
     """
 
     spec = SPEC
     layout = (
-        "<root>/{train,val,test} with <root>/{train,val,test}annot or …_labels beside them, "
-        "or the original stills and *_L.png labels in two folders under <root>"
+        "<root>/{train,val,test} and <root>/{train,val,test}annot or <root>/{train,val,test}_labels, "
+        "or the original images and *_L.png labels in two folders under <root>"
     )
 
     def __init__(self, root: str | Path) -> None:
         self.root = Path(root).expanduser()
         self._indexed = (self.root / "trainannot").is_dir()
         if not self._indexed:
-            self.spec = replace(SPEC, ids={})  # in a palette PNG the colours count then
+            self.spec = replace(SPEC, ids={})  # palette PNGs are then read as colours
 
     def samples(self, split: str, problems: list[Problem] | None = None) -> list[Sample]:
-        """Pairs of ``split`` (train, val, test or trainval), sorted by file name.
-
-        Raises:
-            InputError: no shape is recognised, or a folder or a label is missing.
-        """
+        """List the pairs of a split; see `DatasetLayout.samples`."""
         check_folder(self.root, self.layout)
         parts = check_split(split)
         if self._indexed:
@@ -94,8 +93,8 @@ class CamVid:
         if len(folders) != 1:
             found = "no folder" if not folders else f"{len(folders)} folders"
             raise InputError(
-                f"{self.root} is not CamVid: {found} with *_L.png labels, no trainannot and no train_labels there; "
-                f"the layout is {self.layout}; set data.root (root in regseg.evaluate) to where it lies."
+                f"{self.root} is not CamVid: it has {found} with *_L.png labels, no trainannot and no train_labels; "
+                f"set data.root (root in regseg.evaluate) to a folder with the layout {self.layout}."
             )
         (labels,) = folders
         images = [path for path in files if not path.stem.endswith("_L")]
@@ -103,17 +102,23 @@ class CamVid:
 
 
 def official_split(stem: str) -> str:
-    """The split (train, val or test) of an original frame such as ``0016E5_07959``; 367, 101 and 233 frames in all.
+    """Return the split of an original frame.
 
-    The published lists cut the four drives by time: one drive is for testing alone, another's end too, and validation
-    is seven seconds of a third, labelled more densely.
+    The published lists divide the four drives by time: the test split is one whole drive and the end of another; the
+    validation split is seven densely labelled seconds of a third. There are 367 train, 101 val and 233 test frames.
+
+    Args:
+        stem: name of the frame, such as ``0016E5_07959``.
+
+    Returns:
+        train, val or test.
 
     Raises:
         InputError: the name is not a frame of CamVid.
     """
     match = re.fullmatch(r"(0001TP|0006R0|0016E5|Seq05VD)_f?(\d+)", stem)
     if match is None:
-        raise InputError(f"{stem} is not the name of a CamVid frame; take it out of the folder.")
+        raise InputError(f"{stem} is not the name of a CamVid frame; remove it from the folder.")
     drive, frame = match[1], int(match[2])
     if drive == "Seq05VD" or (drive == "0001TP" and frame > 8520):
         return "test"

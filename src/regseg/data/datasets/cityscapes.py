@@ -29,7 +29,7 @@ _CLASSES: tuple[tuple[str, int, Color], ...] = (
     ("motorcycle", 32, (0, 0, 230)),
     ("bicycle", 33, (119, 11, 32)),
 )
-# Label IDs 0-33 exist; -1 (licence plate) is 255 in an 8-bit file. What is no class is ignored.
+# Label IDs are 0 to 33; -1 (licence plate) is 255 in an 8-bit file. IDs without a class are ignored.
 _IDS = {value: IGNORE_INDEX for value in [*range(34), 255]} | {
     label_id: index for index, (_, label_id, _) in enumerate(_CLASSES)
 }
@@ -38,13 +38,17 @@ SPEC = DatasetSpec(
     name="cityscapes",
     classes=tuple(name for name, _, _ in _CLASSES),
     colors=tuple(color for _, _, color in _CLASSES),
-    left_out=("truck", "bus", "train"),
+    excluded=("truck", "bus", "train"),
     ids=_IDS,
 )
 
 
 class Cityscapes:
-    """``<root>/leftImg8bit/<split>/<city>/*_leftImg8bit.png`` with ``<root>/gtFine/…/*_gtFine_labelIds.png``."""
+    """``<root>/leftImg8bit/<split>/<city>/*_leftImg8bit.png`` with ``<root>/gtFine/…/*_gtFine_labelIds.png``.
+
+    Args:
+        root: the dataset's folder.
+    """
 
     spec = SPEC
     layout = "<root>/leftImg8bit/<split>/<city>/*_leftImg8bit.png, <root>/gtFine/<split>/<city>/*_gtFine_labelIds.png"
@@ -53,11 +57,7 @@ class Cityscapes:
         self.root = Path(root).expanduser()
 
     def samples(self, split: str, problems: list[Problem] | None = None) -> list[Sample]:
-        """Pairs of ``split`` (train, val, test or trainval), sorted by file name.
-
-        Raises:
-            InputError: a folder or a label is missing.
-        """
+        """List the pairs of a split; see `DatasetLayout.samples`."""
         check_folder(self.root, self.layout)
         folders = [check_folder(self.root / "leftImg8bit" / part, self.layout) for part in check_split(split)]
         check_folder(self.root / "gtFine", self.layout)

@@ -1,4 +1,4 @@
-"""A dataset of one's own: folders of images and labels, and a file that names the classes."""
+"""A custom dataset: folders of images and labels, and a file that defines the classes."""
 
 from __future__ import annotations
 
@@ -17,16 +17,15 @@ from regseg.system.reading import is_file
 class Folder:
     """``<root>/images/<split>/…`` with ``<root>/labels/<split>/<stem>.png`` and ``<root>/classes.yaml``.
 
-    Without split folders, ``<root>/images/…`` and ``<root>/labels/…`` are divided into train and val by a hash of each
-    name, so that adding images moves no other image to the other split.
-
-    Labels are index or colour PNGs; images in subfolders have their labels in the same subfolders. ``classes.yaml``::
+    Labels are index or colour PNGs. The labels of images in subfolders are in subfolders of the same names. Without
+    split folders, ``<root>/images/…`` and ``<root>/labels/…`` are divided into train and val by a hash of each name, so
+    that adding images moves no other image to the other split. The file ``classes.yaml`` has these keys::
 
         classes:                       # in the order of the network's outputs
-          - {name: road, id: 0, color: [128, 64, 128]}   # id: the value in index labels; color: RGB in colour labels
-          - {name: car, id: 1}         # every class needs an id, or every class a color; colours are for pictures too
-        ignore: [255, [0, 0, 0]]       # ids and colours without a class (255 always is, unless a class has it)
-        left_out: [car]                # classes that the reduced mean IoU leaves out
+          - {name: road, id: 0, color: [128, 64, 128]}   # id: value in index labels; color: RGB in colour labels
+          - {name: car, id: 1}         # every class needs an id, or every class a color; pictures use the colors too
+        ignore: [255, [0, 0, 0]]       # ids and colours to ignore; 255 is always ignored, unless it is a class's id
+        excluded: [car]                # classes to exclude from the reduced mean IoU; formerly left_out
     """
 
     layout = "<root>/images/<split>/*, <root>/labels/<split>/<the image's name>.png and <root>/classes.yaml"
@@ -50,16 +49,12 @@ class Folder:
 
     @cached_property
     def spec(self) -> DatasetSpec:
-        """Read from ``classes.yaml``; raises InputError where that is missing or wrong."""
+        """The classes, read from ``classes.yaml``; InputError is raised if it is missing or invalid."""
         check_folder(self.root, self.layout)
         return read_classes(self.root / "classes.yaml")
 
     def samples(self, split: str, problems: list[Problem] | None = None) -> list[Sample]:
-        """Pairs of ``split`` (train, val, test or trainval), sorted by file name.
-
-        Raises:
-            InputError: a folder or a label is missing.
-        """
+        """List the pairs of a split; see `DatasetLayout.samples`."""
         check_folder(self.root, self.layout)
         parts, pairs = check_split(split), []
         if not any((self.root / "images" / part).is_dir() for part in SPLITS):
@@ -100,53 +95,56 @@ class Folder:
 
 
 def read_classes(path: Path) -> DatasetSpec:
-    """The spec that a ``classes.yaml`` describes (see `Folder`).
+    """Read a ``classes.yaml``; see `Folder`.
 
     Raises:
-        InputError: the file is missing, is not YAML, or does not say what it should; the message tells where.
+        InputError: the file is missing, is not YAML, or has an invalid entry.
     """
     content = _load_yaml(path)
-    _check_keys(content, ("classes", "ignore", "left_out"), path)
+    _check_keys(content, ("classes", "ignore", "excluded", "left_out"), path)
     classes = _entries(content, "classes", path)
     names = _names(classes, path)
     ids, color_ids = _tables(classes, _entries(content, "ignore", path), path)
-    left_out = tuple(_entries(content, "left_out", path))
-    if unknown := [name for name in left_out if name not in names]:
-        raise InputError(f"{path}: left_out names {unknown[0]}, which is no class; choose from {', '.join(names)}.")
-    if len(set(left_out)) == len(names):
-        raise InputError(f"{path}: left_out names every class; leave at least one to take the reduced mean over.")
+    if "left_out" in content and "excluded" in content:
+        raise InputError(f"{path} has both excluded and left_out, its former name; remove left_out.")
+    key = "left_out" if "left_out" in content else "excluded"
+    excluded = tuple(_entries(content, key, path))
+    if unknown := [name for name in excluded if name not in names]:
+        raise InputError(f"{path}: {key} names {unknown[0]}, which is not a class; choose from {', '.join(names)}.")
+    if len(set(excluded)) == len(names):
+        raise InputError(f"{path}: {key} names every class; remove one, since the reduced mean needs a class.")
     spares = distinct_colors(len(classes))
     return DatasetSpec(
         name=path.resolve().parent.name,
         classes=names,
         colors=tuple(tuple(entry.get("color", spare)) for entry, spare in zip(classes, spares, strict=True)),
-        left_out=left_out,
+        excluded=excluded,
         ids=ids,
         color_ids=tuple(color_ids.items()),
     )
 
 
 def _label(image: Path) -> Path:
-    """``image`` with the suffix .png, or .PNG where there is such a file."""
+    """Return ``image`` with the suffix .png, or .PNG if there is such a file."""
     upper = image.with_suffix(".PNG")
     return upper if upper.is_file() else image.with_suffix(".png")
 
 
 def _names(classes: list[Any], path: Path) -> tuple[str, ...]:
     if not 1 <= len(classes) <= MAX_CLASSES:
-        raise InputError(f"{path} names {len(classes)} classes; give a list `classes` of 1 to {MAX_CLASSES}.")
+        raise InputError(f"{path} defines {len(classes)} classes; give a list `classes` of 1 to {MAX_CLASSES}.")
     for entry in classes:
         if not isinstance(entry, Mapping) or not isinstance(entry.get("name"), str) or not entry["name"].strip():
-            raise InputError(f"{path}: the class {entry} has no name that is text; write {{name: road, id: 0}}.")
+            raise InputError(f"{path}: the class {entry} has no valid name; write {{name: road, id: 0}}.")
         _check_keys(entry, ("name", "id", "color"), path)
     names = [entry["name"] for entry in classes]
     if twice := [name for name in names if names.count(name) > 1]:
-        raise InputError(f"{path}: the class {twice[0]} is named twice; rename one of them.")
+        raise InputError(f"{path}: the class {twice[0]} is defined twice; rename one of them.")
     return tuple(names)
 
 
 def _tables(classes: list[Any], ignored: list[Any], path: Path) -> tuple[dict[int, int], dict[Color, int]]:
-    """(id -> class index, colour -> class index); one is empty where not every class has such a thing."""
+    """Return the tables id -> class index and colour -> class index; a table is empty unless every class is in it."""
     tables: dict[str, dict[Any, int]] = {"id": {}, "color": {}}
     for value in ignored:
         key = "color" if isinstance(value, list) else "id"
@@ -165,11 +163,12 @@ def _tables(classes: list[Any], ignored: list[Any], path: Path) -> tuple[dict[in
             "color (colour labels)."
         )
     tables["id"].setdefault(255, IGNORE_INDEX)
-    return tuple({} if lacking[key] else tables[key] for key in tables)
+    ids, colors = ({} if lacking[key] else tables[key] for key in tables)
+    return ids, colors
 
 
 def _parse(key: str, value: Any, path: Path) -> int | Color:
-    """An id as it is, a colour as a tuple."""
+    """Check an id or a colour and return it; a colour becomes a tuple."""
     parts = value if key == "color" else [value]
     fits = isinstance(parts, list) and len(parts) == (3 if key == "color" else 1)
     if not fits or not all(type(part) is int and 0 <= part <= 255 for part in parts):
@@ -187,21 +186,21 @@ def _entries(content: Mapping[str, Any], key: str, path: Path) -> list[Any]:
 
 def _check_keys(content: Mapping[str, Any], known: tuple[str, ...], path: Path) -> None:
     if unknown := [key for key in content if key not in known]:
-        raise InputError(f"{path}: {unknown[0]} is not a key here; choose from {', '.join(known)}.")
+        raise InputError(f"{path}: there is no key {unknown[0]}; choose from {', '.join(known)}.")
 
 
 def _load_yaml(path: Path) -> Mapping[str, Any]:
     import yaml
 
-    is_file(path)  # raises for what would block, such as a named pipe
+    is_file(path)  # raises InputError for a named pipe, which would block
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise InputError(f"{path} is missing; it names the classes (see docs/datasets.md).") from None
+        raise InputError(f"{path} is missing; create it to define the classes (see docs/datasets.md).") from None
     except OSError as error:
         raise InputError(f"{path} cannot be read ({error.strerror}); check the file and its permissions.") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} is not valid YAML: {' '.join(str(error).split())}.") from error
+        raise InputError(f"{path} is not valid YAML ({' '.join(str(error).split())}); correct it.") from error
     if not isinstance(content, Mapping):
-        raise InputError(f"{path} needs a list `classes`; see docs/datasets.md.")
+        raise InputError(f"{path} has no list `classes`; add it (see docs/datasets.md).")
     return content

@@ -1,4 +1,4 @@
-"""The protocol that a dataset fulfils, and finding its pairs of image and label files."""
+"""The protocol of a dataset, and functions that list its pairs of image and label files."""
 
 from __future__ import annotations
 
@@ -16,16 +16,19 @@ SPLITS = ("train", "val", "test", "trainval")
 
 
 class Sample(NamedTuple):
-    """One image and its label on disk."""
+    """An image file and its label file."""
 
     image: Path
     label: Path
 
 
 class Problem(NamedTuple):
-    """What is wrong with a file: a kind to count by, and a sentence that names the file.
+    """A problem with a file of a dataset.
 
-    A notice is about what may be intended.
+    Attributes:
+        kind: a category, by which problems are counted.
+        sentence: a message that names the file.
+        notice: whether the problem may be intended.
     """
 
     kind: str
@@ -34,19 +37,28 @@ class Problem(NamedTuple):
 
 
 class DatasetLayout(Protocol):
-    """What a dataset's file defines: the meaning of its labels and where its files are."""
+    """The interface of a dataset: the encoding of its labels and the location of its files."""
 
-    spec: DatasetSpec
+    @property
+    def spec(self) -> DatasetSpec:
+        """The classes and how label files encode them."""
 
     def samples(self, split: str, problems: list[Problem] | None = None) -> list[Sample]:
-        """The split's pairs, sorted by file name (Sec. 4.3).
+        """List the pairs of image and label files of a split, sorted by file name (Sec. 4.3).
 
-        Raises InputError where files are missing; with ``problems``, faulty pairs go there and are left out instead.
+        Args:
+            split: train, val, test or trainval.
+            problems: if given, faulty pairs are skipped and their problems are appended to this list.
+
+        Raises:
+            InputError: there are no images; without ``problems``, also if a label is missing or shared.
         """
 
 
 def image_files(folder: Path) -> list[Path]:
-    """Image files of a folder and its subfolders, linked ones too, sorted by their path; hidden ones are left out.
+    """List the image files of a folder and its subfolders, sorted by path.
+
+    Links are followed. Hidden files and folders are skipped.
 
     Raises:
         InputError: a folder cannot be listed.
@@ -61,17 +73,21 @@ def image_files(folder: Path) -> list[Path]:
 def check_pairs(
     samples: Iterable[Sample], split: str, folder: Path, problems: list[Problem] | None = None
 ) -> list[Sample]:
-    """The samples as a list, sorted by file name, if there are any and each has a label of its own.
+    """Check that every image has its own label, and sort the pairs by file name.
 
-    With ``problems``, pairs that have none, or share one, are told of there and left out.
+    Args:
+        samples: the pairs.
+        split: the split, for the error.
+        folder: the folder of the images, for the error.
+        problems: if given, faulty pairs are skipped and their problems are appended to this list.
 
     Raises:
-        InputError: no image at all; without ``problems``, images without a label, two with one, or what is no file but
-            a named pipe, a socket or a device, the first named.
+        InputError: there are no images; without ``problems``, also if a label is missing or shared by two images, or a
+            path is a named pipe, a socket or a device.
     """
     samples = sorted(samples, key=lambda sample: (sample.image.name, sample.image))
     if not samples:
-        raise InputError(f"{folder} holds no images for the split {split}; put them there or choose another split.")
+        raise InputError(f"{folder} has no images for the split {split}; put them there or choose another split.")
     samples, missing = _with_label(samples, problems)
     if problems is not None:
         problems += [Problem("no label", f"{_lack(sample)}.") for sample in missing]
@@ -81,7 +97,7 @@ def check_pairs(
     owners: dict[Path, Path] = {}
     for image, label in samples:
         if (other := owners.setdefault(label, image)) != image:
-            sentence = f"{other} and {image} both have the label {label}; remove or rename one of them."
+            sentence = f"{other} and {image} have the same label {label}; remove or rename one of them."
             if problems is None:
                 raise InputError(sentence)
             problems.append(Problem("shared label", sentence))
@@ -89,11 +105,11 @@ def check_pairs(
 
 
 def _with_label(samples: list[Sample], problems: list[Problem] | None) -> tuple[list[Sample], list[Sample]]:
-    """(samples whose label is there, those whose label is missing); what is no file is in neither."""
+    """Return the samples with a label and the samples without one; skip paths that are not regular files."""
     found: tuple[list[Sample], list[Sample]] = ([], [])
     for sample in samples:
         try:
-            is_file(sample.image)  # raises for what must not be opened
+            is_file(sample.image)  # raises InputError for a named pipe, a socket or a device
             found[0 if is_file(sample.label) else 1].append(sample)
         except InputError as error:
             if problems is None:
@@ -106,29 +122,33 @@ def _lack(sample: Sample) -> str:
     image, label = sample
     others = (label.with_suffix(suffix) for suffix in IMAGE_SUFFIXES)
     other = next((path for path in others if path != image and is_file(path)), None)
-    hint = "" if other is None else f" (there is {other}, but labels have to be PNGs)"
+    hint = "" if other is None else f" (there is {other}, but labels must be PNGs)"
     return f"{image} has no label: {label} is missing{hint}"
 
 
 def check_folder(folder: Path, layout: str) -> Path:
-    """``folder`` if it exists.
+    """Return ``folder`` if it exists.
+
+    Args:
+        folder: the folder.
+        layout: the layout of the dataset, for the error.
 
     Raises:
-        InputError: it does not; names the folder, the dataset's layout and how to point elsewhere.
+        InputError: the folder does not exist.
     """
     if not folder.is_dir():
         raise InputError(
-            f"The folder {folder} is missing; the layout is {layout}; "
-            "set data.root (root in regseg.evaluate) to where it lies."
+            f"The folder {folder} is missing; set data.root (root in regseg.evaluate) to a folder with the layout "
+            f"{layout}."
         )
     return folder
 
 
 def check_split(split: str) -> tuple[str, ...]:
-    """The splits on disk that make up ``split``: trainval is train and val.
+    """Return the splits on disk that a split consists of: trainval is train and val.
 
     Raises:
-        InputError: ``split`` is none of `SPLITS`.
+        InputError: ``split`` is not one of `SPLITS`.
     """
     if split not in SPLITS:
         raise InputError(f"The split {split!r} does not exist; choose one of {', '.join(SPLITS)}.")
@@ -136,10 +156,10 @@ def check_split(split: str) -> tuple[str, ...]:
 
 
 def _walk(folder: Path) -> list[Path]:
-    found = []
+    found: list[Path] = []
     for parent, folders, names in os.walk(folder, followlinks=True, onerror=_raise):
         folders[:] = [name for name in folders if not name.startswith(".")]  # .ipynb_checkpoints
-        found += [Path(parent, name) for name in names if not name.startswith(".")]  # ._0001.png, as macOS leaves them
+        found += [Path(parent, name) for name in names if not name.startswith(".")]  # ._0001.png of macOS
     return found
 
 

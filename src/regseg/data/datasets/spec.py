@@ -1,4 +1,4 @@
-"""What a dataset's labels mean: the one description that data, training and pictures share."""
+"""`DatasetSpec`: the classes of a dataset and the encoding of its labels, used by data, training and plots alike."""
 
 from __future__ import annotations
 
@@ -17,27 +17,27 @@ from regseg.errors import InputError
 Color = tuple[int, int, int]
 
 IGNORE_INDEX = 255
-_UNKNOWN = 254  # marks, while decoding, label values that are in no table
+_UNKNOWN = 254  # marks undefined label values while decoding
 MAX_CLASSES = _UNKNOWN
 
 
 @dataclass(frozen=True)
 class DatasetSpec:
-    """Classes of a dataset and how label files encode them.
+    """The classes of a dataset and how label files encode them.
 
     Attributes:
         name: the dataset's name, as in ``data=NAME``.
-        classes: class names; a class's place is its index in labels and logits.
-        colors: one RGB colour a class, for pictures.
-        left_out: names of the classes that the reduced mean IoU leaves out (Sec. 4.3).
-        ids: value in an index label file -> class index, or ``IGNORE_INDEX``.
-        color_ids: ``(colour, class index)`` pairs for colour label files, ``IGNORE_INDEX`` among the indices.
+        classes: class names, in the order of their indices in labels and logits.
+        colors: one RGB colour per class, for pictures.
+        excluded: names of the classes that are excluded from the reduced mean IoU (Sec. 4.3).
+        ids: value in an index label file -> class index or ``IGNORE_INDEX``.
+        color_ids: pairs of RGB colour in a colour label file and class index or ``IGNORE_INDEX``.
     """
 
     name: str
     classes: tuple[str, ...]
     colors: tuple[Color, ...]
-    left_out: tuple[str, ...] = ()
+    excluded: tuple[str, ...] = ()
     ids: Mapping[int, int] = field(default_factory=dict)
     color_ids: tuple[tuple[Color, int], ...] = ()
 
@@ -46,20 +46,21 @@ class DatasetSpec:
 
     @property
     def num_classes(self) -> int:
+        """The number of classes."""
         return len(self.classes)
 
     @property
     def kept_in_reduced(self) -> list[int]:
-        """Indices of the classes over which the reduced mean IoU is taken."""
-        return [index for index, name in enumerate(self.classes) if name not in self.left_out]
+        """The indices of the classes in the reduced mean IoU."""
+        return [index for index, name in enumerate(self.classes) if name not in self.excluded]
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, as a checkpoint stores them."""
+        """Return plain values, as stored in checkpoints."""
         return _plain(asdict(self))
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> DatasetSpec:
-        """The inverse of `to_dict`.
+        """Create a spec from the values of `to_dict`.
 
         Raises:
             InputError: the values, which may come from a damaged file, do not describe classes.
@@ -69,8 +70,8 @@ class DatasetSpec:
                 name=str(values["name"]),
                 classes=tuple(values["classes"]),
                 colors=tuple(tuple(color) for color in values["colors"]),
-                left_out=tuple(values["left_out"]),
-                ids={int(value): index for value, index in values["ids"].items()},  # JSON makes the keys text
+                excluded=tuple(values["excluded"] if "excluded" in values else values["left_out"]),  # the former name
+                ids={int(value): index for value, index in values["ids"].items()},  # JSON turns the keys into text
                 color_ids=tuple((tuple(color), index) for color, index in values["color_ids"]),
             )
             sound = spec._is_sound()
@@ -81,33 +82,33 @@ class DatasetSpec:
         return spec
 
     def _is_sound(self) -> bool:
-        """Whether names are text, indices those of a class, and colours of three bytes."""
+        """Return whether names are text, indices are in range, and colours are three bytes."""
         indices = {*self.ids.values(), *(index for _, index in self.color_ids)}
         colors = [*self.colors, *(color for color, _ in self.color_ids)]
         return (
-            all(isinstance(name, str) for name in (*self.classes, *self.left_out))
+            all(isinstance(name, str) for name in (*self.classes, *self.excluded))
             and all(type(i) is int and (0 <= i < self.num_classes or i == IGNORE_INDEX) for i in indices)
             and all(0 <= value <= 255 for value in self.ids)
             and all(len(c) == 3 and all(type(v) is int and 0 <= v <= 255 for v in c) for c in colors)
         )
 
     def decode(self, raw: np.ndarray, path: Path) -> np.ndarray:
-        """A label file's pixels as class indices.
+        """Convert the pixels of a label file to class indices.
 
         Args:
             raw: (H, W) integer index label, or (H, W, 3) uint8 or uint16 RGB colour label.
-            path: where it came from, for the error.
+            path: the file, for the error.
 
         Returns:
-            (H, W) uint8, every value a class index or ``IGNORE_INDEX``.
+            (H, W) uint8 class indices or ``IGNORE_INDEX``.
 
         Raises:
-            InputError: a value or colour is in no table.
+            InputError: a value or colour is not defined.
         """
         if raw.ndim == 3 and not self.color_ids and _is_gray(raw):
-            raw = raw[..., 0]  # an index label that some tool saved as RGB
+            raw = raw[..., 0]  # an index label that was saved as RGB
         if raw.ndim == 2 and not self.ids and self.color_ids:
-            raw = np.repeat(raw[..., None], 3, axis=2)  # a colour label whose every colour was a grey
+            raw = np.repeat(raw[..., None], 3, axis=2)  # a colour label with grey colours only
         label = self._decode_colors(raw, path) if raw.ndim == 3 else self._decode_ids(raw, path)
         unknown = label == _UNKNOWN
         if unknown.any():
@@ -115,35 +116,40 @@ class DatasetSpec:
             count = int((raw == value).reshape(*label.shape, -1).all(-1).sum())
             raise InputError(
                 f"{path} has the label {'colour' if raw.ndim == 3 else 'value'} {value.tolist()} at {count} pixels, "
-                f"which {self.name} does not know; {self._known_labels(raw.ndim)}; correct the file or add it to the "
-                "classes or the ignored ones."
+                f"which is not defined in {self.name} ({self._known_labels(raw.ndim)}); correct the file, or add it to "
+                "the classes or to `ignore`."
             )
         return label
 
     def check_classes(self, label: np.ndarray, path: Path) -> None:
-        """Raise InputError unless every value of ``label`` (H, W) uint8 is a class index or ``IGNORE_INDEX``.
+        """Check the values of a label that was decoded earlier and stored in a file.
 
-        `decode` ensures it; this is for what was decoded earlier and kept in a file, read in place of ``path``.
+        Args:
+            label: (H, W) uint8.
+            path: the original label file, for the error.
+
+        Raises:
+            InputError: a value is neither a class index nor ``IGNORE_INDEX``.
         """
-        # One more than each value, so that 255 becomes 0: a third of the time of comparing with both.
+        # Adding 1 turns 255 into 0, so that one comparison suffices; it takes a third of the time of two.
         highest = int((label + np.uint8(1)).max())
         if highest > self.num_classes:
             raise InputError(
                 f"The stored copy of {path} is damaged (class {highest - 1} of {self.num_classes}); delete the folder "
-                ".regseg/cache of the dataset to have it made again."
+                ".regseg/cache of the dataset, and it is created again."
             )
 
     def _decode_ids(self, raw: np.ndarray, path: Path) -> np.ndarray:
         if not self.ids:
-            raise InputError(f"{path} is an index label, but {self.name} only names colours; give its classes an id.")
+            raise InputError(f"{path} is an index label, but {self.name} only has colours; give every class an id.")
         if raw.dtype == np.uint8:
             return cv2.LUT(raw, self._id_table)  # a tenth of the time of indexing
         return np.where((raw >= 0) & (raw < 256), self._id_table[np.clip(raw, 0, 255)], np.uint8(_UNKNOWN))
 
     def _decode_colors(self, raw: np.ndarray, path: Path) -> np.ndarray:
         if not self.color_ids:
-            raise InputError(f"{path} is a colour label, but {self.name} only names ids; give its classes a color.")
-        if raw.dtype != np.uint8:  # 16 bits hold a colour of 8 bits times 257
+            raise InputError(f"{path} is a colour label, but {self.name} only has ids; give every class a color.")
+        if raw.dtype != np.uint8:  # 8-bit colours are multiplied by 257 in 16 bits
             label = self._decode_colors((raw // 257).astype(np.uint8), path)
             return np.where((raw % 257).any(-1), np.uint8(_UNKNOWN), label)
         codes = raw[..., 0].astype(np.uint32) << 16 | raw[..., 1].astype(np.uint32) << 8 | raw[..., 2]
@@ -151,8 +157,8 @@ class DatasetSpec:
 
     def _known_labels(self, dimensions: int) -> str:
         if dimensions == 3:
-            return f"its {len(self.color_ids)} colours are listed in its classes"
-        return f"its values are {_ranges(sorted(self.ids))}"
+            return f"it defines {len(self.color_ids)} colours"
+        return f"it defines {_ranges(sorted(self.ids))}"
 
     @cached_property
     def _id_table(self) -> np.ndarray:
@@ -163,27 +169,27 @@ class DatasetSpec:
 
     @cached_property
     def _color_table(self) -> np.ndarray:
-        # One byte for each of the 2^24 colours: a single gather a pixel, against a search over the colours.
+        # One byte for each of the 2^24 colours: one lookup per pixel instead of a search.
         table = np.full(1 << 24, _UNKNOWN, np.uint8)
         for (red, green, blue), index in self.color_ids:
             table[red << 16 | green << 8 | blue] = index
         return table
 
     def __getstate__(self) -> dict[str, Any]:
-        # The tables are rebuilt where they are needed instead of being sent to every worker.
+        # The tables are computed in every worker instead of being pickled.
         return {key: value for key, value in self.__dict__.items() if not key.endswith("_table")}
 
     def colorize(self, label: np.ndarray) -> np.ndarray:
-        """Class indices (H, W) uint8 as an RGB picture (H, W, 3) uint8; ignored pixels are black."""
+        """Convert class indices (H, W) uint8 to an RGB picture (H, W, 3) uint8; ignored pixels are black."""
         palette = np.zeros((256, 3), np.uint8)
         palette[: self.num_classes] = self.colors
         return palette[label]
 
 
 def distinct_colors(count: int) -> tuple[Color, ...]:
-    """As many well separated RGB colours, for classes that come without one."""
-    hues = (colorsys.hsv_to_rgb(index * 0.61803 % 1, 0.85 - 0.3 * (index % 2), 0.95) for index in range(count))
-    return tuple(tuple(round(255 * channel) for channel in color) for color in hues)
+    """Return ``count`` distinct RGB colours, for classes without a colour."""
+    colors = (colorsys.hsv_to_rgb(index * 0.61803 % 1, 0.85 - 0.3 * (index % 2), 0.95) for index in range(count))
+    return tuple((round(255 * red), round(255 * green), round(255 * blue)) for red, green, blue in colors)
 
 
 def _is_gray(raw: np.ndarray) -> bool:

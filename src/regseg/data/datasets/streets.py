@@ -1,4 +1,4 @@
-"""Procedurally drawn street scenes: a dataset that every machine has."""
+"""Synthetic street scenes: a dataset that needs no download."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from regseg.errors import InputError
 
 
 class Streets(Cityscapes):
-    """Street scenes drawn by seed on first use, in Cityscapes' classes and folder layout.
+    """Synthetic street scenes with the classes and folder layout of Cityscapes, created on first use.
 
     Args:
-        root: where they lie, or will.
-        height: of the images, in pixels.
-        width: likewise.
-        counts: images a split; None draws 400 for training, 60 for validation and 60 for testing.
-        seed: of the drawing; each split and image has a random stream of its own.
+        root: the folder of the images, or a new or empty folder to create them in.
+        height: height of the images, in pixels.
+        width: width of the images, in pixels.
+        counts: number of images per split; None creates 400 train, 60 val and 60 test images.
+        seed: of the scenes; each image has its own random stream.
     """
 
     spec = replace(CITYSCAPES, name="streets")
-    only_read = False  # set on an instance by `only_read`
+    only_read = False  # set per instance by the function `only_read`
 
     def __init__(
         self,
@@ -41,17 +41,22 @@ class Streets(Cityscapes):
             self.drawing["counts"] = dict(counts)
 
     def samples(self, split: str, problems: list[Problem] | None = None) -> list[Sample]:
-        """Pairs of ``split``, drawn before if they are not there yet.
+        """List the pairs of a split, and create the images if they do not exist; see `DatasetLayout.samples`.
+
+        Args:
+            split: train, val, test or trainval.
+            problems: if given, faulty pairs are skipped and their problems are appended to this list.
 
         Raises:
-            InputError: the folder holds streets drawn otherwise, or something else; or there are none and `only_read`
-                forbids drawing.
+            InputError: the folder contains streets of other settings or something else, or it contains none and
+                `only_read` forbids creating them.
         """
         from regseg.streets import holds_streets, write_streets
 
         if self.only_read and not holds_streets(self.root):
             raise InputError(
-                f"{self.root} holds no drawn streets; set root to the folder that does, or draw them by data=streets."
+                f"{self.root} contains no street scenes; set root to a folder that does, or create them with "
+                "data=streets."
             )
         write_streets(self.root, progress=self._progress, **self.drawing)
         return super().samples(split, problems)
@@ -59,11 +64,11 @@ class Streets(Cityscapes):
     def _progress(self, scenes: Sequence[Any]) -> Iterable[Any]:
         from rich.progress import track
 
-        print(f"drawing {len(scenes)} street scenes into {self.root}")
-        return track(scenes, "drawing", transient=True)
+        print(f"Creating {len(scenes)} street scenes in {self.root}.")
+        return track(scenes, "creating street scenes", transient=True)
 
 
 def only_read(dataset: Any) -> None:
-    """Forbid ``dataset`` to draw into a new folder: one that a checkpoint names, or a mistyped one, must exist."""
+    """Keep a `Streets` dataset from creating images, for roots that a checkpoint names or a user may have mistyped."""
     if isinstance(dataset, Streets):
         dataset.only_read = True

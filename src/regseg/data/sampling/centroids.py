@@ -1,8 +1,8 @@
-"""Class-uniform sampling (Sec. 4.2): half of an epoch's crops lie around pixels of each class in turn.
+"""The index of class centroids from which class-uniform sampling draws (Sec. 4.2).
 
-Every training label is cut into tiles. A class that occurs in a tile has one centroid there, the mean place of its
-pixels. An epoch then takes the same number of centroids of every class, so that a rare class is seen as often as a
-road.
+Every training label is divided into tiles. A class that occurs in a tile has one centroid there, the mean position of
+its pixels. An epoch takes the same number of centroids of every class, so that rare classes are seen as often as
+frequent ones.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -36,8 +37,8 @@ class CentroidIndex:
     """The centroids of a dataset's labels.
 
     Attributes:
-        table: (N, 4) int32; a row holds class, image, row and column, in pixels of the full-size label.
-        num_classes: of the dataset.
+        table: (N, 4) int32 with columns class, image, row and column; row and column in pixels of the full-size label.
+        num_classes: number of classes of the dataset.
     """
 
     table: np.ndarray
@@ -45,15 +46,21 @@ class CentroidIndex:
 
     @property
     def absent(self) -> list[int]:
-        """Classes without any centroid, which therefore cannot be drawn."""
+        """The indices of the classes without a centroid."""
         return sorted(set(range(self.num_classes)) - set(self.table[:, 0].tolist()))
 
 
 def load_index(samples: Sequence[Sample], spec: DatasetSpec, root: Path, tile: int = TILE) -> CentroidIndex:
-    """The centroid index of ``samples``, built on first use and stored beside the dataset.
+    """Load the centroid index of ``samples`` from `working_folder`; build it if it is missing or outdated.
 
-    Where ``root`` cannot be written to, it goes to a cache folder (`working_folder`). It is rebuilt when a label file,
-    the classes or the tile have changed.
+    Args:
+        samples: the image and label files.
+        spec: the dataset's classes.
+        root: the dataset's folder.
+        tile: side of a tile, in pixels.
+
+    Returns:
+        The index. It is rebuilt if a label file, the classes or the tile have changed.
 
     Raises:
         InputError: a label cannot be read.
@@ -73,17 +80,29 @@ def load_index(samples: Sequence[Sample], spec: DatasetSpec, root: Path, tile: i
 
 
 def build_table(labels: Sequence[Path], spec: DatasetSpec, tile: int = TILE) -> np.ndarray:
-    """(N, 4) int32 rows of class, image, row and column, over all labels, on all cores."""
+    """Compute the table of a `CentroidIndex` on all cores.
+
+    Args:
+        labels: the label files.
+        spec: the dataset's classes.
+        tile: side of a tile, in pixels.
+
+    Returns:
+        (N, 4) int32 with columns class, image, row and column.
+
+    Raises:
+        InputError: a label cannot be read.
+    """
 
     def of_label(path: Path) -> np.ndarray:
         return tile_centroids(read_label(path, spec), tile)
 
-    # Threads, for OpenCV and NumPy let go of the interpreter while they work.
+    # Threads suffice, because OpenCV and NumPy release the GIL.
     threads = cv2.getNumThreads()
     cv2.setNumThreads(1)
     try:
         with ThreadPoolExecutor(os.cpu_count()) as pool:
-            found = list(progress(pool.map(of_label, labels), len(labels), "finding the places of each class"))
+            found = list(progress(pool.map(of_label, labels), len(labels), "building the centroid index"))
     finally:
         cv2.setNumThreads(threads)
     rows = [np.insert(centroids, 1, image, axis=1) for image, centroids in enumerate(found)]
@@ -91,9 +110,16 @@ def build_table(labels: Sequence[Path], spec: DatasetSpec, tile: int = TILE) -> 
 
 
 def tile_centroids(label: np.ndarray, tile: int = TILE) -> np.ndarray:
-    """(N, 3) int32 rows of class, row and column of a label (H, W) uint8, a tile after the other.
+    """Compute the centroids of a label, tile by tile.
 
-    Tiles start at the upper left corner; those that the border cuts off count too. 255 is no class.
+    Tiles start at the upper left corner; tiles at the lower and right border may be smaller.
+
+    Args:
+        label: (H, W) uint8 class indices; 255 is ignored.
+        tile: side of a tile, in pixels.
+
+    Returns:
+        (N, 3) int32 with columns class, row and column.
     """
     found = []
     for top in range(0, label.shape[0], tile):
@@ -107,7 +133,7 @@ def tile_centroids(label: np.ndarray, tile: int = TILE) -> np.ndarray:
     return np.array(found, np.int32).reshape(-1, 3)
 
 
-def _built_from(samples: Sequence[Sample], spec: DatasetSpec, root: Path, tile: int) -> dict[str, object]:
+def _built_from(samples: Sequence[Sample], spec: DatasetSpec, root: Path, tile: int) -> dict[str, Any]:
     labels = []
     for sample in samples:
         status = file_status(sample.label)
@@ -117,9 +143,9 @@ def _built_from(samples: Sequence[Sample], spec: DatasetSpec, root: Path, tile: 
 
 
 def _read(path: Path, key: bytes) -> np.ndarray | None:
-    """The stored table; None where there is none, it is damaged, or it was built from something else.
+    """Return the stored table; None if there is none, if it is damaged, or if it was built from something else.
 
-    The file holds ``key``, the rows' SHA-256 and the rows, and is no larger than what it takes in memory.
+    The file consists of ``key``, the SHA-256 of the rows, and the rows.
     """
     try:
         content = read_bytes(path) if is_file(path) else b""
@@ -132,5 +158,5 @@ def _read(path: Path, key: bytes) -> np.ndarray | None:
 
 
 def _fits(table: np.ndarray, images: int, num_classes: int) -> bool:
-    """Whether every row names a class and an image that exist; `TrainSet` compares the place with the label."""
+    """Return whether the class and image of every row exist; `TrainSet` checks the positions."""
     return bool((table >= 0).all() and (table[:, 0] < num_classes).all() and (table[:, 1] < images).all())

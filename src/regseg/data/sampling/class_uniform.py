@@ -1,4 +1,4 @@
-"""Class-uniform sampling (Sec. 4.2): half of an epoch's crops contain a pixel of each class in turn."""
+"""Class-uniform sampling (Sec. 4.2): a share of an epoch's crops contains the same number of centroids per class."""
 
 from __future__ import annotations
 
@@ -11,15 +11,19 @@ from regseg.data.sampling.epochs import CropRequest, EpochSampler
 
 
 class ClassUniformSampler(EpochSampler):
-    """An epoch of ``size`` crops in random order, among them floor(share * size / classes) around centroids per class.
+    """An epoch of ``size`` crops in random order, floor(share * size / classes) of them around centroids of each class.
 
-    The other crops are of whole images, none twice. The centroids of a class are drawn without replacement, starting
-    over when the class has too few. The share of a class without centroids goes to whole images.
+    The other crops are at any position in distinct images. The centroids of a class are drawn without replacement,
+    again from the start if there are too few. The share of a class without centroids goes to the other crops.
 
     Args:
-        centroids: of the dataset's labels.
-        share: of an epoch's crops that contain a centroid, from 0 to 1.
-        size, seed, epoch, rank, world_size: as for `EpochSampler`.
+        centroids: the centroids of the dataset's labels.
+        share: share of an epoch's crops that contain a centroid, from 0 to 1.
+        size: number of images.
+        seed: the run's seed.
+        epoch: the epoch of the first iteration, counted from 0.
+        rank: rank of this process.
+        world_size: number of processes.
     """
 
     def __init__(
@@ -36,7 +40,7 @@ class ClassUniformSampler(EpochSampler):
         self.centroids, self.share = centroids, share
 
     def requests(self, epoch: int, rng: np.random.Generator) -> list[CropRequest]:
-        """The ``size`` requests of one epoch, over all ranks."""
+        """Return the ``size`` requests of an epoch over all ranks; see `EpochSampler.requests`."""
         table, size = self.centroids.table, self.size
         each, present = int(self.share * size / self.centroids.num_classes), np.unique(table[:, 0])
         images: list[tuple[int, tuple[int, int] | None]] = []

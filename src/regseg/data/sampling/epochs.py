@@ -1,4 +1,4 @@
-"""Which images an epoch draws, in which order: a function of seed and epoch alone (Sec. 4.3)."""
+"""The order of images in an epoch, which depends on the seed and the epoch only (Sec. 4.3)."""
 
 from __future__ import annotations
 
@@ -10,47 +10,47 @@ from torch.utils.data import DistributedSampler
 
 
 class CropRequest(NamedTuple):
-    """One training crop to make.
+    """A training crop to make.
 
     Attributes:
-        epoch: its epoch, counted from 0.
-        index: the image's index in the dataset.
-        centroid: (row, column) in the full-size image that the crop must contain; None for a crop anywhere.
-        earlier: how many earlier requests of the epoch have the same image.
+        epoch: the epoch, counted from 0.
+        index: index of the image in the dataset.
+        centroid: (row, column) in the full-size image that the crop must contain; None for a crop at any position.
+        earlier: number of earlier requests for the same image in this epoch.
     """
 
     epoch: int
-    index: int
+    index: int  # type: ignore[assignment]  # replaces tuple.index, which is not used
     centroid: tuple[int, int] | None = None
     earlier: int = 0
 
     @property
     def key(self) -> tuple[int, ...]:
-        """The key of this request's own random stream, after the seed."""
+        """The key of this request's random stream, to be appended to the seed."""
         return (self.epoch, self.index, self.earlier) if self.earlier else (self.epoch, self.index)
 
 
 def stream(*key: int) -> np.random.Generator:
-    """The random stream of ``key``, such as (seed, epoch, index), independent of those of all other keys."""
-    # NumPy ignores trailing zeros: without the length, (seed, epoch) and (seed, epoch, 0) would be one stream.
+    """Return the random stream of a key such as (seed, epoch, index); streams of different keys are independent."""
+    # NumPy ignores trailing zeros: without the length, (seed, epoch) and (seed, epoch, 0) would be the same stream.
     return np.random.default_rng(np.random.SeedSequence((len(key), *key)))
 
 
-# Both kinds of sampler divide the images among ranks themselves. They derive from DistributedSampler because Lightning
-# wraps any other sampler in a distributed one, which would divide the images a second time.
+# These samplers divide the images among ranks. They derive from DistributedSampler because Lightning replaces any other
+# sampler by a distributed one, which would divide the images a second time.
 
 
 class EpochSampler(DistributedSampler):
-    """Every image once per epoch, in an order that depends on (seed, epoch) alone.
+    """Every image once per epoch, in an order that depends on (seed, epoch) only.
 
-    Yields a `CropRequest`, which carries its epoch, because a persistent worker does not know the current one.
-    Lightning calls `set_epoch`. Ranks take requests in turn; the last ``size % world_size`` requests are dropped.
+    It yields a `CropRequest` with the epoch, because a persistent worker does not know the current epoch. Lightning
+    calls `set_epoch`. Ranks take requests in turn; the last ``size % world_size`` requests are dropped.
 
     Args:
         size: number of images.
         seed: the run's seed.
         epoch: the epoch of the first iteration, counted from 0.
-        rank: of this process, among ``world_size`` processes.
+        rank: rank of this process.
         world_size: number of processes.
     """
 
@@ -58,7 +58,7 @@ class EpochSampler(DistributedSampler):
         self.size, self.seed, self.epoch, self.rank, self.world_size = size, seed, epoch, rank, world_size
 
     def __iter__(self) -> Iterator[CropRequest]:
-        epoch = self.epoch  # the value when the iteration starts
+        epoch = self.epoch  # set_epoch may change it during the iteration
         requests = self.requests(epoch, stream(self.seed, epoch))
         return iter(requests[self.rank : len(self) * self.world_size : self.world_size])
 
@@ -66,19 +66,24 @@ class EpochSampler(DistributedSampler):
         return self.size // self.world_size
 
     def requests(self, epoch: int, rng: np.random.Generator) -> list[CropRequest]:
-        """The ``size`` requests of one epoch, over all ranks."""
+        """Return the ``size`` requests of an epoch over all ranks.
+
+        Args:
+            epoch: the epoch.
+            rng: the random stream of the order.
+        """
         return [CropRequest(epoch, int(index)) for index in rng.permutation(self.size)]
 
 
 class UnpaddedSampler(DistributedSampler):
     """Every image once over all ranks, in order, for evaluation.
 
-    Each rank gets the same number of indices, at least one: the ranks' counts are summed together, so none may skip the
-    evaluation. Indices from ``size`` up fill the ranks; `EvaluationSet` returns no label for them.
+    Each rank gets the same number of indices, at least one, because all ranks must take part in the sum of their
+    counts. Indices beyond the last image fill the ranks; `EvaluationSet` ignores all pixels of these.
 
     Args:
         size: number of images.
-        rank: of this process, among ``world_size`` processes.
+        rank: rank of this process.
         world_size: number of processes.
     """
 
