@@ -14,6 +14,7 @@ from regseg.config import shrink
 from regseg.errors import InputError, check_number, check_options
 from regseg.multirun import check_launch, command_of_sweep, queued_again, run_beside_others, runs_beside_others
 from regseg.run_dir import best_miou, check_finished, check_free, claim, hold, how_to_start, is_done
+from regseg.small_data import fill_in
 from regseg.system.processes import is_rank
 from regseg.system.provenance import provenance
 
@@ -27,10 +28,11 @@ def main(cfg: DictConfig) -> float | None:
     hydra, folder = HydraConfig.get(), Path(HydraConfig.get().runtime.output_dir)
     sweep = hydra.mode == RunMode.MULTIRUN
     check_launch(cfg.table, hydra.runtime.choices["hydra/launcher"], sweep=sweep)
+    OmegaConf.resolve(cfg)
+    fill_in(cfg)
     check_options_of_run(cfg)
     if cfg.trainer.smoke:
         shrink(cfg)
-    OmegaConf.resolve(cfg)
     cfg.resume, cfg.overwrite = how_to_start(folder, cfg, sweep=sweep, queued_again=queued_again())
     if runs_beside_others():
         run_beside_others(partial(run, cfg, folder, spawn=True), folder, cfg.trainer)
@@ -140,7 +142,7 @@ def make_task(values: dict[str, Any], spec: Any, *, continued: bool) -> Any:
     L.seed_everything(values["seed"], verbose=False)  # right before the weights are drawn (Sec. 4.3)
     network = create_model(**check_options("model", values["model"], create_model), num_classes=spec.num_classes)
     if values["weights"] and not continued:
-        load_weights(network, values["weights"])
+        load_weights(network, values["weights"], part=values["weights_part"])
     parts = {name: instantiate(values[name], _convert_="all") for name in ("loss", "optimizer", "scheduler")}
     return SegmentationTask(network, spec, **parts)
 

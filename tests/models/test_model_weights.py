@@ -237,3 +237,20 @@ def test_files_without_weights_are_refused(content, tmp_path):
     torch.save(content, tmp_path / "other.pt")
     with pytest.raises(InputError, match=r"other.pt contains no weights"):
         read_checkpoint(tmp_path / "other.pt")
+
+
+def test_the_backbone_alone_fits_another_decoder(tmp_path):
+    source, target = regseg.create_model(decoder="lraspp"), regseg.create_model(num_classes=3)
+    regseg.save_weights(source, tmp_path / "a.ckpt")
+    before = {name: value.clone() for name, value in target.state_dict().items()}
+    report = regseg.load_weights(target, tmp_path / "a.ckpt", part="backbone")
+    after, theirs = target.state_dict(), source.state_dict()
+    for name, value in after.items():
+        own = not name.startswith(("stem.", "backbone."))
+        assert torch.equal(value, before[name] if own else theirs[name])
+        assert (name in report.loaded) == (not own) == (name not in report.skipped)
+    other = regseg.create_model(backbone="dilation_1_6")
+    with pytest.raises(InputError, match="dilation_1_14"):
+        regseg.load_weights(other, tmp_path / "a.ckpt", part="backbone")
+    with pytest.raises(InputError, match="weights_part=decoder"):
+        regseg.load_weights(other, tmp_path / "a.ckpt", part="decoder")

@@ -60,3 +60,8 @@ def test_a_warmup_of_most_of_the_training_is_told_of(capsys):
     assert capsys.readouterr().out == ""
     rates(poly, 100, 1, warmup_iters=51)
     assert "scheduler.warmup_iters" in capsys.readouterr().out
+
+
+def test_the_warm_up_may_be_a_share_of_the_training():
+    tenth = rates(poly, 200, 30, warmup_iters=10)
+    assert rates(poly, 200, 30, warmup_iters=0.05) == tenth != rates(poly, 200, 30, warmup_iters=11)

@@ -6,7 +6,7 @@ under "model" next to optimizer state).
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +71,7 @@ class LoadReport:
         return "\n".join(lines)
 
 
-def load_weights(model: nn.Module, source: Source) -> LoadReport:
+def load_weights(model: nn.Module, source: Source, *, part: str = "all") -> LoadReport:
     """Load a checkpoint into a model and print a report.
 
     If only the number of classes differs, all tensors except the classifier's are loaded (fine-tuning on CamVid,
@@ -80,6 +80,7 @@ def load_weights(model: nn.Module, source: Source) -> LoadReport:
     Args:
         model: the model; it may be compiled.
         source: the path of a checkpoint, or a state dict.
+        part: all, or backbone for stem and backbone alone, so that the decoder may be another one.
 
     Returns:
         The loaded and the skipped tensors.
@@ -90,12 +91,30 @@ def load_weights(model: nn.Module, source: Source) -> LoadReport:
     """
     model = getattr(model, "_orig_mod", model)  # torch.compile wraps the model
     checkpoint = read_checkpoint(source)
-    skipped = _check_fits(model, checkpoint)
+    if part not in ("all", "backbone"):
+        raise InputError(f"weights_part={part} does not exist; choose all or backbone.")
+    others: list[str] = []
+    if part == "backbone":
+        checkpoint, others = _backbone_of(checkpoint, model)
+    skipped = _check_fits(model, checkpoint) | dict.fromkeys(others, "it does not belong to the backbone")
     kept = {name: tensor for name, tensor in checkpoint.state_dict.items() if name not in skipped}
     model.load_state_dict(kept, strict=False)
     report = LoadReport(checkpoint.source, checkpoint.by_author, tuple(kept), skipped)
     print(report)
     return report
+
+
+def _backbone_of(checkpoint: Checkpoint, model: nn.Module) -> tuple[Checkpoint, list[str]]:
+    """The checkpoint with the model's own tensors outside of stem and backbone, and the names of those."""
+    parts = ("stem.", "backbone.")
+    found = {name: value for name, value in checkpoint.state_dict.items() if name.startswith(parts)}
+    if not found:
+        raise InputError(f"{checkpoint.source} has no stem and backbone; give weights_part=all.")
+    others = {name: value for name, value in model.state_dict().items() if not name.startswith(parts)}
+    # The decoder of the file's model does not matter. The dilation rates of its backbone do, and show in no shape.
+    own = config_of(model)
+    config = checkpoint.config and checkpoint.config | {key: own[key] for key in ("decoder",) if key in own}
+    return replace(checkpoint, state_dict=found | others, config=config), list(others)
 
 
 def save_weights(model: nn.Module, path: str | Path) -> None:

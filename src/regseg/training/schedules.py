@@ -30,29 +30,30 @@ def cosine_factor(iteration: int, total: int) -> float:
     return 0.5 * (1 + math.cos(math.pi * min(iteration / total, 1.0)))
 
 
-def poly(optimizer: Optimizer, total_iters: int, *, warmup_iters: int = 3000, power: float = 0.9) -> LambdaLR:
+def poly(optimizer: Optimizer, total_iters: int, *, warmup_iters: float = 3000, power: float = 0.9) -> LambdaLR:
     """The schedule of Sec. 4.2: polynomial decay times warm-up, as the author's release runs it.
 
     Args:
         optimizer: its initial learning rates are multiplied.
         total_iters: iterations of the whole training.
-        warmup_iters: iterations of the warm-up; 0 for none.
+        warmup_iters: iterations of the warm-up, or below 1 their share of the training; 0 for none.
         power: exponent of the decay.
     """
     return _with_warmup(optimizer, total_iters, warmup_iters, lambda it: poly_factor(it, total_iters, power))
 
 
-def cosine(optimizer: Optimizer, total_iters: int, *, warmup_iters: int = 3000) -> LambdaLR:
+def cosine(optimizer: Optimizer, total_iters: int, *, warmup_iters: float = 3000) -> LambdaLR:
     """Cosine decay times warm-up; arguments as for `poly`."""
     return _with_warmup(optimizer, total_iters, warmup_iters, lambda it: cosine_factor(it, total_iters))
 
 
-def constant(optimizer: Optimizer, total_iters: int, *, warmup_iters: int = 0) -> LambdaLR:
+def constant(optimizer: Optimizer, total_iters: int, *, warmup_iters: float = 0) -> LambdaLR:
     """The initial learning rate after a warm-up; arguments as for `poly`."""
     return _with_warmup(optimizer, total_iters, warmup_iters, lambda it: 1.0)
 
 
-def _with_warmup(optimizer: Optimizer, total_iters: int, warmup_iters: int, decay: Callable[[int], float]) -> LambdaLR:
+def _with_warmup(optimizer: Optimizer, total_iters: int, warmup: float, decay: Callable[[int], float]) -> LambdaLR:
+    warmup_iters = round(warmup * total_iters) if warmup < 1 else int(warmup)
     if warmup_iters > total_iters / 2:
         _warn_of_warmup(warmup_iters, total_iters)
     return LambdaLR(optimizer, lambda iteration: decay(iteration) * warmup_factor(iteration, warmup_iters))

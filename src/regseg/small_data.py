@@ -1,0 +1,82 @@
+"""Values of ``auto``: what follows from the images found (experiment=finetune)."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+EPOCHS, ITERATIONS = 100, 2000  # the training lasts for both at least
+EVALUATIONS = 20  # about as many during the training
+LARGEST_SIDE, LARGEST_CROP = 1024, 768  # pixels; larger photographs are resized
+SCALES = (0.4, 1.6)  # of the short side, as in Sec. 4.2 for CamVid
+SEEN = 50  # images whose sizes are read
+_AUTO = (
+    "data.batch_size",
+    "data.crop_size",
+    "data.short_side",
+    "data.val_size",
+    "trainer.max_epochs",
+    "callbacks.evaluation.every",
+)
+
+
+def fill_in(cfg: DictConfig) -> None:
+    """Replace every ``auto`` of a resolved training configuration, in place, by a value that fits the images.
+
+    ``data.short_side`` is 0.4 to 1.6 times the images' short side, ``data.crop_size`` at most their size and 768x768;
+    photographs with a short side above 1024 pixels count as if resized to it. ``trainer.max_epochs`` is 100, or as many
+    as 2,000 iterations need. The batch holds 8 images, or all of them.
+
+    Raises:
+        InputError: there are no images.
+    """
+    wanted = [name for name in _AUTO if OmegaConf.select(cfg, name) == "auto"]
+    if not wanted:
+        return
+    from hydra.utils import instantiate
+
+    known = OmegaConf.to_container(cfg.data)
+    assert isinstance(known, dict)
+    plain = {"batch_size": 1, "crop_size": [32, 32], "short_side": [32, 32], "val_size": None}
+    data = {key: plain[key] if value == "auto" else value for key, value in known.items() if key != "augment"}
+    dataset = instantiate(data).dataset
+    samples = dataset.samples(cfg.data.train_split)
+    values = sizes(images_sizes([sample.image for sample in samples]))
+    values["data.batch_size"] = min(8, len(samples))
+    batch = values["data.batch_size"] if cfg.data.batch_size == "auto" else cfg.data.batch_size
+    per_epoch = max(1, len(samples) // batch)
+    values["trainer.max_epochs"] = max(EPOCHS, -(-ITERATIONS // per_epoch))
+    epochs = values["trainer.max_epochs"] if cfg.trainer.max_epochs == "auto" else cfg.trainer.max_epochs
+    values["callbacks.evaluation.every"] = max(1, epochs // EVALUATIONS)
+    for name in wanted:
+        OmegaConf.update(cfg, name, values[name])
+    print("From the images found: " + ", ".join(f"{name}={_typed(values[name])}" for name in wanted))
+
+
+def images_sizes(paths: Sequence[Path]) -> list[tuple[int, int]]:
+    """(height, width) in pixels of up to `SEEN` images, spread over ``paths``, as `read_image` gives them."""
+    from regseg.data.io import read_image
+
+    chosen = paths[:: max(1, len(paths) // SEEN)][:SEEN]
+    return [read_image(path).shape[:2] for path in chosen]
+
+
+def sizes(found: Sequence[tuple[int, int]]) -> dict[str, Any]:
+    """Crop, range of short sides and evaluation size for images of these (height, width)."""
+    height, width = (int(statistics.median(side)) for side in zip(*found, strict=True))
+    short = min(height, width)
+    scale = min(1.0, LARGEST_SIDE / short)
+    base = round(short * scale)
+    return {
+        "data.crop_size": [max(32, min(round(side * scale), LARGEST_CROP)) for side in (height, width)],
+        "data.short_side": [max(32, round(factor * base)) for factor in SCALES],
+        "data.val_size": base if scale < 1 else None,
+    }
+
+
+def _typed(value: Any) -> str:
+    return f"[{','.join(map(str, value))}]" if isinstance(value, list) else "null" if value is None else str(value)

@@ -1,0 +1,45 @@
+"""experiment=finetune: what follows from the images found, and a training with it."""
+
+import pytest
+from layouts import noise, write, write_folder
+
+from regseg.run_dir import read_metrics, read_summary
+from regseg.small_data import images_sizes, sizes
+
+
+@pytest.mark.parametrize(
+    ("found", "crop", "short_side", "val_size"),
+    [
+        ([(360, 480)] * 3, [360, 480], [144, 576], None),
+        ([(360, 480), (360, 480), (2000, 100)], [360, 480], [144, 576], None),  # the usual size counts
+        ([(3000, 4000)], [768, 768], [410, 1638], 1024),
+        ([(1024, 2048)], [768, 768], [410, 1638], None),
+        ([(720, 960)], [720, 768], [288, 1152], None),
+        ([(20, 30)], [32, 32], [32, 32], None),
+    ],
+)
+def test_sizes_follow_from_the_images(found, crop, short_side, val_size):
+    assert sizes(found) == {"data.crop_size": crop, "data.short_side": short_side, "data.val_size": val_size}
+
+
+def test_sizes_of_some_images_over_the_list(tmp_path):
+    paths = [write(tmp_path / f"{number:03d}.png", noise(0, (10, 20 + number // 60))) for number in range(120)]
+    assert len(images_sizes(paths)) == 50 and {width for _, width in images_sizes(paths)} == {20, 21}
+
+
+def test_a_small_dataset_trains(run_module, tmp_path):
+    root = write_folder(tmp_path / "mine", (("train", 5), ("val", 2)))
+    arguments = ["experiment=finetune", f"data.root={root}", "data.num_workers=0", "trainer.accelerator=cpu"]
+    result = run_module("regseg.train", *arguments, "++trainer.max_steps=3", "callbacks.pictures=null")
+    assert result.returncode == 0, result.stderr
+    assert "From the images found: data.batch_size=5, data.crop_size=[32,32]" in result.stdout
+    assert "trainer.max_epochs=2000, callbacks.evaluation.every=100" in result.stdout
+    summary = read_summary(tmp_path / "runs" / "finetune" / "run_seed0")
+    assert summary["config"]["data"]["short_side"] == [32, 38] and summary["config"]["data"]["val_size"] is None
+    assert len(read_metrics(tmp_path / "runs" / "finetune" / "run_seed0")) == 3
+    mixed = run_module("regseg.train", *arguments, "data.crop_size=[16,16]", "trainer.max_epochs=1", "run.name=b")
+    assert mixed.returncode == 0 and "crop_size" not in mixed.stdout and "max_epochs" not in mixed.stdout
+    smoke = run_module("regseg.train", *arguments, "trainer=smoke", "run.name=c")
+    assert smoke.returncode == 0, smoke.stderr
+    nothing = run_module("regseg.train", "experiment=finetune", "data.root=nowhere")
+    assert nothing.returncode == 2 and "nowhere" in nothing.stderr and "Traceback" not in nothing.stderr
