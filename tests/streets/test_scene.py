@@ -236,5 +236,5 @@ def test_an_unknown_split_is_refused(tmp_path):
 
 def test_a_pipe_in_place_of_the_marker_is_refused(tmp_path):
     os.mkfifo(tmp_path / "streets.json")
-    with pytest.raises(InputError, match="does not hold a readable"):
+    with pytest.raises(InputError, match="does not contain a readable"):
         write_streets(tmp_path, **SMALL)

@@ -1,26 +1,33 @@
-"""One street scene, painted from far to near."""
+"""A street scene, painted from far to near."""
 
 import numpy as np
 
 from regseg.streets import backdrop, furniture, lens, vehicles
 from regseg.streets import cast as casting
 from regseg.streets.canvas import Canvas
+from regseg.streets.cast import Cast
 from regseg.streets.ground import paint_ground
 from regseg.streets.labels import EGO_VEHICLE, OUT_OF_ROI
-from regseg.streets.layout import sample_ground, sample_layout
+from regseg.streets.layout import Layout, Side, sample_ground, sample_layout
 
 
 def draw_scene(rng: np.random.Generator, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
-    """Draws one street scene from `rng` alone: the same state draws the same pixels.
+    """Create a street scene.
 
-    Returns the RGB image (height, width, 3) uint8 and its Cityscapes label IDs (height, width) uint8.
+    Args:
+        rng: the random stream; the scene depends on nothing else.
+        height: height of the image, in pixels.
+        width: width of the image, in pixels.
+
+    Returns:
+        The RGB image (height, width, 3) uint8 and its Cityscapes label IDs (height, width) uint8.
     """
     guests = casting.sample_guests(rng)
     layout = sample_layout(rng, tram="train" in guests or rng.random() < 0.06)
     left, right = layout.camera_range(beside=rng.random() < 0.25)
     canvas = Canvas(lens.sample_camera(rng, height, width, left, right), lens.sample_light(rng), rng)
     paint_surroundings(canvas, rng, layout)
-    cast = casting.Cast(canvas, rng, end=layout.crossing[1] + 2.5 if layout.ends else casting.FAR)
+    cast = casting.Cast(canvas, rng, end=layout.crossing[1] + 2.5 if layout.crossing and layout.ends else casting.FAR)
     for side in layout.sides:
         add_frontages(cast, rng, layout, side)
     casting.add_traffic(cast, rng, layout, guests)
@@ -35,32 +42,32 @@ def draw_scene(rng: np.random.Generator, height: int, width: int) -> tuple[np.nd
     image, labels = lens.develop(canvas, rng), canvas.labels
     if rng.random() < 0.06:
         paint_border(image, labels)
-    if rng.random() < 0.5:  # traffic keeps left
+    if rng.random() < 0.5:  # left-hand traffic
         image, labels = image[:, ::-1].copy(), labels[:, ::-1].copy()
     return image, labels
 
 
-def paint_surroundings(canvas, rng, layout):
-    """Sky, skyline, ground, and the houses at the end of a street that ends."""
+def paint_surroundings(canvas: Canvas, rng: np.random.Generator, layout: Layout) -> None:
+    """Paint sky, skyline, ground, and the houses at the end of the street."""
     backdrop.paint_sky(canvas, rng)
     for z in (400.0, 180.0):
         if rng.random() < 0.75:
             backdrop.paint_skyline(canvas, rng, z)
     paint_ground(canvas, rng, sample_ground(rng, layout, canvas.light))
-    if layout.ends:
+    if layout.crossing and layout.ends:
         backdrop.paint_street_end(canvas, rng, layout.crossing[1] + rng.uniform(2.6, 6))
 
 
-def add_frontages(cast, rng, layout, side):
-    """The row of houses, walls, fences, hedges or trees on one side."""
+def add_frontages(cast: Cast, rng: np.random.Generator, layout: Layout, side: Side) -> None:
+    """Add the houses, walls, fences, hedges or trees of one side."""
     x, high = side.sign * layout.frontage_at(side), rng.uniform(5, 18)
     paint = _paint_fenced if side.frontage == "buildings" and rng.random() < 0.15 else _paint_frontage
     for z0, z1 in _plots(rng, layout):
         cast.add_frontage(z1, paint, side, x, z0, z1, high)
 
 
-def _plots(rng, layout):
-    """Where the houses of one side start and end, from near to far; none stands in the road that crosses."""
+def _plots(rng: np.random.Generator, layout: Layout) -> list[tuple[float, float]]:
+    """Return the z range of each house of one side, from near to far, outside the crossing road."""
     z, plots = rng.uniform(-12, 2), []
     while z < casting.FAR:
         long = rng.uniform(8, 20)
@@ -73,12 +80,16 @@ def _plots(rng, layout):
     return [plot for plot in plots if plot[1] > 4]
 
 
-def _paint_fenced(canvas, rng, side, x, z0, z1, high):
+def _paint_fenced(
+    canvas: Canvas, rng: np.random.Generator, side: Side, x: float, z0: float, z1: float, high: float
+) -> None:
     backdrop.paint_building(canvas, rng, side.sign, x + side.sign * rng.uniform(3, 6), z0, z1, high)
     backdrop.paint_barrier(canvas, rng, "fence", side.sign, x, z0, z1)
 
 
-def _paint_frontage(canvas, rng, side, x, z0, z1, high):
+def _paint_frontage(
+    canvas: Canvas, rng: np.random.Generator, side: Side, x: float, z0: float, z1: float, high: float
+) -> None:
     out = side.sign
     if side.frontage == "buildings":
         setback = rng.uniform(0, 1.5) * (rng.random() < 0.3)
@@ -96,14 +107,14 @@ def _paint_frontage(canvas, rng, side, x, z0, z1, high):
         _paint_trees(canvas, rng, x + out * 2, z0, z1, rng.uniform(3, 6))
 
 
-def _paint_trees(canvas, rng, x, z0, z1, every):
+def _paint_trees(canvas: Canvas, rng: np.random.Generator, x: float, z0: float, z1: float, every: float) -> None:
     for z in np.arange(z1, max(z0, 4), -every):
         if canvas.camera.sees(x, z, 5.0):
             furniture.draw_tree(canvas, rng, x + rng.uniform(-1.5, 1.5), z)
 
 
-def paint_bonnet(canvas, rng):
-    """The own car's bonnet at the bottom of the image, which is not evaluated."""
+def paint_bonnet(canvas: Canvas, rng: np.random.Generator) -> None:
+    """Paint the bonnet of the ego vehicle at the bottom of the image; it is not evaluated."""
     height, width = canvas.labels.shape
     middle, rise = rng.uniform(0.3, 0.7) * width, rng.uniform(0.06, 0.15) * height
     turn = np.linspace(np.pi, 2 * np.pi, 24)
@@ -113,8 +124,8 @@ def paint_bonnet(canvas, rng):
     canvas.fill(bonnet + np.array([0, 0.25 * rise]), canvas.light.tint(colour, 1.0).tolist())
 
 
-def paint_border(image, labels):
-    """A black rim, which is not evaluated: what rectifying leaves of a real camera's image."""
+def paint_border(image: np.ndarray, labels: np.ndarray) -> None:
+    """Paint a black border in place, as rectification leaves it in real images; it is not evaluated."""
     edge = max(len(labels) // 64, 1)
     for rim in (np.s_[:edge], np.s_[-edge:], np.s_[:, :edge], np.s_[:, -edge:]):
         image[rim], labels[rim] = 0, OUT_OF_ROI
