@@ -6,10 +6,19 @@ from typing import Any
 
 import numpy as np
 
-from regseg.streets import furniture, people
 from regseg.streets.boxes import draw_bus, draw_train, draw_truck
 from regseg.streets.canvas import Canvas
+from regseg.streets.furniture import (
+    draw_bin,
+    draw_bollards,
+    draw_lamp,
+    draw_mast,
+    draw_sign,
+    draw_traffic_light,
+    draw_tree,
+)
 from regseg.streets.layout import LANE, Layout, tram_lanes
+from regseg.streets.people import draw_person
 from regseg.streets.two_wheelers import draw_two_wheeler
 from regseg.streets.vehicles import Pose, draw_car
 
@@ -140,11 +149,11 @@ def add_persons(cast: Cast, rng: np.random.Generator, layout: Layout) -> None:
             continue
         for _ in range(rng.poisson(rng.choice([0.5, 2.0, 5.0]))):
             x = side.sign * (layout.half_road + side.verge + rng.uniform(0.3, side.sidewalk))
-            cast.add(people.draw_person, x, 4 + rng.exponential(7))
+            cast.add(draw_person, x, 4 + rng.exponential(7))
     if rng.random() < 0.3:  # crossing the road
         z = layout.crossing[0] - 2 if layout.crossing else rng.uniform(6, 25)
         for _ in range(rng.integers(1, 5)):
-            cast.add(people.draw_person, rng.uniform(-1, 1) * layout.half_road, z + rng.uniform(-1, 1))
+            cast.add(draw_person, rng.uniform(-1, 1) * layout.half_road, z + rng.uniform(-1, 1))
 
 
 def add_furniture(cast: Cast, rng: np.random.Generator, layout: Layout) -> None:
@@ -152,17 +161,17 @@ def add_furniture(cast: Cast, rng: np.random.Generator, layout: Layout) -> None:
     for side in layout.sides:
         kerb, out = side.sign * (layout.half_road + 0.5), side.sign
         tree_every, pole_every = rng.choice([7.0, 11.0, 400.0], p=[0.16, 0.24, 0.6]), rng.uniform(9, 30)
-        mast = furniture.draw_mast if rng.random() < 0.5 else furniture.draw_lamp
+        mast = draw_mast if rng.random() < 0.5 else draw_lamp
         for z in np.arange(rng.uniform(4, 4 + tree_every), 55, tree_every):
-            cast.add(furniture.draw_tree, kerb + out * rng.uniform(0, 0.8), z, reach=4.0)
+            cast.add(draw_tree, kerb + out * rng.uniform(0, 0.8), z, reach=4.0)
         for z in np.arange(rng.uniform(5, 5 + pole_every), 45, pole_every):
             cast.add(mast, kerb, z, -out, reach=3.0)
         for _ in range(rng.poisson(1.4)):
-            cast.add(furniture.draw_sign, kerb + rng.uniform(-0.2, 0.3), rng.uniform(5, 20))
+            cast.add(draw_sign, kerb + rng.uniform(-0.2, 0.3), rng.uniform(5, 20))
         if rng.random() < 0.12:
-            cast.add(furniture.draw_bollards, kerb, rng.uniform(4, 20))
+            cast.add(draw_bollards, kerb, rng.uniform(4, 20))
         if rng.random() < 0.2:
-            cast.add(furniture.draw_bin, kerb + out * rng.uniform(0.3, 1), rng.uniform(4, 25))
+            cast.add(draw_bin, kerb + out * rng.uniform(0.3, 1), rng.uniform(4, 25))
         if rng.random() < (0.7 if layout.crossing else 0.15):
             z = layout.crossing[0] - 1 if layout.crossing else rng.uniform(6, 20)
-            cast.add(furniture.draw_traffic_light, kerb, z, -out, reach=5.0)
+            cast.add(draw_traffic_light, kerb, z, -out, reach=5.0)

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from regseg.streets import ground
 from regseg.streets.canvas import Light
+from regseg.streets.ground import Ground, Strip, road_colour, sidewalk_colour, terrain_strip
 from regseg.streets.labels import ROAD, SIDEWALK
 
 LANE = 3.3  # metres
@@ -91,12 +91,12 @@ def _sample_side(rng: np.random.Generator, sign: int, built_up: float) -> Side:
     )
 
 
-def sample_ground(rng: np.random.Generator, layout: Layout, light: Light) -> ground.Ground:
+def sample_ground(rng: np.random.Generator, layout: Layout, light: Light) -> Ground:
     """Draw the strips, markings and shadows of a layout."""
     half = layout.half_road
-    asphalt, pavement, grass = ground.road_colour(rng), ground.sidewalk_colour(rng), ground.terrain_strip(rng, 0)
+    asphalt, pavement, grass = road_colour(rng), sidewalk_colour(rng), terrain_strip(rng, 0)
     slab, kerb = rng.uniform(0.6, 1.6), np.full(3, rng.uniform(110, 205))
-    road = ground.Strip(-half, ROAD, asphalt, rng.uniform(0.08, 0.22))
+    road = Strip(-half, ROAD, asphalt, rng.uniform(0.08, 0.22))
     strips = [road]
     for side in layout.sides:
         out = half
@@ -114,12 +114,12 @@ def sample_ground(rng: np.random.Generator, layout: Layout, light: Light) -> gro
         pieces.append((out, 500.0, grass.label, grass.colour, grass.grain, 0.0))
         for start, wide, label, colour, grain, joint in pieces:
             left = start if side.sign > 0 else -(start + wide)
-            strips.append(ground.Strip(left, label, colour, grain, joint))
+            strips.append(Strip(left, label, colour, grain, joint))
     shade = None
     if light.direction[1] < 0.8 and rng.random() < 0.7:
         sign = 1 if light.direction[0] > 0 else -1
         shade = (sign * (half - rng.uniform(-1, 1.5 * half)), sign)
-    return ground.Ground(
+    return Ground(
         strips=sorted(strips, key=lambda strip: strip.start),
         crossing=layout.crossing,
         walks=_sample_walks(rng, layout),
