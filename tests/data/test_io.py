@@ -1,10 +1,8 @@
-"""Reading images and labels as they come, listing folders, and telling what is wrong with them."""
+"""Reading of images and labels of every kind."""
 
 import io
-import os
 import struct
 import zlib
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -13,7 +11,7 @@ from layouts import indices, is_sentence, noise, write
 from PIL import Image
 
 from regseg.data.datasets.cityscapes import SPEC as CITYSCAPES
-from regseg.data.datasets.layout import Sample, check_pairs, check_split, image_files
+from regseg.data.datasets.layout import Sample
 from regseg.data.datasets.spec import DatasetSpec
 from regseg.data.io import read_image, read_label, read_sample
 from regseg.errors import InputError
@@ -38,7 +36,7 @@ def palette_png(path, values, colors, **options):
 
 
 def grey_png(path, depth, rows, width):
-    """A grey PNG of fewer than 8 bits, which neither OpenCV nor Pillow writes."""
+    """Encode a grey PNG of fewer than 8 bits, which neither OpenCV nor Pillow writes."""
 
     def chunk(kind, data):
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
@@ -49,11 +47,8 @@ def grey_png(path, depth, rows, width):
     return path
 
 
-# --- images -----------------------------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("suffix", [".png", ".bmp", ".tif", ".tiff", ".PNG"])
-def test_an_image_comes_as_rgb(tmp_path, suffix):
+def test_an_image_is_read_as_rgb(tmp_path, suffix):
     pixels = noise(0)
     image = read_image(write(tmp_path / f"a{suffix}", pixels))
     assert image.dtype == np.uint8 and np.array_equal(image, pixels)
@@ -80,14 +75,14 @@ def test_grey_palette_and_alpha_images(tmp_path):
         assert np.array_equal(image, np.array(colors, np.uint8)[values])
 
 
-def test_of_16_bits_the_upper_8_are_taken(tmp_path):
+def test_16_bits_are_reduced_to_the_upper_8(tmp_path):
     pixels = noise(0).astype(np.uint16)
     assert np.array_equal(read_image(write(tmp_path / "rgb.png", pixels * 257)), pixels)
     assert np.array_equal(read_image(write(tmp_path / "grey.png", pixels[..., 0] * 257))[..., 1], pixels[..., 0])
 
 
-def test_a_photo_stands_upright(tmp_path):
-    """Annotation tools show photographs as their EXIF orientation says, and so export labels."""
+def test_exif_orientation_is_applied(tmp_path):
+    """Annotation tools apply the EXIF orientation, and export labels accordingly."""
     exif = Image.Exif()
     exif[0x0112] = 6  # a quarter turn clockwise to view
     stored = np.zeros((20, 40, 3), np.uint8)
@@ -101,9 +96,6 @@ def test_a_photo_stands_upright(tmp_path):
     with pytest.raises(InputError) as error:
         read_sample(sideways, IDS)
     assert is_sentence(error, "photo.jpg is 20x40", "stored.png is 40x20", "upright")
-
-
-# --- labels -----------------------------------------------------------------------------------------------------------
 
 
 def test_index_labels_of_every_kind(tmp_path):
@@ -133,7 +125,7 @@ def test_grey_with_alpha_is_an_index_label_where_colours_are_known_too(tmp_path)
 
 
 def test_grey_labels_of_few_bits_keep_their_values(tmp_path):
-    """OpenCV stretches them to 0-255, so that the foreground of a binary mask would be 255: ignored."""
+    """OpenCV scales them to 0-255, and the foreground of a binary mask would be ignored as 255."""
     mask = noise(0)[..., 0] > 99
     path = pillow(tmp_path / "bit.png", mask)
     assert path.read_bytes()[24:26] == b"\x01\x00"
@@ -159,7 +151,7 @@ def test_colour_labels_of_every_kind(tmp_path):
     assert (read_label(all_grey, COLORS) == 1).all() and (read_label(one_channel, COLORS) == 1).all()
 
 
-def test_a_cityscapes_label_is_read_as_it_is_published(tmp_path):
+def test_a_cityscapes_label_is_read(tmp_path):
     label = read_label(write(tmp_path / "a.png", np.array([[7, 33, 0, 255, 29]], np.uint8)), CITYSCAPES)
     assert label.tolist() == [[0, 18, 255, 255, 255]]
 
@@ -171,15 +163,12 @@ def test_an_unknown_value_names_the_file(tmp_path):
     assert is_sentence(error, path, "value 77 at 4 pixels", "0-33, 255", "cityscapes")
 
 
-def test_a_jpeg_is_no_label(tmp_path):
+def test_a_jpeg_label_is_refused(tmp_path):
     path = tmp_path / "label.png"
     write(tmp_path / "label.jpg", np.zeros((8, 8), np.uint8)).rename(path)
     with pytest.raises(InputError) as error:
         read_label(path, IDS)
     assert is_sentence(error, path, "JPEG", "PNG")
-
-
-# --- unreadable files -------------------------------------------------------------------------------------------------
 
 
 def broken_files():
@@ -203,7 +192,7 @@ def broken_files():
 
 
 @pytest.mark.parametrize("name", broken_files())
-def test_an_unreadable_file_gets_one_sentence(tmp_path, capfd, name):
+def test_an_unreadable_file_is_reported_in_one_sentence(tmp_path, capfd, name):
     path = tmp_path / name
     path.write_bytes(broken_files()[name])
     with pytest.raises(InputError) as error:
@@ -216,79 +205,15 @@ def test_an_unreadable_file_gets_one_sentence(tmp_path, capfd, name):
     assert "OpenCV" not in capfd.readouterr().err
 
 
-def test_a_file_that_is_not_there(tmp_path):
+def test_a_missing_file_is_reported(tmp_path):
     for path in (tmp_path / "missing.png", tmp_path):
         with pytest.raises(InputError) as error:
             read_image(path)
         assert is_sentence(error, path)
 
 
-def test_sizes_that_differ_are_told(tmp_path):
+def test_different_sizes_are_reported(tmp_path):
     sample = Sample(write(tmp_path / "a.png", noise(0, (4, 6))), write(tmp_path / "b.png", np.zeros((4, 5), np.uint8)))
     with pytest.raises(InputError) as error:
         read_sample(sample, IDS)
     assert is_sentence(error, "a.png is 6x4", "b.png is 5x4", "export")
-
-
-# --- folders ----------------------------------------------------------------------------------------------------------
-
-
-def test_images_are_listed_in_order_and_nothing_else(tmp_path):
-    names = ["b/2.JPG", "b/1.png", "a.TIFF", "c.webp"]
-    clutter = [
-        ".DS_Store", "._a.TIFF", "Thumbs.db", "notes.txt", ".hidden.png", ".ipynb_checkpoints/a.png", "b/._1.png", "png"
-    ]  # fmt: skip
-    for name in names + clutter:
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).touch()
-    (tmp_path / "folder.png").mkdir()
-    assert image_files(tmp_path) == [tmp_path / name for name in ("a.TIFF", "b/1.png", "b/2.JPG", "c.webp")]
-
-
-def test_linked_files_and_folders_are_listed(tmp_path):
-    write(tmp_path / "elsewhere/city/1.png", noise(0))
-    (tmp_path / "train").mkdir()
-    try:
-        os.symlink(tmp_path / "elsewhere/city", tmp_path / "train/city", target_is_directory=True)
-        os.symlink(tmp_path / "elsewhere/city/1.png", tmp_path / "train/2.png")
-        os.symlink(tmp_path / "train", tmp_path / "linked", target_is_directory=True)
-    except OSError:
-        pytest.skip("links cannot be made here")
-    assert image_files(tmp_path / "linked") == [tmp_path / "linked/2.png", tmp_path / "linked/city/1.png"]
-
-
-def test_a_folder_that_cannot_be_listed(tmp_path):
-    with pytest.raises(InputError) as error:
-        image_files(tmp_path / "missing")
-    assert is_sentence(error, tmp_path / "missing")
-
-
-def test_pairs_are_sorted_by_file_name(tmp_path):
-    label = {name: write(tmp_path / f"{name}_label.png", noise(0)) for name in "abc"}
-    samples = [
-        Sample(Path("x/c.png"), label["c"]),
-        Sample(Path("y/a.png"), label["a"]),
-        Sample(Path("z/b.png"), label["b"]),
-    ]
-    assert [sample.image.name for sample in check_pairs(samples, "train", tmp_path)] == ["a.png", "b.png", "c.png"]
-
-
-def test_pairs_that_are_none(tmp_path):
-    image, label = Path("images/a.png"), write(tmp_path / "a.png", noise(0))
-    for samples, words in (
-        ([], [tmp_path, "no images", "train"]),
-        ([Sample(image, tmp_path / "b.png")], [image, tmp_path / "b.png", "add the label"]),
-        ([Sample(image, tmp_path / "b.png"), Sample(Path("c.png"), tmp_path / "c.png")], [image, "1 more image"]),
-        ([Sample(image, label), Sample(Path("images/a.jpg"), label)], ["images/a.jpg", image, label, "rename"]),
-    ):
-        with pytest.raises(InputError) as error:
-            check_pairs(samples, "train", tmp_path)
-        assert is_sentence(error, *words)
-
-
-def test_splits():
-    assert check_split("trainval") == ("train", "val") and check_split("test") == ("test",)
-    for split in ("training", "", None, ["train"]):
-        with pytest.raises(InputError) as error:
-            check_split(split)
-        assert is_sentence(error, split, "train, val, test, trainval")

@@ -1,4 +1,4 @@
-"""A dataset of one's own."""
+"""A custom dataset in folders."""
 
 import shutil
 
@@ -34,6 +34,14 @@ def test_index_labels(tmp_path):
     assert spec.colors[0] == (128, 64, 128) and spec.colors[1] != spec.colors[0]
     assert spec.color_ids == ()  # not every class has one, so these are for pictures alone
     assert spec.kept_in_reduced == [0]
+
+
+def test_the_former_key_left_out_is_still_read(tmp_path):
+    text = "classes: [{name: road, id: 0}, {name: car, id: 1}]\nleft_out: [car]\n"
+    assert Folder(write_folder(tmp_path / "old", classes=text)).spec.excluded == ("car",)
+    with pytest.raises(InputError) as error:
+        _ = Folder(write_folder(tmp_path / "both", classes=text + "excluded: [road]\n")).spec
+    assert is_sentence(error, "classes.yaml", "excluded", "left_out", "remove")
 
 
 def test_colour_labels(tmp_path):
@@ -101,7 +109,7 @@ def test_any_language_and_a_byte_order_mark(tmp_path):
         ("classes: [" + ", ".join(f"{{name: c{i}, color: [{i}, 0, 0]}}" for i in range(255)) + "]", ["255", "254"]),
     ],
 )
-def test_a_wrong_classes_file_is_told_of(tmp_path, text, words):
+def test_an_invalid_classes_file_is_reported(tmp_path, text, words):
     with pytest.raises(InputError) as error:
         classes(tmp_path, text)
     assert is_sentence(error, tmp_path / "mine" / "classes.yaml", *words)
@@ -167,7 +175,7 @@ def test_what_is_missing_is_named(tmp_path, gone, words):
     assert is_sentence(error, root, *words)
 
 
-def test_single_files_that_are_wrong(tmp_path):
+def test_damaged_files_are_reported(tmp_path):
     root = write_folder(tmp_path)
     (root / "labels/train/1.png").unlink()
     with pytest.raises(InputError) as error:

@@ -1,4 +1,4 @@
-"""Datasets whose labels say little, and runs that share their draws."""
+"""Splits with few or no labelled pixels, and runs with the same data seed."""
 
 import lightning as L
 import numpy as np
@@ -6,11 +6,9 @@ import pytest
 import torch
 from hydra.utils import instantiate
 from layouts import indices, is_sentence, noise, write, write_folder
-from omegaconf import OmegaConf
 
 from regseg.data.datamodule import SegmentationDataModule
 from regseg.errors import InputError
-from regseg.evaluate import make_datamodule
 from regseg.models import create_model
 
 
@@ -37,13 +35,13 @@ def test_a_training_split_without_a_labelled_pixel_is_refused(tmp_path, storage)
     set_up(root, "validate")
 
 
-def test_wrong_ids_are_such_a_split(tmp_path):
+def test_a_training_split_with_wrong_ids_is_refused(tmp_path):
     with pytest.raises(InputError) as error:
         set_up(write_folder(tmp_path, classes="classes: [{name: a, id: 7}]\nignore: [0, 1]"))
     assert is_sentence(error, "nothing to learn", "ids")
 
 
-def test_an_evaluation_split_without_a_labelled_pixel_is_told_of(tmp_path, capsys):
+def test_an_evaluation_split_without_a_labelled_pixel_is_reported(tmp_path, capsys):
     root = write_folder(tmp_path)
     set_up(root)
     assert "ignored" not in capsys.readouterr().out
@@ -65,7 +63,7 @@ def test_one_labelled_pixel_is_enough_and_batches_may_have_none(tmp_path):
 
 
 @pytest.mark.parametrize("storage", ["full", "half", "cache"])
-def test_one_class_and_all_else_ignored(tmp_path, storage):
+def test_one_class_with_everything_else_ignored(tmp_path, storage):
     root = write_folder(tmp_path, (), classes="classes: [{name: wall, id: 1}]\nignore: [0]")
     for split in ("train", "val"):
         for number in range(2):
@@ -79,8 +77,8 @@ def test_one_class_and_all_else_ignored(tmp_path, storage):
     assert {value for label in labels for value in label.unique().tolist()} == {0, 255}
 
 
-def test_seeds_that_share_data_seed_draw_the_same_and_differ_in_the_weights(compose, tmp_path):
-    """`data.seed=0 seed=1,2`, as the author's runs are."""
+def test_runs_with_one_data_seed_have_the_same_data_and_different_weights(compose, tmp_path):
+    """`data.seed=0 seed=1,2`, as in the author's runs."""
     root = write_folder(tmp_path)
     sizes = ["data.crop_size=[16,20]", "data.short_side=[14,60]", "data.batch_size=2", "data.num_workers=0"]
     batches, weights = {}, {}
@@ -97,17 +95,3 @@ def test_seeds_that_share_data_seed_draw_the_same_and_differ_in_the_weights(comp
         weights[name] = next(create_model(num_classes=2).parameters()).detach()
     assert batches["0, 1"] == batches["0, 2"] != batches["2"]
     assert torch.equal(weights["0, 2"], weights["2"]) and not torch.equal(weights["0, 1"], weights["0, 2"])
-
-
-def test_a_dataset_taken_from_a_checkpoint_is_not_drawn_at_a_mistyped_root(streets_root, tmp_path):
-    options = {"height": 64, "width": 128, "seed": 7, "counts": {"train": 9, "val": 3, "test": 2}}
-    trained = SegmentationDataModule("streets", streets_root, crop_size=(8, 8), short_side=(8, 8), options=options)
-    key = SegmentationDataModule.CHECKPOINT_HYPER_PARAMS_KEY
-    torch.save({key: dict(trained.hparams), "state_dict": {}}, tmp_path / "last.ckpt")
-    cfg = {"weights": str(tmp_path / "last.ckpt"), "split": "val", "val_size": None}
-    with pytest.raises(InputError) as error:
-        make_datamodule(OmegaConf.create({**cfg, "root": str(tmp_path / "typo")})).setup("validate")
-    assert is_sentence(error, tmp_path / "typo", "data=streets") and not (tmp_path / "typo").exists()
-    datamodule = make_datamodule(OmegaConf.create({**cfg, "root": None}))
-    datamodule.setup("validate")
-    assert len(datamodule.val_set) == 3

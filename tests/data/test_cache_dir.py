@@ -1,0 +1,44 @@
+"""The folder for derived files."""
+
+import pytest
+from layouts import is_sentence, write_folder
+
+from regseg.data.cache_dir import progress, relative, working_folder
+from regseg.data.datasets.folder import Folder
+from regseg.data.image_cache import make
+from regseg.errors import InputError
+
+
+@pytest.fixture
+def dataset(tmp_path):
+    return Folder(write_folder(tmp_path / "mine"))
+
+
+@pytest.fixture
+def samples(dataset):
+    return dataset.samples("train")
+
+
+def test_folders_that_are_not_writable_are_reported(dataset, samples, tmp_path, monkeypatch):
+    for name in ("mine/.regseg", "file"):
+        (tmp_path / name).write_text("no folder")
+    monkeypatch.setenv("REGSEG_CACHE", str(tmp_path / "file" / "cache"))
+    with pytest.raises(InputError) as error:
+        make("cache", samples, dataset.spec, dataset.root)
+    assert is_sentence(error, ".regseg", "REGSEG_CACHE")
+
+
+def test_the_folder_is_inside_a_writable_root(tmp_path):
+    assert working_folder(tmp_path) == tmp_path / ".regseg"
+    assert (tmp_path / ".regseg").is_dir() and not list((tmp_path / ".regseg").iterdir())
+
+
+def test_paths_are_relative_to_the_root(tmp_path):
+    assert relative(tmp_path / "a" / "b.png", tmp_path) == "a/b.png"
+    assert relative(tmp_path / "c.png", tmp_path / "a") == "../c.png"
+
+
+def test_progress_is_one_line_without_a_terminal(capsys):
+    assert list(progress(iter("ab"), 2, "reading")) == ["a", "b"]
+    assert list(progress(iter("a"), 1, "reading")) == ["a"]
+    assert capsys.readouterr().out.split("\n")[:1] == ["reading: 2 images"]
