@@ -11,8 +11,18 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, Quote, QuotedString
 from hydra.errors import HydraException
 
+from regseg.errors import InputError
+
 # Options that hold a path in every command that has them: 2024, true or [a] are names of folders there.
-PATHS = {"data.root", "root", "weights", "out", "runs", "picture", "pictures", "hydra.run.dir", "hydra.sweep.dir"}
+PATHS = {"data.root", "weights", "out", "runs", "picture", "pictures", "hydra.run.dir", "hydra.sweep.dir"}
+# Options of earlier versions.
+RENAMED = {
+    "root": "data.root",
+    "optimizer.warmup_iters": "scheduler.warmup_iters",
+    "optimizer.power": "scheduler.power",
+    "loss.name": "loss",
+    "logger.name": "logger",
+}
 _HELP = ("-h", "--help", "--hydra-help", "--version")
 _OPEN = re.compile(r"(\\*)\$\{(?![^}]+\})")  # a ${ that is not closed, and so is no interpolation of OmegaConf's
 _TOKENS = re.compile(r"'(?:\\.|[^'\\])*'(?=,|$)|\"(?:\\.|[^\"\\])*\"(?=,|$)|.", re.DOTALL)
@@ -27,15 +37,29 @@ def asks_for_sweep(arguments: Sequence[str]) -> bool:
     )
 
 
-def for_hydra(arguments: Sequence[str]) -> list[str]:
+def for_hydra(arguments: Sequence[str], open_groups: Sequence[str] = ()) -> list[str]:
     """``arguments`` with every value that Hydra's grammar refuses quoted as the plain text that it is.
 
     Values that the grammar takes keep their meaning: numbers, lists, sweeps, quoted strings, interpolations. ``~`` at
     the begin of a value is the home folder.
+
+    Args:
+        arguments: as typed.
+        open_groups: groups that take options which their files do not list, without a ``+``.
+
+    Raises:
+        InputError: an option that was renamed.
     """
     sweeps = asks_for_sweep(arguments)
     overrides = set(_overrides(arguments))
-    return [_quoted(argument, sweeps) if argument in overrides else argument for argument in arguments]
+    for key in (text.lstrip("+").partition("=")[0] for text in overrides):
+        if key in RENAMED:
+            raise InputError(f"{key} is called {RENAMED[key]} now; write {RENAMED[key]}=VALUE.")
+    opened = tuple(f"{group}." for group in open_groups)
+    return [
+        ("++" if argument.startswith(opened) else "") + _quoted(argument, sweeps) if argument in overrides else argument
+        for argument in arguments
+    ]
 
 
 def swept_values(arguments: Sequence[str]) -> dict[str, list[str]]:

@@ -1,5 +1,6 @@
 """The one exception type for a user's mistakes."""
 
+import difflib
 import inspect
 import math
 from collections.abc import Callable, Mapping
@@ -54,5 +55,7 @@ def check_options(
         known = list(signature.parameters)[len(args) :]
         strange = next((key for key in options if key not in known), None)
         fault = f"={dict(options)} does not fit: {error}" if strange is None else f".{strange} does not exist"
-        raise InputError(f"{name}{fault}; the options here are {', '.join(known) or 'none'}.") from error
+        near = difflib.get_close_matches(str(strange), known, n=1)
+        hint = f"did you mean {name}.{near[0]}? The" if near else "the"
+        raise InputError(f"{name}{fault}; {hint} options here are {', '.join(known) or 'none'}.") from error
     return dict(options)

@@ -95,7 +95,7 @@ class CamVid:
             found = "no folder" if not folders else f"{len(folders)} folders"
             raise InputError(
                 f"{self.root} is not CamVid: {found} with *_L.png labels, no trainannot and no train_labels there; "
-                f"the layout is {self.layout}; set data.root (root in regseg.evaluate) to where it lies."
+                f"the layout is {self.layout}; set data.root to where it lies."
             )
         (labels,) = folders
         images = [path for path in files if not path.stem.endswith("_L")]

@@ -117,10 +117,7 @@ def check_folder(folder: Path, layout: str) -> Path:
         InputError: it does not; names the folder, the dataset's layout and how to point elsewhere.
     """
     if not folder.is_dir():
-        raise InputError(
-            f"The folder {folder} is missing; the layout is {layout}; "
-            "set data.root (root in regseg.evaluate) to where it lies."
-        )
+        raise InputError(f"The folder {folder} is missing; the layout is {layout}; set data.root to where it lies.")
     return folder
 
 
