@@ -1,25 +1,19 @@
 """Files that are no files, reads that fail once, and content that claims what it does not hold."""
 
-import errno
 import io
-import os
 import random
-import socket
 import struct
 import zlib
 
 import cv2
 import numpy as np
 import pytest
-from layouts import is_sentence, noise, write, write_folder
+from layouts import is_sentence, noise
 from PIL import Image
 
-from regseg.data.datamodule import SegmentationDataModule
-from regseg.data.datasets.folder import Folder
 from regseg.data.datasets.spec import DatasetSpec
 from regseg.data.io import read_image, read_label
 from regseg.errors import InputError
-from regseg.system import reading
 
 SPEC = DatasetSpec("s", ("a", "b"), ((0, 0, 0), (1, 1, 1)), ids={**dict.fromkeys(range(255), 1), 255: 255})
 
@@ -28,121 +22,6 @@ def saved(image, kind, **options):
     file = io.BytesIO()
     image.save(file, kind, **options)
     return file.getvalue()
-
-
-# --- what is no file --------------------------------------------------------------------------------------------------
-
-
-def make_special(kind, path):
-    if kind == "named pipe":
-        os.mkfifo(path)
-    elif kind == "link to a pipe":
-        os.mkfifo(path.with_name(".pipe"))
-        path.symlink_to(path.with_name(".pipe"))
-    elif kind == "device":
-        path.symlink_to("/dev/zero")
-    else:
-        server = socket.socket(socket.AF_UNIX)
-        folder = os.getcwd()
-        os.chdir(path.parent)  # the path of a socket may only have some 100 bytes
-        server.bind(path.name)
-        os.chdir(folder)
-
-
-@pytest.mark.parametrize("kind", ["named pipe", "link to a pipe", "device", "socket"])
-@pytest.mark.parametrize("place", ["images/train/1.png", "labels/train/1.png"])
-def test_what_is_no_file_is_refused_at_once(tmp_path, kind, place):
-    root = write_folder(tmp_path)
-    (root / place).unlink()
-    make_special(kind, root / place)
-    dataset, problems = Folder(root), []
-    with pytest.raises(InputError) as error:
-        dataset.samples("train")
-    assert is_sentence(error, root / place, kind.rpartition(" ")[2], "remove it")
-    assert len(dataset.samples("train", problems)) == 3 and [problem.kind for problem in problems] == ["not a file"]
-    for read in (read_image, lambda path: read_label(path, SPEC)):
-        with pytest.raises(InputError) as error:
-            read(root / place)
-        assert is_sentence(error, root / place)
-
-
-def test_a_pipe_in_place_of_the_classes_is_refused(tmp_path):
-    root = write_folder(tmp_path)
-    (root / "classes.yaml").unlink()
-    os.mkfifo(root / "classes.yaml")
-    with pytest.raises(InputError) as error:
-        _ = Folder(root).spec
-    assert is_sentence(error, root / "classes.yaml", "named pipe")
-
-
-# --- reads that fail --------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def failing(monkeypatch):
-    """``failing(number, count)``: the next ``count`` reads fail with that errno; gives the list of all reads."""
-    monkeypatch.setattr(reading, "RETRY_AFTER", 0)
-    reads, read = [], reading.Path.read_bytes
-
-    def start(number, count):
-        def flaky(path):
-            reads.append(path)
-            if len(reads) <= count:
-                raise OSError(number, os.strerror(number), str(path))
-            return read(path)
-
-        monkeypatch.setattr(reading.Path, "read_bytes", flaky)
-        return reads
-
-    return start
-
-
-@pytest.mark.parametrize("number", [errno.EIO, errno.ESTALE, errno.ETIMEDOUT])
-def test_a_read_that_fails_once_is_tried_again(tmp_path, failing, number):
-    path, pixels = write(tmp_path / "a.png", noise(0)), noise(0)
-    reads = failing(number, 1)
-    assert np.array_equal(read_image(path), pixels) and len(reads) == 2
-
-
-def test_a_read_that_fails_twice_is_one_sentence(tmp_path, failing):
-    path = write(tmp_path / "a.png", noise(0))
-    reads = failing(errno.EIO, 9)
-    with pytest.raises(InputError) as error:
-        read_image(path)
-    assert is_sentence(error, path, os.strerror(errno.EIO)) and len(reads) == 2
-
-
-@pytest.mark.parametrize("number", [errno.EACCES, errno.ENOENT])
-def test_what_will_not_pass_is_not_tried_again(tmp_path, failing, number):
-    path = write(tmp_path / "a.png", noise(0))
-    reads = failing(number, 9)
-    with pytest.raises(InputError):
-        read_image(path)
-    assert len(reads) == 1
-
-
-def test_a_missing_file_is_told_of_without_delay(tmp_path, monkeypatch):
-    monkeypatch.setattr(reading.time, "sleep", lambda seconds: pytest.fail("waits"))
-    with pytest.raises(InputError) as error:
-        read_image(tmp_path / "a.png")
-    assert is_sentence(error, tmp_path / "a.png")
-
-
-def test_a_listing_that_fails_once_is_tried_again(tmp_path, monkeypatch):
-    monkeypatch.setattr(reading, "RETRY_AFTER", 0)
-    root, scan, calls = write_folder(tmp_path), os.scandir, []
-
-    def flaky(path):
-        calls.append(path)
-        if len(calls) == 1:
-            raise OSError(errno.ESTALE, "stale", str(path))
-        return scan(path)
-
-    monkeypatch.setattr(os, "scandir", flaky)
-    assert len(Folder(root).samples("train")) == 4 and len(calls) > 1
-
-
-# --- what claims more than it holds -----------------------------------------------------------------------------------
 
 
 def with_size(png, width, height):
@@ -264,51 +143,3 @@ def _with_checksums(data):
         data[end : end + 4] = struct.pack(">I", zlib.crc32(data[at + 4 : end]))
         at = end + 4
     return bytes(data)
-
-
-# --- a few pixels, strange names --------------------------------------------------------------------------------------
-
-AUGMENT = {"randaug": {}, "jitter": {"brightness": 0.3, "contrast": 0.4, "saturation": 0.5}}
-
-
-@pytest.mark.parametrize("size", [(1, 1), (3, 500), (500, 3), (2, 1)])
-@pytest.mark.parametrize("kind", ["full", "half", "cache"])
-def test_images_of_a_few_pixels(tmp_path, size, kind):
-    root = write_folder(tmp_path, ())
-    for split in ("train", "val"):
-        for number in range(2):
-            write(root / f"images/{split}/{number}.png", noise(number, size))
-            write(root / f"labels/{split}/{number}.png", np.full(size, number, np.uint8))
-    datamodule = SegmentationDataModule(
-        "folder", root, batch_size=2, crop_size=(16, 24), short_side=(1, 40), val_size=5, num_workers=0,
-        augment=AUGMENT, class_uniform=1.0, storage=kind,
-    )  # fmt: skip
-    datamodule.setup("fit")
-    for epoch in range(8):
-        loader = datamodule.train_dataloader()
-        loader.sampler.set_epoch(epoch)
-        for batch in loader:
-            assert batch["image"].shape == (2, 16, 24, 3) and set(batch["label"].unique().tolist()) <= {0, 1, 255}
-    batches = list(datamodule.val_dataloader())
-    assert [min(batch["image"].shape[1:3]) for batch in batches] == [5, 5]
-    assert [tuple(batch["label"].shape) for batch in batches] == [(1, *size)] * 2
-
-
-@pytest.mark.parametrize("name", [b"caf\xe9", "Straße №1".encode()])
-@pytest.mark.parametrize("kind", ["full", "half", "cache"])
-def test_names_of_any_bytes(tmp_path, name, kind):
-    folder = tmp_path / os.fsdecode(name)
-    try:
-        root = write_folder(folder, (("train", 2), ("val", 1)))
-    except OSError:
-        pytest.skip("this file system refuses such names")
-    for part in ("images", "labels"):
-        (root / part / "train/0.png").rename(root / part / "train" / (os.fsdecode(name) + ".png"))
-    datamodule = SegmentationDataModule(
-        "folder", root, batch_size=2, crop_size=(8, 8), short_side=(20, 20), num_workers=1, class_uniform=1.0,
-        storage=kind,
-    )  # fmt: skip
-    datamodule.setup("fit")
-    (batch,) = datamodule.train_dataloader()
-    assert sum(os.fsencode(path).endswith(name + b".png") for path in batch["name"]) in (0, 1, 2)
-    assert all(os.path.isfile(path) for path in batch["name"])

@@ -1,7 +1,5 @@
 """Halved and decoded storage: equal to the files, made once, and proof against what happens to files."""
 
-import errno
-import io
 import multiprocessing
 import os
 import pickle
@@ -20,9 +18,8 @@ from regseg.data.datasets.folder import Folder
 from regseg.data.image_cache import FullStorage, make, open_storage
 from regseg.data.io import read_sample
 from regseg.data.sampling.epochs import stream
-from regseg.data.torch_datasets import EvaluationSet, TrainSet
+from regseg.data.torch_datasets import EvaluationSet
 from regseg.errors import InputError
-from regseg.system import reading
 
 
 @pytest.fixture
@@ -133,105 +130,6 @@ def test_what_was_made_before_an_interruption_is_kept(dataset, samples, encoded,
     assert not encoded
 
 
-@pytest.mark.parametrize("kind", ["half", "cache"])
-def test_verifying_mends_what_is_damaged(dataset, samples, encoded, capsys, kind):
-    files = make(kind, samples, dataset.spec, dataset.root)
-    good = files[1].read_bytes()
-    files[1].write_bytes(good[:200] + bytes([good[200] ^ 1]) + good[201:])
-    files[2].write_bytes(good[:100])  # cut off: noticed without verifying
-    encoded.clear()
-    make(kind, samples, dataset.spec, dataset.root)
-    assert set(encoded) == {samples[2].image}
-    encoded.clear()
-    make(kind, samples, dataset.spec, dataset.root, verify=True)
-    assert set(encoded) == {samples[1].image} and files[1].read_bytes() == good
-    assert f"{files[1]} is damaged" in capsys.readouterr().out
-
-
-def npy(shape, dtype="|u1", order=False):
-    """A header as np.save writes it."""
-    file = io.BytesIO()
-    np.lib.format.write_array_header_1_0(file, {"descr": dtype, "fortran_order": order, "shape": shape})
-    return file.getvalue()
-
-
-@pytest.mark.parametrize(
-    "header",
-    [
-        npy((10**6, 10**6, 4)),
-        npy((24, 32, 3)),
-        npy((24, 33, 4)),
-        npy((24, 32)),
-        npy((24, 32, 4), "<f8"),
-        npy((24, 32, 4), "|O"),
-        npy((24, 32, 4), order=True),
-        npy((-24, -32, 4)),
-        npy((0, 32, 4)),
-        b"\x93NUMPY\x01\x00\xff\xff" + b"{" * 118,
-        b"\x93NUMPY\x01\x00\x76\x00" + b"__import__('os').abort()".ljust(118),
-        bytes(128),
-        b"",
-    ],
-)
-def test_a_cache_file_whose_header_is_wrong_is_made_anew_or_refused(dataset, samples, encoded, header):
-    """Also if it keeps the trailer by which it counts as made from these sources."""
-    cached = open_storage("cache", samples, dataset.spec, dataset.root)
-    good = cached.files[1].read_bytes()
-    cached.files[1].write_bytes(header + good[128:])
-    with pytest.raises(InputError) as error:
-        cached.read(1)
-    assert is_sentence(error, cached.files[1], "damaged", "what=cache")
-    encoded.clear()
-    open_storage("cache", samples, dataset.spec, dataset.root)
-    assert set(encoded) == {samples[1].image} and cached.files[1].read_bytes() == good
-
-
-def test_a_cache_file_of_another_length_or_none_is_refused(dataset, samples):
-    cached = open_storage("cache", samples, dataset.spec, dataset.root)
-    good = cached.files[0].read_bytes()
-    for content in (good + b"a", good[:-1], good[:200]):
-        cached.files[0].write_bytes(content)
-        with pytest.raises(InputError) as error:
-            cached.read(0)
-        assert is_sentence(error, cached.files[0])
-    cached.files[0].unlink()
-    with pytest.raises(InputError) as error:
-        cached.read(0)
-    assert is_sentence(error, cached.files[0], "cannot be read")
-
-
-@pytest.mark.parametrize("value", [2, 254])
-def test_a_class_that_does_not_exist_is_refused_when_it_is_cut_out(dataset, samples, value):
-    """The dataset has two classes; a loss would index beyond its logits, on a GPU without a word about where."""
-    cached = open_storage("cache", samples, dataset.spec, dataset.root)
-    content = bytearray(cached.files[0].read_bytes())
-    content[128 + 24 * 32 * 4] = value
-    cached.files[0].write_bytes(content)
-    training = TrainSet(samples, cached, TrainTransform((24, 32), (24, 24), flip=0), 0)
-    for pairs in (training, EvaluationSet(samples, cached, None)):
-        with pytest.raises(InputError) as error:
-            pairs[0]
-        assert is_sentence(error, samples[0].label, f"class {value} of 2", ".regseg/cache")
-        assert pairs[1]["label"].shape == (24, 32)
-
-
-def test_a_half_that_does_not_fit_its_label_is_refused(dataset, samples):
-    halves = open_storage("half", samples, dataset.spec, dataset.root)
-    trailer = halves.halves[0].read_bytes()[-20:]
-    halves.halves[0].write_bytes(cv2.imencode(".png", np.zeros((24, 32, 3), np.uint8))[1].tobytes() + trailer)
-    with pytest.raises(InputError) as error:
-        open_storage("half", samples, dataset.spec, dataset.root).read(0)
-    assert is_sentence(error, halves.halves[0], samples[0].image, "32x24", "delete")
-
-
-@pytest.mark.parametrize("kind", ["half", "cache"])
-def test_a_pipe_in_place_of_a_stored_file_is_replaced(dataset, samples, kind):
-    files = make(kind, samples, dataset.spec, dataset.root)
-    files[0].unlink()
-    os.mkfifo(files[0])
-    assert open_storage(kind, samples, dataset.spec, dataset.root).read(0)[1].shape == (24, 32)
-
-
 def test_a_full_disk_is_told_of_before_anything_is_written(dataset, samples, monkeypatch):
     monkeypatch.setattr(storage.shutil, "disk_usage", lambda path: SimpleNamespace(free=1000))
     with pytest.raises(InputError) as error:
@@ -247,21 +145,6 @@ def test_files_that_are_replaced_count_as_room(dataset, samples, encoded, monkey
     monkeypatch.setattr(storage.shutil, "disk_usage", lambda path: SimpleNamespace(free=1000))
     make("cache", samples, dataset.spec, dataset.root)
     assert set(encoded) == {sample.image for sample in samples}
-
-
-def test_no_place_to_write_to_is_told_of(dataset, samples, tmp_path, monkeypatch):
-    for name in ("mine/.regseg", "file"):
-        (tmp_path / name).write_text("no folder")
-    monkeypatch.setenv("REGSEG_CACHE", str(tmp_path / "file" / "cache"))
-    with pytest.raises(InputError) as error:
-        make("cache", samples, dataset.spec, dataset.root)
-    assert is_sentence(error, ".regseg", "REGSEG_CACHE")
-
-
-def test_an_unreadable_file_is_named(dataset, samples):
-    samples[1].image.write_bytes(b"nothing")
-    with pytest.raises(InputError, match=samples[1].image.name):
-        make("cache", samples, dataset.spec, dataset.root)
 
 
 def _make(root):
@@ -296,25 +179,3 @@ def test_batches_of_each_storage(dataset):
         assert np.array_equal(expected[1], alike[1]) and expected[0].shape == alike[0].shape
         assert not np.array_equal(expected[0], alike[0])
         assert abs(expected[0].mean() - alike[0].mean()) < 5
-
-
-@pytest.mark.parametrize("failures", [1, 2])
-def test_a_cache_file_whose_reading_fails_is_tried_once_more(dataset, samples, monkeypatch, failures):
-    cached = open_storage("cache", samples, dataset.spec, dataset.root)
-    map_pair, calls = storage._map_pair, []
-
-    def flaky(path):
-        calls.append(path)
-        if len(calls) <= failures:
-            raise OSError(errno.ESTALE, os.strerror(errno.ESTALE), str(path))
-        return map_pair(path)
-
-    monkeypatch.setattr(storage, "_map_pair", flaky)
-    monkeypatch.setattr(reading, "RETRY_AFTER", 0)
-    if failures == 1:
-        assert cached.read(0)[1].shape == (24, 32)
-    else:
-        with pytest.raises(InputError) as error:
-            cached.read(0)
-        assert is_sentence(error, cached.files[0], os.strerror(errno.ESTALE))
-    assert len(calls) == 2

@@ -1,10 +1,8 @@
 """Reading images and labels as they come, listing folders, and telling what is wrong with them."""
 
 import io
-import os
 import struct
 import zlib
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -13,7 +11,7 @@ from layouts import indices, is_sentence, noise, write
 from PIL import Image
 
 from regseg.data.datasets.cityscapes import SPEC as CITYSCAPES
-from regseg.data.datasets.layout import Sample, check_pairs, check_split, image_files
+from regseg.data.datasets.layout import Sample
 from regseg.data.datasets.spec import DatasetSpec
 from regseg.data.io import read_image, read_label, read_sample
 from regseg.errors import InputError
@@ -47,9 +45,6 @@ def grey_png(path, depth, rows, width):
     pixels = zlib.compress(b"".join(b"\0" + row for row in rows))
     path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", pixels) + chunk(b"IEND", b""))
     return path
-
-
-# --- images -----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("suffix", [".png", ".bmp", ".tif", ".tiff", ".PNG"])
@@ -101,9 +96,6 @@ def test_a_photo_stands_upright(tmp_path):
     with pytest.raises(InputError) as error:
         read_sample(sideways, IDS)
     assert is_sentence(error, "photo.jpg is 20x40", "stored.png is 40x20", "upright")
-
-
-# --- labels -----------------------------------------------------------------------------------------------------------
 
 
 def test_index_labels_of_every_kind(tmp_path):
@@ -179,9 +171,6 @@ def test_a_jpeg_is_no_label(tmp_path):
     assert is_sentence(error, path, "JPEG", "PNG")
 
 
-# --- unreadable files -------------------------------------------------------------------------------------------------
-
-
 def broken_files():
     png = cv2.imencode(".png", noise(0, (64, 64)))[1].tobytes()
     huge = bytearray(png)
@@ -228,67 +217,3 @@ def test_sizes_that_differ_are_told(tmp_path):
     with pytest.raises(InputError) as error:
         read_sample(sample, IDS)
     assert is_sentence(error, "a.png is 6x4", "b.png is 5x4", "export")
-
-
-# --- folders ----------------------------------------------------------------------------------------------------------
-
-
-def test_images_are_listed_in_order_and_nothing_else(tmp_path):
-    names = ["b/2.JPG", "b/1.png", "a.TIFF", "c.webp"]
-    clutter = [
-        ".DS_Store", "._a.TIFF", "Thumbs.db", "notes.txt", ".hidden.png", ".ipynb_checkpoints/a.png", "b/._1.png", "png"
-    ]  # fmt: skip
-    for name in names + clutter:
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).touch()
-    (tmp_path / "folder.png").mkdir()
-    assert image_files(tmp_path) == [tmp_path / name for name in ("a.TIFF", "b/1.png", "b/2.JPG", "c.webp")]
-
-
-def test_linked_files_and_folders_are_listed(tmp_path):
-    write(tmp_path / "elsewhere/city/1.png", noise(0))
-    (tmp_path / "train").mkdir()
-    try:
-        os.symlink(tmp_path / "elsewhere/city", tmp_path / "train/city", target_is_directory=True)
-        os.symlink(tmp_path / "elsewhere/city/1.png", tmp_path / "train/2.png")
-        os.symlink(tmp_path / "train", tmp_path / "linked", target_is_directory=True)
-    except OSError:
-        pytest.skip("links cannot be made here")
-    assert image_files(tmp_path / "linked") == [tmp_path / "linked/2.png", tmp_path / "linked/city/1.png"]
-
-
-def test_a_folder_that_cannot_be_listed(tmp_path):
-    with pytest.raises(InputError) as error:
-        image_files(tmp_path / "missing")
-    assert is_sentence(error, tmp_path / "missing")
-
-
-def test_pairs_are_sorted_by_file_name(tmp_path):
-    label = {name: write(tmp_path / f"{name}_label.png", noise(0)) for name in "abc"}
-    samples = [
-        Sample(Path("x/c.png"), label["c"]),
-        Sample(Path("y/a.png"), label["a"]),
-        Sample(Path("z/b.png"), label["b"]),
-    ]
-    assert [sample.image.name for sample in check_pairs(samples, "train", tmp_path)] == ["a.png", "b.png", "c.png"]
-
-
-def test_pairs_that_are_none(tmp_path):
-    image, label = Path("images/a.png"), write(tmp_path / "a.png", noise(0))
-    for samples, words in (
-        ([], [tmp_path, "no images", "train"]),
-        ([Sample(image, tmp_path / "b.png")], [image, tmp_path / "b.png", "add the label"]),
-        ([Sample(image, tmp_path / "b.png"), Sample(Path("c.png"), tmp_path / "c.png")], [image, "1 more image"]),
-        ([Sample(image, label), Sample(Path("images/a.jpg"), label)], ["images/a.jpg", image, label, "rename"]),
-    ):
-        with pytest.raises(InputError) as error:
-            check_pairs(samples, "train", tmp_path)
-        assert is_sentence(error, *words)
-
-
-def test_splits():
-    assert check_split("trainval") == ("train", "val") and check_split("test") == ("test",)
-    for split in ("training", "", None, ["train"]):
-        with pytest.raises(InputError) as error:
-            check_split(split)
-        assert is_sentence(error, split, "train, val, test, trainval")

@@ -1,10 +1,13 @@
 """Parameters and GFLOPs against the published ones (Tables 9 and 10, and the author's release)."""
 
+import warnings
+
 import pytest
 import torch
 
 import regseg
-from regseg.models.complexity import count_parameters, gflops
+from regseg.models.backbones import BACKBONES
+from regseg.models.complexity import blocks_with_holes, compose, count_parameters, field_of_view_by_block, gflops
 
 PARAMETERS = {
     ("regseg", None, None): 3_334_951,
@@ -62,3 +65,50 @@ def test_gflops_are_fvcores(name):
     analysis = fvcore.FlopCountAnalysis(model.eval(), torch.randn(1, 3, 64, 96))
     analysis.unsupported_ops_warnings(False).uncalled_modules_warnings(False).tracer_warnings("none")
     assert gflops(model, (64, 96)) * 1e9 == pytest.approx(analysis.total(), rel=1e-12)
+
+
+def test_field_of_view_by_hand():
+    assert compose([]) == (1, 1)
+    assert compose([(3, 1), (3, 1)]) == (5, 1)  # two 3x3 see 5x5 (Sec. 3.1)
+    assert compose([(3, 2), (3, 2), (3, 1)]) == (15, 4)
+    assert compose([(2 * 14 + 1, 1)], start=(671, 16)) == (1119, 16)
+
+
+def test_the_papers_607_follows_from_other_depths():
+    """The paper's figure for RegNetY-600MF follows from the stage depths of RegNetX-600MF: 1, 3, 5, 7."""
+    strides = [2] + [2] + [2, 1, 1] + [2] + [1] * 4
+    last_stage = [(3, 1)] + [(5, 1)] * 6
+    assert compose([(3, stride) for stride in strides] + last_stage)[0] == 607
+
+
+def test_field_of_view_after_each_block():
+    rows = field_of_view_by_block(regseg.create_model())
+    assert [(name, k, s) for name, _, k, s in rows[:6]] == [
+        ("stem", 3, 2),
+        ("stage4.0", 7, 4),
+        ("stage8.0", 15, 8),
+        ("stage8.1", 31, 8),
+        ("stage8.2", 47, 8),
+        ("stage16.0", 63, 16),
+    ]
+    assert [k for _, _, k, _ in rows[6:]] == [95, 159, 287, 415, 543, 671, 1119, 1567, 2015, 2463, 2911, 3359, 3807]
+
+
+def test_ddrnet_has_no_field_of_view():
+    assert regseg.field_of_view(regseg.create_model("ddrnet23")) is None
+
+
+def test_dilations_with_holes_cause_a_warning():
+    """k/s >= r (Sec. 3.1): 63/16 before the first block, 95/16 before the second."""
+    with pytest.warns(UserWarning, match=r"Block 2 .* rate 6, above the bound k/s = 5.9"):
+        model = regseg.create_model(backbone=[[1], [1, 6]])
+    assert blocks_with_holes(model) == [("stage16.2", 6, 95 / 16)]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        regseg.create_model(backbone=[[1], [1, 5]])
+
+
+def test_one_backbone_of_the_paper_exceeds_its_bound():
+    """Table 4, row 8 starts with rate 4 where k/s is 3.94."""
+    over = {name for name in BACKBONES if blocks_with_holes(regseg.create_model(backbone=name))}
+    assert over == {"dilation_1_4_1_10"}

@@ -1,21 +1,15 @@
 """The drawn streets: the same each time, hard enough to learn from, and written whole or not at all."""
 
 import hashlib
-import json
 import os
 import subprocess
 import sys
 
-import cv2
 import numpy as np
 import pytest
-from layouts import is_sentence
 
-from regseg.data.datasets.streets import Streets, only_read
-from regseg.errors import InputError
-from regseg.streets import draw_scene, labels, write_streets
+from regseg.streets import draw_scene, labels
 
-SMALL = {"height": 32, "width": 64, "counts": {"train": 3, "val": 2, "test": 1}}
 TRAIN, VAL = 0, 1  # split numbers in the seeds
 
 
@@ -27,17 +21,10 @@ def digest(image, label_ids):
     return hashlib.sha256(image.tobytes() + label_ids.tobytes()).hexdigest()
 
 
-def contents(root):
-    return {path.relative_to(root): path.read_bytes() for path in sorted(root.rglob("*")) if path.is_file()}
-
-
 @pytest.fixture(scope="module")
 def train_labels():
     """(110, 64, 128) label IDs of the first training images, at half size for speed."""
     return np.stack([scene(TRAIN, number)[1] for number in range(110)])
-
-
-# --- drawing ----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("size", [(128, 256), (45, 64), (256, 256)])
@@ -97,144 +84,3 @@ def test_position_predicts_little(train_labels):
         predicted, true = (prior == label) & counted, truth == label
         ious.append((predicted & true).sum() / (predicted | true).sum())
     assert np.mean(ious) < 0.15
-
-
-# --- writing ----------------------------------------------------------------------------------------------------------
-
-
-def test_the_folders_are_those_of_cityscapes(tmp_path):
-    root = write_streets(tmp_path / "streets", **SMALL)
-    images = sorted(root.glob("leftImg8bit/*/*/*_leftImg8bit.png"))
-    assert [path.parts[-3] for path in images].count("train") == 3 and len(images) == 6
-    assert {path.parts[-2]: path.parts[-3] for path in images} == {
-        **dict.fromkeys(["arkenburg", "brindlestadt", "corvenheim"], "train"),
-        **dict.fromkeys(["elbrunn", "falkwede"], "val"),
-        "grauwald": "test",
-    }
-    for path in images:
-        label_path = root / "gtFine" / path.relative_to(root / "leftImg8bit").parent
-        label_path /= path.name.replace("leftImg8bit.png", "gtFine_labelIds.png")
-        assert cv2.imread(str(label_path), cv2.IMREAD_UNCHANGED).shape == (32, 64)
-    first = images[[path.parts[-3] for path in images].index("val")]
-    drawn = cv2.cvtColor(cv2.imread(str(first)), cv2.COLOR_BGR2RGB)
-    assert np.array_equal(drawn, scene(VAL, 0, 32, 64)[0])
-
-
-def test_a_second_call_leaves_the_files_alone(tmp_path):
-    calls = []
-
-    def progress(jobs):
-        calls.append(len(jobs))
-        return jobs
-
-    root = write_streets(tmp_path / "streets", **SMALL, progress=progress)
-    before = {path: path.stat().st_mtime_ns for path in root.rglob("*")}
-    assert write_streets(root, **SMALL, progress=progress) == root
-    assert before == {path: path.stat().st_mtime_ns for path in root.rglob("*")}
-    assert calls == [6]
-
-
-def test_an_interrupted_drawing_is_continued(tmp_path):
-    drawn = []
-
-    def interrupted(jobs):
-        yield jobs[0]
-        yield jobs[1]
-        raise KeyboardInterrupt
-
-    root = tmp_path / "streets"
-    with pytest.raises(KeyboardInterrupt):
-        write_streets(root, **SMALL, progress=interrupted)
-    write_streets(root, **SMALL, progress=lambda jobs: drawn.extend(jobs) or jobs)
-    assert len(drawn) == 4  # two of the six were there
-    assert contents(root) == contents(write_streets(tmp_path / "whole", **SMALL))
-    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
-
-
-def test_an_interrupted_drawing_with_other_settings_is_refused(tmp_path):
-    def interrupted(jobs):
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        write_streets(tmp_path, **SMALL, progress=interrupted)
-    with pytest.raises(InputError, match="seed 0 instead of 1"):
-        write_streets(tmp_path, **SMALL, seed=1)
-
-
-def test_a_dataset_that_may_only_read_draws_nothing(tmp_path):
-    """As when a dataset is taken from a checkpoint with a mistyped root."""
-    options = {"height": 32, "width": 64, "counts": SMALL["counts"]}
-    empty = tmp_path / "empty"
-    empty.mkdir()
-    for root in (tmp_path / "typo", empty):
-        dataset = Streets(root, **options)
-        only_read(dataset)
-        with pytest.raises(InputError) as error:
-            dataset.samples("val")
-        assert is_sentence(error, root, "root", "data=streets")
-    assert not (tmp_path / "typo").exists() and not list(empty.iterdir())
-    write_streets(tmp_path / "there", **SMALL)
-    dataset = Streets(tmp_path / "there", **options)
-    only_read(dataset)
-    assert len(dataset.samples("val")) == 2
-
-
-def test_an_empty_folder_is_filled(tmp_path):
-    assert contents(write_streets(tmp_path, **SMALL)) == contents(write_streets(tmp_path / ".." / "other", **SMALL))
-
-
-def test_the_process_that_comes_second_takes_what_it_finds(tmp_path):
-    root = tmp_path / "streets"
-
-    def overtaken(jobs):
-        yield from jobs
-        write_streets(root, **SMALL)
-
-    before = contents(write_streets(tmp_path / "alone", **SMALL))
-    write_streets(root, **SMALL, progress=overtaken)
-    assert contents(root) == before
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["alone", "streets"]
-
-
-@pytest.mark.parametrize("change", [{"seed": 1}, {"height": 40}, {"counts": {"train": 4, "val": 2, "test": 1}}])
-def test_other_settings_are_refused(tmp_path, change):
-    root = write_streets(tmp_path / "streets", **SMALL)
-    before = contents(root)
-    with pytest.raises(
-        InputError, match=f"{next(iter(change))}.*instead of.*delete that folder or choose another root"
-    ):
-        write_streets(root, **{**SMALL, **change})
-    assert contents(root) == before
-
-
-def test_an_older_version_is_refused(tmp_path):
-    root = write_streets(tmp_path / "streets", **SMALL)
-    marker = json.loads((root / "streets.json").read_text())
-    (root / "streets.json").write_text(json.dumps({**marker, "version": 0}))
-    with pytest.raises(InputError, match="version 0 instead of"):
-        write_streets(root, **SMALL)
-
-
-def test_a_folder_with_other_things_is_refused(tmp_path):
-    (tmp_path / "notes.txt").write_text("mine")
-    with pytest.raises(InputError, match="not empty"):
-        write_streets(tmp_path, **SMALL)
-    assert contents(tmp_path).keys() == {(tmp_path / "notes.txt").relative_to(tmp_path)}
-
-
-@pytest.mark.parametrize("marker", ["", "[]", "{"])
-def test_a_broken_marker_is_refused(tmp_path, marker):
-    (tmp_path / "streets.json").write_text(marker)
-    with pytest.raises(InputError, match="another root"):
-        write_streets(tmp_path, **SMALL)
-
-
-def test_an_unknown_split_is_refused(tmp_path):
-    with pytest.raises(InputError, match="validation"):
-        write_streets(tmp_path / "streets", counts={"validation": 3})
-
-
-def test_a_pipe_in_place_of_the_marker_is_refused(tmp_path):
-    os.mkfifo(tmp_path / "streets.json")
-    with pytest.raises(InputError, match="does not hold a readable"):
-        write_streets(tmp_path, **SMALL)

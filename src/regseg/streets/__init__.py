@@ -1,7 +1,7 @@
-"""Procedurally drawn street scenes in the 19 Cityscapes classes: the embedded dataset `data=streets`.
+"""Synthetic street scenes in the 19 Cityscapes classes: the built-in dataset `data=streets`.
 
-scene.py paints one, from a plan (layout.py) and what stands on the street (cast.py) onto a canvas.py; writing.py writes
-many in the folder layout of Cityscapes.
+scene.py paints a scene on a canvas (canvas.py) from a layout (layout.py) and the objects on the street (cast.py).
+writing.py writes a dataset of scenes in the folder layout of Cityscapes.
 """
 
 from regseg.streets.scene import draw_scene

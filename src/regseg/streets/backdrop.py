@@ -1,26 +1,27 @@
-"""What stands behind and beside the street: sky, skyline, buildings, walls and fences."""
+"""The surroundings of the street: sky, skyline, buildings, walls and fences."""
 
+from collections.abc import Callable
 from functools import partial
 
 import cv2
 import numpy as np
 
-from regseg.streets.canvas import NEAR, uniform_colour
+from regseg.streets.canvas import NEAR, Canvas, uniform_colour
 from regseg.streets.labels import BUILDING, FENCE, SKY, VEGETATION, WALL
 
 FACING_CAMERA = np.array([0.0, 0.0, -1.0])
 
 
-def paint_sky(canvas, rng):
-    """Fills the whole image: a gradient from the haze at the horizon up to the zenith, and clouds."""
-    height, width = (size // 2 for size in canvas.labels.shape)  # drawn small, for it is smooth
+def paint_sky(canvas: Canvas, rng: np.random.Generator) -> None:
+    """Fill the whole image with a gradient from the haze at the horizon to the zenith, and clouds."""
+    height, width = (size // 2 for size in canvas.labels.shape)  # half size, because it is smooth
     light, horizon = canvas.light, canvas.camera.vanishing[1] / 2
     blue = np.array([1, 1, 1]) - rng.uniform(0.1, 1) * np.array([0.55, 0.36, 0.15])
     zenith = light.haze * (rng.uniform(0.45, 1.05) if light.night else blue * rng.uniform(0.9, 1.05))
     up = np.clip((horizon - np.arange(height, dtype=np.float32)) / (0.9 * height), 0, 1)[:, None, None]
     sky = light.haze + (zenith - light.haze) * up**0.7
     cells = rng.standard_normal((rng.integers(3, 9), rng.integers(3, 7)), dtype=np.float32)
-    clouds = cv2.resize(cells, (width, height), interpolation=cv2.INTER_CUBIC)
+    clouds: np.ndarray = cv2.resize(cells, (width, height), interpolation=cv2.INTER_CUBIC)
     fine = rng.standard_normal((max(height // 4, 2), max(width // 5, 2)), dtype=np.float32)
     clouds += 0.35 * cv2.resize(fine, (width, height), interpolation=cv2.INTER_CUBIC)
     cover = np.clip(clouds + rng.uniform(-1.2, 0.6), 0, 1)[..., None] * rng.uniform(0.2, 0.9)
@@ -30,8 +31,8 @@ def paint_sky(canvas, rng):
     canvas.labels[:] = SKY
 
 
-def paint_skyline(canvas, rng, z):
-    """Woods or roofs on the horizon, z metres away."""
+def paint_skyline(canvas: Canvas, rng: np.random.Generator, z: float) -> None:
+    """Paint woods or roofs on the horizon, z metres away."""
     camera = canvas.camera
     reach = z * camera.width / camera.focal * 2.2
     wooded = rng.random() < 0.6
@@ -48,12 +49,14 @@ def paint_skyline(canvas, rng, z):
     canvas.polygon(np.concatenate([outline, base]), colour, VEGETATION if wooded else BUILDING)
 
 
-def foliage_colour(rng):
+def foliage_colour(rng: np.random.Generator) -> np.ndarray:
+    """Return a random colour of leaves: green, dark green or autumnal."""
     kinds = [((40, 75, 25), (85, 125, 50)), ((30, 55, 35), (55, 85, 60)), ((120, 85, 25), (185, 130, 50))]
     return uniform_colour(rng, *kinds[rng.choice(3, p=[0.6, 0.22, 0.18])])
 
 
-def facade_colour(rng):
+def facade_colour(rng: np.random.Generator) -> np.ndarray:
+    """Return a random colour of a facade."""
     kinds = [
         ((80, 80, 80), (190, 188, 186)),  # concrete, like the road
         ((120, 60, 45), (175, 95, 70)),  # brick
@@ -65,8 +68,10 @@ def facade_colour(rng):
     return colour if rng.random() < 0.7 else colour.mean() * rng.uniform(0.95, 1.05, 3)
 
 
-def facade_texture(rng, canvas, wide, high, colour, scale):
-    """A wall with rows of windows, `wide` and `high` metres at `scale` pixels a metre, (h, w, 3) float32."""
+def facade_texture(
+    rng: np.random.Generator, canvas: Canvas, wide: float, high: float, colour: np.ndarray, scale: float
+) -> np.ndarray:
+    """Return a facade with rows of windows, `wide` x `high` metres at `scale` pixels per metre, (h, w, 3) float32."""
     y = np.arange(max(4, int(high * scale)), dtype=np.float32)[::-1] / scale  # metres above the ground
     x = np.arange(max(4, int(wide * scale)), dtype=np.float32) / scale
     texture = canvas.rough(rng, len(y), len(x), colour, rng.uniform(0.02, 0.08))
@@ -89,8 +94,8 @@ def facade_texture(rng, canvas, wide, high, colour, scale):
     return texture
 
 
-def window_colours(rng, canvas, rows, columns):
-    """(rows, columns, 3): dark panes, some with blinds or a reflected sky; at night some are lit."""
+def window_colours(rng: np.random.Generator, canvas: Canvas, rows: int, columns: int) -> np.ndarray:
+    """Return colours (rows, columns, 3) of dark panes, some with blinds or a reflected sky; at night some are lit."""
     dark = rng.uniform(25, 80) * rng.uniform(0.9, 1.15, 3)
     panes = dark * rng.uniform(0.7, 1.4, (rows, columns, 1))
     bright = rng.random((rows, columns)) < rng.uniform(0.0, 0.35)
@@ -99,8 +104,10 @@ def window_colours(rng, canvas, rows, columns):
     return panes
 
 
-def _add_shops(rng, canvas, texture, x, y, shop):
-    """Shop windows, doors and a sign board along the ground floor."""
+def _add_shops(
+    rng: np.random.Generator, canvas: Canvas, texture: np.ndarray, x: np.ndarray, y: np.ndarray, shop: float
+) -> None:
+    """Add shop windows, doors and a sign board to the ground floor of a facade."""
     window = (y > 0.5) & (y < shop - 0.9)
     glass = canvas.light.emitted((150, 130, 95)) if canvas.light.night else canvas.light.haze * 0.5
     panes = glass * rng.uniform(0.2, 1, (int(x[-1] / 1.4) + 1, 1))
@@ -109,8 +116,10 @@ def _add_shops(rng, canvas, texture, x, y, shop):
     texture[board] = uniform_colour(rng, 30, 220)
 
 
-def paint_building(canvas, rng, side, x, z0, z1, high):
-    """One house: its front stands at x on the given side (-1 left, 1 right), from z0 to z1."""
+def paint_building(
+    canvas: Canvas, rng: np.random.Generator, side: int, x: float, z0: float, z1: float, high: float
+) -> None:
+    """Paint a house whose front stands at x on the given side (-1 left, 1 right), from z0 to z1."""
     z0 = max(z0, NEAR)
     colour, deep = facade_colour(rng), rng.uniform(8, 14)
     scale = float(np.clip(canvas.camera.focal / z0, 2, 7))
@@ -125,14 +134,25 @@ def paint_building(canvas, rng, side, x, z0, z1, high):
     _paint_front(canvas, side, x, z0, z1, high, texture, BUILDING)
 
 
-def _paint_front(canvas, side, x, z0, z1, high, texture, label):
-    """Hangs a texture along the street at x; seen from the road, its left end is the far one on the right side."""
+def _paint_front(
+    canvas: Canvas,
+    side: int,
+    x: float,
+    z0: float,
+    z1: float,
+    high: float,
+    texture: Callable[[], np.ndarray],
+    label: int,
+) -> None:
+    """Map a texture onto a vertical plane along the street at x; on the right side, its left end is the far one."""
     left, right = (z1, z0) if side > 0 else (z0, z1)
     corners = np.array([(x, high, left), (x, high, right), (x, 0, right), (x, 0, left)])
     canvas.panel(corners, texture, label, np.array([-side, 0.0, 0.0]))
 
 
-def _paint_roof(canvas, rng, side, x, z0, z1, high, deep):
+def _paint_roof(
+    canvas: Canvas, rng: np.random.Generator, side: int, x: float, z0: float, z1: float, high: float, deep: float
+) -> None:
     ridge_x, ridge_y = x + side * deep / 2, high + rng.uniform(2, 4)
     tiles = uniform_colour(rng, (70, 45, 40), (160, 80, 60)) if rng.random() < 0.6 else uniform_colour(rng, 45, 95)
     slope = np.array([(x, high, z0), (ridge_x, ridge_y, z0), (ridge_x, ridge_y, z1), (x, high, z1)])
@@ -141,8 +161,8 @@ def _paint_roof(canvas, rng, side, x, z0, z1, high, deep):
     canvas.polygon(gable, facade_colour(rng), BUILDING, FACING_CAMERA)
 
 
-def paint_street_end(canvas, rng, z):
-    """Houses across the end of the street, facing the camera."""
+def paint_street_end(canvas: Canvas, rng: np.random.Generator, z: float) -> None:
+    """Paint houses across the end of the street, facing the camera."""
     middle = canvas.camera.x - canvas.camera.bend * z * z / 2
     x, last = middle - 1.2 * z - rng.uniform(0, 10), middle + 1.2 * z
     scale = float(np.clip(canvas.camera.focal / z, 2, 7))
@@ -154,8 +174,8 @@ def paint_street_end(canvas, rng, z):
         x += wide + (rng.uniform(2, 8) if rng.random() < 0.2 else 0)
 
 
-def wall_texture(rng, canvas, wide, high):
-    """Stones, slabs or bare concrete with a coping, (h, w, 3) float32."""
+def wall_texture(rng: np.random.Generator, canvas: Canvas, wide: float, high: float) -> np.ndarray:
+    """Return a wall of stones, slabs or concrete with a coping, (h, w, 3) float32."""
     scale = 8
     y, x = np.arange(int(high * scale))[::-1] / scale, np.arange(max(4, int(wide * scale))) / scale
     colour = uniform_colour(rng, 85, 185) * 0.25 + rng.uniform(70, 180) * rng.uniform(0.92, 1.06, 3) * 0.75
@@ -169,8 +189,8 @@ def wall_texture(rng, canvas, wide, high):
     return texture
 
 
-def fence_texture(rng, _canvas, wide, high):
-    """Pickets, rails or wire that one sees through, (h, w, 4) float32 with alpha 0..1."""
+def fence_texture(rng: np.random.Generator, _canvas: Canvas, wide: float, high: float) -> np.ndarray:
+    """Return a fence of pickets, rails or wire, (h, w, 4) float32 with alpha from 0 to 1."""
     scale = 12
     y, x = np.arange(int(high * scale))[::-1] / scale, np.arange(max(4, int(wide * scale))) / scale
     kind = rng.choice(["pickets", "rails", "wire"], p=[0.5, 0.25, 0.25])
@@ -192,8 +212,10 @@ def fence_texture(rng, _canvas, wide, high):
     return texture
 
 
-def paint_barrier(canvas, rng, kind, side, x, z0, z1):
-    """A wall or a fence (kind) along the street at x."""
+def paint_barrier(
+    canvas: Canvas, rng: np.random.Generator, kind: str, side: int, x: float, z0: float, z1: float
+) -> None:
+    """Paint a barrier along the street at x; `kind` is "wall" or "fence"."""
     z0 = max(z0, NEAR)
     high = rng.uniform(1.3, 3.6) if kind == "wall" else rng.uniform(1.2, 2.6)
     texture = partial(wall_texture if kind == "wall" else fence_texture, rng, canvas, z1 - z0, high)

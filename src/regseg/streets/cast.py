@@ -1,50 +1,69 @@
-"""Who and what stands on the street: traffic, parked cars, people, and furniture along the kerbs."""
+"""The objects on the street: traffic, parked cars, people, and street furniture along the kerbs."""
 
+from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import numpy as np
 
-from regseg.streets import furniture, people
 from regseg.streets.boxes import draw_bus, draw_train, draw_truck
-from regseg.streets.layout import LANE, tram_lanes
+from regseg.streets.canvas import Canvas
+from regseg.streets.furniture import (
+    draw_bin,
+    draw_bollards,
+    draw_lamp,
+    draw_mast,
+    draw_sign,
+    draw_traffic_light,
+    draw_tree,
+)
+from regseg.streets.layout import LANE, Layout, tram_lanes
+from regseg.streets.people import draw_person
 from regseg.streets.two_wheelers import draw_two_wheeler
 from regseg.streets.vehicles import Pose, draw_car
 
-FAR = 90.0  # metres; nothing but the skyline stands behind
+FAR = 90.0  # metres; only the skyline is farther
 
-# Chances that a scene is given at least one of a kind; what comes by chance with the traffic adds to them.
+# Probability that a scene gets at least one object of a rare kind, in addition to those in the traffic.
 GUESTS = {"truck": 0.23, "bus": 0.22, "train": 0.18, "motorcycle": 0.32, "cyclist": 0.25, "bicycle": 0.2}
 
 
-def sample_guests(rng):
-    """The rare kinds that this scene is given, in a fixed order."""
+def sample_guests(rng: np.random.Generator) -> list[str]:
+    """Draw the rare kinds that a scene gets, in a fixed order."""
     return [kind for kind, chance in GUESTS.items() if rng.random() < chance]
 
 
 class Cast:
-    """Everything that stands along the street, with the depth in metres at which it is drawn: far ones first."""
+    """The objects along the street, which are painted from far to near.
 
-    def __init__(self, canvas, rng, end):
+    Args:
+        canvas: the canvas.
+        rng: the random stream of the objects.
+        end: distance beyond which nothing is visible, in metres.
+    """
+
+    def __init__(self, canvas: Canvas, rng: np.random.Generator, end: float) -> None:
         self.canvas, self.rng = canvas, rng
-        self.end = end  # nothing is seen that stands further away, metres
-        self.parts = []
+        self.end = end
+        self.parts: list[tuple[float, Callable[[], None]]] = []
 
-    def add_frontage(self, far, draw, *more):
-        """Something along the side, up to `far` metres. It hides what stands beyond, and nothing that stands before."""
+    def add_frontage(self, far: float, draw: Callable[..., None], *more: Any) -> None:
+        """Add an object along the side of the street up to `far` metres; it is painted before all nearer objects."""
         self.parts.append((far, partial(draw, self.canvas, self.rng, *more)))
 
-    def add(self, draw, x, z, *more, reach=1.5):
-        """Something at x, z that reaches so many metres to both sides, unless the camera cannot see it."""
+    def add(self, draw: Callable[..., None], x: float, z: float, *more: Any, reach: float = 1.5) -> None:
+        """Add an object at x, z that extends `reach` metres to both sides, unless it is out of view."""
         if z < self.end and self.canvas.camera.sees(x, z, reach):
             self.parts.append((z, partial(draw, self.canvas, self.rng, x, z, *more)))
 
-    def add_vehicle(self, kind, x, near, heading, length=0.0):
-        """A vehicle whose near end is `near` metres ahead; `length` is what it measures along the view."""
+    def add_vehicle(self, kind: str, x: float, near: float, heading: float, length: float = 0.0) -> None:
+        """Add a vehicle whose near end is `near` metres ahead; `length` is its extent along z, in metres."""
         if near < self.end and self.canvas.camera.sees(x, near, 7.0):
             pose = Pose(x, near + length / 2, heading)
             self.parts.append((near, partial(DRAW[kind], self.canvas, self.rng, pose)))
 
-    def draw(self):
+    def draw(self) -> None:
+        """Paint all objects from far to near."""
         for _, draw in sorted(self.parts, key=lambda part: -part[0]):
             draw()
 
@@ -53,8 +72,8 @@ LENGTHS = {"car": 4.5, "truck": 8.0, "bus": 12.0, "train": 11.0}
 DRAW = {"car": draw_car, "truck": draw_truck, "bus": draw_bus, "train": draw_train}
 
 
-def add_traffic(cast, rng, layout, guests):
-    """Vehicles lane by lane; each guest gets the first place in a lane."""
+def add_traffic(cast: Cast, rng: np.random.Generator, layout: Layout, guests: list[str]) -> None:
+    """Add vehicles lane by lane; each rare kind gets the first place in a lane."""
     lanes = [sign * x for sign in (-1, 1) for x in np.arange(LANE / 2, max(layout.half_road - 1.2, 2), LANE)]
     waiting = [kind for kind in guests if kind in LENGTHS]
     rng.shuffle(lanes)
@@ -64,13 +83,14 @@ def add_traffic(cast, rng, layout, guests):
         rest = len(lanes) - number - 1
         first = waiting.pop() if waiting and (len(waiting) > rest or rng.random() < 0.6) else None
         if first == "train":
-            lane = min(tram_lanes(), key=lambda x, lane=lane: abs(x - lane))
+            left, right = tram_lanes()
+            lane = left if abs(left - lane) <= abs(right - lane) else right
         z = rng.uniform(5, 14) if first else rng.uniform(5, 45)
         while z < 52:
             kind = first or ("car" if rng.random() < 0.97 else rng.choice(["truck", "bus"]))
             long = LENGTHS[kind]
             heading = 0.0 if lane > 0 else np.pi
-            if kind == "train":  # stands on its rails, and has up to two more cars behind
+            if kind == "train":  # on its rails, with up to two more cars behind
                 cast.add_vehicle(kind, lane, z, heading, long)
                 z += 2 * long
             else:
@@ -79,7 +99,8 @@ def add_traffic(cast, rng, layout, guests):
             first = None
 
 
-def add_parked(cast, rng, layout):
+def add_parked(cast: Cast, rng: np.random.Generator, layout: Layout) -> None:
+    """Add parked cars along the kerbs."""
     camera = cast.canvas.camera
     for side in layout.sides:
         if not side.parking:
@@ -94,8 +115,8 @@ def add_parked(cast, rng, layout):
             z += 5.2 + rng.exponential(gap)
 
 
-def add_crossing_traffic(cast, rng, layout):
-    """Vehicles seen from the side on the road that crosses."""
+def add_crossing_traffic(cast: Cast, rng: np.random.Generator, layout: Layout) -> None:
+    """Add vehicles on the crossing road, seen from the side."""
     if not layout.crossing:
         return
     camera, (low, high) = cast.canvas.camera, layout.crossing
@@ -106,7 +127,8 @@ def add_crossing_traffic(cast, rng, layout):
             cast.add_vehicle(kind, middle + rng.uniform(-0.8, 0.8) * z, z, heading)
 
 
-def add_two_wheelers(cast, rng, layout, guests):
+def add_two_wheelers(cast: Cast, rng: np.random.Generator, layout: Layout, guests: list[str]) -> None:
+    """Add the bicycles, cyclists and motorcycles among the rare kinds."""
     for kind in ("cyclist", "bicycle", "motorcycle"):
         for _ in range(int(rng.integers(1, 4)) if kind in guests else 0):
             motor = kind == "motorcycle"
@@ -120,35 +142,36 @@ def add_two_wheelers(cast, rng, layout, guests):
             cast.add(draw_two_wheeler, x, z, motor, ridden, bool(rng.random() < 0.55))
 
 
-def add_persons(cast, rng, layout):
+def add_persons(cast: Cast, rng: np.random.Generator, layout: Layout) -> None:
+    """Add pedestrians on the sidewalks, and sometimes on the road."""
     for side in layout.sides:
         if side.sidewalk == 0:
             continue
         for _ in range(rng.poisson(rng.choice([0.5, 2.0, 5.0]))):
             x = side.sign * (layout.half_road + side.verge + rng.uniform(0.3, side.sidewalk))
-            cast.add(people.draw_person, x, 4 + rng.exponential(7))
+            cast.add(draw_person, x, 4 + rng.exponential(7))
     if rng.random() < 0.3:  # crossing the road
         z = layout.crossing[0] - 2 if layout.crossing else rng.uniform(6, 25)
         for _ in range(rng.integers(1, 5)):
-            cast.add(people.draw_person, rng.uniform(-1, 1) * layout.half_road, z + rng.uniform(-1, 1))
+            cast.add(draw_person, rng.uniform(-1, 1) * layout.half_road, z + rng.uniform(-1, 1))
 
 
-def add_furniture(cast, rng, layout):
-    """Poles, signs, signals, trees and bins along the kerbs."""
+def add_furniture(cast: Cast, rng: np.random.Generator, layout: Layout) -> None:
+    """Add poles, signs, traffic lights, trees and bins along the kerbs."""
     for side in layout.sides:
         kerb, out = side.sign * (layout.half_road + 0.5), side.sign
         tree_every, pole_every = rng.choice([7.0, 11.0, 400.0], p=[0.16, 0.24, 0.6]), rng.uniform(9, 30)
-        mast = furniture.draw_mast if rng.random() < 0.5 else furniture.draw_lamp
+        mast = draw_mast if rng.random() < 0.5 else draw_lamp
         for z in np.arange(rng.uniform(4, 4 + tree_every), 55, tree_every):
-            cast.add(furniture.draw_tree, kerb + out * rng.uniform(0, 0.8), z, reach=4.0)
+            cast.add(draw_tree, kerb + out * rng.uniform(0, 0.8), z, reach=4.0)
         for z in np.arange(rng.uniform(5, 5 + pole_every), 45, pole_every):
             cast.add(mast, kerb, z, -out, reach=3.0)
         for _ in range(rng.poisson(1.4)):
-            cast.add(furniture.draw_sign, kerb + rng.uniform(-0.2, 0.3), rng.uniform(5, 20))
+            cast.add(draw_sign, kerb + rng.uniform(-0.2, 0.3), rng.uniform(5, 20))
         if rng.random() < 0.12:
-            cast.add(furniture.draw_bollards, kerb, rng.uniform(4, 20))
+            cast.add(draw_bollards, kerb, rng.uniform(4, 20))
         if rng.random() < 0.2:
-            cast.add(furniture.draw_bin, kerb + out * rng.uniform(0.3, 1), rng.uniform(4, 25))
+            cast.add(draw_bin, kerb + out * rng.uniform(0.3, 1), rng.uniform(4, 25))
         if rng.random() < (0.7 if layout.crossing else 0.15):
             z = layout.crossing[0] - 1 if layout.crossing else rng.uniform(6, 20)
-            cast.add(furniture.draw_traffic_light, kerb, z, -out, reach=5.0)
+            cast.add(draw_traffic_light, kerb, z, -out, reach=5.0)

@@ -1,4 +1,4 @@
-"""The Cityscapes label IDs that the streets are painted with."""
+"""The Cityscapes label IDs of the street scenes."""
 
 EGO_VEHICLE, OUT_OF_ROI, STATIC = 1, 3, 4  # not evaluated
 ROAD, SIDEWALK = 7, 8

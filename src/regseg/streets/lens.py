@@ -1,13 +1,13 @@
-"""Where the camera stands, what light there is, and what lens and sensor do to the finished image."""
+"""The camera's position, the light, and the effects of lens and sensor."""
 
 import cv2
 import numpy as np
 
-from regseg.streets.canvas import Camera, Light
+from regseg.streets.canvas import Camera, Canvas, Colour, Light
 
 
-def sample_camera(rng, height, width, left, right):
-    """A camera between the street coordinates left and right: position, direction, zoom, roll and bend all vary."""
+def sample_camera(rng: np.random.Generator, height: int, width: int, left: float, right: float) -> Camera:
+    """Draw a camera between the x coordinates left and right, with random direction, focal length, roll and bend."""
     return Camera(
         height=height,
         width=width,
@@ -20,7 +20,8 @@ def sample_camera(rng, height, width, left, right):
     )
 
 
-def sample_light(rng):
+def sample_light(rng: np.random.Generator) -> Light:
+    """Draw the light of a clear or overcast day, dusk or night."""
     time = rng.choice(["clear", "overcast", "dusk", "night"], p=[0.5, 0.27, 0.13, 0.1])
     ambient, sun, haze, far = {
         "clear": ((0.55, 0.58, 0.64), (0.6, 0.56, 0.48), (205, 220, 235), (150, 900)),
@@ -41,15 +42,15 @@ def sample_light(rng):
     )
 
 
-def develop(canvas, rng):
-    """The image as the sensor records it (H, W, 3) uint8: glare, blur, exposure, colour cast, vignette and noise."""
-    image = canvas.image.astype(np.float32)
+def develop(canvas: Canvas, rng: np.random.Generator) -> np.ndarray:
+    """Return the image (H, W, 3) uint8 with glare, blur, exposure, colour cast, vignetting and noise."""
+    image: np.ndarray = canvas.image.astype(np.float32)
     height, width = canvas.labels.shape
     image += _glare(canvas, rng)
     if rng.random() < 0.4:
         image = cv2.GaussianBlur(image, (0, 0), rng.uniform(0.3, 0.7) * height / 128)
     night = canvas.light.night
-    aim = rng.uniform(45, 75) if night else rng.uniform(95, 148)  # automatic exposure, more or less
+    aim = rng.uniform(45, 75) if night else rng.uniform(95, 148)  # automatic exposure
     exposure = np.clip(aim / max(image.mean(), 1), 0.6, 1.9)
     cast = exposure * rng.uniform(0.93, 1.07, 3)
     y, x = np.linspace(-1, 1, height, dtype=np.float32)[:, None], np.linspace(-1, 1, width, dtype=np.float32)[None]
@@ -62,8 +63,8 @@ def develop(canvas, rng):
     return np.clip(image, 0, 255).astype(np.uint8)
 
 
-def _shine(image, halo, left, top, colour):
-    """Lifts the image to colour * halo (h, w) at left, top, as far as it lies inside; lamps do not add up."""
+def _shine(image: np.ndarray, halo: np.ndarray, left: int, top: int, colour: Colour) -> None:
+    """Raise the image to at least colour * halo (h, w) at left, top, in place; parts outside are ignored."""
     height, width = image.shape[:2]
     rows, columns = (np.arange(size) + start for size, start in zip(halo.shape, (top, left), strict=True))
     inside = np.ix_((rows >= 0) & (rows < height), (columns >= 0) & (columns < width))
@@ -74,8 +75,8 @@ def _shine(image, halo, left, top, colour):
         np.maximum(part, spot[..., None] * np.asarray(colour, np.float32), out=part)
 
 
-def _glare(canvas, rng):
-    """Light that lamps and a low sun spread over the image, (H, W, 3) float32; drawn small, for it is smooth."""
+def _glare(canvas: Canvas, rng: np.random.Generator) -> np.ndarray:
+    """Return the glare of lamps and of a low sun (H, W, 3) float32, computed at half size because it is smooth."""
     height, width = canvas.labels.shape
     small = np.zeros((height // 2, width // 2, 3), np.float32)
     for u, v, radius, colour in canvas.visible_glows():
@@ -83,8 +84,8 @@ def _glare(canvas, rng):
         halo = cv2.getGaussianKernel(2 * reach + 1, reach / 2.5, cv2.CV_32F)
         _shine(small, halo @ halo.T / halo.max() ** 2 * 0.75, round(u / 2) - reach, round(v / 2) - reach, colour)
     if not canvas.light.night and rng.random() < 0.15:
-        u, v = rng.uniform(0, width / 2), rng.uniform(0, canvas.camera.vanishing[1] / 2)
+        sun_u, sun_v = rng.uniform(0, width / 2), rng.uniform(0, canvas.camera.vanishing[1] / 2)
         y, x = np.mgrid[: small.shape[0], : small.shape[1]].astype(np.float32)
-        far = ((x - u) ** 2 + (y - v) ** 2) / (rng.uniform(0.1, 0.35) * width / 2) ** 2
+        far = ((x - sun_u) ** 2 + (y - sun_v) ** 2) / (rng.uniform(0.1, 0.35) * width / 2) ** 2
         small += (rng.uniform(80, 170) / (1 + 2 * far))[..., None] * np.array([1, 0.93, 0.78], np.float32)
     return cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR)

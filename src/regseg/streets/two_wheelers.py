@@ -1,8 +1,8 @@
-"""Bicycles and motorcycles, from the side or end on, with and without riders: flat figures, in metres."""
+"""Bicycles and motorcycles from the side, front or rear, with or without riders: flat figures, in metres."""
 
 import numpy as np
 
-from regseg.streets.canvas import uniform_colour
+from regseg.streets.canvas import Canvas, Parts, uniform_colour
 from regseg.streets.labels import BICYCLE, MOTORCYCLE, RIDER
 from regseg.streets.people import BLACK, clothes_colour, draw_contact_shadow, ellipse, head, limb, skin_colour
 
@@ -10,8 +10,10 @@ METAL = np.full(3, 130.0)
 HEADLIGHT, REAR_LIGHT = np.array([235.0, 230, 205]), np.array([190.0, 25, 25])
 
 
-def draw_two_wheeler(canvas, rng, x, z, motor, ridden, side_view):
-    """A bicycle or motorcycle at x, z, and who rides it."""
+def draw_two_wheeler(
+    canvas: Canvas, rng: np.random.Generator, x: float, z: float, motor: bool, ridden: bool, side_view: bool
+) -> None:
+    """Paint a bicycle or motorcycle at x, z, and its rider if it is ridden."""
     from_behind = rng.random() < 0.5
     if side_view:
         parts = _motorcycle(rng) if motor else _bicycle(rng)
@@ -27,14 +29,14 @@ def draw_two_wheeler(canvas, rng, x, z, motor, ridden, side_view):
             canvas.glow((x, 0.8, z), 0.5, HEADLIGHT)
 
 
-def _bicycle_wheel(x):
-    """A wheel one looks through; the label covers it whole, as the annotators of Cityscapes do."""
+def _bicycle_wheel(x: float) -> Parts:
+    """Return a transparent wheel; its label covers the whole disc, as in the annotations of Cityscapes."""
     outer, inner = ellipse(x, 0.34, 0.34, 0.34), ellipse(x, 0.34, 0.28, 0.28)
     ring = np.concatenate([outer, outer[:1], inner[:1], inner[::-1]])
     return [(outer, None), (ring, BLACK), (limb((x, 0.05), (x, 0.66), 0.02, 0.02), METAL)]
 
 
-def _bicycle(rng):
+def _bicycle(rng: np.random.Generator) -> Parts:
     frame, rear, front = clothes_colour(rng), (-0.52, 0.34), (0.52, 0.34)
     crank, saddle, neck, handlebar = (-0.05, 0.32), (-0.17, 0.88), (0.36, 0.86), (0.42, 1.06)
     tubes = [(rear, crank), (crank, saddle), (saddle, neck), (crank, neck), (rear, saddle), (neck, front)]
@@ -48,7 +50,7 @@ def _bicycle(rng):
     ]
 
 
-def _bicycle_end(rng):
+def _bicycle_end(rng: np.random.Generator) -> Parts:
     frame = clothes_colour(rng)
     return [
         (ellipse(0, 0.34, 0.06, 0.34), BLACK),
@@ -59,7 +61,7 @@ def _bicycle_end(rng):
     ]
 
 
-def _motorcycle(rng):
+def _motorcycle(rng: np.random.Generator) -> Parts:
     paint = uniform_colour(rng, 20, 200) if rng.random() < 0.5 else np.array([150.0, 30, 30])
     tank = [(-0.85, 0.78), (-0.3, 0.66), (0.05, 0.7), (0.1, 0.92), (0.45, 0.95), (0.5, 0.6), (-0.5, 0.55)]
     seat = [(-0.75, 0.82), (-0.1, 0.72), (-0.1, 0.82), (-0.7, 0.92)]
@@ -76,7 +78,7 @@ def _motorcycle(rng):
     ]
 
 
-def _motorcycle_end(rng, from_behind):
+def _motorcycle_end(rng: np.random.Generator, from_behind: bool) -> Parts:
     fairing = [(-0.22, 0.4), (0.22, 0.4), (0.27, 0.75), (0.16, 1.0), (-0.16, 1.0), (-0.27, 0.75)]
     return [
         (ellipse(0, 0.33, 0.12, 0.33), BLACK),
@@ -86,7 +88,7 @@ def _motorcycle_end(rng, from_behind):
     ]
 
 
-def _rider(rng, motor):
+def _rider(rng: np.random.Generator, motor: bool) -> Parts:
     """A rider seen from the side."""
     top, trousers, skin = clothes_colour(rng), clothes_colour(rng), skin_colour(rng)
     if motor:
@@ -106,8 +108,8 @@ def _rider(rng, motor):
     ]
 
 
-def _rider_end(rng, motor):
-    """A rider seen from the front or from behind."""
+def _rider_end(rng: np.random.Generator, motor: bool) -> Parts:
+    """Return a rider seen from the front or from behind."""
     top, trousers, skin = clothes_colour(rng), clothes_colour(rng), skin_colour(rng)
     seat, neck, reach = (0.85, 1.42, 0.36) if motor else (0.95, 1.5, 0.27)
     parts = []
@@ -121,7 +123,7 @@ def _rider_end(rng, motor):
     return [*parts, *head(rng, 0.0, neck + 0.17, 0.12, skin), *_helmet(rng, 0.0, neck + 0.17, motor)]
 
 
-def _helmet(rng, x, y, motor):
-    """Every motorcyclist wears one, and half of the cyclists."""
+def _helmet(rng: np.random.Generator, x: float, y: float, motor: bool) -> Parts:
+    """Return a helmet for every motorcyclist and half of the cyclists, else nothing."""
     worn = motor or rng.random() < 0.5
     return [(ellipse(x, y + 0.045, 0.15, 0.13), clothes_colour(rng))] if worn else []

@@ -1,10 +1,13 @@
-"""Cars: solids with an outline from bumper to bumper, windows, wheels and lamps. And what all vehicles share."""
+"""Cars with an outline from bumper to bumper, windows, wheels and lamps, and functions shared by all vehicles."""
+
+from __future__ import annotations
 
 import math
 from typing import NamedTuple
 
 import numpy as np
 
+from regseg.streets.canvas import Camera, Canvas
 from regseg.streets.labels import CAR
 
 GLASS = np.array([38.0, 46.0, 54.0])
@@ -14,44 +17,59 @@ WHEEL = np.linspace(0, 2 * np.pi, 12, endpoint=False)
 
 
 class Pose(NamedTuple):
-    """Where the middle of an object stands, and where it heads: 0 away from the camera, pi/2 to the right."""
+    """Position and heading of an object.
+
+    Attributes:
+        x: position of its middle, in metres.
+        z: position of its middle, in metres.
+        heading: in radians; 0 is away from the camera, pi/2 is to the right.
+    """
 
     x: float
     z: float
     heading: float
 
-    def place(self, along, up, right):
-        """Street coordinates (..., 3) of points given by metres ahead of, above and right of the object's middle."""
+    def place(self, along: float | np.ndarray, up: float | np.ndarray, right: float | np.ndarray) -> np.ndarray:
+        """Return street coordinates (..., 3) of points given in metres ahead of, above and right of the middle."""
         sin, cos = math.sin(self.heading), math.cos(self.heading)
         x = self.x + along * sin + right * cos
         points = np.empty((*np.shape(x + up), 3))
         points[..., 0], points[..., 1], points[..., 2] = x, up, self.z + along * cos - right * sin
         return points
 
-    def direction(self, along, right):
-        """The unit vector (3,) that points ahead (along = 1), to the right (right = 1) or to their opposites."""
+    def direction(self, along: float, right: float) -> np.ndarray:
+        """Return the unit vector (3,) that points ahead (along = 1) or to the right (right = 1) of the object."""
         return self._replace(x=0.0, z=0.0).place(along, 0.0, right)
 
-    def moved(self, along):
+    def moved(self, along: float) -> Pose:
+        """Return the pose moved ahead by `along` metres."""
         x, _, z = self.place(along, 0.0, 0.0)
         return self._replace(x=x, z=z)
 
-    def leads_away(self):
+    def leads_away(self) -> bool:
+        """Return whether the object heads away from the camera."""
         return math.cos(self.heading) >= 0
 
-    def visible_side(self, camera):
-        """1 if the camera sees the object's right side, -1 for the left one, 0 if it sees neither."""
+    def visible_side(self, camera: Camera) -> int:
+        """Return 1 if the camera sees the object's right side, -1 for the left side, 0 for neither."""
         across = (camera.x - self.x) * math.cos(self.heading) + self.z * math.sin(self.heading)
         return 0 if abs(across) < 0.9 else int(math.copysign(1, across))
 
 
 class CarBody(NamedTuple):
-    """Seen from the right; points are (share of the length, share of the height)."""
+    """A car as seen from the right. Points are fractions of its length and height.
 
-    size: tuple[float, float, float]  # length, width, height in metres
-    outline: list[tuple[float, float]]  # from the rear bumper over the roof to the front
+    Attributes:
+        size: (length, width, height), in metres.
+        outline: points from the rear bumper over the roof to the front bumper.
+        windows: outline of each side window.
+        screens: indices of the faces of the outline with the rear window and the windscreen.
+    """
+
+    size: tuple[float, float, float]
+    outline: list[tuple[float, float]]
     windows: list[list[tuple[float, float]]]
-    screens: tuple[int, int]  # which faces of the outline hold the rear window and the windscreen
+    screens: tuple[int, int]
 
 
 SALOON = CarBody(
@@ -89,22 +107,23 @@ VAN = CarBody(
 )
 
 
-def vehicle_colour(rng):
-    """The same paints for every vehicle, so that colour does not tell a car from a bus."""
+def vehicle_colour(rng: np.random.Generator) -> np.ndarray:
+    """Return a random colour; all kinds of vehicles have the same colours, so that colour does not identify a kind."""
     paints = [(225, 225, 225), (150, 152, 155), (85, 88, 92), (32, 32, 36), (165, 35, 35), (40, 65, 140), (45, 95, 60)]
     paints += [(215, 175, 45), (190, 175, 140)]
     paint = rng.choice(paints, p=[0.2, 0.17, 0.14, 0.14, 0.12, 0.09, 0.05, 0.05, 0.04])
     return np.clip(paint + rng.uniform(-22, 22, 3) + rng.uniform(-15, 15), 15, 245)
 
 
-def draw_shadow(canvas, pose, length, width):
+def draw_shadow(canvas: Canvas, pose: Pose, length: float, width: float) -> None:
+    """Darken the ground below a vehicle."""
     along, right = np.array([-1, 1, 1, -1]) * (length / 2 + 0.25), np.array([-1, -1, 1, 1]) * (width / 2 + 0.25)
     canvas.shadow(pose.place(along, 0.0, right), 0.35)
     canvas.shadow(pose.place(along * 0.93, 0.0, right * 0.88), 0.5)
 
 
-def draw_wheels(canvas, pose, at, width, radius, label):
-    """Wheels `at` these metres ahead of the middle, on the side that the camera sees."""
+def draw_wheels(canvas: Canvas, pose: Pose, at: tuple[float, ...], width: float, radius: float, label: int) -> None:
+    """Paint the wheels on the visible side; `at` holds their distances ahead of the middle, in metres."""
     side = pose.visible_side(canvas.camera)
     discs = [(radius, TYRE), (0.55 * radius, HUB)] if pose.z < 30 else [(radius, TYRE)]
     for along in at if side else ():
@@ -113,9 +132,10 @@ def draw_wheels(canvas, pose, at, width, radius, label):
             canvas.polygon(wheel, colour, label, pose.direction(0, side))
 
 
-def draw_car(canvas, rng, pose):
+def draw_car(canvas: Canvas, rng: np.random.Generator, pose: Pose) -> None:
+    """Paint a car."""
     body = [SALOON, HATCHBACK, OFF_ROADER, VAN][rng.choice(4, p=[0.35, 0.3, 0.22, 0.13])]
-    size = length, width, height = body.size * rng.uniform(0.94, 1.06, 3)
+    size = length, width, height = np.array(body.size) * rng.uniform(0.94, 1.06, 3)
     scale, paint = np.array([length, height]), vehicle_colour(rng)
     outline = np.array(body.outline) * scale
     draw_shadow(canvas, pose, length, width)
@@ -128,8 +148,8 @@ def draw_car(canvas, rng, pose):
         _draw_lamps(canvas, pose, size)
 
 
-def _draw_tyre_ends(canvas, pose, size):
-    """Tyres below the bumper that the camera sees."""
+def _draw_tyre_ends(canvas: Canvas, pose: Pose, size: np.ndarray) -> None:
+    """Paint the tyres below the visible bumper."""
     length, width, height = size
     end = -length * 0.42 if pose.leads_away() else length * 0.42
     for right in (-width * 0.42, width * 0.42):
@@ -137,13 +157,20 @@ def _draw_tyre_ends(canvas, pose, size):
         canvas.polygon(quad, TYRE, CAR)
 
 
-def _half_width(up, size):
-    """Half the width at a height: the cabin leans in."""
+def _half_width(up: np.ndarray, size: np.ndarray) -> np.ndarray:
+    """Return half the width of a car at a height; the cabin is narrower."""
     return size[1] / 2 * (1 - 0.18 * np.clip((up / size[2] - 0.62) / 0.38, 0, 1))
 
 
-def _draw_shell(canvas, pose, outline, size, paint, screens):
-    """The strip that runs over the car from bumper to bumper; faces turned away from the camera are left out."""
+def _draw_shell(
+    canvas: Canvas,
+    pose: Pose,
+    outline: np.ndarray,
+    size: np.ndarray,
+    paint: np.ndarray,
+    screens: tuple[int, int],
+) -> None:
+    """Paint the visible faces of the strip that runs over the car from bumper to bumper."""
     along, up = outline.T
     half = _half_width(up, size)
     left, right = pose.place(along, up, -half), pose.place(along, up, half)
@@ -161,7 +188,14 @@ def _draw_shell(canvas, pose, outline, size, paint, screens):
             canvas.polygon(middle + (face - middle) * 0.84, GLASS + canvas.light.haze * 0.12, CAR, normal)
 
 
-def _draw_side(canvas, pose, outline, windows, size, paint):
+def _draw_side(
+    canvas: Canvas,
+    pose: Pose,
+    outline: np.ndarray,
+    windows: list[np.ndarray],
+    size: np.ndarray,
+    paint: np.ndarray,
+) -> None:
     side = pose.visible_side(canvas.camera)
     for shape, colour in [(outline, paint), *((window, GLASS) for window in windows)]:
         along, up = shape.T
@@ -169,13 +203,13 @@ def _draw_side(canvas, pose, outline, windows, size, paint):
     draw_wheels(canvas, pose, (-0.31 * size[0], 0.31 * size[0]), size[1], 0.33, CAR)
 
 
-def _draw_lamps(canvas, pose, size):
-    """Lamps, number plate and grille on the end that faces the camera."""
+def _draw_lamps(canvas: Canvas, pose: Pose, size: np.ndarray) -> None:
+    """Paint lamps, number plate and grille on the visible end."""
     length, width, height = size
     rear, light = pose.leads_away(), canvas.light
     end = -length / 2 if rear else length / 2
 
-    def patch(colour, up, tall, right, half):
+    def patch(colour: np.ndarray, up: float, tall: float, right: float, half: float) -> None:
         corners = pose.place(end, height * (up + np.array([0, 0, tall, tall])), right + half * np.array([-1, 1, 1, -1]))
         canvas.polygon(corners, colour, CAR)
 

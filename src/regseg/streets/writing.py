@@ -1,4 +1,4 @@
-"""Writing the drawn streets in the folder layout of Cityscapes."""
+"""Writing of street scenes in the folder layout of Cityscapes."""
 
 import json
 import os
@@ -14,7 +14,7 @@ from regseg.streets.scene import draw_scene
 from regseg.system.atomic import write_whole
 from regseg.system.reading import is_file
 
-VERSION = 1  # raise it whenever the same seed would draw other images
+VERSION = 1  # increase it if the same seed creates other images
 MARKER = "streets.json"
 COUNTS = {"train": 400, "val": 60, "test": 60}
 CITIES = {  # split number in the seeds, and invented cities
@@ -33,25 +33,35 @@ def write_streets(
     seed: int = 0,
     progress: Callable[[Sequence], Iterable] = iter,
 ) -> Path:
-    """Draws the dataset into `root`, a new or empty folder, unless it is there already, and returns `root`.
+    """Create the dataset in a folder, unless it exists already.
 
-    Image n of a split is drawn from SeedSequence([seed, split number, n]). `progress` wraps the list of what is to be
-    drawn, as `tqdm.tqdm` and `rich.progress.track` do; it is not called when nothing is. Until all files are there, the
-    marker says `unfinished`: the next call continues a drawing that was interrupted. Two processes that draw at once
-    write the same files.
+    Image n of a split depends on SeedSequence([seed, split number, n]) only. Until all files exist, the marker file is
+    `unfinished`, and the next call continues the creation. Concurrent processes write the same files.
 
-    Raises InputError if `root` holds streets drawn with other settings, or something else.
+    Args:
+        root: a new or empty folder, or a folder of street scenes with the same settings.
+        height: height of the images, in pixels.
+        width: width of the images, in pixels.
+        counts: number of images per split.
+        seed: seed of the scenes.
+        progress: wraps the list of scenes to create, like `tqdm.tqdm`; it is not called if there are none.
+
+    Returns:
+        The absolute path of `root`.
+
+    Raises:
+        InputError: `root` contains street scenes with other settings, or something else.
     """
     root = Path(root).absolute()
     marker = {"version": VERSION, "seed": seed, "height": height, "width": width, "counts": dict(counts)}
     if unknown := set(counts) - set(CITIES):
-        raise InputError(f"no split is called {', '.join(sorted(unknown))}: choose from {', '.join(CITIES)}")
+        raise InputError(f"There is no split {', '.join(sorted(unknown))}; choose from {', '.join(CITIES)}.")
     if _is_written(root, marker):
         return root
     root.mkdir(parents=True, exist_ok=True)
     _write_whole(root / MARKER, _json({**marker, "unfinished": True}))
     scenes = [(split, number) for split, count in counts.items() for number in range(count)]
-    missing = [scene for scene in scenes if not _paths(root, *scene)[1].exists()]  # the label comes last
+    missing = [scene for scene in scenes if not _paths(root, *scene)[1].exists()]  # the label is written last
     for split, number in progress(missing):
         _write_scene(root, split, number, height, width, seed)
     _write_whole(root / MARKER, _json(marker))
@@ -59,33 +69,33 @@ def write_streets(
 
 
 def holds_streets(root: Path) -> bool:
-    """Whether `root` is a folder of drawn streets, whatever their settings; nothing is written."""
+    """Return whether `root` is a folder of street scenes with any settings."""
     return (root / MARKER).is_file()
 
 
 def _is_written(root: Path, marker: dict[str, Any]) -> bool:
-    """Whether `root` holds all that the marker says; raises InputError if it holds something else."""
+    """Return whether `root` contains the whole dataset; raise InputError if it contains something else."""
     try:
-        is_file(root / MARKER)  # raises for what would block, such as a named pipe
+        is_file(root / MARKER)  # raises InputError for a named pipe, which would block
         found = json.loads((root / MARKER).read_text(encoding="utf-8"))
     except FileNotFoundError:
         if root.is_dir() and any(root.iterdir()):
             raise InputError(
-                f"{root} is not empty and holds no {MARKER}: choose another root for the streets"
+                f"{root} is not empty and contains no {MARKER}; choose another root for the street scenes."
             ) from None
         return False
     except (NotADirectoryError, ValueError):
-        raise InputError(f"{root} does not hold a readable {MARKER}: delete it or choose another root") from None
+        raise InputError(f"{root} does not contain a readable {MARKER}; delete it or choose another root.") from None
     differing = [key for key in marker if not isinstance(found, dict) or found.get(key) != marker[key]]
     if differing:
         found = found if isinstance(found, dict) else {}
         changes = ", ".join(f"{key} {found.get(key)} instead of {marker[key]}" for key in differing)
-        raise InputError(f"{root} holds streets drawn with {changes}: delete that folder or choose another root")
+        raise InputError(f"{root} contains street scenes with {changes}; delete that folder or choose another root.")
     return not found.get("unfinished")
 
 
 def _paths(root: Path, split: str, number: int) -> tuple[Path, Path]:
-    """(image, label) files of a scene."""
+    """Return the image and label files of a scene."""
     cities = CITIES[split][1]
     city = cities[number % len(cities)]
     name = f"{split}/{city}/{city}_{number // len(cities):06d}_000019"

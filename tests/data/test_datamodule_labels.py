@@ -6,11 +6,9 @@ import pytest
 import torch
 from hydra.utils import instantiate
 from layouts import indices, is_sentence, noise, write, write_folder
-from omegaconf import OmegaConf
 
 from regseg.data.datamodule import SegmentationDataModule
 from regseg.errors import InputError
-from regseg.evaluate import make_datamodule
 from regseg.models import create_model
 
 
@@ -97,17 +95,3 @@ def test_seeds_that_share_data_seed_draw_the_same_and_differ_in_the_weights(comp
         weights[name] = next(create_model(num_classes=2).parameters()).detach()
     assert batches["0, 1"] == batches["0, 2"] != batches["2"]
     assert torch.equal(weights["0, 2"], weights["2"]) and not torch.equal(weights["0, 1"], weights["0, 2"])
-
-
-def test_a_dataset_taken_from_a_checkpoint_is_not_drawn_at_a_mistyped_root(streets_root, tmp_path):
-    options = {"height": 64, "width": 128, "seed": 7, "counts": {"train": 9, "val": 3, "test": 2}}
-    trained = SegmentationDataModule("streets", streets_root, crop_size=(8, 8), short_side=(8, 8), options=options)
-    key = SegmentationDataModule.CHECKPOINT_HYPER_PARAMS_KEY
-    torch.save({key: dict(trained.hparams), "state_dict": {}}, tmp_path / "last.ckpt")
-    cfg = {"weights": str(tmp_path / "last.ckpt"), "split": "val", "val_size": None}
-    with pytest.raises(InputError) as error:
-        make_datamodule(OmegaConf.create({**cfg, "root": str(tmp_path / "typo")})).setup("validate")
-    assert is_sentence(error, tmp_path / "typo", "data=streets") and not (tmp_path / "typo").exists()
-    datamodule = make_datamodule(OmegaConf.create({**cfg, "root": None}))
-    datamodule.setup("validate")
-    assert len(datamodule.val_set) == 3

@@ -1,0 +1,71 @@
+"""Listing of images and pairing with labels."""
+
+import os
+from pathlib import Path
+
+import pytest
+from layouts import is_sentence, noise, write
+
+from regseg.data.datasets.layout import Sample, check_pairs, check_split, image_files
+from regseg.errors import InputError
+
+
+def test_images_are_listed_in_order_and_nothing_else(tmp_path):
+    names = ["b/2.JPG", "b/1.png", "a.TIFF", "c.webp"]
+    clutter = [
+        ".DS_Store", "._a.TIFF", "Thumbs.db", "notes.txt", ".hidden.png", ".ipynb_checkpoints/a.png", "b/._1.png", "png"
+    ]  # fmt: skip
+    for name in names + clutter:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "folder.png").mkdir()
+    assert image_files(tmp_path) == [tmp_path / name for name in ("a.TIFF", "b/1.png", "b/2.JPG", "c.webp")]
+
+
+def test_linked_files_and_folders_are_listed(tmp_path):
+    write(tmp_path / "elsewhere/city/1.png", noise(0))
+    (tmp_path / "train").mkdir()
+    try:
+        os.symlink(tmp_path / "elsewhere/city", tmp_path / "train/city", target_is_directory=True)
+        os.symlink(tmp_path / "elsewhere/city/1.png", tmp_path / "train/2.png")
+        os.symlink(tmp_path / "train", tmp_path / "linked", target_is_directory=True)
+    except OSError:
+        pytest.skip("links cannot be made here")
+    assert image_files(tmp_path / "linked") == [tmp_path / "linked/2.png", tmp_path / "linked/city/1.png"]
+
+
+def test_a_folder_that_cannot_be_listed(tmp_path):
+    with pytest.raises(InputError) as error:
+        image_files(tmp_path / "missing")
+    assert is_sentence(error, tmp_path / "missing")
+
+
+def test_pairs_are_sorted_by_file_name(tmp_path):
+    label = {name: write(tmp_path / f"{name}_label.png", noise(0)) for name in "abc"}
+    samples = [
+        Sample(Path("x/c.png"), label["c"]),
+        Sample(Path("y/a.png"), label["a"]),
+        Sample(Path("z/b.png"), label["b"]),
+    ]
+    assert [sample.image.name for sample in check_pairs(samples, "train", tmp_path)] == ["a.png", "b.png", "c.png"]
+
+
+def test_pairs_that_are_none(tmp_path):
+    image, label = Path("images/a.png"), write(tmp_path / "a.png", noise(0))
+    for samples, words in (
+        ([], [tmp_path, "no images", "train"]),
+        ([Sample(image, tmp_path / "b.png")], [image, tmp_path / "b.png", "add the label"]),
+        ([Sample(image, tmp_path / "b.png"), Sample(Path("c.png"), tmp_path / "c.png")], [image, "1 more image"]),
+        ([Sample(image, label), Sample(Path("images/a.jpg"), label)], ["images/a.jpg", image, label, "rename"]),
+    ):
+        with pytest.raises(InputError) as error:
+            check_pairs(samples, "train", tmp_path)
+        assert is_sentence(error, *words)
+
+
+def test_splits():
+    assert check_split("trainval") == ("train", "val") and check_split("test") == ("test",)
+    for split in ("training", "", None, ["train"]):
+        with pytest.raises(InputError) as error:
+            check_split(split)
+        assert is_sentence(error, split, "train, val, test, trainval")
