@@ -110,7 +110,7 @@ def test_a_finished_run_is_not_overwritten(copy_of_finished, run_module, streets
 
 def test_a_smoke_test_makes_way_for_a_run(copy_of_finished, run_module, streets_root, streets_options):
     real = ["data.crop_size=[32,64]", "data.short_side=[32,64]", "data.batch_size=4", "data.num_workers=0"]
-    arguments = [TRAIN, *TINY[1:], *streets_options, f"data.root={streets_root}", "++trainer.max_epochs=1"]
+    arguments = [TRAIN, *TINY[1:], *streets_options, f"data.root={streets_root}", "trainer.max_epochs=1"]
     result = run_module(*arguments, "scheduler.warmup_iters=1", *real)
     assert result.returncode == 0, result.stderr
     summary = json.loads((copy_of_finished / RUN / "summary.json").read_text())
@@ -130,7 +130,7 @@ def test_wandb_without_a_login_is_told_of_before_anything_is_written(
 
 def test_evaluate_agrees_with_training(copy_of_finished, run_module, finished):
     # Smoke looked at two of the three images at short side 64; the checkpoint tells data, size and network.
-    result = run_module(EVALUATE, f"weights={RUN}/checkpoints/last.ckpt", "++trainer.limit_val_batches=2")
+    result = run_module(EVALUATE, f"weights={RUN}/checkpoints/last.ckpt", "trainer.limit_val_batches=2")
     table = result.stdout[result.stdout.index("┃ class") :]
     assert result.returncode == 0 and table in finished[1].stdout
     augmented = run_module(
@@ -185,7 +185,12 @@ def write_folder_dataset(root):
         (["data.crop_size=[1,2,3]"], ["data.crop_size"]),
         (["data.crop_size=768"], ["data.crop_size"]),
         (["data.batch_size=10", "trainer=default"], ["9 images", "data.batch_size"]),
-        (["++trainer.max_epoch=2"], ["regseg: trainer.max_epoch does not exist", "max_epochs", "accelerator"]),
+        (
+            ["trainer.max_epoch=2"],
+            ["max_epoch does not exist", "did you mean trainer.max_epochs?"],
+        ),
+        (["optimizer.warmup_iters=2"], ["optimizer.warmup_iters was renamed; use scheduler.warmup_iters"]),
+        (["loss._target_=nowhere.Loss"], ["nowhere"]),
         (["++optimizer.nesterv=true"], ["optimizer.nesterv", "nesterov"]),
         (["+data.crop=3"], ["crop"]),
         (["data.batch_size=big"], ["data.batch_size", "big"]),
@@ -256,10 +261,12 @@ def test_resuming_with_another_setting_is_refused(copy_of_finished, run_module, 
     [
         (["weights=nofile.ckpt"], ["nofile.ckpt"]),
         (["weights=position"], ["data=cityscapes"]),
-        (["weights=position", "data=cityscapes"], ["datasets/cityscapes", "root in regseg.evaluate"]),
+        (["weights=position", "data=cityscapes"], ["datasets/cityscapes", "set data.root"]),
         (["weights=position", "data=cityscapes", "scales=0.5"], ["scales=[0.75,1.0]"]),
         (["weights=position", "data=cityscapes", "val_sizes=[64]", "pictures=drawn"], ["val_sizes", "pictures"]),
         ([], ["weights is missing"]),
+        (["weights=position", "root=x"], ["root was renamed; use data.root"]),
+        (["weights=position", "data.rot=x"], ["data.rot", "root"]),
     ],
 )
 def test_mistakes_of_evaluate(run_module, arguments, words):
@@ -268,7 +275,9 @@ def test_mistakes_of_evaluate(run_module, arguments, words):
 
 def test_evaluate_refuses_foreign_classes(copy_of_finished, run_module, tmp_path):
     write_folder_dataset(tmp_path / "mine")
-    result = run_module(EVALUATE, f"weights={RUN}/checkpoints/best.ckpt", "data=folder", f"root={tmp_path / 'mine'}")
+    result = run_module(
+        EVALUATE, f"weights={RUN}/checkpoints/best.ckpt", "data=folder", f"data.root={tmp_path / 'mine'}"
+    )
     assert failed(result, "other classes")
 
 
@@ -307,8 +316,8 @@ def test_in_a_sweep_a_mistake_ends_its_own_run_alone(run_module, streets_root, s
 
 def test_two_processes(run_module, streets_root, streets_options, tmp_path):
     """DDP on two CPU processes: one folder, one table, every validation image counted once."""
-    arguments = [TRAIN, *TINY, *streets_options, f"data.root={streets_root}", "++trainer.devices=2"]
-    result = run_module(*arguments, "++trainer.strategy=ddp", "trainer.max_epochs=1")
+    arguments = [TRAIN, *TINY, *streets_options, f"data.root={streets_root}", "trainer.devices=2"]
+    result = run_module(*arguments, "trainer.strategy=ddp", "trainer.max_epochs=1")
     assert result.returncode == 0, result.stderr
     assert result.stdout.count("┃ class") == 1
     assert len((tmp_path / RUN / "metrics.csv").read_text().splitlines()) == 2

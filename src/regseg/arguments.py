@@ -11,8 +11,18 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, Quote, QuotedString
 from hydra.errors import HydraException
 
+from regseg.errors import InputError
+
 # Options that hold a path in every command: there, 2024, true and [a] are names of folders.
-PATHS = {"data.root", "root", "weights", "out", "runs", "picture", "pictures", "hydra.run.dir", "hydra.sweep.dir"}
+PATHS = {"data.root", "weights", "out", "runs", "picture", "pictures", "hydra.run.dir", "hydra.sweep.dir"}
+# Options of earlier versions and their present names.
+RENAMED = {
+    "root": "data.root",
+    "optimizer.warmup_iters": "scheduler.warmup_iters",
+    "optimizer.power": "scheduler.power",
+    "loss.name": "loss",
+    "logger.name": "logger",
+}
 _HELP = ("-h", "--help", "--hydra-help", "--version")
 _OPEN = re.compile(r"(\\*)\$\{(?![^}]+\})")  # an unclosed ${, which is no interpolation
 _TOKENS = re.compile(r"'(?:\\.|[^'\\])*'(?=,|$)|\"(?:\\.|[^\"\\])*\"(?=,|$)|.", re.DOTALL)
@@ -27,7 +37,7 @@ def asks_for_sweep(arguments: Sequence[str]) -> bool:
     )
 
 
-def for_hydra(arguments: Sequence[str]) -> list[str]:
+def for_hydra(arguments: Sequence[str], open_groups: Sequence[str] = ()) -> list[str]:
     """Quote every value that Hydra's grammar refuses, so that it is read as plain text.
 
     Values that the grammar accepts keep their meaning: numbers, lists, sweeps, quoted strings, interpolations. A
@@ -35,13 +45,24 @@ def for_hydra(arguments: Sequence[str]) -> list[str]:
 
     Args:
         arguments: The command line without the program's name.
+        open_groups: Groups that accept options which their files do not list, without a ``+``.
 
     Returns:
         The command line for Hydra.
+
+    Raises:
+        InputError: An option was renamed.
     """
     sweeps = asks_for_sweep(arguments)
     overrides = set(_overrides(arguments))
-    return [_quoted(argument, sweeps) if argument in overrides else argument for argument in arguments]
+    for key in (text.lstrip("+").partition("=")[0] for text in overrides):
+        if key in RENAMED:
+            raise InputError(f"{key} was renamed; use {RENAMED[key]}=VALUE.")
+    opened = tuple(f"{group}." for group in open_groups)
+    return [
+        ("++" if argument.startswith(opened) else "") + _quoted(argument, sweeps) if argument in overrides else argument
+        for argument in arguments
+    ]
 
 
 def swept_values(arguments: Sequence[str]) -> dict[str, list[str]]:

@@ -21,7 +21,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from regseg import multirun
 from regseg.arguments import asks_for_sweep, for_hydra
-from regseg.config import config_dir, register_resolvers
+from regseg.config import config_dir, open_groups, register_resolvers
 from regseg.errors import RunFailure
 from regseg.explain import explain
 from regseg.run_dir import mark_ended
@@ -88,7 +88,7 @@ def _run_in_hydra(job: Callable[[DictConfig], Any], config_name: str, command: s
             raise
 
     main = hydra.main(version_base="1.3", config_path=str(config_dir()), config_name=config_name)
-    sys.argv = [typed[0], *for_hydra(typed[1:])]
+    sys.argv = [typed[0], *for_hydra(typed[1:], open_groups(config_name))]
     try:
         with multirun.sweep_folder(command) if sweeps else contextlib.nullcontext():
             try:

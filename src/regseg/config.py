@@ -25,6 +25,12 @@ def config_dir() -> Path:
     return installed if installed.is_dir() else Path(__file__).parents[2] / "conf"
 
 
+def open_groups(config_name: str) -> list[str]:
+    """Return the groups of a command that accept options which their files do not list: ``trainer``."""
+    text = (config_dir() / f"{config_name}.yaml").read_text(encoding="utf-8")
+    return ["trainer"] if re.search(r"^  - trainer:", text, re.MULTILINE) else []
+
+
 def register_resolvers() -> None:
     """Register the resolvers of a run folder's name: ``${run_group:}``, ``${run_name:}`` and ``${run_aside:}``."""
     for name, resolver in (("run_group", _run_group), ("run_name", _run_name), ("run_aside", _run_aside)):

@@ -1,5 +1,6 @@
 """The exceptions for a user's mistakes and for external failures, and checks of values."""
 
+import difflib
 import inspect
 import math
 from collections.abc import Callable, Mapping
@@ -71,5 +72,7 @@ def check_options(
         known = list(signature.parameters)[len(args) :]
         strange = next((key for key in options if key not in known), None)
         fault = f"={dict(options)} is invalid ({error})" if strange is None else f".{strange} does not exist"
-        raise InputError(f"{name}{fault}; the options are {', '.join(known) or 'none'}.") from error
+        near = difflib.get_close_matches(str(strange), known, n=1)
+        hint = f"did you mean {name}.{near[0]}? The" if near else "the"
+        raise InputError(f"{name}{fault}; {hint} options are {', '.join(known) or 'none'}.") from error
     return dict(options)

@@ -25,7 +25,7 @@ from regseg.system.atomic import remove_leftovers, write_text
 from regseg.system.locks import Held, is_held, lock
 
 # In the order in which they are removed. The summary stays: it marks the folder as a run's.
-_CONTENTS = ("checkpoints", "metrics.csv", "pictures", "wandb", "wandb_id.txt", "config.yaml")
+_CONTENTS = ("checkpoints", "metrics.csv", "pictures", "tensorboard", "wandb", "wandb_id.txt", "config.yaml")
 
 
 def check_free(folder: Path, *, resume: str | None, overwrite: bool, held: bool = False) -> None:

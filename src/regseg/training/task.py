@@ -70,7 +70,7 @@ class SegmentationTask(L.LightningModule):
         self.loss = CrossEntropy() if loss is None else loss
         self._make_optimizer = SGD_OF_THE_PAPER if optimizer is None else optimizer
         self._make_scheduler = poly if scheduler is None else scheduler
-        _check_part("loss", self.loss)
+        _check_part("loss", self.loss, None, None)
         _check_part("optimizer", self._make_optimizer, [])
         _check_part("scheduler", self._make_scheduler, None, 1)
         self.confusion = ConfusionMatrix(self.spec.num_classes)
