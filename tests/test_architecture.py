@@ -62,6 +62,27 @@ def test_layers(name, imported):
         assert top not in {"torchvision", "timm"}
 
 
+def test_there_is_no_import_circle():
+    """Not even one for annotations or inside functions."""
+    files = {name.removesuffix(".__init__") for name, _ in MODULES}
+    graph = {name.removesuffix(".__init__"): set() for name, _ in MODULES}
+    for name, imported in MODULES:
+        for module in imported:
+            target = module.removeprefix("regseg.")
+            if module.startswith("regseg.") and name != "__init__":
+                graph[name.removesuffix(".__init__")].add(target if target in files else target.rpartition(".")[0])
+
+    def reachable(name):
+        seen, waiting = set(), [name]
+        while waiting:
+            new = graph.get(waiting.pop(), set()) - seen
+            seen |= new
+            waiting += new
+        return seen
+
+    assert not [name for name in graph if name in reachable(name)]
+
+
 def test_importing_the_package_imports_no_torch():
     code = "import sys, regseg; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0

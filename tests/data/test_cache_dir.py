@@ -3,6 +3,7 @@
 import pytest
 from layouts import is_sentence, write_folder
 
+from regseg.data.cache_dir import progress, relative, working_folder
 from regseg.data.datasets.folder import Folder
 from regseg.data.image_cache import make
 from regseg.errors import InputError
@@ -25,3 +26,19 @@ def test_no_place_to_write_to_is_told_of(dataset, samples, tmp_path, monkeypatch
     with pytest.raises(InputError) as error:
         make("cache", samples, dataset.spec, dataset.root)
     assert is_sentence(error, ".regseg", "REGSEG_CACHE")
+
+
+def test_the_folder_is_inside_a_writable_root(tmp_path):
+    assert working_folder(tmp_path) == tmp_path / ".regseg"
+    assert (tmp_path / ".regseg").is_dir() and not list((tmp_path / ".regseg").iterdir())
+
+
+def test_paths_are_relative_to_the_root(tmp_path):
+    assert relative(tmp_path / "a" / "b.png", tmp_path) == "a/b.png"
+    assert relative(tmp_path / "c.png", tmp_path / "a") == "../c.png"
+
+
+def test_progress_is_one_line_where_there_is_no_terminal(capsys):
+    assert list(progress(iter("ab"), 2, "reading")) == ["a", "b"]
+    assert list(progress(iter("a"), 1, "reading")) == ["a"]
+    assert capsys.readouterr().out.split("\n")[:1] == ["reading: 2 images"]

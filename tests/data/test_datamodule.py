@@ -3,10 +3,11 @@
 import io
 import os
 
+import numpy as np
 import pytest
 import torch
 from batches import SIZES, epochs, fit, make, ranks
-from layouts import is_sentence, write_cityscapes, write_folder
+from layouts import is_sentence, write, write_cityscapes, write_folder
 
 from regseg.data.datamodule import SegmentationDataModule
 from regseg.data.datasets.layout import Sample

@@ -35,6 +35,14 @@ def test_index_labels(tmp_path):
     assert spec.kept_in_reduced == [0]
 
 
+def test_the_former_key_left_out_is_still_read(tmp_path):
+    text = "classes: [{name: road, id: 0}, {name: car, id: 1}]\nleft_out: [car]\n"
+    assert Folder(write_folder(tmp_path / "old", classes=text)).spec.excluded == ("car",)
+    with pytest.raises(InputError) as error:
+        _ = Folder(write_folder(tmp_path / "both", classes=text + "excluded: [road]\n")).spec
+    assert is_sentence(error, "classes.yaml", "excluded", "left_out", "remove")
+
+
 def test_colour_labels(tmp_path):
     spec = classes(
         tmp_path, "classes: [{name: road, color: [9, 8, 7]}, {name: car, color: [0, 0, 1]}]\nignore: [[0, 0, 0], 3]\n"

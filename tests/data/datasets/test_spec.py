@@ -33,6 +33,17 @@ def test_to_dict_and_back_also_by_json_and_checkpoint(spec):
     assert DatasetSpec.from_dict(torch.load(file, weights_only=True)) == spec
 
 
+def test_the_former_key_left_out_is_still_read():
+    """Checkpoints of earlier versions have it in place of `excluded`."""
+    values = CITYSCAPES.to_dict()
+    old = {("left_out" if key == "excluded" else key): value for key, value in values.items()}
+    assert "excluded" in values and "excluded" not in old
+    assert DatasetSpec.from_dict(old) == CITYSCAPES
+    del old["left_out"]
+    with pytest.raises(InputError, match="damaged"):
+        DatasetSpec.from_dict(old)
+
+
 def test_a_worker_gets_it_without_the_tables():
     raw = np.array([[[9, 9, 9], [1, 2, 3]]], np.uint8)
     COLORS.decode(raw, FILE)  # makes the table of 2^24 entries
