@@ -8,7 +8,7 @@ from regseg.config import config_dir, shrink
 EXPERIMENTS = sorted(
     str(path.relative_to(config_dir() / "experiment").with_suffix(""))
     for path in (config_dir() / "experiment").rglob("*.yaml")
-    if "sweeper:" not in path.read_text(encoding="utf-8")  # tables are in test_sweeps.py
+    if "sweeper:" not in path.read_text(encoding="utf-8")  # tables are in test_tables.py
 )
 
 

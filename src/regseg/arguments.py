@@ -15,7 +15,7 @@ from regseg.errors import InputError
 
 # Options that hold a path in every command: there, 2024, true and [a] are names of folders.
 PATHS = {"data.root", "source", "weights", "out", "runs", "picture", "pictures", "hydra.run.dir", "hydra.sweep.dir"}
-# Options of earlier versions.
+# Options of earlier versions and their present names.
 RENAMED = {
     "root": "data.root",
     "optimizer.warmup_iters": "scheduler.warmup_iters",
@@ -55,7 +55,7 @@ def for_hydra(arguments: Sequence[str], open_groups: Sequence[str] = ()) -> list
 
     Args:
         arguments: The command line without the program's name.
-        open_groups: Groups that take options which their files do not list, without a ``+``.
+        open_groups: Groups that accept options which their files do not list, without a ``+``.
 
     Returns:
         The command line for Hydra.
@@ -67,7 +67,7 @@ def for_hydra(arguments: Sequence[str], open_groups: Sequence[str] = ()) -> list
     overrides = set(_overrides(arguments))
     for key in (text.lstrip("+").partition("=")[0] for text in overrides):
         if key in RENAMED:
-            raise InputError(f"{key} is called {RENAMED[key]} now; write {RENAMED[key]}=VALUE.")
+            raise InputError(f"{key} was renamed; use {RENAMED[key]}=VALUE.")
     opened = tuple(f"{group}." for group in open_groups)
     return [
         ("++" if argument.startswith(opened) else "") + _quoted(argument, sweeps) if argument in overrides else argument

@@ -26,7 +26,7 @@ def config_dir() -> Path:
 
 
 def open_groups(config_name: str) -> list[str]:
-    """Groups of a command that take options which their files do not list: the arguments of Lightning's Trainer."""
+    """Return the groups of a command that accept options which their files do not list: ``trainer``."""
     text = (config_dir() / f"{config_name}.yaml").read_text(encoding="utf-8")
     return ["trainer"] if re.search(r"^  - trainer:", text, re.MULTILINE) else []
 

@@ -90,5 +90,7 @@ def check_options(
         known = list(signature.parameters)[len(args) :]
         strange = next((key for key in options if key not in known), None)
         fault = f"={dict(options)} is invalid ({error})" if strange is None else f".{strange} does not exist"
-        raise InputError(f"{name}{fault}; the options are {', '.join(known) or 'none'}.") from error
+        hint = did_you_mean(f"{name}.{strange}", [f"{name}.{option}" for option in known])
+        remedy = hint or f"the options are {', '.join(known) or 'none'}."
+        raise InputError(f"{name}{fault}; {remedy}") from error
     return dict(options)
