@@ -120,7 +120,7 @@ def test_palette_colours_that_contradict_the_classes(mine):
 def test_jpeg_masks(mine, suffix):
     (mine / "labels/train/0.png").unlink()
     jpeg(mine / f"labels/train/0{suffix}", np.zeros((24, 32), np.uint8))
-    kind, word = ("unusable label", "JPEG") if suffix == ".png" else ("no label", "0.jpg, but labels have to be PNGs")
+    kind, word = ("unusable label", "JPEG") if suffix == ".png" else ("no label", "0.jpg, but labels must be PNGs")
     assert only(mine, kind, "0.png", word)
 
 
