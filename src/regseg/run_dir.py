@@ -1,8 +1,8 @@
-"""A run's folder: what lies in it, and reading and writing it. Needs neither torch nor Hydra.
+"""A run's folder: its files, its lock, and what may be resumed or overwritten. Needs neither torch nor Hydra.
 
-``config.yaml``, ``summary.json``, ``metrics.csv``, ``checkpoints/{last,previous,best}.ckpt``,
+The folder contains ``config.yaml``, ``summary.json``, ``metrics.csv``, ``checkpoints/{last,previous,best}.ckpt`` and
 ``pictures/epoch_<n>.png``. Each file is written whole or not at all. The checkpoints are the record of the training;
-``metrics.csv`` and ``summary.json`` are written from what they hold.
+``metrics.csv`` and ``summary.json`` are written from their contents.
 """
 
 from __future__ import annotations

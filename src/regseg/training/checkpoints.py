@@ -110,7 +110,7 @@ def find_start(folder: Path) -> Start | None:
     if not damages and not holds_results(folder):
         return None
     best = folder / "checkpoints" / BEST
-    reason = damages[0].rstrip(".") if damages else f"{folder} holds results but no {LAST}"
+    reason = damages[0].rstrip(".") if damages else f"{folder} contains results but no {LAST}"
     weights = f"start from its best weights by weights={best} run.name=NAME, or " if best.exists() else ""
     raise InputError(f"{reason}; there is no checkpoint to continue from: {weights}replace the run by overwrite=true.")
 
