@@ -2,7 +2,6 @@
 
 import contextlib
 import errno
-import os
 import signal
 import subprocess
 import sys
@@ -22,7 +21,6 @@ from regseg.training.trainer import make_trainer
 WAIT = "import sys, time\nprint('ready', flush=True)\nfor _ in range(200): time.sleep(0.1)\n"
 # As a terminal starts a command; a test run in a shell's background would hand an ignored SIGINT on.
 DEFAULT = "import signal\nfor n in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP): signal.signal(n, signal.SIG_DFL)\n"
-CHILD = "import os\nfrom regseg.system import processes\nprocesses."
 
 
 @contextlib.contextmanager
@@ -55,54 +53,6 @@ def test_a_signal_ends_a_command_with_its_status_and_the_way_on(name):
         _, errors = process.communicate(timeout=30)
     assert process.returncode == 128 + getattr(signal, name)
     assert errors == "regseg: interrupted; continue with this command:\n  python -m regseg.report table=4 resume=last\n"
-
-
-def test_a_second_signal_ends_at_once_but_not_one_that_comes_twice():
-    stubborn = "try:\n" + "".join(f"    {line}\n" for line in WAIT.splitlines()) + "finally: time.sleep(20)\n"
-    with started(job(stubborn)) as process:
-        for _ in range(2):
-            process.send_signal(signal.SIGTERM)
-        with pytest.raises(subprocess.TimeoutExpired):
-            process.wait(timeout=1)
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(timeout=5) == 143
-
-
-def test_a_signal_in_a_finalizer_is_not_lost():
-    code = job("import gc, time\nclass A:\n    def __del__(self):\n        print('ready', flush=True); time.sleep(2)\n"
-               "a = A(); del a\ntime.sleep(20)")  # fmt: skip
-    with started(code) as process:
-        process.send_signal(signal.SIGTERM)
-        _, errors = process.communicate(timeout=15)
-    assert process.returncode == 143 and "Traceback" not in errors
-
-
-def test_ignored_signals_stay_ignored():
-    code = "signal.signal(signal.SIGHUP, signal.SIG_IGN)\n" + job(WAIT)  # nohup
-    with started(code) as process:
-        process.send_signal(signal.SIGHUP)
-        with pytest.raises(subprocess.TimeoutExpired):
-            process.wait(timeout=1)
-
-
-def test_workers_and_ranks_leave_signals_to_their_parent():
-    with started(CHILD + "set_up_rank(os.getppid())\nprocesses._GRACE = 1.0\n" + WAIT) as process:
-        process.send_signal(signal.SIGTERM)
-        time.sleep(0.3)
-        assert process.poll() is None  # its parent ends it, or it ends itself
-        assert process.wait(timeout=10) == -signal.SIGALRM
-        assert process.stderr.read() == ""
-
-
-@pytest.mark.parametrize("child", ["set_up_rank(os.getppid())", "set_up_job()"])
-def test_processes_end_with_the_one_that_started_them(child):
-    child = CHILD + child + "\n" + WAIT
-    code = f"import subprocess, sys, time\nsubprocess.Popen([sys.executable, '-c', {child!r}])\n"
-    with started(code + "time.sleep(20)") as parent:
-        parent.kill()
-        since = time.monotonic()
-        parent.stdout.read()  # until no process has the pipe open
-        assert time.monotonic() - since < 10
 
 
 def test_what_continues_a_command():
@@ -200,25 +150,3 @@ def test_a_current_folder_that_was_removed(tmp_path, monkeypatch, capsys):
     with pytest.raises(SystemExit) as end:
         entry_point("report")(print)()
     assert end.value.code == 1 and capsys.readouterr().err.startswith("regseg: The current folder was removed;")
-
-
-@pytest.mark.parametrize("printer", ["print('é', 'a' * 9999, flush=True)", "rich.console.Console().print('é' * 99)"])
-def test_a_closed_pipe_swallows_the_rest(printer, tmp_path):
-    code = job(
-        "import rich.console, time\nprint('ready', flush=True); time.sleep(1)\n"
-        f"for _ in range(9): {printer}\nopen('end', 'w').close()"
-    )
-    shell = ["bash", "-c", 'set -o pipefail; "$0" -c "$1" | head -n 1', sys.executable, code]
-    result = subprocess.run(shell, cwd=tmp_path, capture_output=True, text=True, timeout=60)
-    assert (result.returncode, result.stdout, result.stderr) == (0, "ready\n", "") and (tmp_path / "end").exists()
-
-
-@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
-def test_any_name_is_printed_in_any_encoding(encoding):
-    code = job(
-        "import rich.console, rich.table\ntable = rich.table.Table()\ntable.add_column('\\u5e97\\udce9')\n"
-        "rich.console.Console().print(table)\nprint('caf\\xe9 \\u5e97 \\udce9')\nraise SystemExit(5)"
-    )
-    environment = {**os.environ, "PYTHONIOENCODING": encoding, "PYTHONUTF8": "0"}
-    result = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, timeout=60)
-    assert result.returncode == 5 and result.stdout.decode(encoding).splitlines()[-1].endswith("\\u5e97 \\udce9")

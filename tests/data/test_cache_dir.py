@@ -19,7 +19,7 @@ def samples(dataset):
     return dataset.samples("train")
 
 
-def test_no_place_to_write_to_is_told_of(dataset, samples, tmp_path, monkeypatch):
+def test_folders_that_are_not_writable_are_reported(dataset, samples, tmp_path, monkeypatch):
     for name in ("mine/.regseg", "file"):
         (tmp_path / name).write_text("no folder")
     monkeypatch.setenv("REGSEG_CACHE", str(tmp_path / "file" / "cache"))
@@ -38,7 +38,7 @@ def test_paths_are_relative_to_the_root(tmp_path):
     assert relative(tmp_path / "c.png", tmp_path / "a") == "../c.png"
 
 
-def test_progress_is_one_line_where_there_is_no_terminal(capsys):
+def test_progress_is_one_line_without_a_terminal(capsys):
     assert list(progress(iter("ab"), 2, "reading")) == ["a", "b"]
     assert list(progress(iter("a"), 1, "reading")) == ["a"]
     assert capsys.readouterr().out.split("\n")[:1] == ["reading: 2 images"]

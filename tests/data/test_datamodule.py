@@ -1,4 +1,4 @@
-"""Batches: the same whatever loads them, from a script as from Hydra, and back from a checkpoint."""
+"""The DataModule: batches, arguments, and the description in a checkpoint."""
 
 import io
 import os
@@ -93,7 +93,7 @@ def test_arguments_as_a_script_writes_them(root):
 
 
 class FixedPair:
-    """A dataset of one's own, as ``package.module.Class``."""
+    """A custom dataset, named as ``package.module.Class``."""
 
     def __init__(self, root, repeat=1):
         from regseg.data.datasets.cityscapes import SPEC
@@ -110,7 +110,7 @@ class FixedPair:
         return Path(self.root) / f"{name}.png"
 
 
-def test_a_dataset_class_of_ones_own(tmp_path):
+def test_a_custom_dataset_class(tmp_path):
     datamodule = SegmentationDataModule(f"{__name__}.FixedPair", tmp_path, **SIZES, options={"repeat": 4})
     datamodule.setup()
     assert len(list(datamodule.train_dataloader())) == 2
@@ -141,20 +141,20 @@ def test_a_dataset_class_of_ones_own(tmp_path):
         ({"dataset": "regseg.data.datasets.camvid.Nowhere"}, ["Nowhere", "camvid"]),
     ],
 )
-def test_wrong_arguments_are_told_of(root, arguments, words):
+def test_invalid_arguments_are_reported(root, arguments, words):
     with pytest.raises(InputError) as error:
         SegmentationDataModule(**{"dataset": "cityscapes", "root": root, **SIZES, **arguments})
     assert is_sentence(error, *words)
 
 
-def test_a_wrong_root_is_told_of(tmp_path):
+def test_a_missing_root_is_reported(tmp_path):
     with pytest.raises(InputError) as error:
         make(tmp_path / "nowhere")
     assert is_sentence(error, tmp_path / "nowhere", "leftImg8bit", "data.root")
 
 
 @pytest.mark.parametrize("workers", [0, 1])
-def test_a_bad_file_met_while_training_is_named(tmp_path, workers):
+def test_a_damaged_file_is_named_during_training(tmp_path, workers):
     root = write_folder(tmp_path)
     (root / "labels/train/2.png").write_bytes((root / "labels/train/2.png").read_bytes()[:60])
     datamodule = SegmentationDataModule("folder", root, **{**SIZES, "num_workers": workers})

@@ -1,4 +1,4 @@
-"""Datasets whose labels say little, and runs that share their draws."""
+"""Splits with few or no labelled pixels, and runs with the same data seed."""
 
 import lightning as L
 import numpy as np
@@ -35,13 +35,13 @@ def test_a_training_split_without_a_labelled_pixel_is_refused(tmp_path, storage)
     set_up(root, "validate")
 
 
-def test_wrong_ids_are_such_a_split(tmp_path):
+def test_a_training_split_with_wrong_ids_is_refused(tmp_path):
     with pytest.raises(InputError) as error:
         set_up(write_folder(tmp_path, classes="classes: [{name: a, id: 7}]\nignore: [0, 1]"))
     assert is_sentence(error, "nothing to learn", "ids")
 
 
-def test_an_evaluation_split_without_a_labelled_pixel_is_told_of(tmp_path, capsys):
+def test_an_evaluation_split_without_a_labelled_pixel_is_reported(tmp_path, capsys):
     root = write_folder(tmp_path)
     set_up(root)
     assert "ignored" not in capsys.readouterr().out
@@ -63,7 +63,7 @@ def test_one_labelled_pixel_is_enough_and_batches_may_have_none(tmp_path):
 
 
 @pytest.mark.parametrize("storage", ["full", "half", "cache"])
-def test_one_class_and_all_else_ignored(tmp_path, storage):
+def test_one_class_with_everything_else_ignored(tmp_path, storage):
     root = write_folder(tmp_path, (), classes="classes: [{name: wall, id: 1}]\nignore: [0]")
     for split in ("train", "val"):
         for number in range(2):
@@ -77,8 +77,8 @@ def test_one_class_and_all_else_ignored(tmp_path, storage):
     assert {value for label in labels for value in label.unique().tolist()} == {0, 255}
 
 
-def test_seeds_that_share_data_seed_draw_the_same_and_differ_in_the_weights(compose, tmp_path):
-    """`data.seed=0 seed=1,2`, as the author's runs are."""
+def test_runs_with_one_data_seed_have_the_same_data_and_different_weights(compose, tmp_path):
+    """`data.seed=0 seed=1,2`, as in the author's runs."""
     root = write_folder(tmp_path)
     sizes = ["data.crop_size=[16,20]", "data.short_side=[14,60]", "data.batch_size=2", "data.num_workers=0"]
     batches, weights = {}, {}

@@ -34,12 +34,12 @@ def test_any_number_of_workers_draws_the_same(root, three_epochs, workers):
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_epochs_cut_short_leave_nothing_behind(root, three_epochs, workers):
-    """Batches that workers had already prepared must not show up in the next epoch."""
+def test_an_interrupted_epoch_does_not_affect_the_next(root, three_epochs, workers):
+    """Batches that workers have already prepared must not appear in the next epoch."""
     assert epochs(make(root, num_workers=workers), range(3), stop_after=1) == [epoch[:1] for epoch in three_epochs]
 
 
-def test_other_generators_neither_matter_nor_notice(root, three_epochs):
+def test_global_generators_have_no_effect_and_are_not_advanced(root, three_epochs):
     torch.manual_seed(1)
     np.random.seed(1)
     state, numpy_state = torch.get_rng_state(), pickle.dumps(np.random.get_state())
@@ -47,7 +47,7 @@ def test_other_generators_neither_matter_nor_notice(root, three_epochs):
     assert torch.equal(torch.get_rng_state(), state) and pickle.dumps(np.random.get_state()) == numpy_state
 
 
-def test_datasets_travel_to_workers_that_are_not_forked(root, three_epochs):
+def test_datasets_can_be_sent_to_spawned_workers(root, three_epochs):
     train_set = pickle.loads(pickle.dumps(make(root).train_set))
     first, second = three_epochs[0][0][2], three_epochs[1][0][2]
     for epoch, names in enumerate((first, second)):
@@ -74,7 +74,7 @@ def names(loader):
     return [name for batch in loader for name in batch["name"]]
 
 
-def test_ranks_share_the_images_without_repeats(root):
+def test_ranks_divide_the_images_without_repeats(root):
     shares = [(names(module.train_dataloader()), module.batches_per_epoch) for module in ranks(root, 3)]
     assert [(len(share), batches) for share, batches in shares] == [(2, 1)] * 3
     assert len({name for share, _ in shares for name in share}) == 6
@@ -83,7 +83,7 @@ def test_ranks_share_the_images_without_repeats(root):
     assert len(batches) == 4 and len(labelled) == len(set(labelled)) == 3  # the fourth fills a rank, without any label
 
 
-def test_a_crop_does_not_depend_on_the_rank_that_draws_it(root):
+def test_a_crop_does_not_depend_on_the_rank(root):
     crops = {}
     for module in [make(root, batch_size=1), *ranks(root, 2, batch_size=1)]:
         for image, label, name in map(plain, module.train_dataloader()):

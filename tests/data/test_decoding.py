@@ -1,4 +1,4 @@
-"""Files that are no files, reads that fail once, and content that claims what it does not hold."""
+"""Decoding: headers that claim too much, and damaged files of every format."""
 
 import io
 import random
@@ -46,7 +46,7 @@ def test_a_png_that_claims_an_absurd_size_is_refused_before_it_is_decoded(tmp_pa
 
 @pytest.mark.parametrize("mode", ["RGB", "L", "P"])
 def test_a_png_whose_chunk_claims_more_than_the_file_is_refused(tmp_path, monkeypatch, mode):
-    """OpenCV would take up to 2 GB for it, and many seconds."""
+    """OpenCV would need up to 2 GB and many seconds for it."""
     data = bytearray(saved(Image.fromarray(noise(0)).convert(mode), "PNG"))
     at = data.index(b"IDAT") - 4
     data[at : at + 4] = struct.pack(">I", 2**31 - 1)
@@ -68,8 +68,8 @@ def test_a_jpeg_that_claims_an_absurd_size_is_refused(tmp_path):
     assert is_sentence(error, "a.jpg", "32000x32000")
 
 
-def test_the_emptiest_images_are_read(tmp_path):
-    """Of one colour, as far as formats compress."""
+def test_images_of_one_colour_are_read(tmp_path):
+    """They have the highest possible compression."""
     for mode, kind in (("1", "PNG"), ("L", "PNG"), ("P", "PNG"), ("RGB", "JPEG")):
         path = tmp_path / f"a.{kind.lower()}"
         options = {"optimize": True, "progressive": True} if kind == "JPEG" else {"compress_level": 9}
@@ -77,7 +77,7 @@ def test_the_emptiest_images_are_read(tmp_path):
         assert read_image(path).shape == (2000, 3000, 3)
 
 
-def test_what_a_decoder_raises_is_one_sentence(tmp_path, monkeypatch):
+def test_any_error_of_a_decoder_becomes_one_sentence(tmp_path, monkeypatch):
     palette = tmp_path / "palette.png"
     palette.write_bytes(saved(Image.fromarray(noise(0)).quantize(4), "PNG"))
     for error_type in (Image.DecompressionBombError, SyntaxError, struct.error, MemoryError, OverflowError, ValueError):
@@ -94,7 +94,7 @@ def test_what_a_decoder_raises_is_one_sentence(tmp_path, monkeypatch):
 
 
 def test_damaged_files_of_every_format_are_read_or_refused(tmp_path):
-    """Bytes changed, cut off and taken out at random, PNG checksums corrected: an array or one sentence, never else."""
+    """Random bytes are changed or removed and PNG checksums corrected: the result is an array or an InputError."""
     rng = random.Random(0)
     image = Image.fromarray(noise(0, (9, 13)))
     palette = image.quantize(7)

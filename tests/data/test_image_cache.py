@@ -1,4 +1,4 @@
-"""Halved and decoded storage: equal to the files, made once, and proof against what happens to files."""
+"""The half and cache storage: equal to the files, and created once."""
 
 import multiprocessing
 import os
@@ -34,7 +34,7 @@ def samples(dataset):
 
 @pytest.fixture
 def encoded(monkeypatch):
-    """How many files were made."""
+    """The images whose files were created."""
     made = []
     for name in ("_encode_half", "_encode_pair"):
         encode = getattr(storage, name)
@@ -43,7 +43,7 @@ def encoded(monkeypatch):
 
 
 def grow(sample, height, width):
-    """Another size for one pair."""
+    """Resize the files of a pair."""
     for path, flags in ((sample.image, cv2.IMREAD_COLOR), (sample.label, cv2.IMREAD_UNCHANGED)):
         cv2.imwrite(
             str(path), cv2.resize(cv2.imread(str(path), flags), (width, height), interpolation=cv2.INTER_NEAREST)
@@ -87,7 +87,7 @@ def test_half_images_are_halved_and_labels_are_not(dataset, samples, size):
 
 
 @pytest.mark.parametrize("kind", ["half", "cache"])
-def test_made_once_and_anew_where_a_source_changed(dataset, samples, encoded, kind):
+def test_files_are_created_once_and_again_when_a_source_changes(dataset, samples, encoded, kind):
     open_storage(kind, samples, dataset.spec, dataset.root)
     assert len(encoded) == len(samples) + 1  # one more to measure
     open_storage(kind, samples, dataset.spec, dataset.root)
@@ -100,7 +100,7 @@ def test_made_once_and_anew_where_a_source_changed(dataset, samples, encoded, ki
         assert np.array_equal(changed.read(0)[0][..., :3], read_sample(samples[0], dataset.spec)[0])
 
 
-def test_a_cache_of_another_layout_is_made_anew(dataset, samples, encoded, monkeypatch):
+def test_a_cache_of_another_layout_is_created_again(dataset, samples, encoded, monkeypatch):
     open_storage("cache", samples, dataset.spec, dataset.root)
     encoded.clear()
     monkeypatch.setattr(storage, "_LAYOUT", storage._LAYOUT + 1)
@@ -109,7 +109,7 @@ def test_a_cache_of_another_layout_is_made_anew(dataset, samples, encoded, monke
 
 
 @pytest.mark.parametrize("kind", ["half", "cache"])
-def test_what_was_made_before_an_interruption_is_kept(dataset, samples, encoded, monkeypatch, kind):
+def test_files_created_before_an_interruption_are_kept(dataset, samples, encoded, monkeypatch, kind):
     write = storage.write_whole
     monkeypatch.setattr(storage.os, "cpu_count", lambda: 1)
 
@@ -130,7 +130,7 @@ def test_what_was_made_before_an_interruption_is_kept(dataset, samples, encoded,
     assert not encoded
 
 
-def test_a_full_disk_is_told_of_before_anything_is_written(dataset, samples, monkeypatch):
+def test_a_full_disk_is_reported_before_anything_is_written(dataset, samples, monkeypatch):
     monkeypatch.setattr(storage.shutil, "disk_usage", lambda path: SimpleNamespace(free=1000))
     with pytest.raises(InputError) as error:
         make("cache", samples, dataset.spec, dataset.root)
@@ -138,7 +138,7 @@ def test_a_full_disk_is_told_of_before_anything_is_written(dataset, samples, mon
     assert not list((dataset.root / ".regseg" / "cache").rglob("*.npy"))
 
 
-def test_files_that_are_replaced_count_as_room(dataset, samples, encoded, monkeypatch):
+def test_replaced_files_count_as_free_space(dataset, samples, encoded, monkeypatch):
     make("cache", samples, dataset.spec, dataset.root)
     [os.utime(sample.image, ns=(1, 1)) for sample in samples]
     encoded.clear()

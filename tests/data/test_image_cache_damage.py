@@ -30,7 +30,7 @@ def samples(dataset):
 
 @pytest.fixture
 def encoded(monkeypatch):
-    """How many files were made."""
+    """The images whose files were created."""
     made = []
     for name in ("_encode_half", "_encode_pair"):
         encode = getattr(storage, name)
@@ -39,7 +39,7 @@ def encoded(monkeypatch):
 
 
 @pytest.mark.parametrize("kind", ["half", "cache"])
-def test_verifying_mends_what_is_damaged(dataset, samples, encoded, capsys, kind):
+def test_verifying_recreates_damaged_files(dataset, samples, encoded, capsys, kind):
     files = make(kind, samples, dataset.spec, dataset.root)
     good = files[1].read_bytes()
     files[1].write_bytes(good[:200] + bytes([good[200] ^ 1]) + good[201:])
@@ -54,7 +54,7 @@ def test_verifying_mends_what_is_damaged(dataset, samples, encoded, capsys, kind
 
 
 def npy(shape, dtype="|u1", order=False):
-    """A header as np.save writes it."""
+    """Return a header as np.save writes it."""
     file = io.BytesIO()
     np.lib.format.write_array_header_1_0(file, {"descr": dtype, "fortran_order": order, "shape": shape})
     return file.getvalue()
@@ -78,8 +78,8 @@ def npy(shape, dtype="|u1", order=False):
         b"",
     ],
 )
-def test_a_cache_file_whose_header_is_wrong_is_made_anew_or_refused(dataset, samples, encoded, header):
-    """Also if it keeps the trailer by which it counts as made from these sources."""
+def test_a_cache_file_with_a_wrong_header_is_created_again_or_refused(dataset, samples, encoded, header):
+    """Even if its trailer identifies the right source."""
     cached = open_storage("cache", samples, dataset.spec, dataset.root)
     good = cached.files[1].read_bytes()
     cached.files[1].write_bytes(header + good[128:])
@@ -91,7 +91,7 @@ def test_a_cache_file_whose_header_is_wrong_is_made_anew_or_refused(dataset, sam
     assert set(encoded) == {samples[1].image} and cached.files[1].read_bytes() == good
 
 
-def test_a_cache_file_of_another_length_or_none_is_refused(dataset, samples):
+def test_a_cache_file_that_is_missing_or_of_another_length_is_refused(dataset, samples):
     cached = open_storage("cache", samples, dataset.spec, dataset.root)
     good = cached.files[0].read_bytes()
     for content in (good + b"a", good[:-1], good[:200]):
@@ -106,8 +106,8 @@ def test_a_cache_file_of_another_length_or_none_is_refused(dataset, samples):
 
 
 @pytest.mark.parametrize("value", [2, 254])
-def test_a_class_that_does_not_exist_is_refused_when_it_is_cut_out(dataset, samples, value):
-    """The dataset has two classes; a loss would index beyond its logits, on a GPU without a word about where."""
+def test_a_class_that_does_not_exist_is_refused_in_a_crop(dataset, samples, value):
+    """A loss would index beyond the two logits, on a GPU without a useful error."""
     cached = open_storage("cache", samples, dataset.spec, dataset.root)
     content = bytearray(cached.files[0].read_bytes())
     content[128 + 24 * 32 * 4] = value
@@ -144,7 +144,7 @@ def test_an_unreadable_file_is_named(dataset, samples):
 
 
 @pytest.mark.parametrize("failures", [1, 2])
-def test_a_cache_file_whose_reading_fails_is_tried_once_more(dataset, samples, monkeypatch, failures):
+def test_a_failed_read_of_a_cache_file_is_tried_once_more(dataset, samples, monkeypatch, failures):
     cached = open_storage("cache", samples, dataset.spec, dataset.root)
     map_pair, calls = storage._map_pair, []
 

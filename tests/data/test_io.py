@@ -1,4 +1,4 @@
-"""Reading images and labels as they come, listing folders, and telling what is wrong with them."""
+"""Reading of images and labels of every kind."""
 
 import io
 import struct
@@ -36,7 +36,7 @@ def palette_png(path, values, colors, **options):
 
 
 def grey_png(path, depth, rows, width):
-    """A grey PNG of fewer than 8 bits, which neither OpenCV nor Pillow writes."""
+    """Encode a grey PNG of fewer than 8 bits, which neither OpenCV nor Pillow writes."""
 
     def chunk(kind, data):
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
@@ -48,7 +48,7 @@ def grey_png(path, depth, rows, width):
 
 
 @pytest.mark.parametrize("suffix", [".png", ".bmp", ".tif", ".tiff", ".PNG"])
-def test_an_image_comes_as_rgb(tmp_path, suffix):
+def test_an_image_is_read_as_rgb(tmp_path, suffix):
     pixels = noise(0)
     image = read_image(write(tmp_path / f"a{suffix}", pixels))
     assert image.dtype == np.uint8 and np.array_equal(image, pixels)
@@ -75,14 +75,14 @@ def test_grey_palette_and_alpha_images(tmp_path):
         assert np.array_equal(image, np.array(colors, np.uint8)[values])
 
 
-def test_of_16_bits_the_upper_8_are_taken(tmp_path):
+def test_16_bits_are_reduced_to_the_upper_8(tmp_path):
     pixels = noise(0).astype(np.uint16)
     assert np.array_equal(read_image(write(tmp_path / "rgb.png", pixels * 257)), pixels)
     assert np.array_equal(read_image(write(tmp_path / "grey.png", pixels[..., 0] * 257))[..., 1], pixels[..., 0])
 
 
-def test_a_photo_stands_upright(tmp_path):
-    """Annotation tools show photographs as their EXIF orientation says, and so export labels."""
+def test_exif_orientation_is_applied(tmp_path):
+    """Annotation tools apply the EXIF orientation, and export labels accordingly."""
     exif = Image.Exif()
     exif[0x0112] = 6  # a quarter turn clockwise to view
     stored = np.zeros((20, 40, 3), np.uint8)
@@ -125,7 +125,7 @@ def test_grey_with_alpha_is_an_index_label_where_colours_are_known_too(tmp_path)
 
 
 def test_grey_labels_of_few_bits_keep_their_values(tmp_path):
-    """OpenCV stretches them to 0-255, so that the foreground of a binary mask would be 255: ignored."""
+    """OpenCV scales them to 0-255, and the foreground of a binary mask would be ignored as 255."""
     mask = noise(0)[..., 0] > 99
     path = pillow(tmp_path / "bit.png", mask)
     assert path.read_bytes()[24:26] == b"\x01\x00"
@@ -151,7 +151,7 @@ def test_colour_labels_of_every_kind(tmp_path):
     assert (read_label(all_grey, COLORS) == 1).all() and (read_label(one_channel, COLORS) == 1).all()
 
 
-def test_a_cityscapes_label_is_read_as_it_is_published(tmp_path):
+def test_a_cityscapes_label_is_read(tmp_path):
     label = read_label(write(tmp_path / "a.png", np.array([[7, 33, 0, 255, 29]], np.uint8)), CITYSCAPES)
     assert label.tolist() == [[0, 18, 255, 255, 255]]
 
@@ -163,7 +163,7 @@ def test_an_unknown_value_names_the_file(tmp_path):
     assert is_sentence(error, path, "value 77 at 4 pixels", "0-33, 255", "cityscapes")
 
 
-def test_a_jpeg_is_no_label(tmp_path):
+def test_a_jpeg_label_is_refused(tmp_path):
     path = tmp_path / "label.png"
     write(tmp_path / "label.jpg", np.zeros((8, 8), np.uint8)).rename(path)
     with pytest.raises(InputError) as error:
@@ -192,7 +192,7 @@ def broken_files():
 
 
 @pytest.mark.parametrize("name", broken_files())
-def test_an_unreadable_file_gets_one_sentence(tmp_path, capfd, name):
+def test_an_unreadable_file_is_reported_in_one_sentence(tmp_path, capfd, name):
     path = tmp_path / name
     path.write_bytes(broken_files()[name])
     with pytest.raises(InputError) as error:
@@ -205,14 +205,14 @@ def test_an_unreadable_file_gets_one_sentence(tmp_path, capfd, name):
     assert "OpenCV" not in capfd.readouterr().err
 
 
-def test_a_file_that_is_not_there(tmp_path):
+def test_a_missing_file_is_reported(tmp_path):
     for path in (tmp_path / "missing.png", tmp_path):
         with pytest.raises(InputError) as error:
             read_image(path)
         assert is_sentence(error, path)
 
 
-def test_sizes_that_differ_are_told(tmp_path):
+def test_different_sizes_are_reported(tmp_path):
     sample = Sample(write(tmp_path / "a.png", noise(0, (4, 6))), write(tmp_path / "b.png", np.zeros((4, 5), np.uint8)))
     with pytest.raises(InputError) as error:
         read_sample(sample, IDS)

@@ -9,7 +9,7 @@ from regseg.data.legend import legend, write_text
 
 
 @pytest.mark.parametrize("width", [100, 300, 1024])
-def test_every_colour_is_in_it(width):
+def test_the_legend_has_every_colour(width):
     strip = legend(SPEC, width)
     assert strip.shape[1:] == (width, 3) and strip.dtype == np.uint8
     found = {tuple(color) for color in strip.reshape(-1, 3).tolist()}

@@ -22,7 +22,7 @@ def test_a_worker_uses_one_thread():
         cv2.setNumThreads(threads[1])
 
 
-def test_memory_is_kept_only_where_glibc_is(monkeypatch):
+def test_without_glibc_memory_is_not_kept(monkeypatch):
     def no_library(name):
         raise OSError
 

@@ -1,4 +1,4 @@
-"""The blocks by themselves: Sec. 3.2, Figs. 3 and 4, Table 1."""
+"""The blocks (Sec. 3.2, Figs. 3 and 4, Table 1)."""
 
 import pytest
 import torch
@@ -9,7 +9,7 @@ from regseg.models.complexity import count_parameters, gflops
 
 
 class OnImage(torch.nn.Module):
-    """A block fed with an image's three channels repeated to its width, to count it by `gflops`."""
+    """Wraps a block so that `gflops` can count it."""
 
     def __init__(self, block):
         super().__init__()
@@ -19,7 +19,7 @@ class OnImage(torch.nn.Module):
         return self.block(image.new_empty(1, 256, *image.shape[2:]))
 
 
-def test_table_1_blocks_differ_in_speed_alone():
+def test_blocks_of_table_1_differ_in_speed_only():
     """At w = 256, g = 16 the Y block and the D blocks have equal parameters and operations (1x256x64x128)."""
     blocks = [YBlock(256, 256), *(DBlock(256, 256, dilations=rates) for rates in [(1, 1), (1, 4), (1, 10)])]
     assert len({count_parameters(block) for block in blocks}) == 1
@@ -61,7 +61,7 @@ def test_stride_two_halves_and_rounds_up(block, size, half):
 
 
 def test_strided_shortcuts():
-    """A D block pools before the 1x1 (Fig. 4), over the pixels that exist; a Y block's 1x1 has the stride."""
+    """A D block pools existing pixels before the 1x1 (Fig. 4); in a Y block the 1x1 has the stride."""
     d, y = DBlock(32, 48, stride=2), YBlock(32, 48, stride=2)
     assert d.pool and d.shortcut.conv.stride == (1, 1)
     assert not y.pool and y.shortcut.conv.stride == (2, 2)
@@ -89,8 +89,8 @@ def test_squeeze_excite_by_hand():
     torch.testing.assert_close(se(x), x * gate[:, :, None, None])
 
 
-def test_blocks_leave_their_input_alone():
-    """In-place ReLU and sums must not reach what the caller still holds."""
+def test_blocks_do_not_change_their_input():
+    """In-place ReLU and sums must not change the caller's tensor."""
     for block in (DBlock(32, 32, dilations=(1, 2)), DBlock(32, 48, stride=2), YBlock(32, 32)):
         x = torch.randn(2, 32, 6, 6)
         before = x.clone()

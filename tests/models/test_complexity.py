@@ -1,4 +1,4 @@
-"""Parameters and GFLOPs against the published ones (Tables 9 and 10, and the author's release)."""
+"""Field of view, parameters and GFLOPs compared with the published ones (Tables 4, 9 and 10, author's release)."""
 
 import warnings
 

@@ -1,4 +1,4 @@
-"""The decoders of Table 5 by themselves."""
+"""The decoders of Table 5."""
 
 import pytest
 import torch
@@ -32,8 +32,8 @@ def test_logits_are_at_a_quarter_or_an_eighth(name, size):
 
 
 @pytest.mark.parametrize("name", DECODERS)
-def test_the_classifier_is_named_so(name):
-    """By this name `load_weights` knows what depends on the number of classes."""
+def test_the_classifier_is_named_classifier(name):
+    """`load_weights` relies on this name when the number of classes differs."""
     shapes = [
         {key: tuple(value.shape) for key, value in DECODERS[name](CHANNELS, n).state_dict().items()} for n in (5, 7)
     ]

@@ -1,4 +1,4 @@
-"""What a user calls: names, configs, refusals, and an import that does not wait."""
+"""`create_model`: names, configs and invalid arguments."""
 
 import pytest
 import torch
@@ -53,7 +53,7 @@ def _assert_plain(value):
         assert type(value) in (str, int), value
 
 
-def test_parts_are_the_named_ones():
+def test_config_has_the_given_parts():
     config = regseg.create_model(backbone="dilation_1_6", decoder="lraspp", num_classes=11).config
     assert config == {"name": "regseg", "backbone": "dilation_1_6", "decoder": "lraspp", "num_classes": 11}
     config = regseg.create_model("regseg", backbone=[[1], (1, 2)]).config
@@ -77,7 +77,7 @@ def test_parts_are_the_named_ones():
         ({"name": "ddrnet23", "decoder": {"name": "regseg"}}, "ddrnet23 .* takes no decoder 'regseg'"),
     ],
 )
-def test_mistakes_are_refused_in_one_sentence(arguments, words):
+def test_invalid_arguments_are_refused_in_one_sentence(arguments, words):
     with pytest.raises(InputError, match=words) as error:
         regseg.create_model(**arguments)
     assert "\n" not in str(error.value)

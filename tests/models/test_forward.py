@@ -14,7 +14,7 @@ every_short_model = pytest.mark.parametrize("case", SHORT_CASES, ids=name_of)
 
 @every_model
 def test_logits_have_the_inputs_size(case):
-    """Any size from 32 up, odd ones included; two images, since BatchNorm in training needs two values a channel."""
+    """Any size from 32 up; two images, because BatchNorm in training needs two values per channel."""
     model = regseg.create_model(**case, num_classes=5)
     for training in (True, False):
         model.train(training)
@@ -42,10 +42,10 @@ def test_a_step_reaches_every_parameter(case):
 
 @every_model
 def test_bfloat16_agrees(case):
-    """Autocast to bfloat16 moves no logit of a new model by more than 5% of their spread.
+    """Autocast to bfloat16 changes no logit of a new model by more than 5% of their range.
 
-    BatchNorm has seen nothing here. Once it rescales the noise that is the input, a network of drawn weights amplifies
-    rounding until nothing can be compared.
+    BatchNorm has its initial statistics. With statistics of noise images, a network with random weights amplifies
+    rounding errors too much for a comparison.
     """
     torch.manual_seed(0)
     model = regseg.create_model(**case).eval()

@@ -1,4 +1,4 @@
-"""The Hydra group `model` and what create_model makes of it."""
+"""The Hydra group `model` as arguments of create_model."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ CONF = Path(__file__).parents[2] / "conf"
 
 @pytest.fixture
 def composed(tmp_path):
-    """A call that composes a config of the group `model` alone with overrides, to the arguments of create_model."""
+    """Compose a config of the group `model` with overrides to the arguments of create_model."""
     (tmp_path / "primary.yaml").write_text(
         f"hydra:\n  searchpath: ['file://{CONF}']\ndefaults:\n  - model: regseg\n  - experiment: null\n  - _self_\n"
     )
@@ -42,7 +42,7 @@ def test_every_name_has_a_file():
     assert sorted(path.stem for path in (CONF / "model/decoder").glob("*.yaml")) == sorted(regseg.list_decoders())
 
 
-def test_every_file_starts_with_what_it_is():
+def test_every_file_starts_with_a_comment():
     for path in (CONF / "model").rglob("*.yaml"):
         first, second = path.read_text().splitlines()[:2]
         assert first.startswith("# ") and not second.startswith("#"), path
@@ -86,7 +86,7 @@ def test_custom_dilations(composed, name):
     "override",
     ["model/backbone=dilation_1_6", "model/decoder=lraspp", "model.backbone=dilation_1_6", "experiment=table5"],
 )
-def test_parts_beside_ddrnet_are_refused(composed, override):
+def test_parts_for_ddrnet_are_refused(composed, override):
     with pytest.raises(InputError, match="ddrnet23 has a fixed backbone and decoder and takes no") as error:
         config(composed("model=ddrnet23", override))
     assert "\n" not in str(error.value)

@@ -1,4 +1,4 @@
-"""describe and the picture of the field of view."""
+"""`describe` and the figure of the field of view."""
 
 import json
 
@@ -23,7 +23,7 @@ def paper(model):
     return {row["quantity"]: row for row in describe_with_paper(model)["paper"]}
 
 
-def test_regseg_beside_the_paper():
+def test_regseg_compared_with_the_paper():
     described = describe_with_paper(regseg.create_model())
     assert described["parameters"] == 3_334_951
     assert round(described["gflops"], 2) == 39.08
@@ -37,8 +37,8 @@ def test_regseg_beside_the_paper():
     json.dumps(described)  # plain values
 
 
-def test_every_printed_field_of_view_but_one_is_ours():
-    """And Sec. 3.1's needed ones, 2n - 1 for a side of n pixels, are met by what Table 4 says of the networks."""
+def test_all_printed_fields_of_view_but_one_are_reproduced():
+    """The fields of view needed by Sec. 3.1, 2n - 1 for a side of n pixels, are compared too."""
     differing, met = {}, {}
     for name in regseg.list_backbones():
         described = describe_with_paper(regseg.create_model(backbone=name, decoder="sum_conv3x3"), (64, 64))
@@ -55,7 +55,7 @@ def test_every_printed_field_of_view_but_one_is_ours():
     assert "RegNetX-600MF" in row["why"]
 
 
-def test_ddrnet_beside_the_paper():
+def test_ddrnet_compared_with_the_paper():
     model = regseg.create_model("ddrnet23")
     described = describe_with_paper(model)
     assert described["field_of_view"] is None and described["blocks"] == []
@@ -105,7 +105,7 @@ def test_effective_field_of_view_is_the_window_of_a_convolution():
     assert (columns.min(), columns.max()) == (10 - 1, 10 + 1)
 
 
-def test_it_leaves_the_model_alone():
+def test_measuring_does_not_change_the_model():
     model = regseg.create_model(backbone=[[1], [1, 2]]).train()
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     effective_field_of_view(model, noise_images((64, 96), 1))
@@ -123,7 +123,7 @@ def test_shares_by_hand():
     assert [side_of(share, seen) for share in (0.4, 0.6, 0.9)] == [1, 3, 7]
 
 
-def test_larger_rates_see_farther():
+def test_larger_rates_have_a_larger_effective_field_of_view():
     torch.manual_seed(0)
     sides = []
     for backbone in ("regnety_600mf", "dilation_1_14"):
@@ -133,7 +133,7 @@ def test_larger_rates_see_farther():
 
 
 @pytest.mark.parametrize("count", [1, 3, 4])
-def test_the_picture_is_drawn(count, tmp_path):
+def test_the_figure_is_written(count, tmp_path):
     pytest.importorskip("matplotlib")
     models = {f"{rate}": regseg.create_model(backbone=[[1], [1, rate]]) for rate in range(2, 1 + count)}
     models["DDRNet-23"] = regseg.create_model("ddrnet23")
@@ -143,7 +143,7 @@ def test_the_picture_is_drawn(count, tmp_path):
     assert pixels.std() > 25  # not blank
 
 
-def test_images_are_needed_and_of_one_size():
+def test_images_of_one_size_are_required():
     with pytest.raises(InputError, match="none"):
         effective_field_of_view(Window(), [])
     with pytest.raises(InputError, match=r"\(8, 8\), \(8, 9\)"):

@@ -1,4 +1,4 @@
-"""Loading and saving: our checkpoints, plain state dicts, fine-tuning, and files that must be refused."""
+"""Loading and saving of weights: checkpoints, state dicts, fine-tuning, and invalid files."""
 
 import os
 import pickle
@@ -19,7 +19,7 @@ def small(num_classes=19, **parts):
 
 
 def lightning_checkpoint(model, **more):
-    """The layout of a checkpoint of ours: the network among other tensors, beside training state."""
+    """A Lightning checkpoint of this project: the network among other tensors, and training state."""
     state = {f"network.{name}": tensor for name, tensor in model.state_dict().items()}
     return {
         "state_dict": {**state, "loss.weight": torch.ones(19)},
@@ -36,7 +36,7 @@ def equal(model, other):
 
 
 @pytest.mark.parametrize("layout", ["lightning", "plain", "compiled"])
-def test_our_checkpoints(layout, tmp_path, capsys):
+def test_lightning_checkpoints(layout, tmp_path, capsys):
     trained, model = small(), small()
     content = {
         "lightning": lightning_checkpoint(trained),
@@ -63,8 +63,8 @@ def test_our_checkpoints(layout, tmp_path, capsys):
         "module.module.",
     ],
 )
-def test_wrappers_prefixes_are_removed(prefix):
-    """As torch's DataParallel, torch.compile and a LightningModule leave them, beside tensors of their own."""
+def test_prefixes_of_wrappers_are_removed(prefix):
+    """DataParallel, torch.compile and a LightningModule add them, and tensors of their own."""
     trained, model = small(), small()
     state = {f"{prefix}{name}": tensor for name, tensor in trained.state_dict().items()}
     report = regseg.load_weights(model, {"state_dict": {"n_averaged": torch.tensor(3), **state}})
@@ -79,7 +79,7 @@ def test_dataparallel_and_averaged_weights_of_a_model_with_compiled_parts():
     assert equal(model, trained)
 
 
-def test_a_state_dict_itself():
+def test_a_state_dict():
     trained, model = small(), small()
     regseg.load_weights(model, trained.state_dict())
     assert equal(model, trained)
@@ -164,7 +164,7 @@ def _half_resized(model):
     ],
     ids=["ddrnet", "decoder", "deeper", "unsplit", "rates", "half", "stem alone"],
 )
-def test_other_models_are_refused_and_leave_the_model_alone(content, words):
+def test_weights_of_other_models_are_refused_and_change_nothing(content, words):
     model = small()
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     with pytest.raises(InputError, match=words) as error:

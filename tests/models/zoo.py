@@ -1,4 +1,4 @@
-"""The models that tests run over."""
+"""The models of parametrised tests."""
 
 import torch
 
@@ -11,7 +11,7 @@ CASES = [
     *({"backbone": "dilation_1_12", "decoder": name} for name in regseg.list_decoders() if name != "sum_conv3x3"),
 ]
 
-# The same parts with few blocks, where each block costs a second (tracing).
+# The same parts with few blocks, for tests that take a second per block (tracing).
 SHORT_CASES = [
     {"name": "ddrnet23"},
     {"backbone": [[1, 2], [1, 2, 3, 4]]},

@@ -1,4 +1,4 @@
-"""The reference data of this folder (see README.md) and the recipe for the weights behind it."""
+"""The reference data of this folder (see README.md) and the weights that belong to it."""
 
 import gzip
 import json
@@ -16,7 +16,7 @@ HERE = Path(__file__).parent
 
 @cache
 def author_names() -> dict[str, list[tuple[str, list[int]]]]:
-    """Our model name -> (name, shape) of every tensor in the author's state dict, in its order."""
+    """Return model name -> (name, shape) of every tensor in the author's state dict, in order."""
     with gzip.open(HERE / "author_names.json.gz") as file:
         return json.load(file)
 
@@ -25,7 +25,7 @@ AUTHOR_MODELS = list(author_names())
 
 
 def our_model(key: str, num_classes: int = 19) -> torch.nn.Module:
-    """`backbone+decoder`, or the name of a model, to that model in eval mode."""
+    """Create the model `backbone+decoder`, or of this name, in eval mode."""
     backbone, _, decoder = key.partition("+")
     if decoder:
         return regseg.create_model(backbone=backbone, decoder=decoder, num_classes=num_classes).eval()
@@ -33,7 +33,7 @@ def our_model(key: str, num_classes: int = 19) -> torch.nn.Module:
 
 
 def author_weights(key: str) -> dict[str, torch.Tensor]:
-    """The author's state dict of a model, each tensor drawn from a generator seeded by its name."""
+    """Return a state dict with the author's names; each tensor comes from a generator seeded by its name."""
     return {name: _draw(name, shape) for name, shape in author_names()[key]}
 
 
@@ -56,5 +56,5 @@ def image(height: int, width: int) -> torch.Tensor:
 
 
 def relative_difference(ours: torch.Tensor, theirs: torch.Tensor) -> float:
-    """Largest absolute difference, relative to the largest absolute logit."""
+    """Return the largest absolute difference, relative to the largest absolute logit."""
     return ((ours - theirs).abs().max() / theirs.abs().max()).item()

@@ -1,4 +1,4 @@
-"""RegSeg against the logits of the author's code.
+"""RegSeg compared with the logits of the author's code.
 
 The reference was computed and stored in float32, on weights that amplify rounding: it lies 3.9e-4 (of the largest
 logit) from the same network in float64 at 256x512, and 1.3e-6 at 90x122. No comparison with it can be tighter, so there

@@ -1,4 +1,4 @@
-"""The author's twenty state dicts map one to one onto ours, and load."""
+"""The author's twenty state dicts map one to one to those of this project, and load."""
 
 import pytest
 import torch
@@ -17,7 +17,7 @@ def test_names_are_a_bijection_with_equal_shapes(key):
     theirs = [(remap_key(name), tuple(shape)) for name, shape in author_names()[key]]
     ours = [(name, tuple(tensor.shape)) for name, tensor in our_model(key).state_dict().items()]
     assert len({name for name, _ in theirs}) == len(theirs)
-    # In his order too, so that a seed draws the same initial weights for the layers of the same model.
+    # In the same order, so that a seed gives the layers the same initial weights.
     assert theirs == ours
 
 

@@ -1,4 +1,4 @@
-"""Every model against a second computation of it, written from its description alone.
+"""Every model compared with a second implementation, written from its description only.
 
 Nothing here uses our classes: plain functions on the author's names, one line an operation, so that an error in the
 order of a concatenation, a BatchNorm, a ReLU or a padding in one of the two shows. In float64, because the weights
@@ -12,7 +12,7 @@ from author_release import AUTHOR_MODELS, author_weights, image, our_model, rela
 
 import regseg
 
-# Rates of the thirteen last blocks, written out.
+# The rates of the last thirteen blocks.
 RATES = {
     "dilation_1_14": [[1], [1, 2]] + [[1, 4]] * 4 + [[1, 14]] * 7,
     "dilation_1_12": [[1], [1, 2], [1, 4], [1, 6], [1, 8], [1, 10]] + [[1, 12]] * 7,
@@ -85,7 +85,7 @@ class Net:
 
 
 def mean_of_existing_2x2(x):
-    """2x2 means with stride 2; at an odd edge over the pixels that exist."""
+    """2x2 means with stride 2; at an odd edge, over the existing pixels."""
     height, width = x.shape[2:]
     pad = (0, width % 2, 0, height % 2)
     ones = F.pad(torch.ones_like(x), pad)
@@ -175,7 +175,7 @@ def decode_sfnet(net, x4, x8, x16):
 
 
 def sample(x, grid):
-    """Bilinear reading of x, zero outside, where -1 and 1 are the outer edges of the outer pixels."""
+    """Sample x bilinearly, with zeros outside; -1 and 1 are the outer edges of the outer pixels."""
     _, _, height, width = x.shape
     px = (grid[..., 0] + 1) * width / 2 - 0.5
     py = (grid[..., 1] + 1) * height / 2 - 0.5

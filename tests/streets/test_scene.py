@@ -1,4 +1,4 @@
-"""The drawn streets: the same each time, hard enough to learn from, and written whole or not at all."""
+"""Street scenes: reproducible, and not too easy."""
 
 import hashlib
 import os
@@ -28,23 +28,23 @@ def train_labels():
 
 
 @pytest.mark.parametrize("size", [(128, 256), (45, 64), (256, 256)])
-def test_a_scene_has_the_asked_size(size):
+def test_a_scene_has_the_given_size(size):
     image, label_ids = scene(TRAIN, 0, *size)
     assert image.shape == (*size, 3) and image.dtype == np.uint8
     assert label_ids.shape == size and label_ids.dtype == np.uint8
 
 
-def test_one_seed_draws_one_image():
+def test_a_seed_determines_the_image():
     assert digest(*scene(TRAIN, 5)) == digest(*scene(TRAIN, 5))
 
 
-def test_seeds_splits_and_numbers_draw_different_images():
+def test_seeds_splits_and_numbers_give_different_images():
     images = [scene(TRAIN, 0), scene(TRAIN, 1), scene(VAL, 0), scene(VAL, 1), scene(TRAIN, 0, seed=1)]
     assert len({digest(*image) for image in images}) == len(images)
 
 
-def test_another_process_draws_the_same_image():
-    """Nothing hangs on the order of a set or on what was drawn before."""
+def test_another_process_creates_the_same_image():
+    """It does not depend on the order of a set or on earlier scenes."""
     code = "import test_scene as t; print(*(t.digest(*t.scene(0, number)) for number in (9, 7)))"
     environment = {
         **os.environ,
@@ -55,7 +55,7 @@ def test_another_process_draws_the_same_image():
     assert done.stdout.split() == [digest(*scene(TRAIN, 9)), digest(*scene(TRAIN, 7))]
 
 
-def test_labels_are_the_evaluated_ones_and_three_ignored(train_labels):
+def test_labels_are_evaluated_ids_and_three_ignored_ids(train_labels):
     ignored = {labels.EGO_VEHICLE, labels.OUT_OF_ROI, labels.STATIC}
     assert set(np.unique(train_labels)) == {*labels.EVALUATED, *ignored}
     assert np.isin(train_labels, labels.EVALUATED).mean() > 0.9
@@ -74,7 +74,7 @@ def test_rare_classes_are_rarer(train_labels):
 
 
 def test_position_predicts_little(train_labels):
-    """The most frequent class of each pixel, as a prediction, stays below 15 % mIoU: one has to look at the image."""
+    """The most frequent class of each pixel, as a prediction, has a mIoU below 15 %, so the image is needed."""
     classes = np.array(labels.EVALUATED)
     prior = classes[np.stack([(train_labels == label).sum(0) for label in classes]).argmax(0)]
     truth = np.stack([scene(VAL, number)[1] for number in range(30)])

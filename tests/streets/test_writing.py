@@ -40,7 +40,7 @@ def test_the_folders_are_those_of_cityscapes(tmp_path):
     assert np.array_equal(drawn, scene(VAL, 0, 32, 64)[0])
 
 
-def test_a_second_call_leaves_the_files_alone(tmp_path):
+def test_a_second_call_changes_no_file(tmp_path):
     calls = []
 
     def progress(jobs):
@@ -54,7 +54,7 @@ def test_a_second_call_leaves_the_files_alone(tmp_path):
     assert calls == [6]
 
 
-def test_an_interrupted_drawing_is_continued(tmp_path):
+def test_an_interrupted_creation_is_continued(tmp_path):
     drawn = []
 
     def interrupted(jobs):
@@ -71,7 +71,7 @@ def test_an_interrupted_drawing_is_continued(tmp_path):
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
 
 
-def test_an_interrupted_drawing_with_other_settings_is_refused(tmp_path):
+def test_an_interrupted_creation_with_other_settings_is_refused(tmp_path):
     def interrupted(jobs):
         raise KeyboardInterrupt
 
@@ -85,7 +85,7 @@ def test_an_empty_folder_is_filled(tmp_path):
     assert contents(write_streets(tmp_path, **SMALL)) == contents(write_streets(tmp_path / ".." / "other", **SMALL))
 
 
-def test_the_process_that_comes_second_takes_what_it_finds(tmp_path):
+def test_a_second_process_uses_existing_files(tmp_path):
     root = tmp_path / "streets"
 
     def overtaken(jobs):
@@ -117,7 +117,7 @@ def test_an_older_version_is_refused(tmp_path):
         write_streets(root, **SMALL)
 
 
-def test_a_folder_with_other_things_is_refused(tmp_path):
+def test_a_folder_with_other_files_is_refused(tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
     with pytest.raises(InputError, match="not empty"):
         write_streets(tmp_path, **SMALL)

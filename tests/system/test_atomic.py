@@ -1,4 +1,4 @@
-"""Files are written whole or not at all."""
+"""Atomic file writes."""
 
 import errno
 import os
@@ -13,7 +13,7 @@ def full_disk(file):
     raise OSError(errno.ENOSPC, "No space left on device")
 
 
-def test_a_failed_write_leaves_the_former_file_and_nothing_else(tmp_path):
+def test_a_failed_write_keeps_the_old_file_and_leaves_nothing_else(tmp_path):
     path = tmp_path / "sub" / "file"
     write_whole(path, lambda file: file.write(b"first"))
     for keep in (None, path.with_name("former")):
@@ -22,7 +22,7 @@ def test_a_failed_write_leaves_the_former_file_and_nothing_else(tmp_path):
         assert path.read_bytes() == b"first" and os.listdir(path.parent) == ["file"]
 
 
-def test_the_file_is_on_the_disk_before_it_takes_its_name(tmp_path, monkeypatch):
+def test_the_file_is_flushed_before_it_is_renamed(tmp_path, monkeypatch):
     calls = []
     fsync, replace = os.fsync, os.replace
     monkeypatch.setattr(os, "fsync", lambda descriptor: (calls.append("fsync"), fsync(descriptor)))
@@ -31,7 +31,7 @@ def test_the_file_is_on_the_disk_before_it_takes_its_name(tmp_path, monkeypatch)
     assert calls == ["fsync", "rename", "fsync"]  # the last one flushes the folder
 
 
-def test_the_former_file_is_kept_on_request(tmp_path):
+def test_the_old_file_is_kept_on_request(tmp_path):
     for text in ("first", "second", "third"):
         write_whole(tmp_path / "last", lambda file, text=text: file.write(text.encode()), keep=tmp_path / "previous")
     assert ((tmp_path / "last").read_text(), (tmp_path / "previous").read_text()) == ("third", "second")

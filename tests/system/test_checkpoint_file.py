@@ -1,4 +1,4 @@
-"""Checkpoint files are data: checked before use, and none of them runs code."""
+"""Checkpoint files are verified before use and never run code."""
 
 import os
 import pickle
@@ -13,14 +13,14 @@ from regseg.system.checkpoint_file import read_checkpoint_file, write_checkpoint
 CONTENT = {"state_dict": {"weight": torch.arange(4096.0)}, "epoch": 3}
 
 
-def test_what_is_written_is_read(tmp_path):
+def test_written_content_is_read_back(tmp_path):
     write_checkpoint_file(tmp_path / "a.ckpt", CONTENT)
     content = read_checkpoint_file(tmp_path / "a.ckpt")
     assert content["epoch"] == 3 and torch.equal(content["state_dict"]["weight"], CONTENT["state_dict"]["weight"])
     assert os.listdir(tmp_path) == ["a.ckpt"]
 
 
-def test_every_flipped_byte_of_the_weights_is_noticed(tmp_path):
+def test_every_flipped_byte_of_the_weights_is_detected(tmp_path):
     path = tmp_path / "a.ckpt"
     write_checkpoint_file(path, CONTENT)
     whole = path.read_bytes()
@@ -33,7 +33,7 @@ def test_every_flipped_byte_of_the_weights_is_noticed(tmp_path):
             read_checkpoint_file(path)
 
 
-def test_every_cut_is_noticed(tmp_path):
+def test_every_truncation_is_detected(tmp_path):
     path = tmp_path / "a.ckpt"
     write_checkpoint_file(path, CONTENT)
     whole = path.read_bytes()
@@ -56,14 +56,14 @@ def test_code_is_refused(tmp_path):
     assert not (tmp_path / "RAN").exists()
 
 
-def test_what_is_no_file_is_refused_at_once(tmp_path):
+def test_special_files_are_refused_at_once(tmp_path):
     os.mkfifo(tmp_path / "fifo")
     for name in ("fifo", "none", "."):
         with pytest.raises(InputError):
             read_checkpoint_file(tmp_path / name)
 
 
-def test_a_failed_write_leaves_the_former_checkpoint(tmp_path):
+def test_a_failed_write_keeps_the_old_checkpoint(tmp_path):
     write_checkpoint_file(tmp_path / "a.ckpt", CONTENT)
     before = (tmp_path / "a.ckpt").read_bytes()
     with pytest.raises(Exception, match=r"pickle|local"):

@@ -21,7 +21,7 @@ def _hold(path, ready, seconds):
 
 @pytest.fixture
 def holder(tmp_path):
-    """Starts another process that holds the lock; all of them are killed in the end."""
+    """Start another process that holds the lock; it is killed at the end."""
     context, processes = multiprocessing.get_context("fork"), []
 
     def start(seconds=60):
@@ -39,7 +39,7 @@ def holder(tmp_path):
 
 @pytest.fixture(params=["flock", "ENOSYS", "ENOLCK", "EOPNOTSUPP"])
 def file_system(request, monkeypatch):
-    """With flock, or one that refuses it by the named error."""
+    """A file system with flock, or one that fails with this error."""
     if request.param != "flock":
 
         def refuse(*args):
@@ -63,7 +63,7 @@ def test_one_process_at_a_time(tmp_path, holder, file_system):
         pass
 
 
-def test_a_killed_process_lets_go(tmp_path, holder, file_system):
+def test_a_killed_process_releases_its_lock(tmp_path, holder, file_system):
     process = holder()
     os.kill(process.pid, signal.SIGKILL)
     process.join()
@@ -84,7 +84,7 @@ def test_a_lock_of_another_machine_is_respected(tmp_path, holder, file_system, m
         pass
 
 
-def test_a_place_that_cannot_be_written_is_an_error(tmp_path):
+def test_a_folder_that_is_not_writable_is_an_error(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(OSError) as error, lock(tmp_path / "file" / "lock", wait=False):
         pass

@@ -35,7 +35,7 @@ def make_special(kind, path):
 
 @pytest.mark.parametrize("kind", ["named pipe", "link to a pipe", "device", "socket"])
 @pytest.mark.parametrize("place", ["images/train/1.png", "labels/train/1.png"])
-def test_what_is_no_file_is_refused_at_once(tmp_path, kind, place):
+def test_special_files_are_refused_at_once(tmp_path, kind, place):
     root = write_folder(tmp_path)
     (root / place).unlink()
     make_special(kind, root / place)
@@ -61,7 +61,7 @@ def test_a_pipe_in_place_of_the_classes_is_refused(tmp_path):
 
 @pytest.fixture
 def failing(monkeypatch):
-    """``failing(number, count)``: the next ``count`` reads fail with that errno; gives the list of all reads."""
+    """Return a function that makes the next ``count`` reads fail with an errno and returns the list of all reads."""
     monkeypatch.setattr(reading, "RETRY_AFTER", 0)
     reads, read = [], reading.Path.read_bytes
 
@@ -85,7 +85,7 @@ def test_a_read_that_fails_once_is_tried_again(tmp_path, failing, number):
     assert np.array_equal(read_image(path), pixels) and len(reads) == 2
 
 
-def test_a_read_that_fails_twice_is_one_sentence(tmp_path, failing):
+def test_a_read_that_fails_twice_is_reported_in_one_sentence(tmp_path, failing):
     path = write(tmp_path / "a.png", noise(0))
     reads = failing(errno.EIO, 9)
     with pytest.raises(InputError) as error:
@@ -94,7 +94,7 @@ def test_a_read_that_fails_twice_is_one_sentence(tmp_path, failing):
 
 
 @pytest.mark.parametrize("number", [errno.EACCES, errno.ENOENT])
-def test_what_will_not_pass_is_not_tried_again(tmp_path, failing, number):
+def test_a_permanent_error_is_not_tried_again(tmp_path, failing, number):
     path = write(tmp_path / "a.png", noise(0))
     reads = failing(number, 9)
     with pytest.raises(InputError):
@@ -102,7 +102,7 @@ def test_what_will_not_pass_is_not_tried_again(tmp_path, failing, number):
     assert len(reads) == 1
 
 
-def test_a_missing_file_is_told_of_without_delay(tmp_path, monkeypatch):
+def test_a_missing_file_is_reported_without_delay(tmp_path, monkeypatch):
     monkeypatch.setattr(reading.time, "sleep", lambda seconds: pytest.fail("waits"))
     with pytest.raises(InputError) as error:
         read_image(tmp_path / "a.png")

@@ -13,7 +13,7 @@ import lightning as L
 from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint
 from lightning.pytorch.trainer.states import TrainerFn
 
-from regseg.data.datamodule import OWN_DATASET
+from regseg.data.datamodule import CUSTOM_DATASET
 from regseg.errors import InputError
 from regseg.models.finite import first_not_finite
 from regseg.run_dir import config_of, holds_results
@@ -142,5 +142,5 @@ def _fingerprint(checkpoint: Mapping[str, Any], folder: Path) -> Mapping[str, An
     found: dict[str, Any] = {"classes": spec["classes"]} if isinstance(spec, Mapping) and "classes" in spec else {}
     if settings := settings_of(config_of(folder)):
         own = "." in str(settings.get("data.dataset"))
-        found["settings"] = settings | ({"data.dataset": OWN_DATASET} if own else {})
+        found["settings"] = settings | ({"data.dataset": CUSTOM_DATASET} if own else {})
     return found

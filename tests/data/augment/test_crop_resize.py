@@ -1,4 +1,4 @@
-"""A crop taken before the resize equals one taken after it, by the author's kernels."""
+"""Cropping before the resize equals cropping after it, with the author's kernels."""
 
 import cv2
 import numpy as np
@@ -10,12 +10,12 @@ from regseg.data.sampling.epochs import stream
 
 
 def picture(height, width, channels=3):
-    """Noise with edges: neighbouring pixels differ as much as they can."""
+    """Noise with edges, in which neighbouring pixels differ strongly."""
     return np.random.default_rng(height).integers(0, 256, (height, width, channels), np.uint8)
 
 
 def whole(image, window, resample=Image.Resampling.BILINEAR):
-    """Pillow's resize of the whole image, cropped afterwards, as the author's pipeline does."""
+    """The whole image resized by Pillow and then cropped, as in the author's pipeline."""
     scaled = np.asarray(Image.fromarray(image).resize(window.scaled[::-1], resample))
     (top, left), (height, width) = window.corner, window.size
     return scaled[top : top + height, left : left + width]
@@ -39,7 +39,7 @@ def test_an_image_equals_pillows_whole_resize(short_side):
 def test_a_label_equals_pillows_whole_resize(short_side):
     label = picture(150, 260, 1)[..., 0]
     for window in windows((150, 260), short_side, (64, 96)):
-        # Where a centre falls on the edge between two pixels, Pillow's sums of floats take either.
+        # Between two pixels, Pillow takes either one, depending on rounding.
         clear = [
             (2 * (start + np.arange(length)) + 1) * full % (2 * scaled) != 0
             for full, scaled, start, length in zip((150, 260), *window, strict=True)
@@ -50,7 +50,7 @@ def test_a_label_equals_pillows_whole_resize(short_side):
 
 @pytest.mark.parametrize("short_side", [1, 50, 75, 120, 150, 225, 450, 750])
 def test_a_label_takes_the_pixel_under_each_centre_and_the_second_between_two(short_side):
-    """Also where the resizer's floats would fall short of a whole number."""
+    """Also where the resizer would round down from an integer."""
     label = np.random.default_rng(0).integers(0, 256, (150, 261), dtype=np.uint8)
     for window in windows((150, 261), short_side, (64, 96)):
         rows, columns = (
@@ -62,16 +62,16 @@ def test_a_label_takes_the_pixel_under_each_centre_and_the_second_between_two(sh
 
 @pytest.mark.parametrize("size", [(150, 260), (149, 259)])
 @pytest.mark.parametrize("short_side", [40, 60, 75, 97, 149, 311])
-def test_a_half_image_is_resized_straight_to_the_drawn_size(size, short_side):
-    """One resampling, as the author's release does it; through full size first, it would be blurred."""
+def test_a_half_image_is_resized_once(size, short_side):
+    """One resampling, as in the author's release; resizing to the full size first would blur it."""
     half = picture(75, 130)
     for window in windows(size, short_side, (64, 96)):
         difference = np.abs(cut_image(half, window).astype(int) - whole(half, window))
         assert difference.max() <= 1 and difference.mean() < 0.3
 
 
-def test_a_draw_of_the_stored_size_is_the_stored_image_itself():
-    """Cityscapes halved, short side 512."""
+def test_a_crop_at_the_stored_size_is_the_stored_image():
+    """Cityscapes at half size, with a short side of 512."""
     half = picture(512, 1024)
     window = draw_window((1024, 2048), (300, 768), (512, 512), stream(0))
     (top, left), (height, width) = window.corner, window.size
@@ -88,7 +88,7 @@ def test_a_half_image_is_evaluated_by_one_resize():
 
 
 def test_a_half_image_stays_sharp(camvid_root):
-    """On a photograph, the way through full size loses sharpness at every drawn size, most at the stored one."""
+    """On a photograph, resizing to the full size first loses sharpness at every scale."""
     path = sorted((camvid_root / "train").iterdir())[0]
     half = np.asarray(Image.open(path).resize((240, 180), Image.Resampling.BILINEAR))
 
@@ -110,8 +110,8 @@ def test_whole_images(shape, short_side):
     assert min(result.shape[:2]) == (short_side or 33)
 
 
-def test_only_the_windows_rows_are_read(tmp_path):
-    """The rest of a memory-mapped file need not even exist for it."""
+def test_only_the_rows_of_the_window_are_read(tmp_path):
+    """The other rows of a memory-mapped file need not exist."""
     file = tmp_path / "image.bin"
     file.write_bytes(bytes(400 * 100 * 3))
     window, read = Window((800, 200), (600, 20), (50, 60)), []
@@ -129,8 +129,8 @@ def test_only_the_windows_rows_are_read(tmp_path):
     assert [(rows.start, rows.stop) for rows in read] == [(299, 326), (300, 326)]
 
 
-def test_a_centroids_crop_starts_between_a_crops_length_before_it_and_itself():
-    """A window of 10 in 100, the centroid at 50 and 3: starts 40 to 50, and 0 to 3 with the clamped ones at 0."""
+def test_a_crop_around_a_centroid_starts_within_a_crops_length_before_it():
+    """A crop of 10 in 100 pixels: it starts at 40 to 50 for a centroid at 50, and at 0 to 3 for one at 3."""
     corners = np.array(
         [draw_window((100, 100), (10, 10), (100, 100), stream(0, n), (50.4, 3.0)).corner for n in range(2200)]
     )
@@ -151,7 +151,7 @@ def test_centroids_scale_with_the_image():
             assert low <= window.corner[axis] <= high
 
 
-def test_a_side_shorter_than_the_crop_is_taken_whole():
+def test_a_side_shorter_than_the_crop_is_not_cropped():
     window = draw_window((20, 60), (30, 30), (20, 20), stream(0), (5, 50))
     assert window.size == (20, 30) and window.corner[0] == 0 and window.corner[1] <= 30
 

@@ -1,4 +1,4 @@
-"""Every operation against Pillow's, on drawn images and on photographs."""
+"""Every operation compared with Pillow, on synthetic images and on photographs."""
 
 import numpy as np
 import pytest
@@ -15,8 +15,8 @@ ENHANCERS = {
     "color": ImageEnhance.Color,
     "sharpness": ImageEnhance.Sharpness,
 }
-# Grey levels that an operation may be away from Pillow's: contrast and color for OpenCV's luma, which is one level
-# away from Pillow's in a few pixels of a thousand, sharpness for OpenCV's rounding of the mean over 3x3.
+# Largest difference from Pillow in grey levels: contrast and color because of OpenCV's luma, which differs by one level
+# in a few pixels of a thousand, sharpness because OpenCV rounds the 3x3 mean.
 TOLERANCE = {"autocontrast": 0, "equalize": 0, "brightness": 0, "contrast": 1, "color": 1, "sharpness": 1, "rotate": 1}
 FACTORS = (0.82, 1.18, 0.7, 1.3, 0.6, 1.4, 0.5, 1.5, 1.0, 0.9137)
 SIZES = ((1, 1), (1, 7), (2, 2), (3, 3), (3, 8), (17, 23), (64, 33), (90, 140))
@@ -72,7 +72,7 @@ def test_histograms_are_pillows(name, image):
 
 
 def test_every_range_is_stretched_as_pillow_does():
-    """Where a product falls on a whole number, its last bit decides."""
+    """If a product is close to an integer, its last bit matters."""
     for low in range(0, 255, 3):
         for high in range(low + 1, 256, 4):
             ramp = np.repeat(np.arange(low, high + 1, dtype=np.uint8)[None, :, None], 3, 2)
@@ -81,7 +81,7 @@ def test_every_range_is_stretched_as_pillow_does():
 
 @pytest.mark.parametrize("pixels", [200, 255, 256, 257, 400, 510, 511, 700, 3000])
 def test_equalize_of_few_pixels(pixels):
-    """A step of one or two grey levels is where the table would pass 255, or none is made at all."""
+    """With a step of one or two, the table would exceed 255; with a step of zero there is none."""
     for seed in range(10):
         few = noise((1, pixels), seed=seed)
         assert difference(operations.equalize(few), ImageOps.equalize(Image.fromarray(few))) == 0
@@ -97,13 +97,13 @@ def test_enhancement_is_pillows(name, image):
         assert difference(getattr(operations, name)(image, factor), expected) <= TOLERANCE[name], factor
 
 
-# Sharpness takes a rounded mean for a third of the time (see there).
+# Sharpness uses a rounded mean, which is three times as fast.
 SELDOM = {"brightness": 0.002, "contrast": 0.002, "color": 0.002, "sharpness": 0.08}
 
 
 @pytest.mark.parametrize("name", ENHANCERS)
-def test_pillow_is_seldom_missed_at_all(name):
-    """Rounding where Pillow cuts off would shift every second pixel by one level."""
+def test_few_pixels_differ_from_pillow(name):
+    """Rounding where Pillow truncates would shift every second pixel by one level."""
     missed = [
         getattr(operations, name)(image, factor) != np.asarray(ENHANCERS[name](Image.fromarray(image)).enhance(factor))
         for image in IMAGES.values()
@@ -113,8 +113,8 @@ def test_pillow_is_seldom_missed_at_all(name):
 
 
 @pytest.mark.parametrize("name", ENHANCERS)
-def test_enhancement_goes_the_right_way(name):
-    """Visibly, and to the other side for the other sign."""
+def test_enhancement_has_the_right_direction(name):
+    """The change is visible, and opposite for the opposite sign."""
     image = noise((60, 80), 60, 190)
     more, less = (getattr(operations, name)(image, factor).astype(int) - image for factor in (1.18, 0.82))
     assert np.abs(more).mean() > 3 and np.corrcoef(more.ravel(), less.ravel())[0, 1] < -0.9
@@ -124,14 +124,14 @@ def test_enhancement_goes_the_right_way(name):
 
 
 def source(size, degrees):
-    """(x, y) in the image of every pixel of its rotated version, from the definition of a rotation."""
+    """Position (x, y) in the image of every pixel of the rotated image, from the definition of a rotation."""
     angle, center = np.radians(degrees), np.array([size[1] - 1, size[0] - 1]) / 2
     place = np.stack(np.meshgrid(np.arange(size[1]), np.arange(size[0])), -1) - center
     return place @ np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]]) + center
 
 
 def inside_and_outside(size, degrees):
-    """Pixels that come from the image's inside, and those that come from beyond its border."""
+    """Masks of the pixels from inside the image and from outside."""
     x, y = np.moveaxis(source(size, degrees), -1, 0)
     inside = (x >= 0) & (x <= size[1] - 1) & (y >= 0) & (y <= size[0] - 1)
     outside = (x < -1) | (x > size[1]) | (y < -1) | (y > size[0])
@@ -185,8 +185,8 @@ def test_nothing_is_changed_in_place(image):
     assert np.array_equal(image, before)
 
 
-def test_a_view_is_read_as_it_looks():
-    """A flipped crop is no contiguous array."""
+def test_views_are_handled():
+    """A flipped crop is not contiguous."""
     view = noise((40, 60))[5:30, 40:10:-1]
     for ours, expected in zip(all_operations(view), all_operations(view.copy()), strict=True):
         assert np.array_equal(ours, expected)

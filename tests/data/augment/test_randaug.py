@@ -1,4 +1,4 @@
-"""RandAug and colour jitter: what they draw, in which order, and what becomes of the label."""
+"""RandAug and colour jitter: their random numbers, their order, and their effect on labels."""
 
 import pickle
 from collections import Counter
@@ -25,7 +25,7 @@ IMAGE, LABEL = noise(0, (20, 30)), np.random.default_rng(1).integers(0, 19, (20,
 
 @pytest.fixture
 def calls(monkeypatch):
-    """The operations called on images, as (name, argument, image); they leave all as it is."""
+    """Record the operations called on images as (name, argument, image), without applying them."""
     called = []
 
     def record(name):
@@ -44,7 +44,7 @@ def calls(monkeypatch):
 
 
 def draws(transform, count, image=IMAGE, label=LABEL):
-    """(image, label) of the streams 0, 1, …"""
+    """Image and label for the streams 0, 1, …"""
     for number in range(count):
         if isinstance(transform, TrainTransform):
             yield transform(image, label, stream(0, number))
@@ -55,7 +55,7 @@ def draws(transform, count, image=IMAGE, label=LABEL):
 
 
 def chosen(transform, calls, count):
-    """What each of the streams 0, 1, … called, as a tuple of (name, argument)."""
+    """The (name, argument) of each operation, for the streams 0, 1, …"""
     rounds = []
     for _ in draws(transform, count):
         rounds.append(tuple((name, argument) for name, argument, _ in calls))
@@ -78,7 +78,7 @@ def test_two_distinct_operations_uniformly_in_any_order(calls):
 
 
 @pytest.mark.parametrize("operations", [1, 3, 7])
-def test_as_many_operations_as_asked(calls, operations):
+def test_number_of_operations(calls, operations):
     for called in chosen(rand_augment(FILL, operations), calls, 50):
         names = [name for name, _ in called]
         assert len(names) == len(set(names)) == operations and set(names) <= set(OPERATIONS)
@@ -99,7 +99,7 @@ def test_magnitudes_and_signs(calls, magnitude):
 
 
 def test_signs_are_independent(calls):
-    """Of each other, and of the order of the operations."""
+    """They do not depend on each other or on the order of the operations."""
     rounds = chosen(rand_augment(FILL, 7), calls, 600)
     signs = [
         [
@@ -112,7 +112,7 @@ def test_signs_are_independent(calls):
     assert np.abs(correlations).max() < 0.17, correlations.round(2)  # 4 standard deviations
 
 
-def test_the_seed_alone_decides():
+def test_the_result_depends_on_the_seed_only():
     pipeline = A.Compose([rand_augment(FILL)])
     results = []
     for seed in (0, 0, 1, 2, 3):
@@ -125,7 +125,7 @@ def test_the_seed_alone_decides():
     assert np.array_equal(first["image"], second["image"]) and np.array_equal(first["mask"], second["mask"])
 
 
-def test_only_rotation_touches_the_label():
+def test_only_rotation_changes_the_label():
     for seed, (image, label) in enumerate(draws(rand_augment(FILL, 1), 60)):
         assert image.dtype == label.dtype == np.uint8 and image.shape == (20, 30, 3) and label.shape == (20, 30)
         rotated = (image[0, 0] == FILL).all() or (image[0, -1] == FILL).all()
@@ -133,7 +133,7 @@ def test_only_rotation_touches_the_label():
         assert not rotated or ((label == 255).any() and set(np.unique(label)) <= {*range(19), 255})
 
 
-def test_rotation_moves_image_and_label_alike():
+def test_rotation_moves_image_and_label_equally():
     rows, columns = np.mgrid[:60, :80].astype(np.uint8)
     image, sides = np.dstack([columns, rows, np.full_like(rows, 9)]), set()
     for turned, label in draws(randaug.Rotate(6, FILL), 10, image, columns):
@@ -160,12 +160,12 @@ def test_jitter_is_uniform_and_always_applied(calls):
     assert np.abs(np.corrcoef(factors.T) - np.eye(3)).max() < 0.17
 
 
-def test_jitter_comes_in_any_order(calls):
+def test_jitter_has_any_order(calls):
     counts = Counter(tuple(name for name, _ in called) for called in chosen(color_jitter(), calls, 600))
     assert len(counts) == 6 and chi_square(counts.values(), 100) < 22  # 5 on average, 22 once in 2000
 
 
-def test_jitter_changes_colours_alone():
+def test_jitter_changes_colours_only():
     for image, label in draws(color_jitter(), 20):
         assert image.dtype == np.uint8 and not np.array_equal(image, IMAGE) and np.array_equal(label, LABEL)
 
@@ -177,8 +177,8 @@ def test_jitter_changes_colours_alone():
 @pytest.mark.parametrize(
     ("crop_size", "seen"), [((40, 40), (20, 30)), ((10, 15), (10, 15)), ((40, 12), (20, 12)), ((10, 50), (10, 30))]
 )
-def test_colours_come_between_flip_and_pad(calls, options, crop_size, seen):
-    """They see the flipped crop, never larger than the image, and no pad."""
+def test_colour_operations_are_between_flip_and_pad(calls, options, crop_size, seen):
+    """They get the flipped crop without padding."""
     columns = np.tile(np.arange(30, dtype=np.uint8), (20, 1))
     image = np.dstack([columns, columns, columns])
     for crop, label in draws(TrainTransform(crop_size, (20, 20), flip=1.0, **options), 10, image, columns):
@@ -190,8 +190,8 @@ def test_colours_come_between_flip_and_pad(calls, options, crop_size, seen):
         assert (crop[padded] == FILL).all() and np.array_equal(crop[..., 0][~padded], label[~padded])
 
 
-def test_the_pad_is_not_measured(monkeypatch):
-    """Light greys are stretched down to 0; with the pad, whose colour is darker, they would end above it."""
+def test_the_padding_does_not_affect_colour_operations(monkeypatch):
+    """Light greys are stretched to 0; with the darker padding they would not be."""
     monkeypatch.setattr(randaug, "ENHANCEMENTS", {})
     monkeypatch.setattr(randaug, "rotate", lambda image, *arguments, **options: image)
     image, stretched = np.random.default_rng(0).integers(200, 220, (20, 30, 3), np.uint8), 0
@@ -204,7 +204,7 @@ def test_the_pad_is_not_measured(monkeypatch):
 
 @pytest.mark.parametrize(("side", "crop"), [(8, 12), (12, 8)])
 def test_offsets_are_uniform(calls, side, crop):
-    """Of the image in its pad, and of the crop in its image."""
+    """The offsets of the image in the padding and of the crop in the image."""
     rows, columns = np.mgrid[:side, :side].astype(np.uint8)
     image, offsets = np.dstack([rows, columns, columns]), []
     transform = TrainTransform((crop, crop), (side, side), flip=0.0, randaug=RANDAUG)
@@ -242,7 +242,7 @@ def test_no_colour_operation_by_default(calls):
         ({"jitter": True}, ["data.augment.jitter=True"]),
     ],
 )
-def test_wrong_options_are_told_of(augment, words):
+def test_invalid_options_are_reported(augment, words):
     with pytest.raises(InputError) as error:
         TrainTransform((8, 8), (8, 8), **augment)
     assert is_sentence(error, *words)
@@ -274,7 +274,7 @@ def test_augmentation_by_dataset_and_by_choice(compose, overrides, augment):
         assert not colours
 
 
-def test_a_dataset_may_choose_wherever_it_is_composed(compose):
+def test_a_dataset_can_choose_the_augmentation(compose):
     assert compose("data=cityscapes", config="evaluate").data.augment.randaug == RANDAUG
     assert compose(config="evaluate").get("data") is None
 

@@ -1,4 +1,4 @@
-"""Random scale, crop, pad and flip: what they draw, and that image and label stay together."""
+"""Random scale, crop, padding and flip: their distributions, and the alignment of image and label."""
 
 import pickle
 
@@ -15,19 +15,19 @@ from regseg.errors import InputError
 
 
 def ramp(height, width):
-    """(image, label): red of the image and the label count columns, green counts rows, blue is 7."""
+    """Image and label whose values are coordinates: red and label are columns, green is rows, blue is 7."""
     rows, columns = np.mgrid[:height, :width].astype(np.uint8)
     return np.dstack([columns, rows, np.full_like(rows, 7)]), columns.copy()
 
 
 def draws(transform, image, label, count):
-    """(crop, its label) of the streams 0, 1, …"""
+    """Crop and label for the streams 0, 1, …"""
     for number in range(count):
         yield transform(image, label, stream(0, number))
 
 
 def content(label):
-    """(top, left, height, width) of what is not padding."""
+    """(top, left, height, width) of the part without padding."""
     rows, columns = np.flatnonzero((label != 255).any(1)), np.flatnonzero((label != 255).any(0))
     return rows[0], columns[0], len(rows), len(columns)
 
@@ -67,13 +67,13 @@ def test_offsets_of_a_crop_are_uniform():
         assert values.tolist() == [*range(5)] and counts.min() > 900 / 5 * 0.7
 
 
-def test_one_side_padded_the_other_cropped():
+def test_one_side_is_padded_and_the_other_cropped():
     for _, label in draws(TrainTransform((30, 30), (20, 20)), *ramp(20, 60), 10):
         assert content(label)[2:] == (20, 30)
 
 
 def test_scale_position_and_flip_are_independent():
-    """With one seed for all steps, as albumentations hands it down, small images would always be flipped."""
+    """With one seed for all transforms, as albumentations does it, small images would always be flipped."""
     image, label = ramp(100, 100)
     drawn = []
     for crop, _ in draws(TrainTransform((32, 32), (40, 80)), image, label, 800):
@@ -85,7 +85,7 @@ def test_scale_position_and_flip_are_independent():
 
 
 @pytest.mark.parametrize(("flip", "share"), [(0, 0), (0.0, 0), (0.5, 0.5), (0.2, 0.2), (1, 1)])
-def test_flips_are_horizontal_and_as_frequent_as_asked(flip, share):
+def test_flips_are_horizontal_and_have_the_given_probability(flip, share):
     flipped = []
     for image, label in draws(TrainTransform((10, 10), (10, 10), flip=flip), *ramp(10, 10), 300):
         assert np.array_equal(image[..., 0], label)  # aligned
@@ -96,7 +96,7 @@ def test_flips_are_horizontal_and_as_frequent_as_asked(flip, share):
 
 @pytest.mark.parametrize("side", [50, 77, 100, 123, 200, 333, 400])
 def test_image_and_label_stay_aligned_at_every_scale(side):
-    """A label of OpenCV's plain nearest neighbour would lie up to half a pixel of the result to the left."""
+    """OpenCV's nearest neighbour would shift a label to the left by up to half a pixel."""
     transform = TrainTransform((420, 420), (side, side))
     for image, label in draws(transform, *ramp(200, 200), 4):
         inside = label != 255
@@ -113,7 +113,7 @@ def test_labels_get_no_new_values():
     assert values == {0, 9, 200, 255}
 
 
-def test_the_stream_alone_decides():
+def test_the_crop_depends_on_the_stream_only():
     transform, (image, label) = TrainTransform((16, 16), (10, 40)), ramp(20, 30)
     first = list(draws(transform, image, label, 20))
     np.random.seed(1)
@@ -147,7 +147,7 @@ def test_the_stream_alone_decides():
         ([64, 64], [1, 2], float("nan"), ["data.augment.flip=nan"]),
     ],
 )
-def test_wrong_sizes_are_told_of(crop_size, short_side, flip, words):
+def test_invalid_sizes_are_reported(crop_size, short_side, flip, words):
     with pytest.raises(InputError) as error:
         TrainTransform(crop_size, short_side, flip)
     assert is_sentence(error, *words)
@@ -162,7 +162,7 @@ def test_evaluation_size(shape, short_side, expected):
 
 
 def test_shrinking_averages():
-    """A quarter of the size sees all four stripes; OpenCV's bilinear only the two in the middle."""
+    """At a quarter of the size, all four stripes contribute; with OpenCV's bilinear kernel only two do."""
     stripes = np.tile(np.array([0, 200, 200, 0], np.uint8)[:, None], (16, 3)).reshape(1, 64, 3).repeat(64, 0)
     crop, _ = TrainTransform((16, 16), (16, 16))(stripes, np.zeros((64, 64), np.uint8), stream(0))
     for result in (resize_image(stripes, (64, 64), 16), crop):

@@ -1,4 +1,4 @@
-"""CamVid in its three published shapes."""
+"""CamVid in its three published layouts."""
 
 import shutil
 from collections import Counter
@@ -51,7 +51,7 @@ def test_values_of_the_480x360_release():
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_every_shape_is_recognised(tmp_path, shape):
+def test_every_layout_is_recognised(tmp_path, shape):
     dataset = CamVid(write_camvid(tmp_path, shape))
     for split in ("train", "val", "test"):
         assert [sample.image.stem for sample in dataset.samples(split)] == sorted(FRAMES[split])
@@ -71,7 +71,7 @@ def test_labels_in_split_folders_may_lack_the_suffix(tmp_path):
 
 @pytest.mark.parametrize("shape", ["stills", "labels"])
 def test_colour_labels_shrunk_to_a_palette(tmp_path, shape):
-    """An optimiser may do so; the palette's indices are then any, and not those of the 480x360 release."""
+    """PNG optimisers do so; the indices are then arbitrary, not those of the 480x360 release."""
     dataset = CamVid(write_camvid(tmp_path, shape))
     sample = dataset.samples("train")[0]
     expected = read_label(sample.label, dataset.spec)
@@ -108,7 +108,7 @@ def test_what_is_missing_is_named(tmp_path, shape, gone, words):
     assert is_sentence(error, root, *words)
 
 
-def test_two_folders_of_labels_are_too_many(tmp_path):
+def test_two_folders_of_labels_are_refused(tmp_path):
     write_camvid(tmp_path, "stills")
     shutil.copytree(tmp_path / "LabeledApproved_full", tmp_path / "copy")
     with pytest.raises(InputError) as error:
@@ -116,7 +116,7 @@ def test_two_folders_of_labels_are_too_many(tmp_path):
     assert is_sentence(error, tmp_path, "2 folders")
 
 
-def test_an_image_that_is_no_frame_is_named(tmp_path):
+def test_an_image_that_is_not_a_frame_is_named(tmp_path):
     write_camvid(tmp_path, "stills")
     write(tmp_path / "701_StillsRaw_full/holiday.png", noise(0))
     with pytest.raises(InputError) as error:
@@ -143,7 +143,7 @@ def test_every_real_label_is_decoded(camvid_root):
             assert label.shape == (360, 480)
             pixels += np.bincount(label.ravel(), minlength=256)
     assert pixels[11:255].sum() == 0 and (pixels[:11] > 0).all()
-    # Roads and buildings cover most of these streets, signs and cyclists least: the values are not mixed up.
+    # Roads and buildings are frequent, signs and cyclists rare, so the values are not permuted.
     order = [SPEC.classes[index] for index in np.argsort(pixels[:11])]
     assert set(order[-3:]) == {"road", "building", "sky"} and order[0] in ("pedestrian", "bicyclist", "column-pole")
 

@@ -1,4 +1,4 @@
-"""Cityscapes as it is published: the table of labels, and where the files are."""
+"""Cityscapes: the table of labels, and the folders."""
 
 import shutil
 
@@ -35,7 +35,7 @@ def test_images_and_label_ids_are_found(tmp_path):
     assert image.shape == (24, 32, 3) and set(label.flat) == {*range(19), 255}
 
 
-def test_neither_polygons_nor_colours_nor_hidden_files_disturb(tmp_path):
+def test_polygons_colours_and_hidden_files_are_ignored(tmp_path):
     write_cityscapes(tmp_path)
     for name in ("gtFine_color.png", "gtFine_polygons.json", "gtFine_instanceIds.png"):
         (tmp_path / f"gtFine/train/town0/town0_000000_000019_{name}").touch()
@@ -43,7 +43,7 @@ def test_neither_polygons_nor_colours_nor_hidden_files_disturb(tmp_path):
     assert len(Cityscapes(tmp_path).samples("train")) == 5
 
 
-def test_a_root_may_begin_at_home(tmp_path, monkeypatch):
+def test_a_root_may_start_with_a_tilde(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("USERPROFILE", str(tmp_path))
     write_cityscapes(tmp_path / "cityscapes")

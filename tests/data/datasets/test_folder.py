@@ -1,4 +1,4 @@
-"""A dataset of one's own."""
+"""A custom dataset in folders."""
 
 import shutil
 
@@ -108,7 +108,7 @@ def test_any_language_and_a_byte_order_mark(tmp_path):
         ("classes: [" + ", ".join(f"{{name: c{i}, color: [{i}, 0, 0]}}" for i in range(255)) + "]", ["255", "254"]),
     ],
 )
-def test_a_wrong_classes_file_is_told_of(tmp_path, text, words):
+def test_an_invalid_classes_file_is_reported(tmp_path, text, words):
     with pytest.raises(InputError) as error:
         classes(tmp_path, text)
     assert is_sentence(error, tmp_path / "mine" / "classes.yaml", *words)
@@ -174,7 +174,7 @@ def test_what_is_missing_is_named(tmp_path, gone, words):
     assert is_sentence(error, root, *words)
 
 
-def test_single_files_that_are_wrong(tmp_path):
+def test_damaged_files_are_reported(tmp_path):
     root = write_folder(tmp_path)
     (root / "labels/train/1.png").unlink()
     with pytest.raises(InputError) as error:

@@ -50,7 +50,7 @@ def test_pairs_are_sorted_by_file_name(tmp_path):
     assert [sample.image.name for sample in check_pairs(samples, "train", tmp_path)] == ["a.png", "b.png", "c.png"]
 
 
-def test_pairs_that_are_none(tmp_path):
+def test_incomplete_pairs_are_reported(tmp_path):
     image, label = Path("images/a.png"), write(tmp_path / "a.png", noise(0))
     for samples, words in (
         ([], [tmp_path, "no images", "train"]),

@@ -1,4 +1,4 @@
-"""What labels mean: decoding, and the description's way through checkpoints and into workers."""
+"""DatasetSpec: decoding of labels, and the description in checkpoints and workers."""
 
 import io
 import json
@@ -34,7 +34,7 @@ def test_to_dict_and_back_also_by_json_and_checkpoint(spec):
 
 
 def test_the_former_key_left_out_is_still_read():
-    """Checkpoints of earlier versions have it in place of `excluded`."""
+    """Checkpoints of earlier versions have it instead of `excluded`."""
     values = CITYSCAPES.to_dict()
     old = {("left_out" if key == "excluded" else key): value for key, value in values.items()}
     assert "excluded" in values and "excluded" not in old
@@ -44,7 +44,7 @@ def test_the_former_key_left_out_is_still_read():
         DatasetSpec.from_dict(old)
 
 
-def test_a_worker_gets_it_without_the_tables():
+def test_the_tables_are_not_pickled():
     raw = np.array([[[9, 9, 9], [1, 2, 3]]], np.uint8)
     COLORS.decode(raw, FILE)  # makes the table of 2^24 entries
     sent = pickle.dumps(COLORS)
@@ -96,7 +96,7 @@ def test_a_colour_label_whose_colours_are_all_grey():
     assert both.decode(np.array([[[9, 9, 9]]], np.uint8), FILE).tolist() == [[0]]
 
 
-def test_a_label_of_the_other_kind():
+def test_a_label_of_the_wrong_kind_is_refused():
     with pytest.raises(InputError) as error:
         IDS.decode(np.array([[[1, 2, 3]]], np.uint8), FILE)
     assert is_sentence(error, FILE, "colour label", "color")
@@ -107,12 +107,12 @@ def test_a_picture_of_a_label():
     assert picture.dtype == np.uint8 and picture.tolist() == [[[9, 9, 9], [8, 8, 8], [0, 0, 0]]]
 
 
-def test_the_reduced_mean_of_cityscapes_leaves_out_truck_bus_and_train():
+def test_the_reduced_mean_of_cityscapes_excludes_truck_bus_and_train():
     assert CITYSCAPES.kept_in_reduced == [*range(14), 17, 18]
     assert IDS.kept_in_reduced == [0, 1]
 
 
-def test_made_up_colours_differ():
+def test_generated_colours_differ():
     colors = distinct_colors(MAX_CLASSES)
     assert len(set(colors)) == MAX_CLASSES
     assert all(0 <= channel <= 255 for color in colors for channel in color)

@@ -16,7 +16,7 @@ SMALL = {"height": 32, "width": 64, "counts": {"train": 3, "val": 2, "test": 1}}
 SIZES = {"batch_size": 2, "crop_size": [20, 28], "short_side": [16, 40], "num_workers": 0}
 
 
-def test_streets_are_drawn_on_first_use(tmp_path, capsys):
+def test_streets_are_created_on_first_use(tmp_path, capsys):
     options = {"height": 32, "width": 64, "counts": {"train": 2, "val": 1, "test": 0}}
     for printed in (True, False):
         datamodule = SegmentationDataModule("streets", tmp_path / "streets", **SIZES, options=options)
@@ -26,8 +26,8 @@ def test_streets_are_drawn_on_first_use(tmp_path, capsys):
     assert datamodule.train_set[CropRequest(0, 0)]["image"].shape == (20, 28, 3)
 
 
-def test_a_dataset_that_may_only_read_draws_nothing(tmp_path):
-    """As when a dataset is taken from a checkpoint with a mistyped root."""
+def test_a_read_only_dataset_creates_nothing(tmp_path):
+    """For example, a dataset from a checkpoint with a mistyped root."""
     options = {"height": 32, "width": 64, "counts": SMALL["counts"]}
     empty = tmp_path / "empty"
     empty.mkdir()
@@ -44,7 +44,7 @@ def test_a_dataset_that_may_only_read_draws_nothing(tmp_path):
     assert len(dataset.samples("val")) == 2
 
 
-def test_a_dataset_taken_from_a_checkpoint_is_not_drawn_at_a_mistyped_root(streets_root, tmp_path):
+def test_a_dataset_from_a_checkpoint_is_not_created_at_a_mistyped_root(streets_root, tmp_path):
     options = {"height": 64, "width": 128, "seed": 7, "counts": {"train": 9, "val": 3, "test": 2}}
     trained = SegmentationDataModule("streets", streets_root, crop_size=(8, 8), short_side=(8, 8), options=options)
     key = SegmentationDataModule.CHECKPOINT_HYPER_PARAMS_KEY

@@ -72,7 +72,7 @@ def stored_index(root):
 
 
 def rewrite(root, change):
-    """Replace the rows of the stored index, with a checksum that fits."""
+    """Replace the rows of the stored index and update the checksum."""
     content = stored_index(root).read_bytes()
     table = np.frombuffer(content[64:], "<i4").reshape(-1, 4).copy()
     rows = change(table).tobytes()
@@ -80,7 +80,7 @@ def rewrite(root, change):
 
 
 @pytest.mark.parametrize(("column", "value"), [(0, 2), (0, -1), (1, 4), (1, -1), (2, -1), (3, -5), (0, 2**31 - 1)])
-def test_an_index_with_what_does_not_exist_is_built_anew(labels, column, value):
+def test_an_index_with_a_class_or_image_that_does_not_exist_is_rebuilt(labels, column, value):
     good = index_of(labels).table
 
     def change(table):
@@ -91,7 +91,7 @@ def test_an_index_with_what_does_not_exist_is_built_anew(labels, column, value):
     assert np.array_equal(index_of(labels).table, good)
 
 
-def test_an_index_that_is_damaged_is_built_anew(labels):
+def test_a_damaged_index_is_rebuilt(labels):
     good = index_of(labels).table
     content = stored_index(labels).read_bytes()
     pickled, archive = io.BytesIO(), io.BytesIO()
@@ -116,14 +116,14 @@ def test_a_label_of_one_pixel_has_a_centroid():
     assert tile_centroids(np.full((1, 1), 3, np.uint8)).tolist() == [[3, 0, 0]]
 
 
-def test_a_dataset_that_cannot_be_written_to_has_its_index_in_the_cache(labels, tmp_path, monkeypatch):
+def test_the_index_of_a_dataset_that_is_not_writable_is_in_the_cache(labels, tmp_path, monkeypatch):
     (labels / ".regseg").write_text("a file where the folder would be")
     monkeypatch.setenv("REGSEG_CACHE", str(tmp_path / "cache"))
     index_of(labels)
     assert len(list((tmp_path / "cache").glob("mine-*/centroids-*.bin"))) == 1
 
 
-def test_a_place_outside_its_label_is_refused_when_it_is_drawn(labels):
+def test_a_centroid_outside_its_label_is_refused_in_training(labels):
     index_of(labels)
 
     def change(table):

@@ -1,4 +1,4 @@
-"""Class-uniform sampling, as facts of the author's release state it: tiles, centroids, and what an epoch draws."""
+"""Class-uniform sampling as in the author's release: the crops of an epoch."""
 
 from collections import Counter
 
@@ -11,17 +11,17 @@ from regseg.data.sampling.centroids import CentroidIndex
 from regseg.data.sampling.class_uniform import ClassUniformSampler
 from regseg.data.sampling.epochs import stream
 
-# 3 classes; the class 0 has 4 centroids, 1 has one, 2 none.
+# Three classes: class 0 has four centroids, class 1 has one, class 2 has none.
 INDEX = CentroidIndex(np.array([(0, 0, 1, 1), (0, 1, 2, 2), (0, 2, 3, 3), (0, 3, 4, 4), (1, 5, 6, 7)], np.int32), 3)
 
 
-def test_an_epoch_holds_n_draws_and_each_class_its_share():
+def test_an_epoch_has_n_crops_and_each_class_its_share():
     assert INDEX.absent == [2]
     for epoch in range(20):
         draws = ClassUniformSampler(INDEX, 0.5, 20, 0).requests(epoch, stream(0, epoch))
         around = [draw for draw in draws if draw.centroid]
         whole = [draw.index for draw in draws if not draw.centroid]
-        # floor(0.5 * 20 / 3) = 3 a class; the absent one's are whole images
+        # floor(0.5 * 20 / 3) = 3 per class; the share of the absent class goes to whole images
         assert len(draws) == 20 and len(whole) == len(set(whole)) == 20 - 2 * 3
         first = [(draw.index, draw.centroid) for draw in around if draw.index < 4]
         assert len(set(first)) == 3 and set(first) <= {(i, (i + 1, i + 1)) for i in range(4)}
@@ -29,7 +29,7 @@ def test_an_epoch_holds_n_draws_and_each_class_its_share():
         assert len({draw.key for draw in draws}) == 20 and {draw.epoch for draw in draws} == {epoch}
 
 
-def test_a_class_with_too_few_centroids_gives_each_equally_often():
+def test_centroids_of_a_rare_class_are_repeated_equally_often():
     index = CentroidIndex(np.array([(0, i, 0, 0) for i in range(3)], np.int32), 1)
     counts = Counter(
         draw.index for draw in ClassUniformSampler(index, 0.5, 16, 0).requests(0, stream(0)) if draw.centroid
@@ -37,13 +37,13 @@ def test_a_class_with_too_few_centroids_gives_each_equally_often():
     assert sum(counts.values()) == 8 and set(counts.values()) == {2, 3}
 
 
-def test_no_share_draws_every_image_once_and_all_draws_are_mixed():
+def test_a_share_of_zero_is_every_image_once_and_crops_are_shuffled():
     assert sorted(draw.index for draw in ClassUniformSampler(INDEX, 0.0, 9, 0).requests(0, stream(0))) == [*range(9)]
     first = [bool(ClassUniformSampler(INDEX, 0.5, 20, 0).requests(e, stream(0, e))[0].centroid) for e in range(200)]
     assert abs(np.mean(first) - 6 / 20) < 0.12
 
 
-def test_ranks_share_class_uniform_draws():
+def test_ranks_divide_class_uniform_crops():
     samplers = [ClassUniformSampler(INDEX, 0.5, 21, 0, 3, rank, 2) for rank in (0, 1)]
     parts = [list(sampler) for sampler in samplers]
     assert [len(part) for part in parts] == [10, 10] == [len(sampler) for sampler in samplers]
@@ -56,8 +56,8 @@ def labels(tmp_path):
     return write_folder(tmp_path / "mine")
 
 
-def test_training_draws_crops_that_hold_the_class(labels, capsys):
-    """From the configuration to the batch; a class that no label holds is named."""
+def test_training_crops_contain_the_class(labels, capsys):
+    """From the arguments to the batch; a class without labels is named."""
     classes = "classes: [{name: ground, id: 0}, {name: wall, id: 1}, {name: unicorn, id: 77}]"
     (labels / "classes.yaml").write_text(classes)
     datamodule = SegmentationDataModule(

@@ -1,4 +1,4 @@
-"""Order and sharing of the images: functions of seed, epoch and rank."""
+"""The order of the images and their division among ranks, which depend on seed, epoch and rank only."""
 
 import numpy as np
 import pytest
@@ -20,14 +20,14 @@ def test_streams_are_reproducible_and_differ():
     assert all(stream(*key).integers(2**62) == number for key, number in numbers.items())
 
 
-def test_an_epoch_holds_every_image_once_and_its_number():
+def test_an_epoch_has_every_image_once_and_its_number():
     for epoch in (0, 1, 7):
         drawn = epoch_of(EpochSampler(10, seed=0), epoch)
         assert {e for e, *_ in drawn} == {epoch} and sorted(index for _, index, *_ in drawn) == [*range(10)]
         assert all(type(index) is int for _, index, *_ in drawn)
 
 
-def test_the_order_depends_on_seed_and_epoch_alone():
+def test_the_order_depends_on_seed_and_epoch_only():
     sampler = EpochSampler(50, seed=3)
     orders = [epoch_of(sampler, epoch) for epoch in (0, 1, 2)]
     np.random.seed(5)
@@ -39,7 +39,7 @@ def test_the_order_depends_on_seed_and_epoch_alone():
     assert len({tuple(order) for order in [*without_epoch, other_seed, range(50)]}) == 5
 
 
-def test_an_iteration_keeps_the_epoch_it_began_with():
+def test_an_iteration_keeps_its_epoch():
     sampler = EpochSampler(5, seed=0)
     iteration = iter(sampler)
     sampler.set_epoch(1)
@@ -47,7 +47,7 @@ def test_an_iteration_keeps_the_epoch_it_began_with():
 
 
 @pytest.mark.parametrize(("size", "world_size"), [(8, 2), (9, 2), (10, 4), (3, 3)])
-def test_ranks_share_an_epoch_without_repeats(size, world_size):
+def test_ranks_divide_an_epoch_without_repeats(size, world_size):
     ranks = [EpochSampler(size, 0, 1, rank, world_size) for rank in range(world_size)]
     parts = [[index for _, index, *_ in sampler] for sampler in ranks]
     together = [index for part in parts for index in part]
@@ -66,6 +66,6 @@ def test_ranks_cover_an_evaluation_without_repeats(size, world_size):
     assert all(part == sorted(part) for part in parts)
 
 
-def test_lightning_lets_them_be():
-    """Around any other sampler it puts one of its own, which would share the images out a second time."""
+def test_lightning_does_not_replace_these_samplers():
+    """It wraps other samplers in a distributed one, which would divide the images a second time."""
     assert isinstance(EpochSampler(3, 0), DistributedSampler) and isinstance(UnpaddedSampler(3), DistributedSampler)
