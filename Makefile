@@ -1,4 +1,4 @@
-# `make help` lists the targets. Needs Python >= 3.11 (another one: make PYTHON=python3.12 …) and make.
+# `make help` lists the targets. Requires Python >= 3.11; choose an interpreter by `make PYTHON=python3.12 …`.
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
@@ -17,18 +17,19 @@ $(READY): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	@touch $@
 
-demo: $(READY)  ## draw street scenes, train RegSeg on them, show what it learned (4 to 5 minutes on 2 cores)
+demo: $(READY)  ## draw street scenes, train RegSeg on them and evaluate it (4 to 5 minutes on 2 cores)
 	$(BIN)/python -m regseg.train experiment=demo overwrite=true
 
-test: $(READY)  ## the tests, about 7 minutes on 2 cores
+test: $(READY)  ## run the tests (about 7 minutes on 2 cores)
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
-test-slow: $(READY)  ## those that compile networks or build the wheel, 2 minutes more; CI runs both
+test-slow: $(READY)  ## run the tests that compile networks or build the wheel (2 minutes more)
 	$(BIN)/python -m pytest -m slow -n 2
 
-test-soak: $(READY)  ## kill a training 24 times and compare it with one that was not, about 5 minutes
+test-soak: $(READY)  ## kill a training run 24 times and compare its result with an undisturbed run (5 minutes)
 	$(BIN)/python -m pytest -m soak
 
-lint: $(READY)  ## ruff, formatting included
+lint: $(READY)  ## ruff (rules and formatting) and mypy
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy

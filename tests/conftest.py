@@ -1,5 +1,6 @@
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -72,6 +73,17 @@ def run_module(tmp_path, fork_server):
 
 
 @pytest.fixture
+def runs(tmp_path):
+    """A folder of runs of Table 4: two finished runs of the first row and one that was killed."""
+    from run_folders import write_run
+
+    write_run(tmp_path / "runs", "table4", "dilation_1_14", 0, 1.0)
+    write_run(tmp_path / "runs", "table4", "dilation_1_14", 1, 1.5)
+    write_run(tmp_path / "runs", "table4", "dilation_1_6", 0, -1.0, "running", until=101)
+    return tmp_path / "runs"
+
+
+@pytest.fixture
 def compose():
     """Compose a configuration as an entry point would, without running it."""
     from hydra import compose as hydra_compose
@@ -86,3 +98,21 @@ def compose():
             return hydra_compose(config, overrides=list(overrides))
 
     return run
+
+
+@pytest.fixture(scope="session")
+def finished(streets_root, streets_options, tmp_path_factory):
+    """A folder in which one smoke run has finished, and what it printed."""
+    folder = tmp_path_factory.mktemp("finished")
+    from commands import TINY, TRAIN
+
+    command = [sys.executable, "-m", TRAIN, *TINY, *streets_options, f"data.root={streets_root}"]
+    result = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300)
+    assert result.returncode == 0, result.stderr
+    return folder, result
+
+
+@pytest.fixture
+def copy_of_finished(finished, tmp_path):
+    shutil.copytree(finished[0] / "runs", tmp_path / "runs")
+    return tmp_path

@@ -8,7 +8,7 @@ from regseg.config import config_dir, shrink
 EXPERIMENTS = sorted(
     str(path.relative_to(config_dir() / "experiment").with_suffix(""))
     for path in (config_dir() / "experiment").rglob("*.yaml")
-    if "sweeper:" not in path.read_text(encoding="utf-8")  # tables are in test_sweeps.py
+    if "sweeper:" not in path.read_text(encoding="utf-8")  # tables are in test_tables.py
 )
 
 
@@ -37,13 +37,15 @@ def test_data_lies_where_the_environment_says(compose, monkeypatch):
 def test_the_recipe_of_the_paper(compose):
     """Sec. 4.2 on Cityscapes, by default."""
     cfg = compose("data=cityscapes")
-    optimizer = {"lr": 0.05, "momentum": 0.9, "weight_decay": 1e-4, "warmup_iters": 3000, "power": 0.9}
-    assert cfg.optimizer == optimizer
+    optimizer = {"_target_": "torch.optim.SGD", "lr": 0.05, "momentum": 0.9, "weight_decay": 1e-4}
+    scheduler = {"_target_": "regseg.training.schedules.poly", "warmup_iters": 3000, "power": 0.9}
+    assert cfg.optimizer == {**optimizer, "_partial_": True} and cfg.scheduler == {**scheduler, "_partial_": True}
     assert cfg.data.batch_size == 8 and cfg.data.crop_size == [768, 768] and cfg.data.short_side == [400, 1600]
     assert cfg.data.augment == {"flip": 0.5, "randaug": {"operations": 2, "magnitude": 0.2}}
     assert cfg.data.val_size == 1024 and cfg.trainer.max_epochs == 1000 and cfg.trainer.precision == "16-mixed"
-    assert cfg.loss.name == "cross_entropy" and cfg.seed == 0
-    assert compose("loss=ohem").loss == {"name": "ohem", "threshold": 0.3, "min_share": 1 / 16}
+    assert cfg.loss == {"_target_": "regseg.training.losses.CrossEntropy"} and cfg.seed == 0
+    ohem = {"_target_": "regseg.training.losses.OHEM", "threshold": 0.3, "min_share": 1 / 16}
+    assert compose("loss=ohem").loss == ohem
     camvid = compose("data=camvid").data
     assert camvid.batch_size == 12 and camvid.crop_size == [720, 960] and camvid.short_side == [288, 1152]
     small = compose("data=camvid_360").data
@@ -72,4 +74,6 @@ def test_names_that_other_work_relies_on(compose):
     cfg = compose()
     data = ("root", "batch_size", "num_workers", "crop_size", "short_side", "train_split", "val_split")
     assert set(data) <= set(cfg.data) and {"seed", "weights", "resume", "overwrite"} <= set(cfg)
-    assert {"lr", "warmup_iters"} <= set(cfg.optimizer) and {"every", "last"} <= set(cfg.callbacks.evaluation)
+    assert (
+        "lr" in cfg.optimizer and "warmup_iters" in cfg.scheduler and {"every", "last"} <= set(cfg.callbacks.evaluation)
+    )

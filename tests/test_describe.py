@@ -39,7 +39,7 @@ def test_the_picture(run_module, tmp_path, streets_root):
     [
         ("format=xml", "choose text or json"),
         ("size=[64]", "size=[1024,2048]"),
-        ("size=[8,64]", "from 32 up"),
+        ("size=[8,64]", "of at least 32"),
         ("model.backbone.dilations=[[1,2,3]]", "1 or 2 or 4"),
         ("model/decoder=unet", "choose one of"),
     ],

@@ -27,7 +27,7 @@ def prepare(run_module, what, root, *more, out="out"):
 
 def test_a_sound_dataset_has_no_problem(run_module, mine):
     result = prepare(run_module, "check", mine)
-    assert result.returncode == 0 and "no problem in 10 pairs (6 in train, 2 in val, 2 in test)" in result.stdout
+    assert result.returncode == 0 and "No problems in 10 pairs (6 in train, 2 in val, 2 in test)" in result.stdout
 
 
 def test_every_problem_is_found_in_one_pass(run_module, mine, tmp_path):
@@ -58,7 +58,7 @@ def test_every_problem_is_found_in_one_pass(run_module, mine, tmp_path):
             "no split val",
         ]
     )
-    assert "without a split test" in result.stdout
+    assert "There is no test split" in result.stdout
     assert "7 problems" in result.stderr and "77" in "".join(listed)
     for name in ("0.png", "1.png", "2.png", "3.png", "orphan.png", "4.jpg"):
         assert any(name in line for line in listed), name
@@ -83,7 +83,7 @@ def test_storages_are_made_for_every_split_there_is(run_module, mine, what, suff
     result = prepare(run_module, what, mine)
     assert result.returncode == 0, result.stderr
     assert len(list((mine / ".regseg" / what).rglob(f"*{suffix}"))) == count
-    assert f"{count} files" in result.stdout and "without the split test" in result.stdout
+    assert f"{count} files" in result.stdout and "Skipping the split test (training does not need it)" in result.stdout
 
 
 def test_rare_classes_are_seen_more_often(run_module, tmp_path):
@@ -175,6 +175,6 @@ def test_the_loader_is_measured(run_module, mine):
     )
     result = run_module("regseg.benchmark", *options)
     assert result.returncode == 0, result.stderr
-    for words in ("Pillow, half", "cache", "peak memory of a worker", "the index of 3000 labels"):
+    for words in ("Pillow, half", "cache", "Peak memory of a worker", "index of 3000 labels"):
         assert words in result.stdout
     assert "data.batch_size" in run_module("regseg.benchmark", "what=training", "data.batch_size=0").stderr

@@ -15,6 +15,7 @@ from regseg.run_dir import (
     config_of,
     hold,
     holds_results,
+    is_done,
     read_metrics,
     read_summary,
     settings_of,
@@ -174,3 +175,21 @@ def test_a_row_that_was_cut_off_is_dropped(tmp_path):
     (tmp_path / "metrics.csv").unlink()
     (tmp_path / "metrics.csv").mkdir()
     assert read_metrics(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("last", "before", "now", "done"),
+    [
+        (None, {"max_epochs": 1}, {"max_epochs": 1}, False),  # nothing was evaluated
+        (0, {"max_epochs": 1}, {"max_epochs": 1}, True),
+        (0, {"max_epochs": 1}, {"max_epochs": 2}, False),  # extended
+        (1, {"max_epochs": 9}, {"max_epochs": 9}, True),  # stopped early
+        (1, {"max_epochs": 9, "max_steps": 20}, {"max_epochs": 9, "max_steps": 20}, True),
+        (1, {"max_epochs": 9, "max_steps": 20}, {"max_epochs": 9}, False),
+    ],
+)
+def test_what_ended_by_itself_is_done_under_the_same_limits(tmp_path, last, before, now, done):
+    last = None if last is None else {"epoch": last}
+    summary = {"status": "finished", "best": last, "last": last, "config": {"trainer": before}}
+    write_json(tmp_path / "summary.json", summary)
+    assert is_done(tmp_path, now) == done

@@ -52,7 +52,7 @@ def test_a_signal_ends_a_command_with_its_status_and_the_way_on(name):
         process.send_signal(getattr(signal, name))
         _, errors = process.communicate(timeout=30)
     assert process.returncode == 128 + getattr(signal, name)
-    assert errors == "regseg: interrupted; continue by this command:\n  python -m regseg.report table=4 resume=last\n"
+    assert errors == "regseg: interrupted; continue with this command:\n  python -m regseg.report table=4 resume=last\n"
 
 
 def test_what_continues_a_command():
@@ -120,13 +120,13 @@ class MisconfigurationException(Exception):
         (RuntimeError("DataLoader worker (pid 6) is killed by signal: Killed. "), 1, "worker was ended (Killed)"),
         (RuntimeError("DataLoader worker (pid(s) 1, 2) exited unexpectedly"), 1, "data.num_workers"),
         (RuntimeError("DataLoader worker (pid 1) is killed by signal: Bus error. It is possible"), 1, "/dev/shm"),
-        (RuntimeError("[enforce fail] . PytorchStreamWriter failed writing file data/0"), 1, "make room"),
+        (RuntimeError("[enforce fail] . PytorchStreamWriter failed writing file data/0"), 1, "free some space"),
         (MisconfigurationException("Cannot use `A` callback with `Trainer`\nthat has no logger."), 2, "has no logger."),
         (RuntimeError("Early stopping conditioned on metric `val/x` which is not available."), 2, "`val/x`"),
         (ProcessRaisedException("Traceback …\nx.MisconfigurationException: no logger\n"), 2, "no logger."),
         (ProcessRaisedException("Traceback …\nregseg.errors.InputError: lower it.\n"), 2, "lower it."),
         (OSError(errno.ENOSPC, "No space left on device", "runs"), 1, "runs cannot be read or written"),
-        (PermissionError(errno.EACCES, "Permission denied", "runs"), 2, "choose another place"),
+        (PermissionError(errno.EACCES, "Permission denied", "runs"), 2, "choose another path"),
         (RunFailure("It was removed."), 1, "It was removed."),
     ],
 )  # fmt: skip

@@ -1,4 +1,4 @@
-"""The command line as Hydra reads it: values that its grammar refuses, paths above all, are quoted for it."""
+"""Quotes command line values that Hydra's grammar refuses, such as paths with spaces, so that users need not."""
 
 from __future__ import annotations
 
@@ -11,35 +11,62 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, Quote, QuotedString
 from hydra.errors import HydraException
 
-# Options that hold a path in every command that has them: 2024, true or [a] are names of folders there.
-PATHS = {"data.root", "root", "weights", "out", "runs", "picture", "pictures", "hydra.run.dir", "hydra.sweep.dir"}
+from regseg.errors import InputError
+
+# Options that hold a path in every command: there, 2024, true and [a] are names of folders.
+PATHS = {"data.root", "weights", "out", "runs", "picture", "pictures", "hydra.run.dir", "hydra.sweep.dir"}
+# Options of earlier versions and their present names.
+RENAMED = {
+    "root": "data.root",
+    "optimizer.warmup_iters": "scheduler.warmup_iters",
+    "optimizer.power": "scheduler.power",
+    "loss.name": "loss",
+    "logger.name": "logger",
+}
 _HELP = ("-h", "--help", "--hydra-help", "--version")
-_OPEN = re.compile(r"(\\*)\$\{(?![^}]+\})")  # a ${ that is not closed, and so is no interpolation of OmegaConf's
+_OPEN = re.compile(r"(\\*)\$\{(?![^}]+\})")  # an unclosed ${, which is not an interpolation
 _TOKENS = re.compile(r"'(?:\\.|[^'\\])*'(?=,|$)|\"(?:\\.|[^\"\\])*\"(?=,|$)|.", re.DOTALL)
 
 
 def asks_for_sweep(arguments: Sequence[str]) -> bool:
-    """Whether these command line arguments launch a sweep."""
-    # argparse takes beginnings of --multirun, too.
+    """Return whether these command line arguments start a sweep."""
+    # argparse accepts prefixes of --multirun.
     return any(
         argument in ("-m", "hydra.mode=MULTIRUN") or (argument[:4] == "--mu" and "--multirun".startswith(argument))
         for argument in arguments
     )
 
 
-def for_hydra(arguments: Sequence[str]) -> list[str]:
-    """``arguments`` with every value that Hydra's grammar refuses quoted as the plain text that it is.
+def for_hydra(arguments: Sequence[str], open_groups: Sequence[str] = ()) -> list[str]:
+    """Quote every value that Hydra's grammar refuses, so that it is read as plain text.
 
-    Values that the grammar takes keep their meaning: numbers, lists, sweeps, quoted strings, interpolations. ``~`` at
-    the begin of a value is the home folder.
+    Values that the grammar accepts keep their meaning: numbers, lists, sweeps, quoted strings, interpolations. A
+    leading ``~`` is expanded to the home folder.
+
+    Args:
+        arguments: The command line without the program's name.
+        open_groups: Groups that accept options which their files do not list, without a ``+``.
+
+    Returns:
+        The command line for Hydra.
+
+    Raises:
+        InputError: An option was renamed.
     """
     sweeps = asks_for_sweep(arguments)
     overrides = set(_overrides(arguments))
-    return [_quoted(argument, sweeps) if argument in overrides else argument for argument in arguments]
+    for key in (text.lstrip("+").partition("=")[0] for text in overrides):
+        if key in RENAMED:
+            raise InputError(f"{key} was renamed; use {RENAMED[key]}=VALUE.")
+    opened = tuple(f"{group}." for group in open_groups)
+    return [
+        ("++" if argument.startswith(opened) else "") + _quoted(argument, sweeps) if argument in overrides else argument
+        for argument in arguments
+    ]
 
 
 def swept_values(arguments: Sequence[str]) -> dict[str, list[str]]:
-    """The values of every key over which these command line arguments sweep."""
+    """Return the values of every key that these command line arguments sweep over."""
     swept = {}
     for text in _overrides(for_hydra(arguments)):
         override = _parsed(text)
@@ -49,14 +76,14 @@ def swept_values(arguments: Sequence[str]) -> dict[str, list[str]]:
 
 
 def plain(value: str) -> str:
-    """A value as its text: without the quotes that Hydra needs."""
+    """Return a value as plain text, without Hydra's quotes."""
     override = _parsed(f"key={value}")
     found = None if override is None else override.value()
     return found if isinstance(found, str) else value
 
 
 def _overrides(arguments: Sequence[str]) -> list[str]:
-    # Without --help and its like, at which argparse would print and exit.
+    # Without --help and similar flags, for which argparse would print and exit.
     return get_args_parser().parse_known_args([text for text in arguments if text not in _HELP])[0].overrides
 
 
@@ -68,14 +95,14 @@ def _parsed(text: str) -> Override | None:
 
 
 def _quoted(text: str, sweeps: bool) -> str:
-    """One override as Hydra reads it."""
+    """Return an override in Hydra's grammar."""
     key, equals, value = text.partition("=")
     override, is_path = _parsed(text), key.lstrip("+") in PATHS
     if not equals or key.startswith("~") or (override is not None and not is_path):
         return text
     if override is None and not is_path and value.startswith(("{", "[")):
-        return text  # a slip in a mapping or a list, at which Hydra points
-    functions = override is not None and override.is_sweep_override() and not override.value().simple_form
+        return text  # a mistake in a mapping or a list; Hydra reports its place
+    functions = override is not None and override.is_sweep_override() and not _is_simple_choice(override)
     parts = _split(value) if sweeps and not functions else [value]
     quoted = f"{key}={','.join(_element(part, is_path) for part in parts)}"
     return text if _parsed(quoted) is None else quoted
@@ -95,13 +122,13 @@ def _is_simple_choice(override: Override) -> bool:
 
 def _as_text(value: str) -> str:
     text = os.path.expanduser(value) if value.startswith("~") else value
-    # OmegaConf reads the string anew: a ${ without its } is escaped there, and so are the backslashes before it.
+    # OmegaConf parses the string again: an unclosed ${ must be escaped, and so must the backslashes before it.
     text = _OPEN.sub(lambda match: 2 * match[1] + "\\${", text)
     return QuotedString(text, Quote.single).with_quotes()
 
 
 def _split(value: str) -> list[str]:
-    """The parts of ``value`` between commas that are neither quoted nor within brackets."""
+    """Split ``value`` at commas that are neither quoted nor in brackets."""
     parts = [""]
     for token in _TOKENS.findall(value):
         if token == "," and all(parts[-1].count(a) == parts[-1].count(b) for a, b in ("()", "[]", "{}")):

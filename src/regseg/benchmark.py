@@ -13,7 +13,7 @@ from regseg.errors import InputError, check_number, check_options
 
 @entry_point("benchmark")
 def main(cfg: DictConfig) -> None:
-    """Print the tables of ``what``."""
+    """Run the benchmark ``what`` and print its table."""
     OmegaConf.resolve(cfg)
     if cfg.what not in WHAT:
         raise InputError(f"what={cfg.what} does not exist; choose one of {', '.join(WHAT)}.")
@@ -23,26 +23,26 @@ def main(cfg: DictConfig) -> None:
 
 
 def loader(cfg: DictConfig) -> None:
-    """Images/s a core from each storage and by Pillow, the memory of a worker, and the centroid index."""
+    """Images/s per core from each storage and by Pillow, the memory of a worker, and the time of the centroid index."""
     from regseg.benchmarks.loader import benchmark_loader, index_seconds, loader_table, worker_memory
 
     datamodule = make_datamodule(cfg)
-    print(f"{cfg.rounds} rounds of {cfg.images} crops by each pipeline, after one that does not count")
+    print(f"{cfg.rounds} rounds of {cfg.images} crops per pipeline, after a warm-up round")
     show(loader_table(benchmark_loader(datamodule, cfg.images, cfg.rounds)))
-    print(f"peak memory of a worker: {worker_memory(datamodule, cfg.images):.0f} MB")
+    print(f"Peak memory of a worker: {worker_memory(datamodule, cfg.images):.0f} MB")
     seconds, cores = index_seconds(datamodule, 100), os.cpu_count()
-    print(f"class-uniform sampling: the index of 3000 labels of this size in {30 * seconds:.0f} s on {cores} cores")
+    print(f"Centroid index of 3000 labels of this size: {30 * seconds:.0f} s on {cores} cores")
 
 
 def operations(cfg: DictConfig) -> None:
-    """Each operation of RandAug beside Pillow's."""
+    """Each operation of RandAug compared with Pillow's."""
     from regseg.benchmarks.operations import benchmark_operations, operations_table
 
     show(operations_table(benchmark_operations()))
 
 
 def kernels(cfg: DictConfig) -> None:
-    """What each way of shrinking does to images and labels."""
+    """The difference between resampling kernels, for images and labels."""
     from regseg.benchmarks.resizing import compare_kernels, kernels_table
 
     datamodule = make_datamodule(cfg)
@@ -51,18 +51,21 @@ def kernels(cfg: DictConfig) -> None:
 
 
 def training(cfg: DictConfig) -> None:
-    """A training step: time, memory, and the hours of a run."""
+    """Time and memory of a training step, and the hours of a run."""
     import lightning as L
+    from hydra.utils import instantiate
 
     from regseg.benchmarks.training_step import benchmark_training, describe
     from regseg.models import create_model, title_of
+    from regseg.training.schedules import constant
     from regseg.training.task import SegmentationTask
 
     L.seed_everything(cfg.seed, verbose=False)
-    values, spec = OmegaConf.to_container(cfg), make_datamodule(cfg).spec
+    values: Any = OmegaConf.to_container(cfg)
+    spec = make_datamodule(cfg).spec
     network = create_model(**check_options("model", values["model"], create_model), num_classes=spec.num_classes)
-    loss, data = dict(values["loss"]), values["data"]
-    task = SegmentationTask(network, spec, loss=loss.pop("name"), loss_options=loss, warmup_iters=1)
+    data, loss = values["data"], instantiate(values["loss"], _convert_="all")
+    task = SegmentationTask(network, spec, loss=loss, scheduler=constant)
     size, batch_size = data["crop_size"], data["batch_size"]
     check_number("data.batch_size", batch_size, lowest=1, integer=True)
     print(f"{title_of(network)}, {cfg.steps} training steps of {batch_size} x {size[0]} x {size[1]}", flush=True)
@@ -74,14 +77,14 @@ WHAT = {"loader": loader, "operations": operations, "kernels": kernels, "trainin
 
 
 def make_datamodule(cfg: DictConfig) -> Any:
-    """The chosen data, read in this process."""
+    """Return the DataModule of the chosen dataset, without worker processes."""
     from hydra.utils import instantiate
 
     return instantiate(cfg.data, num_workers=0, batch_size=1)
 
 
 def show(table: Any) -> None:
-    """Print a table."""
+    """Print a table of rich."""
     from regseg.system.console import plain_console
 
     plain_console().print(table)

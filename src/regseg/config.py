@@ -1,4 +1,4 @@
-"""Composed configurations: where the files are, resolvers, and the shrinking of a run to a smoke test."""
+"""The configuration files, the names of run folders, and smoke tests."""
 
 from __future__ import annotations
 
@@ -14,61 +14,68 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from regseg.arguments import plain, swept_values
 from regseg.multirun import command_of_sweep
 
-# Options that are no part of a run's name, unless a sweep runs over them: moving a dataset does not move its runs.
-_ASIDE = {"resume", "overwrite", "trainer", "logger", "data.root", "data.num_workers"}
-_LONGEST = 160  # bytes of a name without its hash: a file name has 255 at most, and a seed follows
+# Options that are not part of a run's name unless a sweep varies them: a moved dataset keeps its runs.
+_UNNAMED = {"resume", "overwrite", "trainer", "logger", "data.root", "data.num_workers"}
+_LONGEST = 160  # bytes of a name without its hash; file names are limited to 255, and the seed follows
 
 
 def config_dir() -> Path:
-    """The folder of the YAML files: ``regseg/conf`` in an installed wheel, ``conf/`` in a checkout."""
+    """Return the folder of the YAML files: ``regseg/conf`` in a wheel, ``conf/`` in a checkout."""
     installed = Path(__file__).parent / "conf"
     return installed if installed.is_dir() else Path(__file__).parents[2] / "conf"
 
 
+def open_groups(config_name: str) -> list[str]:
+    """Return the groups of a command that accept options which their files do not list: ``trainer``."""
+    text = (config_dir() / f"{config_name}.yaml").read_text(encoding="utf-8")
+    return ["trainer"] if re.search(r"^  - trainer:", text, re.MULTILINE) else []
+
+
 def register_resolvers() -> None:
-    """Make the parts of a run folder's name known: ``${run_group:}``, ``${run_name:}`` and ``${run_aside:}``."""
+    """Register the resolvers of a run folder's name: ``${run_group:}``, ``${run_name:}`` and ``${run_aside:}``."""
     for name, resolver in (("run_group", _run_group), ("run_name", _run_name), ("run_aside", _run_aside)):
         OmegaConf.register_new_resolver(name, resolver, replace=True)
 
 
 def shrink(cfg: DictConfig) -> None:
-    """Make any composed training a smoke test, in place: two epochs of two tiny steps on a CPU.
+    """Reduce any composed training to a smoke test, in place: two epochs of two small steps on a CPU.
 
-    It is applied after composition, because an experiment overrides the trainer group.
+    This happens after composition because an experiment overrides the trainer group.
     """
     with open_dict(cfg):
         cfg.data.batch_size = _at_most(2, cfg.data.batch_size)
-        if OmegaConf.is_list(cfg.data.crop_size):  # else it is wrong, and said to be where it is used
+        if OmegaConf.is_list(cfg.data.crop_size):  # otherwise the DataModule reports the error
             cfg.data.crop_size = [_at_most(64, side) for side in cfg.data.crop_size]
         cfg.data.short_side = [48, 96]
         cfg.data.val_size = 64
         cfg.data.num_workers = 0
         cfg.trainer.update({"accelerator": "cpu", "limit_train_batches": 2, "limit_val_batches": 2})
         cfg.trainer.max_epochs = _at_most(2, cfg.trainer.max_epochs)
-        cfg.optimizer.warmup_iters = _at_most(1, cfg.optimizer.warmup_iters)
+        if "warmup_iters" in cfg.scheduler:
+            cfg.scheduler.warmup_iters = _at_most(1, cfg.scheduler.warmup_iters)
         if cfg.callbacks.evaluation:
             cfg.callbacks.evaluation.update({"every": 1, "last": 1})
 
 
 def _at_most(limit: int, value: Any) -> Any:
-    # What is no number is wrong, and said to be where it is used.
+    # Values of other types are reported where they are used.
     return min(limit, value) if isinstance(value, int) else value
 
 
 def _run_group() -> str:
-    """The experiment, or else data and model: ``table4``, ``camvid_dilation_1_14_regseg``."""
+    """Return the experiment, or else dataset and model: ``table4``, ``camvid_dilation_1_14_regseg``."""
     from hydra.core.hydra_config import HydraConfig
 
     choices = HydraConfig.get().runtime.choices
     if choices.get("experiment"):
         return choices["experiment"]
-    own = any(text.lstrip("+").startswith("model.backbone.dilations=") for text in HydraConfig.get().overrides.task)
-    model = ("own_schedule" if own else choices.get("model/backbone"), choices.get("model/decoder"))
+    custom = any(text.lstrip("+").startswith("model.backbone.dilations=") for text in HydraConfig.get().overrides.task)
+    model = ("own_schedule" if custom else choices.get("model/backbone"), choices.get("model/decoder"))
     return "_".join([choices["data"], *([part for part in model if part] or [choices["model"]])])
 
 
 def _run_name() -> str:
-    """``run``; a table's row; in a sweep the overrides that tell its runs apart, but for group and seed."""
+    """Return the table's row, or in a sweep the overrides that distinguish its runs, or ``run``."""
     from hydra.core.hydra_config import HydraConfig
     from hydra.types import RunMode
 
@@ -77,15 +84,15 @@ def _run_name() -> str:
         return row.rpartition("/")[2]
     if cfg.mode != RunMode.MULTIRUN:
         return "run"
-    aside = {"experiment", "seed"}
+    unnamed = {"experiment", "seed"}
     if not cfg.runtime.choices.get("experiment"):
-        aside |= {"data", "model", "model/backbone", "model/decoder"}
-    told = [text for text in cfg.overrides.task if not (_key(text) in aside or _is_aside(_key(text)))]
-    return name_of(text for text in told if not text.startswith("run.")) or "run"
+        unnamed |= {"data", "model", "model/backbone", "model/decoder"}
+    named = [text for text in cfg.overrides.task if not (_key(text) in unnamed or _is_unnamed(_key(text)))]
+    return name_of(text for text in named if not text.startswith("run.")) or "run"
 
 
 def _run_aside() -> str:
-    """What tells a sweep's runs apart beside their names: ``-root_fold1`` in a sweep over ``data.root``."""
+    """Return what distinguishes a sweep's runs besides their names: ``-root_fold1`` in a sweep over ``data.root``."""
     from hydra.core.hydra_config import HydraConfig
     from hydra.types import RunMode
 
@@ -95,12 +102,12 @@ def _run_aside() -> str:
     swept = swept_values(shlex.split(command_of_sweep() or "")[3:])
     params = [f"{key}={value}" for key, value in (cfg.sweeper.get("params") or {}).items()]
     swept = swept_values(["-m", *params]) | swept
-    told = [text for text in cfg.overrides.task if _key(text) in swept and _is_aside(_key(text))]
-    return "".join(f"-{_root_name(text, swept) or name_of([text])}" for text in told)
+    named = [text for text in cfg.overrides.task if _key(text) in swept and _is_unnamed(_key(text))]
+    return "".join(f"-{_root_name(text, swept) or name_of([text])}" for text in named)
 
 
 def _root_name(text: str, swept: dict[str, list[str]]) -> str | None:
-    """``root_<last part of the path>`` for the dataset's folder, with a hash where two of the sweep's end alike."""
+    """Return ``root_<last part of the path>`` for ``data.root``, with a hash if paths of the sweep end alike."""
     if _key(text) != "data.root":
         return None
     path = plain(text.partition("=")[2])
@@ -110,9 +117,9 @@ def _root_name(text: str, swept: dict[str, list[str]]) -> str | None:
 
 
 def name_of(overrides: Iterable[str]) -> str:
-    """A folder's name for ``overrides`` that is typed without quotes: ``optimizer.lr_0.02-loss_ohem``.
+    """Return a folder name for ``overrides`` that needs no quotes: ``optimizer.lr_0.02-loss_ohem``.
 
-    Where characters are left out, or the name is too long, a hash tells it from others.
+    If characters are replaced or the name is too long, a hash makes it unique.
     """
     texts = [text.lstrip("+") for text in overrides]
     plain_text = all(re.fullmatch(r"[\w./]+=([\w.]+|-?[\d.]+(e[+-]?\d+)?)", text, re.ASCII) for text in texts)
@@ -131,5 +138,5 @@ def _key(text: str) -> str:
     return text.lstrip("+~").partition("=")[0]
 
 
-def _is_aside(key: str) -> bool:
-    return key in _ASIDE or key.startswith("logger.")
+def _is_unnamed(key: str) -> bool:
+    return key in _UNNAMED or key.startswith(("logger.", "logger@"))

@@ -1,4 +1,4 @@
-"""A W&B workspace over a group of runs: ``python -m regseg.dashboard group=table4 entity=NAME``; see ``--help``."""
+"""Build a W&B workspace over a group of runs: ``python -m regseg.dashboard group=table4 entity=NAME``."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from regseg.errors import InputError
 
 @entry_point("dashboard")
 def main(cfg: DictConfig) -> None:
-    """Build the workspace; upload it, or write it to a file."""
+    """Build the workspace, and upload it or write it to a file."""
     from regseg.data.datasets.camvid import SPEC as CAMVID
     from regseg.data.datasets.cityscapes import SPEC as CITYSCAPES
     from regseg.reporting.wandb_workspace import build_workspace, upload, write_spec
@@ -22,13 +22,13 @@ def main(cfg: DictConfig) -> None:
     if cfg.classes not in ("cityscapes", "camvid"):
         raise InputError(f"classes={cfg.classes} does not exist; choose one of cityscapes, camvid.")
     if not cfg.out and not cfg.entity:
-        raise InputError("entity is missing; give your W&B name as entity=NAME, or out=FILE to write the spec offline.")
+        raise InputError("entity is missing; set entity=NAME to your W&B user or team, or out=FILE to write a file.")
     workspace = build_workspace(str(cfg.group), cfg.project, cfg.entity or "entity", list(spec.classes))
     if cfg.out:
         write_spec(workspace, Path(cfg.out))
-        print(f"workspace of {cfg.group}: {cfg.out}")
+        print(f"Workspace of {cfg.group}: {cfg.out}")
     else:
-        print(f"workspace of {cfg.group}: {upload(workspace)}")
+        print(f"Workspace of {cfg.group}: {upload(workspace)}")
 
 
 if __name__ == "__main__":

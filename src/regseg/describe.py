@@ -15,18 +15,18 @@ from regseg.errors import InputError, check_number
 
 @entry_point("describe")
 def main(cfg: DictConfig) -> None:
-    """Print one network's or every network's description; draw the field of view if asked to."""
+    """Print the description of one network or of all; draw the field of view if ``picture`` is set."""
     if cfg.format not in ("text", "json"):
         raise InputError(f"format={cfg.format} does not exist; choose text or json.")
     if not OmegaConf.is_list(cfg.size) or len(cfg.size) != 2:
-        raise InputError(f"size={cfg.size} is not a height and a width; write size=[1024,2048].")
+        raise InputError(f"size={cfg.size} is not a height and a width; use size=[1024,2048].")
     for side in cfg.size:
         check_number("size", side, lowest=32, integer=True)
-    from regseg.reporting.network_figures import describe_beside_paper
+    from regseg.reporting.network_figures import describe_with_paper
 
     size = (cfg.size[0], cfg.size[1])
     networks = dict(all_networks(cfg.num_classes) if cfg.all else chosen_network(cfg))
-    descriptions = {title: describe_beside_paper(network, size) for title, network in networks.items()}
+    descriptions = {title: describe_with_paper(network, size) for title, network in networks.items()}
     if cfg.format == "json":
         print(json.dumps(descriptions, indent=2))
     else:
@@ -40,20 +40,21 @@ def main(cfg: DictConfig) -> None:
 
 
 def chosen_network(cfg: DictConfig) -> Iterator[tuple[str, Any]]:
-    """(title, network) that the model group describes, with its weights if some are given."""
+    """Yield (title, network) of the model group, with ``weights`` loaded if they are given."""
     from regseg.models import create_model, load_weights, title_of
 
-    network = create_model(**OmegaConf.to_container(cfg.model), num_classes=cfg.num_classes)
+    options: Any = OmegaConf.to_container(cfg.model)
+    network = create_model(**options, num_classes=cfg.num_classes)
     if cfg.weights:
         load_weights(network, cfg.weights)
     yield title_of(network), network
 
 
 def all_networks(num_classes: int) -> Iterator[tuple[str, Any]]:
-    """The networks of Table 4 (every backbone), Table 5 (every decoder), Table 10 and the release, each once."""
+    """Yield (title, network) for all models, all backbones (Table 4) and all decoders (Table 5)."""
     from regseg.models import create_model, list_backbones, list_decoders, list_models, title_of
 
-    large = "regseg_large"  # a model of its own, with a stem and widths of its own
+    large = "regseg_large"  # listed as a model; its stem and widths fit no other part
     rows = [{"name": name} for name in list_models()]
     rows += [{"backbone": backbone, "decoder": "sum_conv3x3"} for backbone in list_backbones() if backbone != large]
     rows += [{"backbone": "dilation_1_12", "decoder": decoder} for decoder in list_decoders() if decoder != large]
@@ -63,13 +64,13 @@ def all_networks(num_classes: int) -> Iterator[tuple[str, Any]]:
 
 
 def print_table(descriptions: dict[str, dict[str, Any]]) -> None:
-    """One line per network; the paper's value follows in brackets where it prints one."""
+    """Print one line per network, with the paper's value in brackets if there is one."""
     from rich.table import Table
 
     from regseg.system.console import plain_console
 
     height, width = next(iter(descriptions.values()))["size"]
-    table = Table(caption=f"GFLOPs at {height}x{width}; in brackets what the paper prints")
+    table = Table(caption=f"GFLOPs at {height}x{width}; the paper's values in brackets")
     table.add_column("network", no_wrap=True)
     for column in ("parameters", "GFLOPs", "field of view"):
         table.add_column(column, justify="right")
@@ -86,14 +87,14 @@ def print_table(descriptions: dict[str, dict[str, Any]]) -> None:
 
 
 def print_needed(descriptions: dict[str, dict[str, Any]]) -> None:
-    """Which of the fields of view that Sec. 3.1 asks for each network meets."""
+    """Print which of the fields of view that Sec. 3.1 asks for each network reaches."""
     from rich.table import Table
 
     from regseg.system.console import plain_console
 
     needed = next(iter(descriptions.values()))["needed_field_of_view"]
     sees = "; ".join(f"{row['pixels']} to see {row['sees']}" for row in needed)
-    table = Table(caption=f"The field of view that is needed (Sec. 3.1), in pixels: {sees}")
+    table = Table(caption=f"Field of view needed (Sec. 3.1), in pixels: {sees}")
     table.add_column("network", no_wrap=True)
     for column in ("field of view", *(f"needed: {row['pixels']}" for row in needed)):
         table.add_column(column, justify="right")
@@ -104,14 +105,14 @@ def print_needed(descriptions: dict[str, dict[str, Any]]) -> None:
 
 
 def print_blocks(descriptions: dict[str, dict[str, Any]]) -> None:
-    """The field of view after every block, and the largest rate without holes there (k/s of Sec. 3.1)."""
+    """Print the field of view after every block, and the largest rate without holes there (k/s in Sec. 3.1)."""
     from rich.table import Table
 
     from regseg.system.console import plain_console
 
     for facts in descriptions.values():
         if not facts["blocks"]:
-            print("Its branches have no single field of view.")
+            print("This network has branches without a single field of view.")
             continue
         table = Table()
         for column in ("block", "channels", "stride", "rates", "no holes up to", "field of view"):
@@ -124,7 +125,7 @@ def print_blocks(descriptions: dict[str, dict[str, Any]]) -> None:
 
 
 def print_differences(descriptions: dict[str, dict[str, Any]]) -> None:
-    """Why a printed figure differs from ours."""
+    """Print why a figure of the paper differs from ours."""
     seen = set()
     for title, facts in descriptions.items():
         for row in facts["paper"]:
@@ -135,21 +136,21 @@ def print_differences(descriptions: dict[str, dict[str, Any]]) -> None:
 
 
 def draw(cfg: DictConfig, networks: dict[str, Any], size: tuple[int, int]) -> None:
-    """Draw the field of view into ``picture`` and tell where it lies."""
+    """Draw the field of view into ``picture`` and print its path."""
     from regseg.models.summary import draw_field_of_view
 
     if len(networks) > 1:
-        raise InputError("picture shows one network; leave all=true out.")
+        raise InputError("picture shows a single network; remove all=true.")
     images = None if cfg.images is None else read_images(Path(cfg.images), size, cfg.count)
     check_number("count", cfg.count, lowest=1, integer=True)
     if Path(cfg.picture).suffix not in (".png", ".pdf", ".svg", ".jpg"):
-        raise InputError(f"picture={cfg.picture} is no file name for a picture; end it in .png, .pdf, .svg or .jpg.")
-    print("drawing the field of view", flush=True)
-    print(f"the field of view is drawn in {draw_field_of_view(networks, cfg.picture, images=images, size=size)}")
+        raise InputError(f"picture={cfg.picture} has an unknown format; use the suffix .png, .pdf, .svg or .jpg.")
+    print("Drawing the field of view…", flush=True)
+    print(f"Picture: {draw_field_of_view(networks, cfg.picture, images=images, size=size)}")
 
 
 def read_images(folder: Path, size: tuple[int, int], count: int) -> list[Any]:
-    """Up to ``count`` normalised images (1, 3, H, W) of a folder, spread over it and resized to ``size``."""
+    """Read up to ``count`` images of a folder, evenly spaced, as normalized (1, 3, H, W) float tensors of ``size``."""
     import cv2
     import torch
 
@@ -159,7 +160,7 @@ def read_images(folder: Path, size: tuple[int, int], count: int) -> list[Any]:
 
     files = image_files(folder) if folder.is_dir() else []
     if not files:
-        raise InputError(f"{folder} holds no images; set images to a folder that does.")
+        raise InputError(f"{folder} contains no images; set images to a folder that does.")
     chosen = files[:: max(1, len(files) // count)][:count]
     resized = (cv2.resize(read_image(path), size[::-1], interpolation=cv2.INTER_AREA) for path in chosen)
     return [normalize(torch.from_numpy(image)[None]) for image in resized]

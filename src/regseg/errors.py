@@ -1,5 +1,6 @@
-"""The one exception type for a user's mistakes."""
+"""The exceptions for a user's mistakes and for external failures, and checks of values."""
 
+import difflib
 import inspect
 import math
 from collections.abc import Callable, Mapping
@@ -7,24 +8,27 @@ from typing import Any
 
 
 class InputError(ValueError):
-    """A wrong file, value or option given by the user.
+    """An invalid file, value or option given by the user.
 
-    The message is one sentence that names the offending file or value and the remedy. Entry points print it without a
-    stack trace and exit with 2, as they do with what Hydra and the system refuse; any other exception is a defect of
-    this project and keeps its trace.
+    The message is one sentence that names the file or value and says what to do. Entry points print it without a stack
+    trace and exit with status 2. Exceptions of other types are bugs and keep their trace, apart from those that
+    `regseg.explain` knows.
+
+    Args:
+        sentence: The message; a missing full stop is added.
     """
 
     def __init__(self, sentence: str) -> None:
-        # A DataLoader raises the error of a worker anew, with the worker's whole trace before the sentence.
+        # A DataLoader re-raises a worker's error with the worker's trace in front of the sentence.
         super().__init__(sentence.rpartition("InputError: ")[2].strip().rstrip(".") + ".")
 
 
 class RunFailure(Exception):
-    """What ended the work from outside: a folder that was removed, say. One sentence; entry points exit with 1."""
+    """An external failure, such as a removed folder, as one sentence. Entry points print it and exit with status 1."""
 
 
 def message(error: BaseException) -> str:
-    """What ``error`` says; the last line of one from another process, which holds that process's whole trace."""
+    """Return the message of ``error``; of an error from another process, the last line of its trace."""
     text = str(error).strip()
     last = text.splitlines()[-1] if "Traceback (most recent call last)" in text else text
     return last.rpartition("InputError: ")[2]
@@ -33,26 +37,42 @@ def message(error: BaseException) -> str:
 def check_number(
     name: str, value: object, *, lowest: float = 0, highest: float = math.inf, integer: bool = False
 ) -> None:
-    """Raise InputError unless ``value`` is a number from ``lowest`` to ``highest``, and an integer where needed."""
+    """Raise InputError unless ``value`` is a number (or an integer) from ``lowest`` to ``highest``."""
     kinds = int if integer else (int, float)
     if isinstance(value, bool) or not isinstance(value, kinds) or not lowest <= value <= highest:
-        kind, end = "an integer" if integer else "a number", "up" if highest == math.inf else f"to {highest}"
-        raise InputError(f"{name}={value!r} is not {kind} from {lowest} {end}.")
+        kind = "an integer" if integer else "a number"
+        limits = f"of at least {lowest}" if highest == math.inf else f"from {lowest} to {highest}"
+        raise InputError(f"{name}={value!r} is not {kind} {limits}.")
 
 
 def check_options(
     name: str, options: Mapping[str, Any] | None, function: Callable[..., Any], *args: Any
 ) -> dict[str, Any]:
-    """``options`` as a dict, None as an empty one; raises InputError unless ``function(*args, **options)`` fits."""
+    """Check that ``function(*args, **options)`` is a valid call.
+
+    Args:
+        name: The options' name in the configuration, for the message.
+        options: Keyword arguments; None means none.
+        function: The function that would be called.
+        *args: Its positional arguments.
+
+    Returns:
+        The options as a dict.
+
+    Raises:
+        InputError: An option does not exist or is missing; names it and lists the valid ones.
+    """
     options = {} if options is None else options
     if not isinstance(options, Mapping):
-        raise InputError(f"{name}={options} is not a mapping; write {name}={{OPTION: VALUE}}.")
+        raise InputError(f"{name}={options} is not a mapping; use {name}={{OPTION: VALUE}}.")
     signature = inspect.signature(function)
     try:
         signature.bind(*args, **options)
     except TypeError as error:
         known = list(signature.parameters)[len(args) :]
         strange = next((key for key in options if key not in known), None)
-        fault = f"={dict(options)} does not fit: {error}" if strange is None else f".{strange} does not exist"
-        raise InputError(f"{name}{fault}; the options here are {', '.join(known) or 'none'}.") from error
+        fault = f"={dict(options)} is invalid ({error})" if strange is None else f".{strange} does not exist"
+        near = difflib.get_close_matches(str(strange), known, n=1)
+        hint = f"did you mean {name}.{near[0]}? The" if near else "the"
+        raise InputError(f"{name}{fault}; {hint} options are {', '.join(known) or 'none'}.") from error
     return dict(options)

@@ -95,12 +95,14 @@ def make_datamodule(cfg: DictConfig) -> Any:
 
     from regseg.data.datamodule import SegmentationDataModule, description_in
 
-    changes = {"val_split": cfg.split, "val_size": cfg.val_size, "root": cfg.root}
+    changes = {"val_split": cfg.split, "val_size": cfg.val_size}
     changes = {key: value for key, value in changes.items() if value is not None}
-    if OmegaConf.select(cfg, "data") is not None:
+    if "_target_" in cfg.data:
         return instantiate(cfg.data, **changes)
     if cfg.weights == "position":
         raise InputError("weights=position needs a dataset; choose one, such as data=cityscapes.")
+    if cfg.data.root is not None:
+        changes["root"] = cfg.data.root
     return SegmentationDataModule.from_description(description_in(cfg.weights), cfg.weights, **changes)
 
 

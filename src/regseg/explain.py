@@ -1,4 +1,4 @@
-"""What an error means for the person at the command line: one sentence and an exit status."""
+"""Translates an exception into one sentence for the user and an exit status."""
 
 from __future__ import annotations
 
@@ -12,29 +12,30 @@ from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBase
 from regseg.errors import InputError, RunFailure
 from regseg.system.processes import killed_sentence
 
-MISTAKE, FAILURE = 2, 1  # exit statuses: of what the user can write otherwise, and of the rest
-_CLOSED = (errno.EACCES, errno.EPERM, errno.EROFS)
+MISTAKE, FAILURE = 2, 1  # exit statuses: of a mistake in the command or the data, and of anything else
+_UNWRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS)
 _FULL = (errno.ENOSPC, errno.EDQUOT)
-# Errors that name a mistake although no type of ours or Hydra's does: of a callback that does not fit.
-_UNFIT = ("MisconfigurationException",)
+# Lightning's exception for a callback or logger that does not fit the training.
+_MISCONFIGURED = ("MisconfigurationException",)
 _UNKNOWN_METRIC = "Early stopping conditioned on metric"
-# The last error of a trace that a process of a distributed run hands to its parent.
+# The errors in a trace that a process of a distributed run passes to its parent; the last one counts.
 _LAST_ERROR = re.compile(
     r"^(?:[\w.]+\.)?(InputError|RunFailure|MisconfigurationException|RuntimeError): (.*)", re.M | re.S
 )
 
 
 def explain(error: BaseException) -> tuple[int, str] | None:
-    """(exit status, sentence) for ``error``; None where it is a defect, of this project or of a user's own code."""
+    """Return (exit status, sentence) for ``error``; None if it is a bug, in this project or in a user's own class."""
     chain = _chain(error)
     for link in chain:
         if isinstance(link, InputError):
             return MISTAKE, str(link)
         if isinstance(link, RunFailure):
             return FAILURE, str(link)
-    for told in (_of_configuration(chain), _of_system(chain[0]), _of_text(type(chain[0]).__name__, str(chain[0]))):
-        if told is not None:
-            return told
+    first = chain[0]
+    for found in (_of_configuration(chain), _of_system(first), _of_text(type(first).__name__, str(first))):
+        if found is not None:
+            return found
     sentence = _of_hydra(chain)
     return None if sentence is None else (MISTAKE, sentence)
 
@@ -51,24 +52,24 @@ def _of_configuration(chain: list[BaseException]) -> tuple[int, str] | None:
     for link in chain:
         if isinstance(link, (ConfigAttributeError, ConfigKeyError)) and link.parent_node is not None:
             choices = ", ".join(sorted(str(key) for key in link.parent_node))
-            return MISTAKE, f"{link.full_key or link.key} is not an option here; choose one of {choices}."
+            return MISTAKE, f"{link.full_key or link.key} is not an option; choose one of {choices}."
         if isinstance(link, MissingMandatoryValue):
-            return MISTAKE, f"{link.full_key} is missing; give it as {link.full_key}=VALUE."
+            return MISTAKE, f"{link.full_key} is missing; set it by {link.full_key}=VALUE."
     return None
 
 
 def _of_system(error: BaseException) -> tuple[int, str] | None:
-    """Of places that are closed or full. All else that the system says is a defect of this project."""
+    """OS errors for unwritable or full paths. Other OS errors are bugs."""
     if not isinstance(error, OSError):
         return None
     place = f"{error.filename or 'A file'} cannot be read or written ({error.strerror})"
-    if error.errno in _CLOSED:
-        return MISTAKE, f"{place}; choose another place."
-    return (FAILURE, f"{place}; make room there or choose another place.") if error.errno in _FULL else None
+    if error.errno in _UNWRITABLE:
+        return MISTAKE, f"{place}; choose another path or change its permissions."
+    return (FAILURE, f"{place}; free some space or choose another path.") if error.errno in _FULL else None
 
 
 def _of_text(kind: str, text: str) -> tuple[int, str] | None:
-    """Of errors that are known by what they say: torch's and Lightning's, in this process or told by another one."""
+    """Errors of torch and Lightning that are recognized by their text, raised in this process or in another one."""
     if kind == "ProcessRaisedException" and (last := list(_LAST_ERROR.finditer(text))):
         kind, text = last[-1].groups()
         if kind in ("InputError", "RunFailure"):
@@ -76,25 +77,23 @@ def _of_text(kind: str, text: str) -> tuple[int, str] | None:
         return _of_text(kind, text)
     if kind == "ProcessExitedException" and (found := re.search(r"signal (\w+)", text)):
         return FAILURE, killed_sentence(found[1])
-    if kind in _UNFIT or text.startswith(_UNKNOWN_METRIC):
-        return MISTAKE, f"A part of this training does not fit: {' '.join(text.split()).rstrip('.')}."
+    if kind in _MISCONFIGURED or text.startswith(_UNKNOWN_METRIC):
+        return MISTAKE, f"Lightning refuses this configuration: {' '.join(text.split()).rstrip('.')}."
     if found := re.search(r"DataLoader worker \(pid\(?s?\)? ?[\d, ]+\) (?:is killed by signal: ([\w ]+)|exited)", text):
         return FAILURE, _of_worker(found[1])
     if "PytorchStreamWriter failed" in text:
-        return FAILURE, "A checkpoint cannot be written; make room there or choose another place."
+        return FAILURE, "A checkpoint cannot be written; free some space or choose another folder."
     return None
 
 
 def _of_worker(signal: str | None) -> str:
     if signal == "Bus error":
         return (
-            "A loader worker ran out of shared memory; enlarge /dev/shm (docker run --shm-size=8g), or lower "
+            "A loader worker ran out of shared memory; enlarge /dev/shm (docker run --shm-size=8g) or lower "
             "data.num_workers."
         )
-    how = f"was ended ({signal})" if signal else "ended"
-    return (
-        f"A loader worker {how}, perhaps by the system for lack of memory; lower data.num_workers or data.batch_size."
-    )
+    how = f"was killed ({signal})" if signal else "ended unexpectedly"
+    return f"A loader worker {how}, possibly because memory ran out; lower data.num_workers or data.batch_size."
 
 
 def _of_hydra(chain: list[BaseException]) -> str | None:
@@ -108,12 +107,12 @@ def _of_hydra(chain: list[BaseException]) -> str | None:
     if isinstance(first, InstantiationException):
         return _of_instantiation(str(first), chain[-1])
     if str(first).startswith("Config group override must be"):
-        return "A group cannot be null here; choose one of its names, which --help lists."
+        return "This group cannot be null; choose one of its names, which --help lists."
     if "Ambiguous value for argument" in str(first):
         text = re.search(r"argument '(.*?)=(.*?)'\n", str(first), re.S)
         key, value = text.groups() if text else ("KEY", "VALUE")
         return (
-            f"{key}={value} has several values; add -m to run with each, write {key}=[{value}] for a list, or "
+            f"{key}={value} has several values; add -m to run with each, use {key}=[{value}] for a list, or "
             f"\"{key}='{value}'\" for a text with a comma."
         )
     if isinstance(first, (HydraException, OmegaConfBaseException)):
@@ -122,11 +121,11 @@ def _of_hydra(chain: list[BaseException]) -> str | None:
 
 
 def _of_instantiation(text: str, cause: BaseException) -> str | None:
-    # A _target_ that does not exist is the user's mistake; what a target raises when it is called is not.
+    # A _target_ that does not exist is the user's mistake; an error inside a target is a bug.
     if text.startswith("Error locating target"):
         return f"{text.split(', set env')[0]} ({cause})."
-    unexpected = isinstance(cause, TypeError) and "unexpected keyword argument" in str(cause)
-    if unexpected:
+    unfit = ("unexpected keyword argument", "required positional argument", "required keyword-only argument")
+    if isinstance(cause, TypeError) and any(words in str(cause) for words in unfit):
         return f"{cause}."
-    told = _of_text(type(cause).__name__, str(cause))
-    return told[1] if told else None
+    found = _of_text(type(cause).__name__, str(cause))
+    return found[1] if found else None

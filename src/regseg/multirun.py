@@ -1,6 +1,7 @@
-"""A sweep's jobs, several of them at once or on other machines: what failed, which GPU a job takes, where it prints.
+"""State shared by the jobs of a sweep, possibly in several processes or on several machines.
 
-A sweep has a folder that its jobs find by an environment variable, for launchers run them in processes of their own.
+It covers failures, the choice of a GPU and the output of each job. The state is a folder that the jobs find through an
+environment variable, because launchers run them in separate processes.
 """
 
 from __future__ import annotations
@@ -8,25 +9,28 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import multiprocessing
 import os
 import socket
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, MutableMapping
 from pathlib import Path
+from typing import Any
 
 from regseg.errors import InputError
+from regseg.run_dir import best_miou
 from regseg.system.locks import Held, lock
 
 _FOLDER, _PROCESS, _COMMAND = "REGSEG_SWEEP", "REGSEG_SWEEP_PROCESS", "REGSEG_COMMAND"
-_held = []  # (number, lock) of the GPU that this process took, until it ends
+_held: list[tuple[int, Any]] = []  # (number, lock) of the GPU that this process uses until it ends
 
 
 @contextlib.contextmanager
 def sweep_folder(command: str) -> Iterator[None]:
-    """A folder for the sweep that this process starts by ``command``, in the current one: other machines see it too."""
-    # Jobs that still run may hold files open there when this process ends.
+    """Create the folder of the sweep that ``command`` starts, in the current folder, which other machines can see."""
+    # Jobs that are still running may have files open in it when this process ends.
     with tempfile.TemporaryDirectory(prefix=".regseg_sweep_", dir=".", ignore_cleanup_errors=True) as folder:
         variables = {_FOLDER: str(Path(folder).absolute()), _PROCESS: _this_process(), _COMMAND: command}
         os.environ |= variables
@@ -38,12 +42,12 @@ def sweep_folder(command: str) -> Iterator[None]:
 
 
 def command_of_sweep() -> str | None:
-    """The command that started the sweep to which this process belongs; None outside of one."""
+    """Return the command that started the sweep of this process; None outside of a sweep."""
     return os.environ.get(_COMMAND)
 
 
 def note_failure(number: int, overrides: str, sentence: str) -> None:
-    """Tell the process that started the sweep how its job ``number`` failed, if it is still there."""
+    """Record how job ``number`` failed, for the process that started the sweep, if it is still running."""
     path = Path(os.environ[_FOLDER]) / f"failed_{number:06d}.json"
     with contextlib.suppress(FileNotFoundError):
         path.write_text(json.dumps([overrides, sentence]), encoding="utf-8")
@@ -53,16 +57,16 @@ def note_run(number: int, overrides: str, folder: Path, config: str) -> bool:
     """Record that job ``number`` runs in ``folder``, for the process that started the sweep.
 
     Args:
-        number: of the job in the sweep.
-        overrides: of the job, for error messages.
-        folder: the job's folder.
-        config: the job's configuration as text.
+        number: The job's number in the sweep.
+        overrides: The job's overrides, for error messages.
+        folder: The job's run folder.
+        config: The job's configuration as text.
 
     Returns:
-        Whether to run the job: False if another job of the sweep has the same folder and the same configuration.
+        Whether to run the job; False if another job of the sweep has the same folder and configuration.
 
     Raises:
-        InputError: another job of the sweep has the same folder and another configuration.
+        InputError: Another job of the sweep has the same folder but another configuration.
     """
     digest = hashlib.sha256(config.encode()).hexdigest()
     note = Path(os.environ[_FOLDER]) / f"run_{hashlib.sha1(os.fsencode(folder)).hexdigest()}.json"
@@ -78,49 +82,94 @@ def note_run(number: int, overrides: str, folder: Path, config: str) -> bool:
         if its_digest == digest:
             return False
         raise InputError(
-            f"{folder} is already the folder of the sweep's run {its_overrides}; give each run its own folder by "
-            "run.name, such as 'run.name=${optimizer.lr}' for a sweep over optimizer.lr."
+            f"{folder} is already used by the sweep's run {its_overrides}; give each run its own folder by run.name, "
+            "such as 'run.name=${optimizer.lr}' for a sweep over optimizer.lr."
         ) from None
-    except FileNotFoundError:  # the process that started the sweep has ended; this is a job of a queue
+    except FileNotFoundError:  # the process that started the sweep has ended; this job was queued
         pass
     return True
 
 
 def run_folders() -> list[Path]:
-    """The folders of the runs that were begun."""
+    """Return the folders of the runs that were started."""
     notes = Path(os.environ[_FOLDER]).glob("run_*.json")
     return [Path(json.loads(note.read_text(encoding="utf-8") or '[""]')[0]) for note in notes]
 
 
 def is_queued() -> bool:
-    """Whether this process is a job of submitit's, under Slurm or on this machine."""
+    """Return whether submitit started this process, under Slurm or on this machine."""
     return "SUBMITIT_EXECUTOR" in os.environ
 
 
 def failures() -> list[tuple[str, str]]:
-    """(overrides, sentence) of every job that failed, in the order of the jobs."""
+    """Return (overrides, sentence) of every failed job, in the order of the jobs."""
     paths = sorted(Path(os.environ[_FOLDER]).glob("failed_*.json"))
     return [tuple(json.loads(path.read_text(encoding="utf-8"))) for path in paths]
 
 
 def runs_beside_others() -> bool:
-    """Whether this process is one of several that a launcher started for a sweep."""
+    """Return whether a launcher started this process as one of several of a sweep."""
     return os.environ.get(_PROCESS, _this_process()) != _this_process()
 
 
 def queued_again() -> bool:
-    """Whether this process is a job that Slurm started before and cut off."""
+    """Return whether Slurm stopped this job before and started it again."""
     return int(os.environ.get("SLURM_RESTART_COUNT", 0)) > 0
+
+
+def check_launch(table: str | None, launcher: str, *, sweep: bool) -> None:
+    """Check that launchers and tables of several runs are used in a sweep only.
+
+    Args:
+        table: The experiment, if it is a table of several runs.
+        launcher: The choice of ``hydra/launcher``.
+        sweep: Whether this is a job of a sweep.
+
+    Raises:
+        InputError: The option needs -m.
+    """
+    if not sweep and launcher != "basic":
+        raise InputError(f"hydra/launcher={launcher} is for sweeps; add -m or remove it.")
+    if not sweep and table:
+        raise InputError(f"experiment={table} is a table of several runs; start it with -m experiment={table}.")
+
+
+def run_beside_others(run: Callable[[], None], folder: Path, trainer: MutableMapping[str, Any]) -> None:
+    """Call ``run`` in one of several processes, on a reserved GPU; print a line at its start and end.
+
+    Args:
+        run: Trains into ``folder``.
+        folder: The run's folder; its output goes to ``output.log``.
+        trainer: Arguments of the Trainer; ``devices`` is set to the GPU.
+
+    Raises:
+        InputError: ``trainer.devices`` is more than one GPU.
+    """
+    gpu = own_gpu() if trainer["accelerator"] in ("auto", "gpu", "cuda") else None
+    if gpu is not None and trainer["devices"] != 1:
+        raise InputError(
+            f"trainer.devices={trainer['devices']} cannot be used for several rows at once, which use one GPU each; "
+            "remove hydra/launcher=parallel."
+        )
+    if gpu is not None:
+        trainer["devices"] = [gpu]
+    # joblib sets a start method of its own, with which loader workers cannot be started.
+    multiprocessing.set_start_method(multiprocessing.get_all_start_methods()[0], force=True)
+    print(f"Starting {folder}; its output is in output.log.", flush=True)
+    with output_in(folder):
+        run()
+    miou = best_miou(folder)
+    print(f"{folder} is finished" + ("" if miou is None else f", best mIoU {100 * miou:.2f}"), flush=True)
 
 
 @contextlib.contextmanager
 def output_in(folder: Path) -> Iterator[None]:
-    """Write what is printed into ``folder/output.log`` meanwhile: rows that run at once would garble each other's."""
+    """Redirect stdout to ``folder/output.log``, because jobs that run at once would mix their output."""
     folder.mkdir(parents=True, exist_ok=True)
     sys.stdout.flush()
     terminal = os.dup(1)
     with open(folder / "output.log", "a", encoding="utf-8") as file:
-        os.dup2(file.fileno(), 1)  # not only Python's, for the processes of a distributed run print too
+        os.dup2(file.fileno(), 1)  # the descriptor, because the processes of a distributed run inherit it
     try:
         yield
     finally:
@@ -130,9 +179,11 @@ def output_in(folder: Path) -> Iterator[None]:
 
 
 def own_gpu() -> int | None:
-    """The number of a GPU that no other process of the sweep took, until this one ends; None where there is no choice.
+    """Reserve a GPU for this process until it ends.
 
-    Where all are taken, one of them is shared. A job of submitit's has its own from Slurm, and nothing to choose.
+    Returns:
+        Its number; a GPU is shared if all are in use. None without GPUs, and for jobs of submitit, which get their
+        GPUs from Slurm.
     """
     import torch
 
@@ -153,12 +204,12 @@ def own_gpu() -> int | None:
 
 
 def fail_sweep(failed: list[tuple[str, str]], stopped: str = "") -> None:
-    """Exit with 1 after a line for every job that failed, and one that says how to go on."""
+    """Exit with status 1 after one line per failed job and one that says how to continue."""
     for overrides, sentence in failed:
         print(f"regseg: failed: {overrides}: {sentence}", file=sys.stderr)
     what = f"the sweep stopped ({stopped})" if stopped else f"{len(failed)} of the sweep's runs failed"
     print(
-        f"regseg: {what}; fix it and rerun the same command; finished runs are skipped.",
+        f"regseg: {what}; fix the cause and rerun the same command, which skips finished runs.",
         file=sys.stderr,
     )
     sys.exit(1)

@@ -1,4 +1,4 @@
-"""Look at a dataset, check it and store it: ``python -m regseg.prepare what=check data=NAME``; see ``--help``."""
+"""Check, preview or store a dataset: ``python -m regseg.prepare what=check data=NAME``; see ``--help``."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 from regseg.cli import entry_point
 from regseg.errors import InputError
 
-# what=… -> the function that does it, called with the DataModule (not set up) and the folder `out`.
+# what=… -> the function that is called with the DataModule (before setup) and the folder `out`.
 WHAT = {
     "check": "regseg.dataset_tools.check.check",
     "show": "regseg.dataset_tools.preview.show",
@@ -22,7 +22,7 @@ WHAT = {
 
 @entry_point("prepare")
 def main(cfg: DictConfig) -> None:
-    """Do ``what`` with the chosen data."""
+    """Run the action ``what`` on the chosen dataset."""
     from hydra.utils import instantiate
 
     OmegaConf.resolve(cfg)

@@ -1,4 +1,4 @@
-"""A sweep's results next to the paper's and the author's: ``python -m regseg.report table=4``; see ``--help``."""
+"""Compare a table's runs with the paper and the author's runs: ``python -m regseg.report table=4``; see ``--help``."""
 
 from __future__ import annotations
 
@@ -28,12 +28,20 @@ def main(cfg: DictConfig) -> None:
 
 
 def write(group: str, runs_folder: Path, out: Path) -> tuple[str, list[Path]]:
-    """Write ``report.md``, ``report.html`` and the pictures into ``out``; give the Markdown and the pictures.
+    """Write ``report.md``, ``report.html`` and the pictures into ``out``.
 
-    Nothing in ``out`` changes before all of them are made; each file is replaced as a whole.
+    Nothing in ``out`` changes until all files are complete; each is then replaced as a whole.
+
+    Args:
+        group: The name of a table, or of any folder of runs.
+        runs_folder: The folder of all groups of runs.
+        out: The report's folder.
+
+    Returns:
+        The Markdown and the paths of the pictures.
 
     Raises:
-        InputError: there is no run to report on.
+        InputError: There are no runs to report on, or ``out`` is not a folder.
     """
     from regseg.reporting.pages import page_of
 
@@ -44,7 +52,7 @@ def write(group: str, runs_folder: Path, out: Path) -> tuple[str, list[Path]]:
     try:
         out.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError) as error:
-        raise InputError(f"out={out} is not a folder; choose another.") from error
+        raise InputError(f"out={out} is not a folder; choose another one.") from error
     with tempfile.TemporaryDirectory(prefix=".report_", dir=out) as folder:
         staged = [path for name, draw in drawings.items() if draw(path := Path(folder) / f"{name}.png")]
         linked = text + "".join(f"\n![{path.stem}]({path.name})\n" for path in staged)
@@ -57,26 +65,26 @@ def write(group: str, runs_folder: Path, out: Path) -> tuple[str, list[Path]]:
 
 
 def no_runs(group: str, runs_folder: Path) -> InputError:
-    """What to say of a group without runs: the command that launches them, or the groups that there are."""
+    """Return the error for a group without runs: it names the command that starts them, or the existing groups."""
     from regseg.reporting.pages import sizes_command
     from regseg.reporting.published import paper
 
     is_folder = runs_folder.is_dir()
-    missing = f"{runs_folder} holds no runs of {group}" if is_folder else f"{runs_folder} is not a folder"
+    missing = f"{runs_folder} contains no runs of {group}" if is_folder else f"{runs_folder} is not a folder"
     command = launch_command(group)
     if command is None:
         groups = sorted(path.name for path in runs_folder.iterdir() if path.is_dir()) if is_folder else []
         choices = ", ".join(dict.fromkeys([*paper(), *groups]))
-        return InputError(f"table={group} has no runs and is no table of the paper; choose one of {choices}.")
-    if group == "fig6":
+        return InputError(f"table={group} has no runs and is not a table of the paper; choose one of {choices}.")
+    if "runs_of" in paper().get(group, {}):
         missing += " with a val_sizes.json" if is_folder else ""
         run = runs_folder / paper()[group]["runs_of"] / "NAME"
         command += f"` and evaluate each by `{sizes_command(run)}"
-    return InputError(f"{missing}; launch the runs of {group} by `{command}`, or set runs=FOLDER to where they are.")
+    return InputError(f"{missing}; start the runs of {group} by `{command}`, or set runs=FOLDER to where they are.")
 
 
 def launch_command(group: str) -> str | None:
-    """The command that trains the runs of an experiment; None where there is no such experiment."""
+    """Return the command that trains the runs of an experiment; None if there is no such experiment."""
     path = config_dir() / "experiment" / f"{group}.yaml"
     if not path.is_file() or group.startswith("_"):
         return None
@@ -85,7 +93,7 @@ def launch_command(group: str) -> str | None:
 
 
 def _html(text: str, pictures: list[Path]) -> str:
-    """One file that needs no other: the Markdown with its pictures within."""
+    """Render the Markdown as a single HTML file with embedded pictures."""
     body = MarkdownIt("commonmark", {"html": False}).enable("table").render(text)
     for path in pictures:
         data = base64.b64encode(path.read_bytes()).decode()

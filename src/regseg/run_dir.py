@@ -1,22 +1,17 @@
-"""A run's folder: what lies in it, and reading and writing it. Needs neither torch nor Hydra.
+"""A run's folder: its files, its lock, and what may be resumed or overwritten. Needs neither torch nor Hydra.
 
-``config.yaml``, ``summary.json``, ``metrics.csv``, ``checkpoints/{last,previous,best}.ckpt``,
+The folder contains ``config.yaml``, ``summary.json``, ``metrics.csv``, ``checkpoints/{last,previous,best}.ckpt`` and
 ``pictures/epoch_<n>.png``. Each file is written whole or not at all. The checkpoints are the record of the training;
-``metrics.csv`` and ``summary.json`` are written from what they hold.
+``metrics.csv`` and ``summary.json`` are written from their contents.
 """
 
 from __future__ import annotations
 
 import csv
-import importlib.metadata
 import io
 import json
 import math
-import platform
-import shlex
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -25,36 +20,33 @@ from typing import Any
 import yaml
 
 from regseg.errors import InputError
-from regseg.multirun import command_of_sweep
+from regseg.run_settings import check_settings, images_per_step, settings_of
 from regseg.system.atomic import remove_leftovers, write_text
 from regseg.system.locks import Held, is_held, lock
 
 # In the order in which they are removed. The summary stays: it marks the folder as a run's.
-_CONTENTS = ("checkpoints", "metrics.csv", "pictures", "wandb", "wandb_id.txt", "config.yaml")
-_SECTIONS = ("seed", "model", "data", "loss", "optimizer")  # settings that a continued run must share
-_PACKAGES = ("torch", "lightning", "torchmetrics", "albumentations", "opencv-python-headless", "numpy", "hydra-core")
-_FREE = ("data.root", "data.num_workers", "data.batch_size")  # but for these; the batch over all devices is compared
+_CONTENTS = ("checkpoints", "metrics.csv", "pictures", "tensorboard", "wandb", "wandb_id.txt", "config.yaml")
 
 
 def check_free(folder: Path, *, resume: str | None, overwrite: bool, held: bool = False) -> None:
-    """Check that a run may start in ``folder`` or continue there. Changes nothing.
+    """Check that a run may start or continue in ``folder``. Changes nothing.
 
     Args:
-        folder: the run's folder.
+        folder: The run's folder.
         resume: None for a new run, ``last`` to continue after the last finished epoch.
-        overwrite: whether a run in the folder may be replaced.
-        held: whether this process holds the folder's lock; then a run that is called running was killed.
+        overwrite: Whether a run in the folder may be replaced.
+        held: Whether this process holds the folder's lock, so that a run with the status running was killed.
 
     Raises:
-        InputError: the folder holds results that would be lost, or files that are not a run's.
+        InputError: The folder contains results that would be lost, or files that do not belong to a run.
     """
     if resume not in (None, "last"):
-        raise InputError(f"resume={resume} does not exist; use resume=last, or weights=FILE to start from weights.")
+        raise InputError(f"resume={resume} is invalid; use resume=last, or weights=FILE to start from weights.")
     strange = [name for name in _CONTENTS if (folder / name).exists()]
     if strange and not (folder / "summary.json").exists():
         raise InputError(
-            f"{folder} holds {strange[0]} but no summary.json, so it may not be a run's folder; choose another by "
-            "run.name=NAME."
+            f"{folder} contains {strange[0]} but no summary.json, so it may not be a run's folder; choose another one "
+            "by run.name=NAME."
         )
     if resume == "last" or overwrite:
         return
@@ -63,7 +55,7 @@ def check_free(folder: Path, *, resume: str | None, overwrite: bool, held: bool 
     if status in ("finished", "running") or holds_results(folder):
         remedy = "" if status == "finished" else "resume=last to continue it, "
         raise InputError(
-            f"{folder} holds a run that is {status}; use {remedy}overwrite=true to replace it, or run.name=NAME to "
+            f"{folder} contains a run that is {status}; use {remedy}overwrite=true to replace it, or run.name=NAME to "
             "keep both."
         )
 
@@ -75,9 +67,9 @@ def holds_results(folder: Path) -> bool:
 
 
 def status_of(folder: Path) -> str:
-    """The run's status: finished, running, interrupted, failed, or unknown where its summary is missing or damaged.
+    """Return a run's status: finished, running, interrupted, failed, or unknown if its summary cannot be read.
 
-    A run whose summary says ``running`` while no process holds its lock was killed: it is interrupted.
+    A run with the status running whose lock no process holds was killed, so it is interrupted.
     """
     status = load_summary(folder).get("status")
     if status == "running" and not is_held(folder / ".lock"):
@@ -86,8 +78,69 @@ def status_of(folder: Path) -> str:
 
 
 def holds_smoke_test(folder: Path) -> bool:
-    """Whether the run in ``folder`` was started with ``trainer=smoke``, so that nothing of it would be missed."""
+    """Return whether the run in ``folder`` is a smoke test, which may be replaced."""
     return bool(_section(_section(load_summary(folder), "config"), "trainer").get("smoke"))
+
+
+def how_to_start(folder: Path, config: Mapping[str, Any], *, sweep: bool, queued_again: bool) -> tuple[Any, bool]:
+    """Return the effective (resume, overwrite) of a training into ``folder``.
+
+    A repeated sweep resumes its rows, a run replaces a smoke test, and a job that Slurm queued again continues its own
+    run.
+
+    Args:
+        folder: The run's folder.
+        config: The configuration of the command.
+        sweep: Whether the run is part of a sweep.
+        queued_again: Whether Slurm started this job before.
+    """
+    resume, overwrite = config["resume"], config["overwrite"]
+    if sweep and not overwrite:
+        resume = "last"
+    if not config["trainer"]["smoke"] and holds_smoke_test(folder):
+        overwrite = True
+    return ("last", False) if sweep and queued_again else (resume, overwrite)
+
+
+def is_done(folder: Path, trainer: Mapping[str, Any]) -> bool:
+    """Return whether the run in ``folder`` ended by itself and the limits of ``trainer`` do not extend it."""
+    summary = load_summary(folder)
+    last, before = summary.get("last"), config_of(folder).get("trainer", {})
+    if summary.get("status") != "finished" or not isinstance(last, Mapping) or not isinstance(before, Mapping):
+        return False  # a finished run may have no evaluation
+    epochs = before.get("max_epochs") or last.get("epoch", -1) + 1
+    others = ("max_steps", "max_time", "min_epochs", "min_steps")
+    return trainer["max_epochs"] <= epochs and all(trainer.get(name) == before.get(name) for name in others)
+
+
+def check_finished(folder: Path, config: Mapping[str, Any], files: Mapping[str, Any] | None) -> None:
+    """Check that the finished run in ``folder`` is the one that ``config`` asks for.
+
+    Args:
+        folder: The run's folder.
+        config: The resolved configuration of the command.
+        files: The dataset's files, see `regseg.training.fingerprint.files_of`; None without the dataset.
+
+    Raises:
+        InputError: The run has other settings or was trained on other images.
+    """
+    old, new = (
+        settings_of(each) | {"data.batch_size x devices": images_per_step(each)} for each in (config_of(folder), config)
+    )
+    check_settings(folder, old, new)
+    before = _section(load_summary(folder), "data").get("files")
+    if before and files and before != files:
+        raise InputError(
+            f"{folder} was trained on other images than those in {config['data']['root']}; replace it by "
+            "overwrite=true, or use another run.name=NAME."
+        )
+
+
+def best_miou(folder: Path) -> float | None:
+    """Return the highest mean IoU of the run in ``folder``; None without a score."""
+    best = load_summary(folder).get("best")
+    metrics = best.get("metrics") if isinstance(best, Mapping) else None
+    return metrics.get("val/miou") if isinstance(metrics, Mapping) else None
 
 
 def claim(folder: Path, config: dict[str, Any], *, keep: bool) -> None:
@@ -108,82 +161,49 @@ def claim(folder: Path, config: dict[str, Any], *, keep: bool) -> None:
 
 @contextmanager
 def hold(folder: Path) -> Iterator[None]:
-    """Lock ``folder`` against other trainings for as long as the context lasts; a dead process holds no lock.
+    """Lock ``folder`` against other trainings while the context lasts; the lock of a dead process is released.
+
+    Args:
+        folder: The run's folder.
+
+    Yields:
+        None.
 
     Raises:
-        InputError: another process is training there.
+        InputError: Another process trains in the folder.
     """
     try:
         context = lock(folder / ".lock", wait=False)
         context.__enter__()
     except Held as error:
-        raise InputError(f"{folder} is being trained by another process; wait for it or end it first.") from error
+        raise InputError(f"{folder} is in use by another process that trains there; wait for it or end it.") from error
     try:
         yield
     finally:
         context.__exit__(None, None, None)
 
 
-def settings_of(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings of a configuration that a continued run must share, by their dotted names."""
-    sections = [part for part in _SECTIONS if part in config]
-    flat = {name: value for part in sections for name, value in _flat(config[part], part).items()}
-    return {name: value for name, value in flat.items() if name not in _FREE and "._" not in name}
-
-
-def images_per_step(config: Mapping[str, Any]) -> Any:
-    """Images per optimizer step over all devices, or its factors where the number of devices is left to Lightning."""
-    trainer = _section(config, "trainer")
-    devices = trainer.get("devices", 1)
-    factors = (
-        _section(config, "data").get("batch_size"),
-        len(devices) if isinstance(devices, list) else devices,
-        trainer.get("accumulate_grad_batches", 1),
-    )
-    known = all(isinstance(factor, int) and factor > 0 for factor in factors)
-    return math.prod(factors) if known else list(factors)
-
-
-def check_settings(folder: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
-    """Compare two results of `settings_of`.
-
-    Raises:
-        InputError: a setting differs; names the first.
-    """
-    for name in sorted(before.keys() | now.keys()):
-        if before.get(name) != now.get(name):
-            raise InputError(
-                f"{folder} was run with {name}={before.get(name)}, not {now.get(name)}; resume it with that, replace "
-                "it by overwrite=true, or start another run by run.name=NAME and weights=FILE."
-            )
-
-
-def _flat(value: Any, name: str) -> dict[str, Any]:
-    if not isinstance(value, Mapping):
-        return {name: list(value) if isinstance(value, tuple) else value}
-    return {key: item for part, child in value.items() for key, item in _flat(child, f"{name}.{part}").items()}
-
-
 def read_summary(folder: Path) -> dict[str, Any] | None:
-    """A run's ``summary.json``; None where there is none yet.
+    """Return a run's ``summary.json``; None if there is none yet.
+
+    Args:
+        folder: The run's folder.
 
     Raises:
-        InputError: the file is damaged.
+        InputError: The file is damaged.
     """
     path = Path(folder) / "summary.json"
     try:
         content = json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
     except (ValueError, RecursionError) as error:
-        raise InputError(
-            f"{path} is damaged ({error}); use resume=last or overwrite=true to write it again."
-        ) from error
+        raise InputError(f"{path} is damaged ({error}); use resume=last or overwrite=true to restore it.") from error
     if not isinstance(content, dict | None):
-        raise InputError(f"{path} is damaged; resume=last or overwrite=true writes it again.")
+        raise InputError(f"{path} is damaged; use resume=last or overwrite=true to restore it.")
     return content
 
 
 def load_summary(folder: Path) -> dict[str, Any]:
-    """A run's summary, or an empty one where it is missing or damaged."""
+    """Return a run's summary; an empty one if it is missing or damaged."""
     try:
         return read_summary(folder) or {}
     except InputError:
@@ -196,7 +216,7 @@ def _section(content: Mapping[str, Any], name: str) -> Mapping[str, Any]:
 
 
 def config_of(folder: Path) -> Mapping[str, Any]:
-    """The configuration of the run in ``folder``, from its summary or else its ``config.yaml``; empty without one."""
+    """Return the configuration of a run from its summary, or else from ``config.yaml``; empty without both."""
     if config := _section(load_summary(folder), "config"):
         return config
     try:
@@ -207,11 +227,11 @@ def config_of(folder: Path) -> Mapping[str, Any]:
 
 
 def read_metrics(folder: Path) -> list[dict[str, str]]:
-    """The rows of a run's ``metrics.csv``, one per epoch. Rows that are cut off or damaged are skipped."""
+    """Return the rows of a run's ``metrics.csv``, one per epoch. Truncated or damaged rows are skipped."""
     path = Path(folder) / "metrics.csv"
     try:
         text = path.read_text(encoding="utf-8", errors="replace").replace("\0", "")
-        whole = text[: text.rfind("\n") + 1]  # a row without its end was cut off
+        whole = text[: text.rfind("\n") + 1]  # a row without a line end is truncated
         rows = list(csv.DictReader(io.StringIO(whole, newline="")))
     except (FileNotFoundError, IsADirectoryError, csv.Error):
         return []
@@ -219,7 +239,7 @@ def read_metrics(folder: Path) -> list[dict[str, str]]:
 
 
 def mark_ended(folder: Path, status: str, error: str = "") -> None:
-    """Write down how the run in ``folder`` ended, if its summary still calls it running."""
+    """Record how the run in ``folder`` ended, if its status is still running."""
     with suppress(OSError, InputError):
         summary = read_summary(folder)
         if summary is not None and summary.get("status") == "running":
@@ -227,7 +247,7 @@ def mark_ended(folder: Path, status: str, error: str = "") -> None:
 
 
 def write_metrics(folder: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Write ``metrics.csv``: the keys of the first row are its columns; None and NaN become empty cells."""
+    """Write ``metrics.csv`` with the keys of the first row as columns; None and NaN become empty cells."""
     text = io.StringIO(newline="")
     writer = csv.DictWriter(text, list(rows[0]) if rows else ["epoch"], restval="", extrasaction="ignore")
     writer.writeheader()
@@ -237,38 +257,8 @@ def write_metrics(folder: Path, rows: Sequence[Mapping[str, Any]]) -> None:
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Write JSON whole or not at all; numbers that are not finite become null."""
+    """Write JSON whole or not at all; NaN and infinity become null."""
     write_text(path, json.dumps(_finite(content), indent=2) + "\n")
-
-
-def provenance() -> dict[str, Any]:
-    """What it takes to repeat a run beside its configuration: command line, git commit, versions."""
-    versions = {name: importlib.metadata.version(name) for name in ("regseg", *_PACKAGES)}
-    return {
-        "command": command_of_sweep() or shlex.join(["python", "-m", _module(), *sys.argv[1:]]),
-        "git_commit": _git_commit(),
-        "versions": {"python": platform.python_version(), **versions},
-    }
-
-
-def _module() -> str:
-    spec = getattr(sys.modules["__main__"], "__spec__", None)
-    return spec.name if spec is not None else Path(sys.argv[0]).name
-
-
-def _git_commit() -> str | None:
-    """The commit of this project's checkout, ``-dirty`` where files differ from it; None when installed."""
-
-    def git(*arguments: str) -> str:
-        command = ["git", "-C", str(Path(__file__).parent), *arguments]
-        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
-
-    try:
-        if not git("ls-files", Path(__file__).name):
-            return None  # installed inside somebody else's repository
-        return git("rev-parse", "HEAD") + ("-dirty" if git("status", "--porcelain", "--untracked-files=no") else "")
-    except (OSError, subprocess.SubprocessError):
-        return None
 
 
 def _finite(value: Any) -> Any:

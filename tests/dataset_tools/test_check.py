@@ -52,7 +52,7 @@ def check_mine(root, out):
 
 def test_a_sound_dataset_has_no_problem(mine, tmp_path, capsys):
     check_mine(mine, tmp_path / "out")
-    assert "no problem in 6 pairs" in capsys.readouterr().out and not (tmp_path / "out").exists()
+    assert "No problems in 6 pairs" in capsys.readouterr().out and not (tmp_path / "out").exists()
 
 
 # --- links ------------------------------------------------------------------------------------------------------------
@@ -80,14 +80,14 @@ def test_a_turn_that_sizes_do_not_show_is_a_notice(mine, tmp_path, capsys, orien
     jpeg(mine / "images/train/0.jpg", noise(0), orientation)
     assert only(mine, "turned image", "0.jpg", "labels/train/0.png", words, notice=True)
     check_mine(mine, tmp_path / "out")  # which is no reason to fail
-    assert "1 x turned image (notice)" in (out := capsys.readouterr().out) and "no problem in 6 pairs" in out
+    assert "1 x turned image (notice)" in (out := capsys.readouterr().out) and "No problems in 6 pairs" in out
     assert (tmp_path / "out/problems.txt").read_text().startswith("notice: turned image: ")
 
 
 def test_sizes_that_a_turn_swaps_name_the_turn(mine):
     (mine / "images/train/0.png").unlink()
     jpeg(mine / "images/train/0.jpg", noise(0), 6)
-    assert only(mine, "sizes differ", "24x32", "32x24", "turned by 90 degrees (EXIF)")
+    assert only(mine, "sizes differ", "24x32", "32x24", "turned by 90 degrees according to EXIF")
 
 
 def test_an_upright_image_with_exif_is_sound(mine):
@@ -113,7 +113,7 @@ def test_palette_colours_that_contradict_the_classes(mine):
     palette_label(path, [(0, 0, 0), (99, 99, 99)])  # of no class
     assert found(mine) == []
     palette_label(path, [(7, 7, 7), (10, 20, 30)])
-    assert only(mine, "palette contradicts classes", path, "value 1, wall", "[10, 20, 30] of ground")
+    assert only(mine, "palette contradicts classes", path, "value 1 (wall)", "[10, 20, 30] of ground")
 
 
 @pytest.mark.parametrize("suffix", [".png", ".jpg"])

@@ -16,15 +16,15 @@ from regseg.models.summary import (
     share_within,
     side_of,
 )
-from regseg.reporting.network_figures import describe_beside_paper
+from regseg.reporting.network_figures import describe_with_paper
 
 
 def paper(model):
-    return {row["quantity"]: row for row in describe_beside_paper(model)["paper"]}
+    return {row["quantity"]: row for row in describe_with_paper(model)["paper"]}
 
 
 def test_regseg_compared_with_the_paper():
-    described = describe_beside_paper(regseg.create_model())
+    described = describe_with_paper(regseg.create_model())
     assert described["parameters"] == 3_334_951
     assert round(described["gflops"], 2) == 39.08
     assert described["field_of_view"] == 3807
@@ -41,7 +41,7 @@ def test_all_printed_fields_of_view_but_one_are_reproduced():
     """The fields of view needed by Sec. 3.1, 2n - 1 for a side of n pixels, are compared too."""
     differing, met = {}, {}
     for name in regseg.list_backbones():
-        described = describe_beside_paper(regseg.create_model(backbone=name, decoder="sum_conv3x3"), (64, 64))
+        described = describe_with_paper(regseg.create_model(backbone=name, decoder="sum_conv3x3"), (64, 64))
         assert [row["pixels"] for row in described["needed_field_of_view"]] == [447, 2 * 1024 - 1, 2 * 2048 - 1]
         met[name] = [row["met"] for row in described["needed_field_of_view"]]
         for row in described["paper"]:
@@ -57,7 +57,7 @@ def test_all_printed_fields_of_view_but_one_are_reproduced():
 
 def test_ddrnet_compared_with_the_paper():
     model = regseg.create_model("ddrnet23")
-    described = describe_beside_paper(model)
+    described = describe_with_paper(model)
     assert described["field_of_view"] is None and described["blocks"] == []
     assert [row["met"] for row in described["needed_field_of_view"]] == 3 * [None]
     assert round(described["gflops_convolutions"], 1) == 143.1
@@ -65,12 +65,12 @@ def test_ddrnet_compared_with_the_paper():
 
 
 def test_custom_dilations_are_in_no_table():
-    assert describe_beside_paper(regseg.create_model(backbone=[[1], [1, 4]]), (64, 96))["paper"] == []
+    assert describe_with_paper(regseg.create_model(backbone=[[1], [1, 4]]), (64, 96))["paper"] == []
     assert "parameters (millions)" not in paper(regseg.create_model(num_classes=11))
 
 
 def test_blocks():
-    blocks = describe_beside_paper(regseg.create_model(backbone="dilation_1_3_6_12"), (64, 96))["blocks"]
+    blocks = describe_with_paper(regseg.create_model(backbone="dilation_1_3_6_12"), (64, 96))["blocks"]
     assert len(blocks) == 1 + 1 + 3 + 14
     assert blocks[0] == {
         "name": "stem", "channels": 32, "stride": 2, "rates": [1], "field_of_view": 3, "bound": 1.0

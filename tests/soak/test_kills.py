@@ -31,7 +31,7 @@ class Training:
         self.command = [
             sys.executable, "-m", "regseg.train", "data=folder", f"data.root={root}", "model.backbone.dilations=[[1]]",
             "data.crop_size=[32,32]", "data.short_side=[24,48]", "data.batch_size=2", "data.num_workers=1",
-            "optimizer.warmup_iters=2", "callbacks.evaluation.every=2", f"trainer.max_epochs={EPOCHS}",
+            "scheduler.warmup_iters=2", "callbacks.evaluation.every=2", f"trainer.max_epochs={EPOCHS}",
             "trainer.accelerator=cpu",
         ]  # fmt: skip
 

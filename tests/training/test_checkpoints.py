@@ -19,6 +19,7 @@ from regseg.system import atomic
 from regseg.training.checkpoint_io import WholeCheckpointIO
 from regseg.training.checkpoints import BestCheckpoint, LastCheckpoint, find_start, set_damaged_aside
 from regseg.training.record import RunRecord
+from regseg.training.schedules import constant
 from regseg.training.task import SegmentationTask
 from regseg.training.trainer import make_trainer, quiet
 
@@ -29,7 +30,7 @@ def trained(streets_root, tmp_path_factory):
     quiet()
     folder = tmp_path_factory.mktemp("trained")
     L.seed_everything(0, verbose=False)
-    task = SegmentationTask(regseg.create_model(backbone=[[1]]), SPEC, warmup_iters=1)
+    task = SegmentationTask(regseg.create_model(backbone=[[1]]), SPEC, scheduler=constant)
     datamodule = SegmentationDataModule(
         "cityscapes", streets_root, batch_size=4, crop_size=[32, 32], short_side=[32, 48], num_workers=0
     )

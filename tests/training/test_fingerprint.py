@@ -5,9 +5,11 @@ from types import SimpleNamespace
 
 import pytest
 from layouts import noise, write, write_folder
+from omegaconf import OmegaConf
 
 from regseg.data.datamodule import SegmentationDataModule
 from regseg.errors import InputError
+from regseg.run_settings import settings_of
 from regseg.training.fingerprint import check_continues, files_of, fingerprint
 
 CONFIG = {"seed": 0, "model": {"name": "regseg"}, "loss": {"name": "ohem"}, "optimizer": {"lr": 0.05}, "data": {}}
@@ -66,7 +68,7 @@ def test_other_classes_are_refused(root, before, classes):
 def test_other_files_are_refused(root, before):
     for folder in ("images", "labels"):
         (root / folder / "train" / "0.png").rename(root / folder / "train" / "zero.png")
-    with pytest.raises(InputError, match=r"training split .8 files of other names"):
+    with pytest.raises(InputError, match=r"training split .8 files with other names"):
         continues(before, print_of(root))
     for folder in ("images", "labels"):
         (root / folder / "train" / "zero.png").rename(root / folder / "train" / "0.png")
@@ -119,3 +121,52 @@ def test_the_labels_are_among_the_files(root, before):
     write(root / "images" / "train" / "0.png", noise(0))
     with pytest.raises(InputError, match="training split"):
         continues(before, print_of(root))
+
+
+OLD = {
+    "seed": 0,
+    "model": {"name": "regseg"},
+    "data": {"_target_": "regseg.data.datamodule.SegmentationDataModule", "dataset": "folder"},
+    "loss": {"name": "ohem", "threshold": 0.3, "min_share": 0.0625},
+    "optimizer": {"lr": 0.05, "momentum": 0.9, "weight_decay": 1e-4, "warmup_iters": 300, "power": 0.9},
+}
+
+
+def as_earlier_versions_stored(config):
+    """The settings of a fingerprint that an earlier version wrote."""
+    return {
+        f"{part}.{name}" if isinstance(values, dict) else part: value
+        for part, values in config.items()
+        for name, value in (values.items() if isinstance(values, dict) else [("", values)])
+        if name != "_target_"
+    }
+
+
+@pytest.mark.parametrize(
+    ("choices", "difference"),
+    [
+        (["loss=ohem"], None),
+        (["loss=cross_entropy"], "loss=OHEM, not CrossEntropy"),
+        (["loss=ohem", "optimizer._target_=torch.optim.RMSprop"], "optimizer=SGD, not RMSprop"),
+        (["loss=ohem", "scheduler._target_=regseg.training.schedules.cosine"], "scheduler=poly, not cosine"),
+        (["loss=ohem", "scheduler.power=1"], r"scheduler\.power=0\.9, not 1"),
+        (["loss=ohem", "scheduler.warmup_iters=10"], r"scheduler\.warmup_iters=300, not 10"),
+        (["loss=ohem", "+callbacks@callbacks.ema=ema"], r"callbacks\.ema=None, not EMAWeightAveraging"),
+    ],
+)
+def test_a_run_of_an_earlier_version_is_compared_by_todays_names(compose, root, choices, difference):
+    cfg = compose("data=folder", "scheduler.warmup_iters=300", *choices)
+    now = settings_of({**OmegaConf.to_container(cfg), "model": OLD["model"], "data": OLD["data"]})
+    for before in (settings_of(OLD), as_earlier_versions_stored(OLD)):
+        if difference is None:
+            assert continues({"settings": before}, {"settings": now}) is None
+        else:
+            with pytest.raises(InputError, match=difference):
+                continues({"settings": before}, {"settings": now})
+
+
+def test_a_users_own_parts_are_told_apart_without_their_names():
+    one, other = (settings_of({"loss": {"_target_": f"{module}.Loss"}}) for module in ("mine.a", "mine.b"))
+    assert one != other and "mine" not in str(one) and one["loss"].startswith("Loss-")
+    nested = settings_of({"loss": {"_target_": "mine.Sum", "parts": [{"_target_": "torch.nn.L1Loss"}, 3]}})
+    assert nested["loss.parts.0"] == "L1Loss" and nested["loss.parts.1"] == 3

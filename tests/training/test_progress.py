@@ -38,14 +38,14 @@ def test_the_bar_tells_loss_learning_rate_speed_and_time_left():
         assert text in written.getvalue()
 
 
-def test_the_table_names_absent_classes_and_those_left_out():
+def test_the_table_names_absent_and_excluded_classes():
     matrix = torch.zeros(19, 19, dtype=torch.int64)
     matrix[0, 0], matrix[14, 14] = 3, 1
     written = io.StringIO()
     print_scores(Scores.from_confusion(matrix, SPEC), SPEC.excluded, Console(file=written, width=80))
     text = written.getvalue()
     assert "truck (not in the reduced mean)" in text and "100.00" in text
-    assert "absent from labels and predictions: sidewalk, building" in text
+    assert "Absent from labels and predictions, and not in the means: sidewalk, building" in text
 
 
 NAMES = ("road [paved]", "kerb[/x]", "[bold]red[/bold]", ":car:", "a_very_long_name_" * 12, "Straße 道路", "\\[x]")

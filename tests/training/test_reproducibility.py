@@ -1,6 +1,7 @@
 """Sec. 4.3, to the last bit: nothing but the seed decides what a run on a CPU comes to."""
 
 import os
+from functools import partial
 
 import lightning as L
 import pytest
@@ -13,6 +14,7 @@ from regseg.run_dir import read_metrics, read_summary
 from regseg.training.callbacks import Evaluation, SeedEveryEpoch
 from regseg.training.checkpoints import BestCheckpoint, LastCheckpoint, find_start
 from regseg.training.record import RunRecord
+from regseg.training.schedules import poly
 from regseg.training.task import SegmentationTask
 from regseg.training.trainer import make_trainer, quiet
 
@@ -44,7 +46,7 @@ class Stop(L.Callback):
 def train(root, folder, *, seed=0, workers=0, stop_in=None, resume=False):
     quiet()
     L.seed_everything(seed, verbose=False)
-    task = SegmentationTask(DrawingNetwork(), SPEC, warmup_iters=3)
+    task = SegmentationTask(DrawingNetwork(), SPEC, scheduler=partial(poly, warmup_iters=3))
     datamodule = SegmentationDataModule(
         "cityscapes", root, batch_size=2, crop_size=[32, 48], short_side=[32, 64], num_workers=workers, seed=seed
     )

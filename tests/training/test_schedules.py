@@ -1,6 +1,20 @@
-import pytest
+import math
 
-from regseg.training.schedules import poly_with_warmup
+import pytest
+import torch
+
+from regseg.training.schedules import constant, cosine, cosine_factor, poly, poly_factor, warmup_factor
+
+
+def rates(scheduler, total, iterations, **options):
+    """Factors of the first ``iterations`` learning rates."""
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
+    schedule, found = scheduler(optimizer, total, **options), []
+    for _ in range(iterations):
+        found.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        schedule.step()
+    return found
 
 
 @pytest.mark.parametrize(
@@ -16,15 +30,33 @@ from regseg.training.schedules import poly_with_warmup
 )
 def test_hand_computed_values(iteration, expected):
     # 500 epochs of floor(2975 / 8) = 371 iterations, as in Table 4.
-    assert poly_with_warmup(iteration, 185500) == pytest.approx(expected)
+    assert poly_factor(iteration, 185500) * warmup_factor(iteration, 3000) == pytest.approx(expected)
+
+
+def test_poly_rises_then_falls():
+    values = rates(poly, 1000, 1000, warmup_iters=100)
+    assert values == pytest.approx([(1 - i / 1000) ** 0.9 * min(1, 0.1 + 0.9 * i / 100) for i in range(1000)])
+    assert values.index(max(values)) == 100
 
 
 def test_without_warmup_it_starts_at_one():
-    assert poly_with_warmup(0, 100, warmup=0) == 1
+    for scheduler in (poly, cosine, constant):
+        assert rates(scheduler, 100, 1, warmup_iters=0) == [1]
 
 
-def test_it_rises_then_falls():
-    values = [poly_with_warmup(i, 1000, warmup=100) for i in range(1000)]
-    peak = values.index(max(values))
-    assert peak == 100
-    assert values[:peak] == sorted(values[:peak]) and values[peak:] == sorted(values[peak:], reverse=True)
+def test_cosine():
+    assert [cosine_factor(i, 100) for i in (0, 50, 100, 101)] == pytest.approx([1, 0.5, 0, 0])
+    values = rates(cosine, 8, 8, warmup_iters=2)
+    warmup = [0.1, 0.55, 1, 1, 1, 1, 1, 1]
+    assert values == pytest.approx([w * (1 + math.cos(math.pi * i / 8)) / 2 for i, w in enumerate(warmup)])
+
+
+def test_constant():
+    assert rates(constant, 8, 5, warmup_iters=2) == pytest.approx([0.1, 0.55, 1, 1, 1])
+
+
+def test_a_warmup_of_most_of_the_training_is_told_of(capsys):
+    rates(poly, 100, 1, warmup_iters=50)
+    assert capsys.readouterr().out == ""
+    rates(poly, 100, 1, warmup_iters=51)
+    assert "scheduler.warmup_iters" in capsys.readouterr().out

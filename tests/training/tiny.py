@@ -1,16 +1,19 @@
 """The smallest training there is, for tests of what happens around it."""
 
+from functools import partial
 from pathlib import Path
 
 import lightning as L
 import torch
 from torch import nn
+from torch.optim import SGD
 
 from regseg.data.datamodule import SegmentationDataModule
 from regseg.data.datasets.cityscapes import SPEC
 from regseg.training.callbacks import Evaluation
 from regseg.training.checkpoints import BestCheckpoint, LastCheckpoint
 from regseg.training.record import RunRecord
+from regseg.training.schedules import poly
 from regseg.training.task import SegmentationTask
 from regseg.training.trainer import make_trainer, quiet
 
@@ -49,13 +52,21 @@ def train_tiny(
     lr=0.01,
     spec=SPEC,
     batch_size=2,
+    parts=None,
     ckpt_path=None,
     **arguments,
 ):
-    """(task, trainer) of a training with the callbacks of a run, evaluated in epoch 0 and at its end."""
+    """(task, trainer) of a training with the callbacks of a run, evaluated in epoch 0 and at its end.
+
+    ``parts`` are arguments of the task.
+    """
     quiet()
     torch.manual_seed(0)
-    task = SegmentationTask(network or TinyNetwork(change), spec, lr=lr, warmup_iters=0)
+    own_parts = {
+        "optimizer": partial(SGD, lr=lr, momentum=0.9, weight_decay=1e-4),
+        "scheduler": partial(poly, warmup_iters=0),
+    }
+    task = SegmentationTask(network or TinyNetwork(change), spec, **own_parts | (parts or {}))
     record = RunRecord(Path(folder), {"config": {}})
     own = [Evaluation(every, 1), record, LastCheckpoint(), BestCheckpoint()]
     arguments = {"max_epochs": 2, "accelerator": "cpu", "precision": "32-true"} | arguments

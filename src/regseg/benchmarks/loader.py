@@ -1,18 +1,18 @@
-"""How fast the training images are prepared, beside a plain Pillow pipeline of the same recipe."""
+"""Measures how fast training crops are prepared, compared with a plain Pillow pipeline of the same recipe."""
 
 from __future__ import annotations
 
 import multiprocessing
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import product
 from pathlib import Path
 from statistics import mean, median
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import cv2
 import torch
@@ -34,35 +34,46 @@ if TYPE_CHECKING:
 
 STAGES = ("read", "scale, crop", "augment", "to tensors")
 BASELINE = "Pillow, full"
-TURN = 10  # images
+Pipeline = Callable[[CropRequest, Callable[[str], None]], Any]  # prepares a crop and reports the end of each stage
+TURN = 10  # images that a pipeline prepares before the next one takes over
 
 
 @dataclass
 class PipelineTime:
-    """What one pipeline took.
+    """The time of one pipeline.
 
     Attributes:
-        name: the pipeline.
-        stages: mean milliseconds of each of `STAGES`.
-        rates: images/s on one core, a value a round.
+        name: The pipeline's name.
+        stages: Mean milliseconds per crop of each of `STAGES`.
+        rates: Images/s on one core, one value per round.
+        ratios: Rates relative to the Pillow pipeline in the same round.
     """
 
     name: str
     stages: dict[str, float]
     rates: list[float]
-    ratios: list[float] = field(default_factory=list)  # to the Pillow pipeline in the same round
+    ratios: list[float] = field(default_factory=list)
 
 
 def benchmark_loader(datamodule: SegmentationDataModule, images: int = 64, rounds: int = 3) -> list[PipelineTime]:
-    """Prepare the same ``images`` crops by every pipeline on one thread, from files to normalised float tensors.
+    """Prepare the same crops by every pipeline on one thread, from files to normalized float tensors.
 
-    In every round the pipelines take turns at `TURN` images, so that whatever else the machine does meets all of them;
-    at single images they would find each other's data in the processor's cache, as no worker does. A round that is not
-    counted comes first: files lie in the system's memory then.
+    The pipelines alternate every `TURN` images, so that other load on the machine affects all of them equally. With
+    single images they would find each other's data in the processor's cache, which no loader worker does. An uncounted
+    round comes first, after which the files are in the page cache.
+
+    Args:
+        datamodule: The dataset and its augmentation.
+        images: Crops per round.
+        rounds: Counted rounds.
+
+    Returns:
+        One result per pipeline, the Pillow pipelines first.
     """
     datamodule.setup("fit")
     pipelines = _pipelines(datamodule)
-    sampler, draws = datamodule.train_dataloader().sampler, []
+    sampler: Any = datamodule.train_dataloader().sampler
+    draws: list[CropRequest] = []
     while len(draws) < images:
         draws += sampler
         sampler.epoch += 1
@@ -87,14 +98,14 @@ def benchmark_loader(datamodule: SegmentationDataModule, images: int = 64, round
 
 
 def worker_memory(datamodule: SegmentationDataModule, images: int = 20) -> float:
-    """Peak resident memory of one loader worker, in MB, after ``images`` crops in a process of its own (Linux)."""
+    """Return the peak resident memory of one loader worker in MB after ``images`` crops (Linux only)."""
     context = multiprocessing.get_context("spawn")
     with context.Pool(1) as pool:
         return pool.apply(_peak, (datamodule.train_set, images))
 
 
 def index_seconds(datamodule: SegmentationDataModule, labels: int) -> float:
-    """How long the centroids of ``labels`` of the training labels take on all cores, over and over where too few."""
+    """Return the seconds that the centroids of ``labels`` training labels take on all cores; labels may repeat."""
     paths = [sample.label for sample in datamodule.train_set.samples]
     paths = (paths * -(-labels // len(paths)))[:labels]
     began = time.perf_counter()
@@ -103,9 +114,9 @@ def index_seconds(datamodule: SegmentationDataModule, labels: int) -> float:
 
 
 def loader_table(times: Iterable[PipelineTime]) -> Table:
-    """What `benchmark_loader` found, for a console."""
-    title = "milliseconds a training crop on one core, to normalised floats"
-    table = Table(title=title, box=SIMPLE_HEAD, padding=0)  # within 80 characters
+    """Format the results of `benchmark_loader` as a table of at most 80 characters."""
+    title = "milliseconds per training crop on one core, to normalized floats"
+    table = Table(title=title, box=SIMPLE_HEAD, padding=0)
     for column in ("pipeline", *STAGES, "images/s", "times Pillow", "rounds"):
         table.add_column(column, justify="left" if column == "pipeline" else "right", no_wrap=column == "pipeline")
     for row in times:
@@ -117,7 +128,7 @@ def loader_table(times: Iterable[PipelineTime]) -> Table:
 
 @contextmanager
 def as_in_a_worker() -> Iterator[None]:
-    """OpenCV and torch on one thread, and freed memory kept."""
+    """Limit OpenCV and torch to one thread and keep freed memory, as a loader worker does."""
     threads, torch_threads = cv2.getNumThreads(), torch.get_num_threads()
     take_one_core()
     try:
@@ -140,23 +151,26 @@ class _Clock:
         self._last = now
 
 
-def _pipelines(datamodule: SegmentationDataModule) -> dict[str, Callable[[CropRequest, Callable[[str], None]], Any]]:
-    samples, spec, root = datamodule.train_set.samples, datamodule.spec, Path(datamodule.hparams.root)
+def _pipelines(datamodule: SegmentationDataModule) -> dict[str, Pipeline]:
+    samples, spec, root = datamodule.train_set.samples, datamodule.spec, Path(datamodule.hparams["root"])
     storages = {kind: open_storage(kind, samples, spec, root) for kind in STORAGE}
-    halved = [Sample(half, sample.label) for half, sample in zip(storages["half"].halves, samples, strict=True)]
-    of_pillow = {BASELINE: samples, "Pillow, half": halved}
-    pillow = {name: partial(_by_pillow, datamodule, given) for name, given in of_pillow.items()}
-    return pillow | {kind: partial(_ours, datamodule, storage) for kind, storage in storages.items()}
+    halves = cast(Any, storages["half"]).halves
+    halved = [Sample(half, sample.label) for half, sample in zip(halves, samples, strict=True)]
+    pipelines: dict[str, Pipeline] = {
+        BASELINE: partial(_by_pillow, datamodule, samples),
+        "Pillow, half": partial(_by_pillow, datamodule, halved),
+    }
+    return pipelines | {kind: partial(_ours, datamodule, storage) for kind, storage in storages.items()}
 
 
-def _by_pillow(datamodule: Any, samples: list[Sample], draw: CropRequest, done: Callable[[str], None]) -> None:
+def _by_pillow(datamodule: Any, samples: Sequence[Sample], draw: CropRequest, done: Callable[[str], None]) -> None:
     transform, rng = datamodule.transform, stream(datamodule.seed, *draw.key)
     sizes = transform.crop_size, transform.short_side
     pillow_crop(samples[draw.index], datamodule.spec, *sizes, rng, draw.centroid, done)
 
 
 def _ours(datamodule: Any, storage: Any, draw: CropRequest, done: Callable[[str], None]) -> None:
-    """The steps of `TrainTransform` one by one, and the normalisation that otherwise a GPU does."""
+    """Run the steps of `TrainTransform` one by one, and the normalization that a GPU does in training."""
     transform, rng = datamodule.transform, stream(datamodule.seed, *draw.key)
     image, label = storage.read(draw.index)
     done("read")

@@ -1,4 +1,4 @@
-"""How fast each operation of RandAug is, beside Pillow's."""
+"""Measures how fast each operation of RandAug is, compared with Pillow's."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from rich.table import Table
 from regseg.data.augment import pil_ops as operations
 from regseg.data.augment.transforms import FILL
 
-TURN = 10  # calls
+TURN = 10  # calls of one implementation before the next one takes over
 
 
 class OperationTime(NamedTuple):
     """Median milliseconds of one operation of RandAug.
 
     Attributes:
-        name: the operation.
-        pillow: by Pillow, from an image of its own to another.
-        on_arrays: by Pillow, from an array to an array, as an albumentations transform hands them on.
-        ours: by `regseg.data.augment.pil_ops`, from an array to an array.
+        name: The operation's name.
+        pillow: Pillow, from a Pillow image to a Pillow image.
+        on_arrays: Pillow, from an array to an array, as albumentations passes them on.
+        ours: `regseg.data.augment.pil_ops`, from an array to an array.
     """
 
     name: str
@@ -38,12 +38,15 @@ class OperationTime(NamedTuple):
 def benchmark_operations(image: np.ndarray | None = None, rounds: int = 10) -> list[OperationTime]:
     """Time each operation of RandAug at magnitude 0.2 against Pillow's, on one thread.
 
-    They take turns at `TURN` calls, so that whatever else the machine does meets all; after a single call, each would
-    find the other's data in the processor's cache.
+    The implementations alternate every `TURN` calls, so that other load on the machine affects all of them equally.
+    With single calls each would find the other's data in the processor's cache.
 
     Args:
         image: (H, W, 3) uint8 RGB; None for blurred noise of 768x768, the size of a training crop.
-        rounds: of turns, after one that does not count.
+        rounds: Counted rounds, after a warm-up round.
+
+    Returns:
+        One result per operation.
     """
     image = _blurred_noise(768) if image is None else np.ascontiguousarray(image)
     threads = cv2.getNumThreads()
@@ -55,7 +58,7 @@ def benchmark_operations(image: np.ndarray | None = None, rounds: int = 10) -> l
 
 
 def operations_table(times: Iterable[OperationTime]) -> Table:
-    """What `benchmark_operations` found, for a console."""
+    """Format the results of `benchmark_operations` as a table."""
     table = Table(title="RandAug operations, one thread")
     for column in ("operation", "Pillow, ms", "Pillow on arrays", "ours", "times Pillow", "times on arrays"):
         table.add_column(column, justify="left" if column == "operation" else "right")
@@ -66,9 +69,9 @@ def operations_table(times: Iterable[OperationTime]) -> Table:
 
 
 def _ways(array: np.ndarray, image: Image.Image) -> Iterator[tuple[str, Callable, Callable, Callable]]:
-    """(name, Pillow's, Pillow's on arrays, ours) of every operation."""
+    """Yield (name, Pillow, Pillow on arrays, ours) of every operation."""
     rotate = partial(Image.Image.rotate, angle=6, resample=Image.Resampling.BILINEAR, fillcolor=FILL)
-    pairs = {
+    pairs: dict[str, tuple[Callable, Callable]] = {
         "autocontrast": (ImageOps.autocontrast, operations.autocontrast),
         "equalize": (ImageOps.equalize, operations.equalize),
         "rotate": (rotate, partial(operations.rotate, degrees=6, fill=FILL)),
@@ -89,7 +92,7 @@ def _on_arrays(operation: Callable[[Image.Image], Image.Image], array: np.ndarra
 
 
 def _alternate(ways: Iterable[Callable[[], object]], rounds: int) -> list[float]:
-    """Median milliseconds of each."""
+    """Return the median milliseconds of each function, called alternately."""
     ways = list(ways)
     times: list[list[float]] = [[] for _ in ways]
     for number in range(-1, rounds):
@@ -106,7 +109,7 @@ def _milliseconds(function: Callable[[], object]) -> float:
 
 
 def _blurred_noise(size: int) -> np.ndarray:
-    """Neighbouring pixels alike, as in a photograph: histograms take longer then than on noise."""
+    """Return noise whose neighbouring pixels are similar, as in a photograph: histograms then take longer."""
     noise = np.random.default_rng(0).normal(128, 1, (size, size, 3)).astype(np.float32)
     blurred = cv2.GaussianBlur(noise, (0, 0), 4) - 128
     return np.clip(128 + 40 * blurred / blurred.std(), 0, 255).astype(np.uint8)

@@ -1,6 +1,6 @@
-"""The recipe of Sec. 4.2 as a plain Pillow pipeline runs it, to measure ours against: the author's is one.
+"""The recipe of Sec. 4.2 as a plain Pillow pipeline like the author's, as a baseline for benchmarks.
 
-It decodes and resizes whole images, crops then, and makes normalised float tensors, all in a worker.
+It decodes and resizes whole images, then crops, and creates normalized float tensors, all in a worker.
 """
 
 from __future__ import annotations
@@ -17,8 +17,9 @@ from regseg.data.augment.transforms import FILL, MEAN, STD
 from regseg.data.datasets.layout import Sample
 from regseg.data.datasets.spec import IGNORE_INDEX, DatasetSpec
 
-ANGLE, CHANGE = 6, 0.18  # degrees and enhancement factor of RandAug at magnitude 0.2
-Stage = Callable[[str], None]  # called with the name of a stage when it is done
+ANGLE, CHANGE = 6, 0.18  # degrees, and change of the enhancement factor, of RandAug at magnitude 0.2
+Stage = Callable[[str], None]  # called with the name of a stage when it ends
+Pair = tuple[Image.Image, Image.Image]
 
 
 def pillow_crop(
@@ -30,11 +31,22 @@ def pillow_crop(
     centroid: tuple[int, int] | None = None,
     done: Stage = lambda stage: None,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """A training crop: image (3, *crop_size) float32, normalised, and label crop_size uint8.
+    """Prepare a training crop; scale and position are those of `draw_window`, so that all pipelines see equal crops.
 
-    Scale, place and centroid are those of `draw_window`, so that both pipelines work on the same crops.
+    Args:
+        sample: Image and label file.
+        spec: The dataset's classes.
+        crop_size: (height, width) in pixels.
+        short_side: Range of the random short side in pixels.
+        rng: Random numbers of this crop.
+        centroid: (row, column) that the crop must contain; None for any place.
+        done: Called at the end of each stage.
+
+    Returns:
+        Image (3, *crop_size) float32, normalized, and label crop_size uint8.
     """
-    image, label = Image.open(sample.image).convert("RGB"), Image.open(sample.label)
+    image: Image.Image = Image.open(sample.image).convert("RGB")
+    label: Image.Image = Image.open(sample.label)
     label.load()
     done("read")
     window = draw_window((label.height, label.width), crop_size, short_side, rng, centroid)
@@ -56,7 +68,7 @@ def pillow_crop(
     return pixels, indices
 
 
-def _pad(image: Image.Image, label: Image.Image, size: tuple[int, int], rng: np.random.Generator):
+def _pad(image: Image.Image, label: Image.Image, size: tuple[int, int], rng: np.random.Generator) -> Pair:
     if image.size == size[::-1]:
         return image, label
     corner = (int(rng.integers(0, size[1] - image.width + 1)), int(rng.integers(0, size[0] - image.height + 1)))
@@ -66,16 +78,16 @@ def _pad(image: Image.Image, label: Image.Image, size: tuple[int, int], rng: np.
     return padded, padded_label
 
 
-def _rotate(image: Image.Image, label: Image.Image, sign: int):
+def _rotate(image: Image.Image, label: Image.Image, sign: int) -> Pair:
     turned = image.rotate(sign * ANGLE, Image.Resampling.BILINEAR, fillcolor=FILL)
     return turned, label.rotate(sign * ANGLE, Image.Resampling.NEAREST, fillcolor=IGNORE_INDEX)
 
 
-def _enhance(make: Callable, image: Image.Image, label: Image.Image, sign: int):
+def _enhance(make: Callable, image: Image.Image, label: Image.Image, sign: int) -> Pair:
     return make(image).enhance(1 + sign * CHANGE), label
 
 
-OPERATIONS = {
+OPERATIONS: dict[str, Callable[[Image.Image, Image.Image, int], Pair]] = {
     "autocontrast": lambda image, label, sign: (ImageOps.autocontrast(image), label),
     "equalize": lambda image, label, sign: (ImageOps.equalize(image), label),
     "rotate": _rotate,

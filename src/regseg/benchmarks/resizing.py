@@ -1,4 +1,4 @@
-"""What each way of shrinking an image and moving a label does, against Pillow's, on which the author trained."""
+"""Compares ways to shrink images and labels with Pillow's, which the author trained with."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from rich.table import Table
 from regseg.data.augment.crop_resize import Window, cut_label, resize_image, scale_to
 from regseg.data.io import read_sample
 
-SHORT_SIDE = 400  # the smallest of Sec. 4.2, where kernels differ most
+SHORT_SIDE = 400  # the smallest one of Sec. 4.2, at which kernels differ most
 
 
 class Kernel(NamedTuple):
-    """Means over the images.
+    """Results of one kernel, as means over the images.
 
     Attributes:
-        name: the kernel.
-        difference: grey levels from Pillow's result; for labels the share of pixels that differ, in percent.
-        detail: mean difference between horizontal neighbours, in grey levels; for labels the largest change of a
-            class's share of the pixels against the full-size label, in percent of that share (classes above 0.1 %).
+        name: The kernel's name.
+        difference: Mean difference from Pillow's result in grey levels; for labels, the percentage of differing pixels.
+        detail: Mean difference of horizontal neighbours in grey levels; for labels, the largest relative change of a
+            class's share of the pixels in percent (classes above 0.1 %).
     """
 
     name: str
@@ -32,7 +32,7 @@ class Kernel(NamedTuple):
 
 
 def compare_kernels(datamodule: Any, images: int) -> list[Kernel]:
-    """Shrink the first training pairs to a short side of 400 pixels by every kernel."""
+    """Shrink the first ``images`` training pairs to a short side of 400 pixels by every kernel."""
     found: dict[str, list[tuple[float, float]]] = {}
     for index in range(min(images, len(datamodule.train_set))):
         image, label = read_sample(datamodule.train_set.samples[index], datamodule.spec)
@@ -49,12 +49,12 @@ def compare_kernels(datamodule: Any, images: int) -> list[Kernel]:
 
 
 def kernels_table(kernels: Iterable[Kernel]) -> Table:
-    """What `compare_kernels` found, for a console."""
-    table = Table(title=f"shrinking to a short side of {SHORT_SIDE}")
+    """Format the results of `compare_kernels` as a table."""
+    table = Table(title=f"shrinking to a short side of {SHORT_SIDE} pixels")
     headings = (
         "kernel",
-        "differs from Pillow's (grey levels; labels: % of pixels)",
-        "detail (labels: share change, %)",
+        "difference from Pillow (grey levels; labels: % of pixels)",
+        "detail (labels: change of share, %)",
     )
     for heading in headings:
         table.add_column(heading, justify="left" if heading == "kernel" else "right")

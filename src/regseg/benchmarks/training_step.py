@@ -1,4 +1,4 @@
-"""How long a training step takes on this machine, how much memory it needs, and so how long a run would take."""
+"""Measures the time and memory of a training step, and estimates the hours of a run."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from regseg.training.batch_norm import check_batch_size
 from regseg.training.task import SegmentationTask
 from regseg.training.trainer import make_trainer, quiet
 
-WARM_UP = 5  # steps that do not count: kernels are chosen, memory is taken
+WARM_UP = 5  # uncounted steps, in which kernels are chosen and memory is allocated
 
 
 class StepTime(NamedTuple):
-    """What training steps took.
+    """Time and memory of training steps.
 
     Attributes:
-        device: what they ran on, in words.
-        milliseconds: of each step, without the loader.
-        memory: bytes at most: allocated on a GPU; on a CPU, kept by one step for its backward pass.
+        device: A description of the device and the precision.
+        milliseconds: Time of each step, without the loader.
+        memory: Peak bytes allocated on a GPU; on a CPU, the bytes that one step keeps for its backward pass.
     """
 
     device: str
@@ -37,19 +37,27 @@ class StepTime(NamedTuple):
 def benchmark_training(
     task: SegmentationTask, batch_size: int, crop_size: tuple[int, int], trainer: Mapping[str, Any], steps: int
 ) -> StepTime:
-    """Time ``steps`` training steps on one random batch, under Lightning as a training runs them.
+    """Time training steps on one random batch, run by Lightning as in training.
 
     Args:
-        task: network, loss and optimizer.
-        batch_size: images.
+        task: Network, loss and optimizer.
+        batch_size: Images per step.
         crop_size: (height, width) in pixels.
-        trainer: arguments of the Trainer.
-        steps: how many count.
+        trainer: Arguments of the Trainer.
+        steps: Counted steps.
+
+    Returns:
+        Time and memory.
     """
     quiet()
     check_batch_size(task.network, batch_size, crop_size)
     clock = _Clock()
-    own = {"max_epochs": 1, "max_steps": WARM_UP + steps, "enable_checkpointing": False, "limit_val_batches": 0}
+    own: dict[str, Any] = {
+        "max_epochs": 1,
+        "max_steps": WARM_UP + steps,
+        "enable_checkpointing": False,
+        "limit_val_batches": 0,
+    }
     own |= {"limit_train_batches": 1.0, "devices": 1}
     arguments = {**trainer, **own}
     lightning = make_trainer(arguments, Path("."), [clock])
@@ -62,13 +70,13 @@ def benchmark_training(
 
 
 def describe(found: StepTime, batch_size: int, images: int, epochs: int) -> str:
-    """Two lines: the step, and what ``epochs`` epochs of ``images`` images would take without the loader."""
+    """Return two lines: the step, and the hours of ``epochs`` epochs of ``images`` images without the loader."""
     step, iterations = median(found.milliseconds), epochs * (images // batch_size)
     spread = f"{min(found.milliseconds):.0f}-{max(found.milliseconds):.0f}"
     return (
-        f"{found.device}: {step:.0f} ms a step ({spread}), {1000 * batch_size / step:.1f} images/s, "
+        f"{found.device}: {step:.0f} ms per step ({spread}), {1000 * batch_size / step:.1f} images/s, "
         f"{found.memory / 2**30:.1f} GiB\n"
-        f"{epochs} epochs of {images} images in {iterations} steps: {iterations * step / 3.6e6:.1f} h, evaluation apart"
+        f"{epochs} epochs of {images} images: {iterations} steps, {iterations * step / 3.6e6:.1f} h without evaluations"
     )
 
 
@@ -90,7 +98,7 @@ class _OneBatch(Dataset):
 
 
 class _Clock(L.Callback):
-    """Times each step, the device's work included; counts what the first keeps for its backward pass."""
+    """Times each step, including the device's work, and counts the bytes that the first one keeps for its backward."""
 
     def __init__(self) -> None:
         self.milliseconds: list[float] = []

@@ -1,8 +1,9 @@
-"""How often training sees each class, with and without class-uniform sampling (Sec. 4.2)."""
+"""Measures how often training sees each class, with and without class-uniform sampling (Sec. 4.2)."""
 
 from __future__ import annotations
 
 import csv
+import io
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -18,17 +19,18 @@ from regseg.data.sampling.centroids import load_index
 from regseg.data.sampling.class_uniform import ClassUniformSampler
 from regseg.data.sampling.epochs import CropRequest, EpochSampler, stream
 from regseg.reporting.plots import figure
+from regseg.system.atomic import write_text
 from regseg.system.console import plain_console
 
-CROPS = 1000  # drawn by each way of sampling, over as many epochs as that takes
+CROPS = 1000  # per sampling method, over as many epochs as needed
 
 
 class Frequencies(NamedTuple):
-    """Shares of each class, (C,) float64 from 0 to 1.
+    """Shares of each class, (C,) float64 in [0, 1].
 
     Attributes:
-        crops: of the crops that show the class.
-        pixels: of the labelled pixels in the crops.
+        crops: Share of the crops that contain the class.
+        pixels: Share of the labelled pixels in the crops.
     """
 
     crops: np.ndarray
@@ -36,7 +38,7 @@ class Frequencies(NamedTuple):
 
 
 def report(datamodule: Any, out: Path) -> None:
-    """Print the table of shares; write it and its picture to ``out/class_frequencies.{csv,png}``."""
+    """Print the shares of the classes and write them to ``out/class_frequencies.csv`` and ``.png``."""
     from rich.table import Table
 
     datamodule.setup("fit")
@@ -44,49 +46,58 @@ def report(datamodule: Any, out: Path) -> None:
     files, plain, uniform = measure(datamodule, share)
     headings = ["class", "pixels in files", "crops, plain", "crops, uniform", "pixels, plain", "pixels, uniform"]
     columns = [files, plain.crops, uniform.crops, plain.pixels, uniform.pixels]
-    out.mkdir(parents=True, exist_ok=True)
     table = Table(title=f"share of each class in percent; class_uniform={share}")
     for heading in headings:
         table.add_column(heading, justify="left" if heading == "class" else "right", overflow="fold")
-    with open(out / "class_frequencies.csv", "w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(headings)
-        for name, *shares in zip(datamodule.spec.classes, *columns, strict=True):
-            writer.writerow([name, *(f"{value:.6f}" for value in shares)])
-            table.add_row(name, *(f"{100 * value:.2f}" for value in shares))
+    text = io.StringIO(newline="")
+    writer = csv.writer(text)
+    writer.writerow(headings)
+    for name, *shares in zip(datamodule.spec.classes, *columns, strict=True):
+        writer.writerow([name, *(f"{value:.6f}" for value in shares)])
+        table.add_row(name, *(f"{100 * value:.2f}" for value in shares))
+    write_text(out / "class_frequencies.csv", text.getvalue())
     plain_console().print(table)
     draw(datamodule.spec.classes, plain, uniform, share, out / "class_frequencies.png")
-    print(f"table and picture: {out / 'class_frequencies.csv'}, {out / 'class_frequencies.png'}")
+    print(f"Table and picture: {out / 'class_frequencies.csv'}, {out / 'class_frequencies.png'}")
 
 
 def measure(datamodule: Any, share: float) -> tuple[np.ndarray, Frequencies, Frequencies]:
-    """(share of the labelled pixels in the files, of plain sampling, of class-uniform sampling).
+    """Measure the shares of the classes in the files and in training crops.
 
-    The crops are those that an epoch of training would draw, labels alone; colours and flips change nothing here.
+    The crops are those of the first epochs of training. Only labels are read; flips and colours do not matter.
+
+    Args:
+        datamodule: The dataset, set up for training.
+        share: The share of class-uniform crops.
+
+    Returns:
+        Share of each class in the labelled pixels of the files, (C,) float64; frequencies of plain sampling;
+        frequencies of class-uniform sampling.
     """
     samples, spec = datamodule.train_set.samples, datamodule.spec
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         counts = pool.map(lambda sample: _count(read_label(sample.label, spec), spec.num_classes), samples)
-        files = sum(progress(counts, len(samples), "counting pixels"))
+        files = np.sum(list(progress(counts, len(samples), "counting pixels")), axis=0)
         centroids = load_index(samples, spec, Path(datamodule.hparams.root))
         found = []
         order = (len(samples), datamodule.seed)
-        for way, sampler in (
+        samplers: tuple[tuple[str, Any], ...] = (
             ("plain", EpochSampler(*order)),
             ("class-uniform", ClassUniformSampler(centroids, share, *order)),
-        ):
+        )
+        for way, sampler in samplers:
             draws: list[CropRequest] = []
             for sampler.epoch in range(-(-CROPS // len(samples))):
                 draws += sampler
             draws = draws[:CROPS]
             crops = pool.map(lambda draw: _crop_counts(datamodule, draw), draws)
-            counts = np.array(list(progress(crops, len(draws), f"drawing crops, {way} sampling")))
-            found.append(Frequencies((counts > 0).mean(0), counts.sum(0) / max(counts.sum(), 1)))
+            pixels = np.array(list(progress(crops, len(draws), f"counting crops, {way} sampling")))
+            found.append(Frequencies((pixels > 0).mean(0), pixels.sum(0) / max(pixels.sum(), 1)))
     return files / max(files.sum(), 1), *found
 
 
 def draw(classes: Sequence[str], plain: Frequencies, uniform: Frequencies, share: float, path: Path) -> None:
-    """Bars of both ways of sampling side by side, the rarest class on top, as a picture."""
+    """Draw the frequencies of both sampling methods as bars, with the rarest class on top."""
     order = np.argsort(-plain.crops, kind="stable")
     with figure(path, 10, 1.2 + 0.3 * len(classes)) as drawn:
         places = np.arange(len(classes))
@@ -98,7 +109,7 @@ def draw(classes: Sequence[str], plain: Frequencies, uniform: Frequencies, share
             ):
                 values = 100 * getattr(frequencies, name)[order]
                 axes.barh(places + offset, values, 0.4, color=color, label=label)
-            if name == "pixels":  # three orders of magnitude between road and motorcycle
+            if name == "pixels":  # road and motorcycle differ by three orders of magnitude
                 axes.set_xscale("log")
                 axes.xaxis.set_major_formatter("{x:g}")
             axes.set_xlabel(f"{title}, %")

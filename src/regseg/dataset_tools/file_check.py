@@ -1,4 +1,4 @@
-"""What may be wrong within the two files of a pair."""
+"""Checks the image and the label of one pair."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ _stderr_lock = threading.Lock()
 
 
 class Checked(NamedTuple):
-    """What a pair's files hold.
+    """The result of checking a pair.
 
     Attributes:
-        problems: what is wrong with them.
-        readable: whether the label can be read.
-        labelled: whether it has a pixel that is not ignored.
+        problems: The problems of both files.
+        readable: Whether the label can be read.
+        labelled: Whether the label has a pixel that is not ignored.
     """
 
     problems: list[Problem]
@@ -42,7 +42,7 @@ class Checked(NamedTuple):
 
 
 def check_pair(sample: Sample, spec: DatasetSpec) -> Checked:
-    """Read both files of a pair; whatever a decoder raises is a problem of that file."""
+    """Read and check both files of a pair; any exception of a decoder becomes a problem of its file."""
     problems: list[Problem] = []
     image = _read("unreadable image", sample.image, lambda: _read_image(sample.image, problems), problems)
     label = _read("unusable label", sample.label, lambda: read_label(sample.label, spec), problems)
@@ -50,7 +50,7 @@ def check_pair(sample: Sample, spec: DatasetSpec) -> Checked:
         if image.shape[:2] != label.shape:
             sizes = [f"{width}x{height}" for height, width in (image.shape[:2], label.shape)]
             turned = _turn(sample.image) if label.shape == image.shape[1::-1] else None
-            hint = f"; the image is stored {turned} (EXIF), the label is not" if turned else ""
+            hint = f"; the image is stored {turned} according to EXIF, the label is not" if turned else ""
             problems.append(
                 Problem(
                     "sizes differ",
@@ -64,19 +64,19 @@ def check_pair(sample: Sample, spec: DatasetSpec) -> Checked:
 
 
 def orientation_problems(sample: Sample) -> Iterator[Problem]:
-    """An image that its EXIF data turns to a shape that fits the label also without the turn."""
+    """Yield a notice if EXIF rotates the image but not the label, and their sizes agree all the same."""
     turned = _turn(sample.image)
     if turned and not _turn(sample.label):
         yield Problem(
             "turned image",
-            f"{sample.image} is stored {turned} (EXIF) and its label {sample.label} is not; look whether the label "
-            "fits the image as a viewer shows it.",
+            f"{sample.image} is stored {turned} according to EXIF but its label {sample.label} is not; check that the "
+            "label matches the image as a viewer shows it.",
             notice=True,
         )
 
 
 def palette_problems(path: Path, spec: DatasetSpec, label: np.ndarray) -> Iterator[Problem]:
-    """Palette entries of an index label that are the colour of another class than the index means."""
+    """Yield classes of an index label whose palette shows them in the colour of another class."""
     data = read_bytes(path)
     if png_kind(data)[1] != PALETTE or not spec.ids:
         return
@@ -91,7 +91,7 @@ def palette_problems(path: Path, spec: DatasetSpec, label: np.ndarray) -> Iterat
         if color != spec.colors[index] and color in spec.colors:
             yield Problem(
                 "palette contradicts classes",
-                f"{path} shows the value {value}, {spec.classes[index]}, in the colour {list(color)} of "
+                f"{path} shows the value {value} ({spec.classes[index]}) in the colour {list(color)} of "
                 f"{spec.classes[spec.colors.index(color)]}; check the ids and colours of the classes.",
             )
 
@@ -101,28 +101,28 @@ def _read(kind: str, path: Path, read: Callable[[], np.ndarray], problems: list[
         return read()
     except InputError as error:
         problems.append(Problem(kind, str(error)))
-    except Exception as error:  # a decoder's own; the other files are to be checked, too
+    except Exception as error:  # decoders raise anything, and the other files must be checked too
         reason = " ".join(f"{type(error).__name__}: {error}".split()).rstrip(".")
         problems.append(Problem(kind, f"{path} cannot be decoded ({reason})."))
     return None
 
 
 def _read_image(path: Path, problems: list[Problem]) -> np.ndarray:
-    """The image; adds a problem if it is a JPEG with errors, which decoders bridge by grey or shifted blocks."""
+    """Read the image; add a problem if it is a damaged JPEG, which decoders fill with grey or shifted blocks."""
     if not is_jpeg(read_bytes(path)):
         return read_image(path)
-    image, said = _heard(lambda: read_image(path))
+    image, said = _read_with_stderr(lambda: read_image(path))
     if warning := next((line for line in said.splitlines() if "JPEG" in line), None):
         problems.append(
-            Problem("damaged JPEG", f"{path} decodes with errors ({warning.strip()}); replace it by an intact copy.")
+            Problem("damaged JPEG", f"{path} decodes with errors ({warning.strip()}); replace it with an intact copy.")
         )
     return image
 
 
-def _heard(read: Callable[[], np.ndarray]) -> tuple[np.ndarray, str]:
-    """(what ``read`` gives, what libraries print to the process's stderr meanwhile).
+def _read_with_stderr(read: Callable[[], np.ndarray]) -> tuple[np.ndarray, str]:
+    """Return the result of ``read`` and what libraries print to stderr meanwhile, one thread at a time.
 
-    The JPEG decoder tells of errors that it bridges in no other way. One thread at a time.
+    The JPEG decoder reports recoverable errors in no other way.
     """
     with _stderr_lock, tempfile.TemporaryFile() as file:
         sys.stderr.flush()
@@ -138,9 +138,9 @@ def _heard(read: Callable[[], np.ndarray]) -> tuple[np.ndarray, str]:
 
 
 def _turn(path: Path) -> str | None:
-    """How a file's EXIF data says that it is stored; None for upright."""
+    """Return how the file is stored according to EXIF; None for upright."""
     try:
         with Image.open(path) as image:  # the header alone is read
             return _TURNS.get(image.getexif().get(_ORIENTATION, 1))
-    except Exception:  # what Pillow does not read has no turn that it could tell
+    except Exception:  # a file that Pillow cannot read has no EXIF data either
         return None

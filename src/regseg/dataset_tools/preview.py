@@ -1,4 +1,4 @@
-"""A contact sheet of training crops, to look at before a long run."""
+"""Draws a contact sheet of training crops, to look at before a long run."""
 
 from __future__ import annotations
 
@@ -12,31 +12,32 @@ import numpy as np
 
 from regseg.data.datasets.spec import IGNORE_INDEX, DatasetSpec
 from regseg.data.legend import legend
+from regseg.system.atomic import write_whole
 
 COLUMNS, ROWS, WIDTH, GAP = 3, 4, 480, 6
 
 
 def show(datamodule: Any, out: Path) -> None:
-    """Draw the first training crops of epoch 0, as the network would get them, into ``out/crops.png``."""
+    """Draw the first training crops of epoch 0, as the network gets them, into ``out/crops.png``."""
     datamodule.setup("fit")
     draws = islice(datamodule.train_dataloader().sampler, COLUMNS * ROWS)
     crops = [datamodule.train_set[draw] for draw in draws]
     sheet = contact_sheet([(crop["image"], crop["label"]) for crop in crops], datamodule.spec)
-    out.mkdir(parents=True, exist_ok=True)
-    # OpenCV's own writing fails silently, and at names that are no UTF-8.
-    (out / "crops.png").write_bytes(cv2.imencode(".png", cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR))[1].tobytes())
+    # cv2.imwrite fails silently, and for paths that are not UTF-8.
+    picture = cv2.imencode(".png", cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR))[1].tobytes()
+    write_whole(out / "crops.png", lambda file: file.write(picture))
     print(f"{len(crops)} training crops: {out / 'crops.png'}")
 
 
 def contact_sheet(crops: Sequence[tuple[np.ndarray, np.ndarray]], spec: DatasetSpec) -> np.ndarray:
-    """Crops side by side, each as it is and with its label over it; ignored pixels are hatched.
+    """Draw crops side by side, each next to a copy with its label overlaid; ignored pixels are hatched.
 
     Args:
-        crops: pairs of image (H, W, 3) uint8 RGB and label (H, W) uint8 class indices, all of one size.
-        spec: the dataset's classes, named below.
+        crops: Pairs of image (H, W, 3) uint8 RGB and label (H, W) uint8 class indices, all of the same size.
+        spec: The dataset's classes, which a legend names.
 
     Returns:
-        (…, …, 3) uint8 RGB.
+        (height, width, 3) uint8 RGB.
     """
     columns = min(COLUMNS, len(crops))
     height, width = crops[0][1].shape

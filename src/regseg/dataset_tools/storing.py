@@ -1,4 +1,4 @@
-"""Making the halved and the decoded storage of a whole dataset ahead of the first run."""
+"""Creates the half-resolution or decoded storage of a whole dataset before the first run."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ SPLITS = ("train", "val", "test")
 
 
 def half(datamodule: Any, out: Path) -> None:
-    """Halve every image of every split for ``data.storage=half``."""
+    """Store every image of every split at half resolution, for ``data.storage=half``."""
     _store("half", datamodule)
 
 
 def cache(datamodule: Any, out: Path) -> None:
-    """Decode every pair of every split for ``data.storage=cache``; one made earlier is verified and mended."""
+    """Decode every pair of every split for ``data.storage=cache``; an existing cache is verified and repaired."""
     _store("cache", datamodule)
 
 
@@ -27,11 +27,11 @@ def _store(kind: str, datamodule: Any) -> None:
         try:
             samples = datamodule.dataset.samples(split)
         except InputError as error:
-            needless = ", which training does not need" if split == "test" else ""
-            print(f"without the split {split}{needless}: {error}")
+            needless = " (training does not need it)" if split == "test" else ""
+            print(f"Skipping the split {split}{needless}: {error}")
             continue
         files = make(kind, samples, datamodule.spec, root, verify=True)
         total, count = total + sum(path.stat().st_size for path in files), count + len(files)
     if not count:
-        raise InputError(f"{root} holds no split; set data.root to where the dataset lies.")
-    print(f"{count} files, {total / 1e9:.2f} GB; use them by data.storage={kind}")
+        raise InputError(f"{root} contains no split; set data.root to the folder of the dataset.")
+    print(f"{count} files, {total / 1e9:.2f} GB; use them with data.storage={kind}.")

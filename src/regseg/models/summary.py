@@ -16,6 +16,7 @@ from regseg.errors import InputError
 from regseg.models.backbones import STEM_CHANNELS
 from regseg.models.complexity import BlockView, count_parameters, field_of_view, field_of_view_by_block, gflops
 from regseg.models.factory import config_of
+from regseg.system.atomic import write_whole
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -191,8 +192,7 @@ def draw_field_of_view(
         _draw_growth(left, models)
         _draw_shares(right, models, seen)
         path = Path(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(path, dpi=200)
+        write_whole(path, lambda file: figure.savefig(file, dpi=200, format=path.suffix[1:]))
     return path
 
 

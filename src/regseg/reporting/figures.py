@@ -1,27 +1,28 @@
-"""The figures of a report."""
+"""Draws the figures of a report.
+
+Each function writes one picture and returns whether there was anything to draw.
+"""
 
 from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from regseg.reporting import val_sizes
+from regseg.reporting.paper_tables import figure_of
 from regseg.reporting.plots import AUTHOR, OTHERS, OURS, PAPER, figure
 from regseg.reporting.published import author_runs, paper
-from regseg.reporting.tables import Row, Run, known, meet, metric_of
+from regseg.reporting.tables import Row, Run, common_epoch, known, metric_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
 def draw_rows(group: str, rows: Sequence[Row], path: Path) -> bool:
-    """One dot per row: ours with its deviation or our best run, the author's runs, and what the paper prints.
-
-    This and the others return whether there was anything to draw.
-    """
+    """Draw one line per row: our value with its standard deviation, the author's runs and the printed value."""
     if not any(row.values or row.author or row.paper for row in rows):
         return False
     with figure(path, 7.2, 1.2 + 0.36 * len(rows)) as drawn:
@@ -31,13 +32,13 @@ def draw_rows(group: str, rows: Sequence[Row], path: Path) -> bool:
             axes.plot(row.author, [place] * len(row.author), "o", color=AUTHOR, ms=6, mfc="none")
             if row.paper is not None:
                 axes.plot(row.paper, place, "|", color=PAPER, ms=14, mew=1.5)
-            if row.ours:
+            if row.ours and row.value is not None:
                 axes.errorbar(row.value, place, xerr=row.deviation or 0, fmt="o", color=OURS, ms=6, capsize=3)
                 axes.plot(row.ours, [place] * len(row.ours), ".", color=OURS, alpha=0.5)
-            axes.plot(row.so_far, [place] * len(row.so_far), "x", color=OURS, ms=5)
+            axes.plot(row.unfinished, [place] * len(row.unfinished), "x", color=OURS, ms=5)
         for style, color, label, shown in (
             ("o", OURS, "ours", any(row.ours for row in rows)),
-            ("x", OURS, "ours, not finished", any(row.so_far for row in rows)),
+            ("x", OURS, "ours, not finished", any(row.unfinished for row in rows)),
             ("o", AUTHOR, "author's runs", any(row.author for row in rows)),
             ("|", PAPER, "paper", any(row.paper for row in rows)),
         ):
@@ -51,7 +52,7 @@ def draw_rows(group: str, rows: Sequence[Row], path: Path) -> bool:
 
 
 def draw_curves(group: str, runs: Sequence[Run], path: Path) -> bool:
-    """Learning curves, ours over the author's at their epochs, a panel a row."""
+    """Draw the learning curves of our runs over those of the author, one panel per row."""
     name = metric_of(group).partition("/")[2]
     rows = list(dict.fromkeys([*paper().get(group, {}).get("rows", {}), *(run.row for run in runs)]))
     if not any(run.curve.epochs for run in runs) and not any(author_runs(group, row) for row in rows):
@@ -60,25 +61,19 @@ def draw_curves(group: str, runs: Sequence[Run], path: Path) -> bool:
     lines = math.ceil(len(rows) / columns)
     with figure(path, 3.2 * columns, 2.4 * lines + 0.5) as drawn:
         panels = drawn.subplots(lines, columns, squeeze=False, sharex=True, sharey=True).ravel()
-        levels = []
         for panel, row in zip(panels, rows, strict=False):
             for curve in author_runs(group, row):
                 panel.plot(curve.epochs, getattr(curve, name), color=AUTHOR, lw=2.5, alpha=0.45)
-                levels += known(getattr(curve, name)[1:])
             for run in (run for run in runs if run.row == row):
                 values = getattr(run.curve, name)
                 panel.plot(run.curve.epochs, values, "." if len(values) == 1 else "-", color=OURS, lw=1.1)
                 if not run.finished and values:
                     panel.plot(run.curve.epochs[-1], values[-1], "x", color=OURS, ms=5)
-                levels += known(values[1:])
             panel.set_title(row, fontsize=9)
         for panel in panels[len(rows) :]:
             panel.set_visible(False)
-        for panel in panels[: len(rows)][-columns:]:  # those above a place without a panel, too
+        for panel in panels[: len(rows)][-columns:]:  # the lowest panel of each column, also in a short last line
             panel.tick_params(labelbottom=True)
-        if levels:  # the first evaluation, of a network that has hardly begun, would take half of the height
-            margin = 0.06 * (max(levels) - min(levels)) or 1.0
-            panels[0].set_ylim(min(levels) - margin, max(levels) + margin)
         if runs:
             panels[0].plot([], [], color=OURS, label="ours")
         if any(not run.finished for run in runs):
@@ -92,16 +87,16 @@ def draw_curves(group: str, runs: Sequence[Run], path: Path) -> bool:
 
 
 def draw_classes(group: str, runs: Sequence[Run], path: Path) -> bool:
-    """IoU of each class against the author's at the same epoch, else at the last one against the mean of all rows."""
+    """Draw the IoU of each class relative to the author's at a common epoch, or else to the mean of all rows."""
     runs = [run for run in runs if run.curve.iou and run.classes]
     if not runs:
         return False
     classes = runs[0].classes
-    runs = [run for run in runs if run.classes == classes]  # those of another dataset cannot be compared
+    runs = [run for run in runs if run.classes == classes]  # runs on another dataset are not comparable
     rows = {name: [run for run in runs if run.row == name] for name in dict.fromkeys(run.row for run in runs)}
-    meetings = {name: [meet(group, run) for run in own] for name, own in rows.items()}
-    if against_author := all(found for row in meetings.values() for found in row):
-        values = [_means([found.iou_difference for found in row]) for row in meetings.values()]
+    common = {name: [found for run in own if (found := common_epoch(group, run))] for name, own in rows.items()}
+    if against_author := all(len(common[name]) == len(own) for name, own in rows.items()):
+        values = [_means([found.iou_difference for found in row]) for row in common.values()]
     else:
         means = [_means([run.curve.iou[-1] for run in own]) for own in rows.values()]
         middle = _means(means)
@@ -124,38 +119,54 @@ def draw_classes(group: str, runs: Sequence[Run], path: Path) -> bool:
     return True
 
 
-def draw_trade_off(key: str, label: str, path: Path, ours: float | None) -> bool:
-    """Fig. 1 or 7: test mIoU against ``key`` of Table 9's methods; ``ours`` is the mIoU of your runs."""
-    models = {model: values for model, values in paper()["table9"]["models"].items() if key in values}
+def draw_trade_off(
+    content: Mapping[str, Any], key: str, label: str, star: tuple[str, float] | None, path: Path
+) -> bool:
+    """Draw the mIoU of a table's methods against another figure, as Figs. 1 and 7 of the paper do.
+
+    Args:
+        content: The table's content.
+        key: The figure on the horizontal axis.
+        label: The label of that axis.
+        star: Label and mIoU of our runs, drawn at the place of the method that they reproduce; None without runs.
+        path: The picture.
+
+    Returns:
+        True.
+    """
+    mious = {model: figure_of(content, model, "miou")[0] for model in content["models"]}
+    models = {model: values[key] for model, values in content["models"].items() if key in values and mious[model]}
+    highlighted = {line["below"] for line in content.get("ours", ())}
     with figure(path, 6.4, 4.4) as drawn:
         axes = drawn.add_subplot()
-        for model, values in models.items():
-            own = model == "RegSeg"
-            # Beneath the dot where another one's name would be met above it.
+        for model, value in models.items():
+            own, miou = model in highlighted, mious[model]
+            # The label goes below the dot if another method's dot is close above it.
             crowded = any(
-                0 <= other["miou"] - values["miou"] < 0.3 and 0.5 < other[key] / values[key] < 2
+                0 <= mious[name] - miou < 0.3 and 0.5 < other / value < 2
                 for name, other in models.items()
                 if name != model
             )
-            axes.plot(values[key], values["miou"], "o", color=OURS if own else OTHERS, ms=8 if own else 5)
+            axes.plot(value, miou, "o", color=OURS if own else OTHERS, ms=8 if own else 5)
             axes.annotate(
-                model, (values[key], values["miou"]), xytext=(5, -11 if crowded else 4),
+                model, (value, miou), xytext=(5, -11 if crowded else 4),
                 textcoords="offset points", fontsize=8,
                 color=OURS if own else "#444444", weight="bold" if own else "normal",
             )  # fmt: skip
-        if ours is not None:
-            axes.plot(models["RegSeg"][key], ours, "*", color=OURS, ms=13, label="RegSeg, your runs (validation set)")
+        place = next((models[model] for model in models if model in highlighted), None)
+        if star is not None and place is not None:
+            axes.plot(place, star[1], "*", color=OURS, ms=13, label=star[0])
             _legend(drawn)
         axes.set_xscale("log")
         axes.xaxis.set_major_formatter("{x:g}")
         axes.set_xlabel(label)
-        axes.set_ylabel("Cityscapes test mIoU, %")
+        axes.set_ylabel(content["columns"]["miou"])
         axes.margins(x=0.2, y=0.08)
     return True
 
 
 def draw_val_sizes(runs: Sequence[Run], path: Path) -> bool:
-    """Fig. 6 from the ``val_sizes.json`` of those runs that have one."""
+    """Draw mIoU over evaluation sizes (Fig. 6) from the ``val_sizes.json`` of the runs that have one."""
     curves = {run.folder.name: results for run in runs if (results := val_sizes.read(run.folder)[0])}
     if curves:
         val_sizes.draw(curves, path)

@@ -1,4 +1,4 @@
-"""The tables of a report as Markdown."""
+"""Formats the tables of a report as Markdown."""
 
 from __future__ import annotations
 
@@ -8,33 +8,33 @@ import statistics
 from collections.abc import Iterable
 from typing import Any
 
-from regseg.reporting.published import LEFT_OUT, paper
+from regseg.reporting.published import paper
 from regseg.reporting.run_records import printable
-from regseg.reporting.tables import Row, Run, known, meet, metric_of
+from regseg.reporting.tables import Row, Run, common_epoch, known, metric_of
 
 _MARKUP = re.compile(r"[\\`*\[\]<>&|~#]|(?<!\w)_|_(?!\w)|^[-+]|(?<=^\d)[.)]")
 
 
 def escaped(text: str) -> str:
-    """``text`` so that Markdown shows it as it is, in a cell of a table too."""
+    """Escape ``text`` so that Markdown shows it literally, also in a cell of a table."""
     return _MARKUP.sub(lambda found: "\\" + found.group(), printable(text))
 
 
 def table(headings: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
-    """A Markdown table of cells that are escaped already."""
+    """Return a Markdown table; the cells must be escaped already."""
     headings = list(headings)
     lines = [headings, ["---"] * len(headings), *rows]
     return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
 
 
 def name_of_metric(group: str) -> str:
-    """What a group's figures are, such as ``best reduced mIoU, %``."""
+    """Return the name of a group's figure, such as ``best reduced mIoU, %``."""
     which, _, name = metric_of(group).partition("/")
     return f"{which} {'reduced mIoU' if name == 'miou_reduced' else 'mIoU'}, %"
 
 
 def markdown(group: str, rows: Iterable[Row]) -> str:
-    """The table as Markdown; a line below it names the rows of which the best run counts."""
+    """Return the table as Markdown, with a line below that names the rows whose best run counts."""
     rows = list(rows)
     lines = [
         [escaped(row.name), _ours(row), str(len(row.values)), _printed(row), _list(row.author), escaped(row.state)]
@@ -42,7 +42,7 @@ def markdown(group: str, rows: Iterable[Row]) -> str:
     ]
     text = table(["row", f"ours: {name_of_metric(group)}", "seeds", "paper", "author's runs", ""], lines)
     if best := [escaped(row.name) for row in rows if row.best]:
-        text += f"\nOf {', '.join(best)} the best run counts, as in the paper; other rows are means over their runs.\n"
+        text += f"\nFor {', '.join(best)} the best run counts, as in the paper; other rows are means over their runs.\n"
     return text
 
 
@@ -63,16 +63,14 @@ def _list(values: Iterable[float]) -> str:
 
 
 def runs_markdown(group: str, runs: Iterable[Run]) -> str:
-    """Table 3 as the paper prints it, one line per run, ours below: how far the classes that Sec. 4.3 excludes move.
-
-    Empty for other groups.
-    """
+    """Return a table that the paper prints run by run (Table 3), with our runs below; empty for other tables."""
     content = paper().get(group, {})
     if "runs" not in content:
         return ""
-    finished = [run for run in runs if run.finished and run.curve.iou and len(run.classes) == 19]
-    ours = [[run.curve.iou[-1][index] for index in LEFT_OUT] + [run.curve.miou[-1], run.curve.miou_reduced[-1]]
-            for run in finished]  # fmt: skip
+    finished = [run for run in runs if run.finished and run.curve.iou]
+    figures = {run.folder: [_last(run, name) for name in content["run_columns"].values()] for run in finished}
+    finished = [run for run in finished if None not in figures[run.folder]]  # those with the table's classes
+    ours = [figures[run.folder] for run in finished]
     names = [f"paper, run {number}" for number in range(1, len(content["runs"]) + 1)]
     lines = []
     for values, labels in ((content["runs"], names), (ours, [f"ours, seed {run.curve.seed}" for run in finished])):
@@ -81,7 +79,15 @@ def runs_markdown(group: str, runs: Iterable[Run]) -> str:
             columns = [known(column) for column in zip(*values, strict=True)]
             deviations = [statistics.pstdev(column) if column else math.nan for column in columns]
             lines.append(_line(f"{labels[0].partition(',')[0]}, standard deviation", deviations))
-    return table(["run", "truck", "bus", "train", "mIoU", "reduced mIoU"], lines)
+    return table(["run", *content["run_columns"]], lines)
+
+
+def _last(run: Run, name: str) -> float | None:
+    """Return a run's last figure by the name of its column in ``metrics.csv``; None for a class it does not have."""
+    if name.startswith("val/iou/"):
+        iou = dict(zip(run.classes, run.curve.iou[-1], strict=True))
+        return iou.get(name.removeprefix("val/iou/"))
+    return getattr(run.curve, name.removeprefix("val/"))[-1]
 
 
 def _line(label: str, values: Iterable[float]) -> list[str]:
@@ -89,7 +95,7 @@ def _line(label: str, values: Iterable[float]) -> list[str]:
 
 
 def classes_markdown(runs: Iterable[Run]) -> str:
-    """IoU of every class at each run's last evaluation, one column per run; empty where nothing was evaluated."""
+    """Return the IoU of every class at each run's last evaluation, one column per run; empty without evaluations."""
     runs = [run for run in runs if run.curve.iou and run.classes]
     classes = list(dict.fromkeys(name for run in runs for name in run.classes))
     if not classes:
@@ -101,21 +107,21 @@ def classes_markdown(runs: Iterable[Run]) -> str:
 
 
 def at_same_epochs(group: str, runs: Iterable[Run]) -> list[str]:
-    """One sentence per run: what the author had at the latest epoch that both evaluated."""
+    """Return one sentence per run that compares it with the author's runs at the latest common epoch."""
     return [
         f"{escaped(run.row)}, seed {run.curve.seed}: at epoch {found.epoch} the author had {found.author:.1f}; "
         f"you have {found.ours:.1f}."
         for run in runs
-        if (found := meet(group, run))
+        if (found := common_epoch(group, run))
     ]
 
 
 def with_deviation(value: float, deviation: float | None) -> str:
-    """A figure of ours with two digits, and its deviation if there is one."""
+    """Format a figure of ours with two digits, and its standard deviation if there is one."""
     return f"{value:.2f}" if deviation is None else f"{value:.2f} ± {deviation:.2f}"
 
 
 def printed(value: Any, deviation: float | None = None) -> str:
-    """A figure as the paper prints it; a dash where it prints none."""
+    """Format a figure as the paper prints it; a dash if it prints none."""
     text = "–" if value is None else str(value)
     return text if deviation is None else f"{text} ± {deviation}"

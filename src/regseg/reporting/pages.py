@@ -1,42 +1,49 @@
-"""What a report says and shows: its Markdown, and the pictures to draw."""
+"""The content of a report: its Markdown and the pictures to draw."""
 
 from __future__ import annotations
 
-import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from regseg.reporting import figures, val_sizes
 from regseg.reporting.markdown import at_same_epochs, classes_markdown, escaped, markdown, runs_markdown, table
-from regseg.reporting.paper_tables import differences_markdown, table8_markdown, table9_markdown, table10_markdown
+from regseg.reporting.paper_tables import columns_markdown, differences_markdown, our_row
 from regseg.reporting.published import paper
-from regseg.reporting.tables import Row, Run, compare, known, read_runs
+from regseg.reporting.tables import Run, compare, read_runs
 
 Drawings = dict[str, Callable[[Path], bool]]  # name -> draws a picture, and returns whether there was anything to draw
 
 
 def page_of(group: str, runs_folder: Path) -> tuple[str, Drawings] | None:
-    """The report on a table or figure of the paper, or on any group of runs; None where there is no run to report on.
+    """Return the report on a published table or figure, or on any group of runs.
 
-    Table 9 is filled by the paper alone.
+    Args:
+        group: The name of a table of ``experiments/*.yaml``, or of a folder of runs.
+        runs_folder: The folder of all groups of runs.
+
+    Returns:
+        The Markdown and the pictures; None if there are no runs to report on. A table that compares methods without
+        rows of runs needs none.
     """
-    if group == "table9":
-        return table9_page(runs_folder)
-    return fig6_page(runs_folder) if group == "fig6" else runs_page(group, runs_folder)
+    content = paper().get(group, {})
+    if "runs_of" in content:
+        return sizes_page(group, runs_folder)
+    return methods_page(group, runs_folder) if content and "rows" not in content else runs_page(group, runs_folder)
 
 
 def runs_page(group: str, runs_folder: Path) -> tuple[str, Drawings] | None:
-    """A table of runs; None where there are none."""
+    """Return the report on a table of runs; None without runs."""
     runs = read_runs(runs_folder, group)
     if not runs:
         return None
     rows = compare(group, runs)
-    title = paper().get(group, {}).get("title")
-    text = f"# {escaped(group)}{': ' + title if title else ''}\n\n{markdown(group, rows)}"
+    text = f"{_heading(group)}{markdown(group, rows)}"
     text += _section("Every run at its last epoch", runs_markdown(group, runs))
-    text += _section("All columns of the paper's table", _all_columns(group, rows))
-    text += _section("Differences that the paper's text states", differences_markdown(group, rows))
-    text += _section("IoU of the classes at the last evaluation, %", classes_markdown(runs))
+    text += _section("All columns of the paper's table", columns_markdown(group, runs_folder))
+    text += _section("Differences stated in the paper's text", differences_markdown(group, rows))
+    text += _section("IoU per class at the last evaluation, %", classes_markdown(runs))
     text += _section("At the same epochs", "".join(f"- {sentence}\n" for sentence in at_same_epochs(group, runs)))
     drawings: Drawings = {
         "rows": lambda path: figures.draw_rows(group, rows, path),
@@ -44,22 +51,21 @@ def runs_page(group: str, runs_folder: Path) -> tuple[str, Drawings] | None:
         "classes": lambda path: figures.draw_classes(group, runs, path),
         "val_sizes": lambda path: figures.draw_val_sizes(runs, path),
     }
-    return text, drawings | (_trade_offs(own_regseg(runs_folder)) if group == "table10" else {})
+    return text, drawings | _trade_offs(group, runs_folder)
 
 
-def table9_page(runs_folder: Path) -> tuple[str, Drawings]:
-    """Table 9 and Figs. 1 and 7; one's own RegSeg is marked where there is one."""
-    own = own_regseg(runs_folder)
-    text = f"# table9: {paper()['table9']['title']}\n\n{table9_markdown(own)}"
-    text += _section("Differences that the paper's text states", differences_markdown("table9", []))
-    if own is not None:
-        text += f"\nThe star is your RegSeg on the validation set: {own:.2f} % mIoU (table10, else sec4_2).\n"
-    return text, _trade_offs(own)
+def methods_page(group: str, runs_folder: Path) -> tuple[str, Drawings]:
+    """Return the report on a table that compares methods, with lines for our runs."""
+    text = f"{_heading(group)}{columns_markdown(group, runs_folder)}"
+    text += _section("Differences stated in the paper's text", differences_markdown(group, []))
+    if star := _star(paper()[group], runs_folder):
+        text += f"\nThe star in the pictures is {escaped(star[0])}: {star[1]:.2f}.\n"
+    return text, _trade_offs(group, runs_folder)
 
 
-def fig6_page(runs_folder: Path) -> tuple[str, Drawings] | None:
-    """Fig. 6 from the evaluations of its two runs at several sizes; None where there is no such evaluation."""
-    content = paper()["fig6"]
+def sizes_page(group: str, runs_folder: Path) -> tuple[str, Drawings] | None:
+    """Return the report on a figure over evaluation sizes (Fig. 6); None without any such evaluation."""
+    content = paper()[group]
     rows = list(content["rows"])
     runs = [run for run in read_runs(runs_folder, content["runs_of"]) if run.row in rows]
     results = {run.folder: val_sizes.read(run.folder) for run in runs}
@@ -68,53 +74,52 @@ def fig6_page(runs_folder: Path) -> tuple[str, Drawings] | None:
     means = [val_sizes.means_by_size([results[run.folder][0] for run in runs if run.row == row]) for row in rows]
     lines = []
     for size in sorted(set().union(*means)):
-        first, second = (of_row.get(size) for of_row in means)
+        values = [of_row.get(size) for of_row in means]
+        first, second = values[0], values[-1]
         difference = "–" if first is None or second is None else f"{first - second:+.2f}"
-        lines.append([str(size), *("–" if value is None else f"{value:.2f}" for value in (first, second)), difference])
-    text = f"# fig6: {content['title']}\n\n{table(['short side', *rows, 'first minus second'], lines)}"
-    text += (
-        "\nmIoU in percent, as in the paper's figure; the mean over seeds. The paper's text: [400, 1600] performs "
-        "better at smaller sizes, [512, 2048] at larger ones. It prints no numbers.\n\n"
-    )
+        lines.append([str(size), *("–" if value is None else f"{value:.2f}" for value in values), difference])
+    text = f"{_heading(group)}{table(['short side', *rows, 'first minus last'], lines)}\n{content['text']}\n\n"
     missing = [f"- {row}: not run.\n" for row in rows if all(run.row != row for run in runs)]
-    text += "".join([*missing, *(_fig6_note(run, results[run.folder][1]) for run in runs)])
+    text += "".join([*missing, *(_note(run, results[run.folder][1]) for run in runs)])
     return text, {"val_sizes": lambda path: figures.draw_val_sizes(runs, path)}
 
 
-def _fig6_note(run: Run, problem: str) -> str:
-    notes = [f"not comparable: {run.apart}"] if run.apart else []
-    notes += [f"{problem}; write it by `{sizes_command(run.folder)}`"] if problem else []
-    notes += [] if run.finished else [f"{escaped(run.status)} at epoch {run.epoch + 1} of {run.of or '?'}"]
+def _note(run: Run, problem: str) -> str:
+    notes = [f"not comparable: {run.mismatch}"] if run.mismatch else []
+    notes += [f"{problem}; create it by `{sizes_command(run.folder)}`"] if problem else []
+    notes += [] if run.finished else [f"{escaped(run.status)} at epoch {run.epoch + 1} of {run.max_epochs or '?'}"]
     notes += [run.problem] if run.problem else []
     return "".join(f"- {escaped(run.folder.name)}: {note}.\n" for note in notes)
 
 
 def sizes_command(folder: Path) -> str:
-    """The command that evaluates a run for Fig. 6."""
+    """Return the command that evaluates the run in ``folder`` at several sizes."""
     weights = folder / "checkpoints" / "last.ckpt"
     return f"python -m regseg.evaluate weights={weights} 'val_sizes=[512,768,1024,1280,1536]'"
 
 
-def own_regseg(runs_folder: Path) -> float | None:
-    """The mean last mIoU in percent of the finished runs of RegSeg in Table 10, else of the recipe of Sec. 4.2."""
-    for group, row in (("table10", "regseg"), ("sec4_2", "run")):
-        runs = [run for run in read_runs(runs_folder, group) if run.row == row and run.finished and not run.apart]
-        if values := known(run.curve.value("last/miou") for run in runs):
-            return statistics.mean(values)
+def _star(content: dict[str, Any], runs_folder: Path) -> tuple[str, float] | None:
+    """Return (label, value) of our runs in a table of methods; None without such runs."""
+    for line in content.get("ours", ()):
+        for key, references in line.get("runs", {}).items():
+            if (row := our_row(references, runs_folder)) and row.value is not None:
+                return f"{line['below']}, your runs ({content['columns'][key]})", row.value
     return None
 
 
-def _trade_offs(own: float | None) -> Drawings:
+def _trade_offs(group: str, runs_folder: Path) -> Drawings:
+    content = paper().get(group, {})
+    content = paper().get(content.get("trade_offs_of"), content)
+    star = _star(content, runs_folder) if "trade_offs" in content else None
     return {
-        "fig1": lambda path: figures.draw_trade_off("parameters", "parameters, millions", path, own),
-        "fig7": lambda path: figures.draw_trade_off("gflops", "GFLOPs", path, own),
+        name: partial(figures.draw_trade_off, content, axis["figure"], axis["label"], star)
+        for name, axis in content.get("trade_offs", {}).items()
     }
 
 
-def _all_columns(group: str, rows: Sequence[Row]) -> str:
-    if group == "table8":
-        return table8_markdown(next((row for row in rows if row.name == "regseg"), None))
-    return table10_markdown(rows) if group == "table10" else ""
+def _heading(group: str) -> str:
+    title = paper().get(group, {}).get("title")
+    return f"# {escaped(group)}{': ' + title if title else ''}\n\n"
 
 
 def _section(heading: str, content: str) -> str:

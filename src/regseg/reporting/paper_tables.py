@@ -1,24 +1,30 @@
-"""What the paper prints besides a table's mIoU, with our own next to it: its text's differences, Tables 8, 9 and 10."""
+"""Tables with all columns that the paper prints, and the differences that its text states, with our runs."""
 
 from __future__ import annotations
 
 import functools
 import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 from regseg.reporting.markdown import escaped, printed, table, with_deviation
 from regseg.reporting.published import author_runs, paper
-from regseg.reporting.tables import Row, average, metric_of
+from regseg.reporting.tables import Row, average, compare, metric_of, read_runs
 
-OURS = "**RegSeg, your runs**"
-_T4 = (
-    "FPS are as the paper prints them: RegSeg's, and in Table 10 DDRNet-23's, on a T4 with mixed precision (Sec. 4.7), "
-    "other methods' under other conditions. Yours are not measured.\n"
-)
+_COMPUTED = ("parameters", "gflops")  # the columns that `network_cost` fills
 
 
 def differences_markdown(group: str, rows: Iterable[Row]) -> str:
-    """The differences that the paper's text states, by its tables, the author's runs and ours; empty without any."""
+    """Return the differences that the paper's text states, by its tables, by the author's runs and by ours.
+
+    Args:
+        group: A table's name.
+        rows: Its rows with our runs.
+
+    Returns:
+        A Markdown table with notes; empty if the text states no difference.
+    """
     content, ours = paper().get(group, {}), {row.name: row for row in rows}
     lines, notes = [], []
     for entry in content.get("differences", ()):
@@ -39,7 +45,7 @@ def _names(value: str | Sequence[str]) -> list[str]:
 
 
 def _sources(group: str, ours: Mapping[str, Row]) -> list[Callable[[str], float | None]]:
-    """The figure of a row or a method by each source: the paper's table, the author's runs, ours."""
+    """Return functions that give the figure of a row or method: in the paper's table, in the author's runs, in ours."""
     content, metric = paper()[group], metric_of(group)
     methods = {name: values["miou"] for name, values in content.get("models", {}).items() if "miou" in values}
 
@@ -48,72 +54,84 @@ def _sources(group: str, ours: Mapping[str, Row]) -> list[Callable[[str], float 
 
     def of_author(name: str) -> float | None:
         best = name in content.get("best_of_runs", ())
-        return average([run.value(metric) for run in author_runs(group, name)], best=best) or _competitor(name)
+        return average([run.value(metric) for run in author_runs(group, name)], best=best) or of_competitor(name)
 
     def of_ours(name: str) -> float | None:
         row = ours.get(name)
-        return (row.value if row.ours and row.comparable else None) if row else _competitor(name)
+        return (row.value if row.ours and row.comparable else None) if row else of_competitor(name)
 
-    def _competitor(name: str) -> float | None:
-        """Another method's figure, which a row is compared with; in a table of methods alone there is no own one."""
+    def of_competitor(name: str) -> float | None:
+        # A row may be compared with another method, but two methods say nothing about our runs.
         return methods.get(name) if "rows" in content else None
 
     return [of_paper, of_author, of_ours]
 
 
 def _difference(source: Callable[[str], float | None], of: list[str], over: list[str]) -> float | None:
-    minuends, subtrahends = [source(name) for name in of], [source(name) for name in over]
-    if None in minuends or None in subtrahends:
+    minuends = [value for name in of if (value := source(name)) is not None]
+    subtrahends = [value for name in over if (value := source(name)) is not None]
+    if len(minuends) < len(of) or len(subtrahends) < len(over):
         return None
     return statistics.mean(minuends) - statistics.mean(subtrahends)
 
 
-def table8_markdown(row: Row | None) -> str:
-    """Table 8 with all of its columns, and ours."""
-    lines = [
-        [escaped(name), v.get("extra", "–"), printed(v["miou"], v.get("deviation")), printed(v.get("fps"))]
-        for name, v in paper()["table8"]["models"].items()
-    ]
-    own = "–" if row is None or not row.ours else with_deviation(row.value, row.deviation)
-    headings = ["method", "extra data", "test mIoU, %", "FPS"]
-    return table(headings, [*lines, [OURS, "C", own, "–"]]) + f"\nIM: ImageNet, C: Cityscapes. {_T4}"
+def columns_markdown(group: str, runs_folder: Path) -> str:
+    """Return a table with all columns that the paper prints, and lines for our runs.
+
+    Args:
+        group: A table's name.
+        runs_folder: The folder of all groups of runs.
+
+    Returns:
+        A Markdown table with notes; empty if the paper prints no other columns.
+    """
+    content = paper().get(group, {})
+    if "columns" not in content:
+        return ""
+    columns, lines = content["columns"], []
+    for name in content["models"]:
+        lines.append([escaped(name), *(printed(*figure_of(content, name, key)) for key in columns)])
+        for line in content.get("ours", ()):
+            if line["below"] == name:
+                own = (_our_figure(line, key, runs_folder) for key in columns)
+                lines.append([f"**{escaped(name)}, your runs**", *own])
+    reasons = [(name, why) for name, by_figure in content.get("why", {}).items() for why in by_figure.values()]
+    notes = "".join(f"- {escaped(name)}: {why}.\n" for name, why in reasons)
+    text = table(["method", *columns.values()], lines)
+    text += f"\n{content['note']}\n" if "note" in content else ""
+    return text + (f"\n{notes}" if notes else "")
 
 
-def table9_markdown(own: float | None) -> str:
-    """Table 9 with all of its columns; ``own`` is the mIoU of your RegSeg on the validation set."""
-    lines = [
-        [
-            escaped(name), v.get("extra", "–"), printed(v.get("val"), v.get("val_deviation")),
-            *(printed(v.get(key)) for key in ("miou", "fps", "resolution", "parameters", "gflops")),
-        ]
-        for name, v in paper()["table9"]["models"].items()
-    ]  # fmt: skip
-    ours = [OURS, "none", "–" if own is None else f"{own:.2f}", "–", "–", "1024x2048", *network_cost("regseg")]
-    headings = ["method", "extra data", "val mIoU, %", "test mIoU, %", "FPS", "resolution", "parameters, M", "GFLOPs"]
-    return table(headings, [*lines, ours]) + (
-        f"\nIM: ImageNet. Only the test server knows your test mIoU; parameters and GFLOPs of yours are computed. {_T4}"
-    )
+def figure_of(content: Mapping[str, Any], name: str, key: str) -> tuple[Any, float | None]:
+    """Return (figure, standard deviation) of a method in a table's content; None where the paper prints none."""
+    figures = content["models"][name]
+    if key == "miou" and name in content.get("rows", {}):
+        return content["rows"][name], content.get("deviations", {}).get(name)
+    return figures.get(key), figures.get(f"{key}_deviation")
 
 
-def table10_markdown(rows: Iterable[Row]) -> str:
-    """Table 10 with all of its columns, ours below each of the paper's."""
-    lines = []
-    for row in rows:
-        v = paper()["table10"]["models"].get(row.name)
-        if v is None:
-            continue
-        theirs = printed(row.paper, row.paper_deviation)
-        own = with_deviation(row.value, row.deviation) if row.ours else "–"
-        lines.append([f"paper, {row.name}", *map(printed, (v["fps"], theirs, v["parameters"], v["gflops"]))])
-        lines.append([f"**ours, {row.name}**", "–", own, *network_cost(row.name)])
-    notes = [f"- {name}: {why}.\n" for name, reasons in paper()["table10"]["why"].items() for why in reasons.values()]
-    headings = ["network", "FPS", "val mIoU, %", "parameters, M", "GFLOPs"]
-    return table(headings, lines) + f"\n{_T4}Parameters and GFLOPs of ours are computed.\n\n" + "".join(notes)
+def _our_figure(line: Mapping[str, Any], key: str, runs_folder: Path) -> str:
+    if row := our_row(line.get("runs", {}).get(key, ()), runs_folder):
+        assert row.value is not None
+        return with_deviation(row.value, row.deviation)
+    if key in _COMPUTED and "network" in line:
+        return network_cost(line["network"])[_COMPUTED.index(key)]
+    return printed(line.get(key))
+
+
+def our_row(references: Iterable[str], runs_folder: Path) -> Row | None:
+    """Return the first of several rows, each ``TABLE/ROW``, that has finished and comparable runs."""
+    for reference in references:
+        group, _, name = reference.partition("/")
+        for row in compare(group, read_runs(runs_folder, group)):
+            if row.name == name and row.ours and row.comparable:
+                return row
+    return None
 
 
 @functools.cache
 def network_cost(name: str) -> tuple[str, str]:
-    """Parameters in millions and GFLOPs of a 1024x2048 image of one of our networks with 19 classes, computed."""
+    """Return the parameters in millions and the GFLOPs at 1024x2048 of a network of ours with 19 classes, as text."""
     from regseg.models import count_parameters, create_model
     from regseg.models.complexity import gflops
 

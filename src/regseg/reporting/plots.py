@@ -1,19 +1,20 @@
-"""What all figures share: how they look, and how they are written. matplotlib is loaded when one is drawn."""
+"""The style of all figures, and how they are written. matplotlib is imported when a figure is drawn."""
 
 from __future__ import annotations
 
-import os
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from regseg.errors import InputError
+from regseg.system.atomic import write_whole
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-# Okabe and Ito's colours, which the colour-blind can tell apart.
+# The colours of Okabe and Ito, which remain distinct under colour blindness.
 OURS, AUTHOR, PAPER, OTHERS = "#D55E00", "#0072B2", "#000000", "#999999"
 CYCLE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#999999", "#F0E442", "#882255")
 STYLE: dict[str, Any] = {
@@ -26,11 +27,25 @@ STYLE: dict[str, Any] = {
     "legend.frameon": False,
     "text.parse_math": False,  # a class or a row may be called $x
 }
+# Fonts with Chinese, Japanese and Korean glyphs, which matplotlib's own font lacks; those that are installed are used.
+CJK_FONTS = (
+    "Noto Sans CJK SC", "Noto Sans CJK JP", "Noto Sans CJK KR", "Source Han Sans SC", "WenQuanYi Micro Hei",
+    "WenQuanYi Zen Hei", "Droid Sans Fallback", "PingFang SC", "Hiragino Sans", "Arial Unicode MS", "Microsoft YaHei",
+    "Yu Gothic", "Malgun Gothic",
+)  # fmt: skip
 
 
 @contextmanager
 def figure(path: Path, width: float = 6.4, height: float = 4.0) -> Iterator[Figure]:
-    """A figure of that many inches, in the end written to ``path`` whole or not at all.
+    """Give a figure to draw on; afterwards write it to ``path``, whole or not at all.
+
+    Args:
+        path: The picture; its suffix is the format.
+        width: In inches.
+        height: In inches.
+
+    Yields:
+        An empty figure.
 
     Raises:
         InputError: matplotlib is missing.
@@ -38,18 +53,16 @@ def figure(path: Path, width: float = 6.4, height: float = 4.0) -> Iterator[Figu
     try:
         import matplotlib
     except ImportError as error:
-        raise InputError("drawing needs matplotlib: pip install 'regseg[report]'") from error
+        raise InputError("Figures need matplotlib; run pip install 'regseg[report]'.") from error
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
+    from matplotlib.font_manager import get_font_names
 
-    with matplotlib.rc_context(STYLE):
+    installed = set(get_font_names())
+    style: Any = STYLE | {"font.family": ["sans-serif", *(font for font in CJK_FONTS if font in installed)]}
+    with matplotlib.rc_context(style), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")  # drawn as a box; the tables have the name
         drawn = Figure(figsize=(width, height), layout="constrained")
         FigureCanvasAgg(drawn)
         yield drawn
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}.tmp")
-        try:
-            drawn.savefig(temporary, dpi=160, format=path.suffix[1:])
-            os.replace(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        write_whole(path, lambda file: drawn.savefig(file, dpi=160, format=path.suffix[1:]))

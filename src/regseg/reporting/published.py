@@ -1,28 +1,27 @@
-"""What the paper prints and what the author's logs hold, as data."""
+"""The paper's tables and the author's runs, read from ``experiments/``."""
 
 from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import yaml
 
-LEFT_OUT = (14, 15, 16)  # truck, bus, train: not in the reduced mIoU of Cityscapes (Sec. 4.3)
 METRICS = ("best/miou", "best/miou_reduced", "last/miou", "last/miou_reduced")
 
 
 class Curve(NamedTuple):
-    """One run's evaluations.
+    """The evaluations of one run.
 
     Attributes:
-        seed: of the run.
-        epochs: at which it was evaluated, counted from 0.
-        miou: mean IoU at each of them, in percent.
-        miou_reduced: without truck, bus and train.
-        iou: of every class at the epoch that its table prints, in percent; NaN where a class was absent.
+        seed: The run's seed.
+        epochs: The evaluated epochs, counted from 0.
+        miou: Mean IoU at each of them, in percent.
+        miou_reduced: Mean IoU without the excluded classes, in percent.
+        iou: IoU of every class at each of them, in percent; NaN for an absent class.
     """
 
     seed: int
@@ -32,7 +31,7 @@ class Curve(NamedTuple):
     iou: Sequence[Sequence[float]]
 
     def value(self, metric: str) -> float:
-        """The figure of one of `METRICS`: of the last evaluation or the highest of all; NaN where there is none."""
+        """Return the figure of one of `METRICS`, from the last evaluation or the highest of all; NaN without any."""
         which, _, name = metric.partition("/")
         values = getattr(self, name)
         if not values:
@@ -41,15 +40,20 @@ class Curve(NamedTuple):
 
 
 def folder() -> Path:
-    """Where the data is: ``regseg/experiments`` in an installed wheel, ``experiments/`` in a checkout."""
+    """Return the folder of the published figures: ``regseg/experiments`` in a wheel, ``experiments/`` in a checkout."""
     installed = Path(__file__).parents[1] / "experiments"
     return installed if installed.is_dir() else Path(__file__).parents[3] / "experiments"
 
 
 @functools.cache
 def paper() -> dict[str, Any]:
-    """The tables of the paper by name, as ``experiments/paper.yaml`` holds them."""
-    return yaml.safe_load((folder() / "paper.yaml").read_text(encoding="utf-8"))
+    """Return the published tables by name, from all YAML files of `folder`; paper.yaml explains the fields."""
+    tables: dict[str, Any] = {}
+    for path in sorted(folder().glob("*.yaml")):
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        assert not tables.keys() & content.keys(), f"{path} repeats a table of another file"
+        tables |= content
+    return tables
 
 
 @functools.cache
@@ -58,21 +62,17 @@ def _records() -> list[dict[str, Any]]:
 
 
 def author_runs(table: str, row: str) -> list[Curve]:
-    """The author's runs behind a table's row, in the order of his logs; empty where there are none."""
-    return [
-        Curve(
-            record["seed"],
-            record["epochs"],
-            [_mean(iou) for iou in record["iou"]],
-            [_mean([value for index, value in enumerate(iou) if index not in LEFT_OUT]) for iou in record["iou"]]
-            if len(record["iou"][0]) == 19
-            else [_mean(iou) for iou in record["iou"]],
-            record["iou"],
-        )
-        for record in _records()
-        if (record["table"], record["row"]) == (table, row)
-    ]
+    """Return the author's runs behind a table's row, in the order of the logs; empty if there are none."""
+    return [_curve(record) for record in _records() if (record["table"], record["row"]) == (table, row)]
 
 
-def _mean(values: Sequence[float]) -> float:
-    return sum(values) / len(values)
+def _curve(record: Mapping[str, Any]) -> Curve:
+    excluded = record.get("excluded", ())
+    means = [_mean(iou) for iou in record["iou"]]
+    reduced = [_mean(iou, excluded) for iou in record["iou"]]
+    return Curve(record["seed"], record["epochs"], means, reduced, record["iou"])
+
+
+def _mean(values: Sequence[float], excluded: Collection[int] = ()) -> float:
+    kept = [value for index, value in enumerate(values) if index not in excluded]
+    return sum(kept) / len(kept)

@@ -1,4 +1,4 @@
-"""Reads the records of a run folder, which may be cut off, damaged or edited: keeps what is sound, names the rest."""
+"""Reads the records of a run folder, which may be truncated, damaged or edited; reports what cannot be read."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ _MEANS = ("val/miou", "val/miou_reduced")
 
 
 class Evaluations(NamedTuple):
-    """What ``metrics.csv`` holds; values in percent, NaN where there was nothing to score.
+    """The content of ``metrics.csv``; values in percent, NaN if there was nothing to score.
 
     Attributes:
-        epoch: the last trained epoch, counted from 0; -1 where none was.
-        classes: names of the classes, in the order of ``iou``.
-        epochs: the evaluated ones.
-        miou: mean IoU of each.
-        miou_reduced: reduced mean IoU of each.
-        iou: of every class at each.
+        epoch: The last trained epoch, counted from 0; -1 if there is none.
+        classes: Class names, in the order of ``iou``.
+        epochs: The evaluated epochs.
+        miou: Mean IoU at each of them.
+        miou_reduced: Mean IoU without the excluded classes at each of them.
+        iou: IoU of every class at each of them.
     """
 
     epoch: int = -1
@@ -34,19 +34,19 @@ class Evaluations(NamedTuple):
 
 
 def run_folders(folder: Path) -> list[Path]:
-    """The folders in ``folder`` that hold any record of a run, by name."""
+    """Return the subfolders of ``folder`` that hold any record of a run, sorted by name."""
     if not folder.is_dir():
         return []
     return sorted(path for path in folder.iterdir() if any((path / name).exists() for name in _RECORDS))
 
 
 def printable(text: str) -> str:
-    """``text`` as one line that every encoding of Unicode can write."""
+    """Return ``text`` as one line that can be encoded as UTF-8."""
     return " ".join(text.encode("utf-8", "replace").decode().split())
 
 
 def read_json(path: Path) -> tuple[Any, str]:
-    """(content, problem) of a JSON file; the content is None where the problem is not empty."""
+    """Return (content, problem) of a JSON file; the content is None if there is a problem."""
     try:
         if not path.is_file():
             return None, f"{path.name} is missing"
@@ -58,7 +58,7 @@ def read_json(path: Path) -> tuple[Any, str]:
 
 
 class Summary:
-    """``summary.json`` with its values checked; ``problems`` names what is damaged or of the wrong type."""
+    """``summary.json`` with checked values; ``problems`` lists what is damaged or of the wrong type."""
 
     def __init__(self, folder: Path) -> None:
         content, problem = read_json(folder / "summary.json")
@@ -68,7 +68,7 @@ class Summary:
         self.problems = [problem] if problem else []
 
     def get(self, name: str, kinds: type | tuple[type, ...], default: Any) -> Any:
-        """The value at a dotted name; ``default`` where it is missing, null or of none of the types ``kinds``."""
+        """Return the value at a dotted name, or ``default`` if it is missing, null or not of the types ``kinds``."""
         value: Any = self.content
         for part in name.split("."):
             if value is None:
@@ -85,11 +85,11 @@ class Summary:
         return value
 
 
-_WRONG = object()  # what a part of a dotted name is in a value that is no mapping
+_WRONG = object()  # marks a dotted name whose parent is not a mapping
 
 
 def read_evaluations(folder: Path) -> tuple[Evaluations, str]:
-    """(what ``metrics.csv`` holds, what is wrong with it); rows that cannot be read are skipped and counted."""
+    """Return (content, problem) of ``metrics.csv``; rows that cannot be read are skipped and counted."""
     path = folder / "metrics.csv"
     if not path.exists():
         return Evaluations(), "metrics.csv is missing"
@@ -111,7 +111,7 @@ def read_evaluations(folder: Path) -> tuple[Evaluations, str]:
 
 
 def _row(header: list[str], cells: list[str]) -> dict[str, float] | None:
-    """The epoch and the evaluation of a row, NaN for empty cells; None unless all of them are what they should be."""
+    """Return the epoch and scores of a row, NaN for empty cells; None if any cell is invalid."""
     if len(cells) != len(header):
         return None
     values = {}

@@ -1,4 +1,4 @@
-"""How the size of the evaluated images changes mIoU (Fig. 6)."""
+"""mIoU over the size of the evaluated images (Fig. 6): reading, printing and drawing ``val_sizes.json``."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Results = Sequence[Mapping[str, Any]]  # {"val_size": pixels, "metrics": {"val/m
 
 
 def sizes_table(results: Results) -> None:
-    """Print mIoU, reduced mIoU and pixel accuracy in percent, a row a size."""
+    """Print mIoU, reduced mIoU and pixel accuracy in percent, one row per size."""
     table = Table()
     for heading in ("short side", "mIoU", "reduced mIoU", "pixel accuracy"):
         table.add_column(heading, justify="right")
@@ -28,7 +28,7 @@ def sizes_table(results: Results) -> None:
 
 
 def read(folder: Path) -> tuple[Results, str]:
-    """(results, problem) of a run folder's ``val_sizes.json``; no results where the problem is not empty."""
+    """Return (results, problem) of a run's ``val_sizes.json``; one of them is empty."""
     content, problem = read_json(folder / "val_sizes.json")
     if not problem and not (isinstance(content, list) and all(_is_result(entry) for entry in content)):
         problem = "val_sizes.json is damaged"
@@ -42,12 +42,12 @@ def _is_result(entry: Any) -> bool:
     size, metrics = (entry.get("val_size"), entry.get("metrics")) if isinstance(entry, dict) else (None, None)
     if type(size) is not int or not isinstance(metrics, dict) or "val/miou" not in metrics:
         return False
-    miou = metrics["val/miou"]  # null where no label was left to score
+    miou = metrics["val/miou"]  # null if every pixel was ignored
     return miou is None or (type(miou) in (int, float) and 0 <= miou <= 1)
 
 
 def means_by_size(results: Sequence[Results]) -> dict[int, float]:
-    """Short side -> mIoU in percent, the mean over several runs."""
+    """Return the mean mIoU over several runs in percent, by short side."""
     values: dict[int, list[float]] = {}
     for result in (result for run in results for result in run):
         values.setdefault(result["val_size"], []).append(100 * result["metrics"]["val/miou"])
@@ -55,7 +55,7 @@ def means_by_size(results: Sequence[Results]) -> dict[int, float]:
 
 
 def draw(curves: Mapping[str, Results], path: Path) -> None:
-    """A curve of mIoU over the short side for every name, as a picture."""
+    """Draw mIoU over the short side, one curve per name."""
     with figure(path) as drawn:
         axes = drawn.add_subplot()
         for (name, results), color in zip(curves.items(), CYCLE * len(curves), strict=False):

@@ -1,4 +1,4 @@
-"""The W&B workspace that compares the runs of a group."""
+"""Builds the W&B workspace that compares the runs of a group."""
 
 from __future__ import annotations
 
@@ -8,27 +8,37 @@ from pathlib import Path
 from typing import Any
 
 from regseg.errors import InputError
+from regseg.system.atomic import write_text
 
 MEANS = {"miou": "mIoU", "miou_reduced": "reduced mIoU"}
 
 
 def build_workspace(group: str, project: str, entity: str, classes: list[str]) -> Any:
-    """A `wandb_workspaces.workspaces.Workspace` over the runs of ``group``; nothing is sent.
+    """Build a workspace over the runs of ``group``; nothing is uploaded.
 
-    Bars of best and last mIoU and reduced mIoU and curves over epochs, grouped by row with the standard deviation over
-    seeds; the IoU of every class; parallel coordinates from the row to the means.
+    It shows the best and last mIoU and reduced mIoU as bars and as curves over epochs, grouped by row with the standard
+    deviation over seeds, the IoU of every class, and parallel coordinates from the row to the means.
+
+    Args:
+        group: The W&B group of the runs.
+        project: The W&B project.
+        entity: The W&B user or team.
+        classes: Class names, one panel each.
+
+    Returns:
+        A `wandb_workspaces.workspaces.Workspace`.
 
     Raises:
         InputError: wandb-workspaces is missing.
     """
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of pydantic, about the library's own style
+            warnings.simplefilter("ignore")  # pydantic warns about how the library is written
             import wandb_workspaces.reports.v2 as wr
             import wandb_workspaces.workspaces as ws
     except ImportError as error:
-        raise InputError("the dashboard needs wandb-workspaces: pip install 'regseg[dashboard]'") from error
-    by_row = {"groupby": "run.name", "groupby_aggfunc": "mean", "groupby_rangefunc": "stddev"}
+        raise InputError("The dashboard needs wandb-workspaces; run pip install 'regseg[dashboard]'.") from error
+    by_row: dict[str, Any] = {"groupby": "run.name", "groupby_aggfunc": "mean", "groupby_rangefunc": "stddev"}
 
     def bars(metric: str, title: str) -> Any:
         return wr.BarPlot(title=title, metrics=[metric], **by_row)
@@ -42,7 +52,7 @@ def build_workspace(group: str, project: str, entity: str, classes: list[str]) -
         for name, title in MEANS.items()
     ]
     curves = [curve(f"val/{name}", title) for name, title in MEANS.items()]
-    axes = [wr.Config("run.name"), wr.Config("seed"), *(wr.SummaryMetric(f"best/{name}") for name in MEANS)]
+    axes: list[Any] = [wr.Config("run.name"), wr.Config("seed"), *(wr.SummaryMetric(f"best/{name}") for name in MEANS)]
     axes += [wr.SummaryMetric(f"last/{name}") for name in MEANS]
     sections = [
         ws.Section(name="mIoU and reduced mIoU", panels=means, is_open=True),
@@ -60,29 +70,32 @@ def build_workspace(group: str, project: str, entity: str, classes: list[str]) -
 
 
 def write_spec(workspace: Any, path: Path) -> None:
-    """Write what would be uploaded as JSON."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(spec_of(workspace), indent=2) + "\n", encoding="utf-8")
+    """Write the workspace's JSON, as it would be uploaded, to ``path``."""
+    write_text(path, json.dumps(spec_of(workspace), indent=2) + "\n")
 
 
 def spec_of(workspace: Any) -> dict[str, Any]:
-    """What would be uploaded, as plain values."""
+    """Return the workspace as plain values, as it would be uploaded."""
     return json.loads(workspace._to_model().model_dump_json(by_alias=True))
 
 
 def upload(workspace: Any) -> str:
-    """Create the workspace at W&B; returns its address.
+    """Create the workspace at W&B.
+
+    Returns:
+        Its URL.
 
     Raises:
-        InputError: nobody is logged in, or the project does not exist.
+        InputError: No W&B login is configured, or W&B refuses the workspace.
     """
     import wandb
 
     if not wandb.login(prompt=False):
         raise InputError(
-            "nobody is logged in to Weights & Biases; run `wandb login`, or give out=FILE to write the spec."
+            "No Weights & Biases login was found; run `wandb login`, or set out=FILE to write the workspace to a file."
         )
     try:
         return workspace.save().url
-    except Exception as error:  # the library raises what its transport raises
-        raise InputError(f"W&B did not take the workspace ({' '.join(str(error).split())})") from error
+    except Exception as error:  # the library passes on the errors of its HTTP client
+        reason = " ".join(str(error).split()).rstrip(".")
+        raise InputError(f"W&B refused the workspace ({reason}); check entity and project.") from error

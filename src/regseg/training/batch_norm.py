@@ -1,4 +1,4 @@
-"""Whether a training batch is large enough for a network's BatchNorm."""
+"""Checks that training batches are large enough for a network's BatchNorm."""
 
 from __future__ import annotations
 
@@ -11,17 +11,22 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from regseg.errors import InputError
 from regseg.models import title_of
 
-_LARGE = (1024, 1024)  # a crop at which only maps that are pooled to 1x1 have a single value
+_LARGE = (1024, 1024)  # a crop size at which only globally pooled maps are 1x1
 
 
 def check_batch_size(network: nn.Module, batch_size: int, crop_size: Sequence[int]) -> None:
     """Check that every BatchNorm has more than one value per channel to normalize.
 
-    Only a batch of one image can be too small: where the image is pooled to one value, or where the crop is so small
-    that a map is 1x1. A forward pass on the meta device, which computes shapes only, finds both.
+    Only a batch of one image can be too small: after global pooling, or if the crop is so small that a feature map is
+    1x1. A forward pass on the meta device, which computes shapes only, finds both.
+
+    Args:
+        network: The network to train.
+        batch_size: Images per batch on one device.
+        crop_size: (height, width) in pixels.
 
     Raises:
-        InputError: names the network, its layer and what to change.
+        InputError: A BatchNorm gets a single value per channel; names the network and the layer.
     """
     if batch_size > 1 or (layer := _starved_layer(network, crop_size)) is None:
         return
@@ -35,7 +40,7 @@ def check_batch_size(network: nn.Module, batch_size: int, crop_size: Sequence[in
 
 
 def _starved_layer(network: nn.Module, size: Sequence[int]) -> str | None:
-    """The first BatchNorm that gets a single value per channel from one image of ``size``; None where none does."""
+    """Return the first BatchNorm that gets a single value per channel from one image of ``size``; None without one."""
     entered: list[str] = []
     hooks = [
         module.register_forward_pre_hook(lambda *_, name=name: entered.append(name))
@@ -48,7 +53,7 @@ def _starved_layer(network: nn.Module, size: Sequence[int]) -> str | None:
     try:
         network.train()
         torch.func.functional_call(network, meta, torch.empty(1, 3, *size, device="meta"))
-    except Exception as error:  # a custom network may need real tensors, and fail here in any way
+    except Exception as error:  # a custom network may need real tensors and fail in any way
         return entered[-1] if "more than 1 value per channel" in str(error) else None
     finally:
         network.train(was_training)

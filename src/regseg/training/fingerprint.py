@@ -1,4 +1,4 @@
-"""What a run must have in common with its continuation: its fingerprint, and the comparison of two."""
+"""The fingerprint of a training: what a run must share with its continuation, and the comparison of two runs."""
 
 from __future__ import annotations
 
@@ -11,16 +11,22 @@ import lightning as L
 
 from regseg.data.cache_dir import relative
 from regseg.errors import InputError
-from regseg.run_dir import check_settings, settings_of
+from regseg.run_settings import check_settings, current_settings, settings_of
 from regseg.training.schedules import total_iterations
 
 
 def fingerprint(config: Mapping[str, Any], datamodule: Any, trainer: L.Trainer) -> dict[str, Any]:
-    """What a run must have in common with its continuation, as plain values.
+    """Return what a run must share with its continuation.
 
-    Keys: settings (dotted name -> value), classes, labels (how label files encode them), files (of each split: number
-    and digest of the names), batch (images per optimizer step, over all devices), precision, iterations (of the whole
-    schedule), max_epochs and max_steps.
+    Args:
+        config: The run's configuration.
+        datamodule: Its DataModule, set up for training.
+        trainer: Its Trainer.
+
+    Returns:
+        Plain values: ``settings`` (by dotted name), ``classes``, ``labels`` (their encoding in label files), ``files``
+        (number of files and digest of their names, per split), ``batch`` (images per optimizer step over all devices),
+        ``precision``, ``iterations`` (of the whole schedule), ``max_epochs`` and ``max_steps``.
     """
     spec = datamodule.spec.to_dict()
     settings = settings_of(config) | {"data.dataset": datamodule.hparams.dataset}
@@ -38,7 +44,7 @@ def fingerprint(config: Mapping[str, Any], datamodule: Any, trainer: L.Trainer) 
 
 
 def files_of(datamodule: Any) -> dict[str, dict[str, Any]]:
-    """Number and digest of the file names of the training and the evaluation split, which do not depend on the root."""
+    """Return number and name digest of the files of the training and evaluation splits; the root does not matter."""
     found = {}
     for part, split in (("train", datamodule.train_split), ("val", datamodule.val_split)):
         samples = datamodule.dataset.samples(split)
@@ -49,27 +55,27 @@ def files_of(datamodule: Any) -> dict[str, dict[str, Any]]:
 
 
 def check_continues(folder: Path, before: Mapping[str, Any], now: Mapping[str, Any], epochs: int) -> str | None:
-    """Compare two fingerprints; only what both hold counts, because earlier versions stored less.
+    """Check that a run may continue from a checkpoint. Keys that only one fingerprint has are ignored.
 
     Args:
-        folder: the run's folder, for the message.
-        before: of the checkpoint.
-        now: of the run that would continue.
-        epochs: how many are trained.
+        folder: The run's folder, for the message.
+        before: The fingerprint of the checkpoint.
+        now: The fingerprint of the run that would continue.
+        epochs: The number of trained epochs.
 
     Returns:
-        What to tell the user of a schedule that changed; None where it did not.
+        A remark on a changed schedule; None if it is the same.
 
     Raises:
-        InputError: the training would not be the same; names the first difference.
+        InputError: The training would not be the same; names the first difference.
     """
 
     def differs(name: str) -> bool:
         return name in before and name in now and _plain(before[name]) != _plain(now[name])
 
-    end = "replace it by overwrite=true, or start another run by run.name=NAME."
+    end = "replace it by overwrite=true, or start another run with run.name=NAME."
     if isinstance(before.get("settings"), Mapping):
-        check_settings(folder, before["settings"], now["settings"])
+        check_settings(folder, current_settings(before["settings"]), now["settings"])
     for name, what in (("classes", "class names or their order"), ("labels", "label values of the classes")):
         if differs(name):
             raise InputError(f"{folder} was trained with other {what}; restore classes.yaml, {end}")
@@ -77,16 +83,16 @@ def check_continues(folder: Path, before: Mapping[str, Any], now: Mapping[str, A
         old, new = (_mapping(_mapping(found.get("files")).get(part)) for found in (before, now))
         if old and new and old != new:
             counts = f"{old.get('count')} files, now {new.get('count')}"
-            counts = counts if old.get("count") != new.get("count") else f"{new.get('count')} files of other names"
+            counts = counts if old.get("count") != new.get("count") else f"{new.get('count')} files with other names"
             raise InputError(f"{folder} was trained on another {split} split ({counts}); restore its files, {end}")
     if differs("batch"):
         raise InputError(
             f"{folder} was trained with {before['batch']} images per step (data.batch_size x trainer.devices x "
-            f"trainer.accumulate_grad_batches), not {now['batch']}; choose them so that the product is the same, {end}"
+            f"trainer.accumulate_grad_batches), not {now['batch']}; keep the product the same, {end}"
         )
     if differs("precision"):
         raise InputError(
-            f"{folder} was trained with precision {before['precision']}, not {now['precision']}; add "
+            f"{folder} was trained with precision {before['precision']}, not {now['precision']}; use "
             f"trainer.precision={before['precision']}, {end}"
         )
     if not differs("iterations"):
@@ -98,12 +104,12 @@ def check_continues(folder: Path, before: Mapping[str, Any], now: Mapping[str, A
         )
     if now["max_epochs"] not in (None, -1) and now["max_epochs"] < epochs:
         raise InputError(
-            f"{folder} has trained {epochs} epochs, more than trainer.max_epochs={now['max_epochs']}; give a larger "
-            f"number, {end}"
+            f"{folder} has trained {epochs} epochs, more than trainer.max_epochs={now['max_epochs']}; use a larger "
+            f"value, {end}"
         )
     return (
         f"The schedule changes from {before['iterations']} to {now['iterations']} iterations; the learning rate of the "
-        "epochs so far followed the shorter one."
+        "finished epochs followed the shorter schedule."
         if now["iterations"] > before["iterations"]
         else f"The schedule changes from {before['iterations']} to {now['iterations']} iterations."
     )
@@ -114,5 +120,5 @@ def _mapping(value: Any) -> Mapping[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    """Tuples as lists: what a checkpoint or a JSON file gives back."""
+    """Convert tuples to lists, as a checkpoint or a JSON file returns them."""
     return [_plain(item) for item in value] if isinstance(value, (list, tuple)) else value

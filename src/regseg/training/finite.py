@@ -1,4 +1,4 @@
-"""Stop a training whose loss, gradients or weights are not finite, before anything is saved from them."""
+"""Stops training if the loss, gradients or weights are not finite, before anything is saved."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from torch import Tensor, nn
 from regseg.errors import InputError
 from regseg.models.finite import first_not_finite
 
-# A gradient scaler starts at 2^16 and halves at each overflow, so 20 halvings in a row are no search for a scale.
+# A gradient scaler starts at 2^16 and halves at each overflow, so 20 skipped steps in a row have another cause.
 MOST_SKIPPED = 20
-_REMEDY = "lower optimizer.lr, or correct these images and labels and continue from the last checkpoint by resume=last."
+_REMEDY = "lower optimizer.lr, or fix these images and labels and continue with resume=last."
 
 
 class FiniteSteps:
-    """Checks loss and gradients before each optimizer step, where the gradient scaler of 16-mixed waits for them too.
+    """Checks loss and gradients before each optimizer step, where the gradient scaler of 16-mixed waits anyway.
 
-    With a gradient scaler, a step whose loss or gradients are not finite is skipped and the training continues; it
-    stops at `MOST_SKIPPED` such steps in a row, or when BatchNorm's running statistics are damaged. Without a scaler,
-    such a step would damage the weights, so the training stops before it.
+    With a gradient scaler, a step with a non-finite loss or gradient is skipped; training stops after `MOST_SKIPPED`
+    such steps in a row, or if BatchNorm's running statistics are not finite. Without a scaler the step would damage the
+    weights, so training stops before it.
     """
 
     def __init__(self) -> None:
@@ -31,14 +31,18 @@ class FiniteSteps:
         self._skipped = 0
 
     def add(self, loss: Tensor, names: Sequence[str]) -> None:
-        """Remember the loss of one batch and its image files; the value is not read yet."""
+        """Remember the loss and the image files of one batch, without waiting for the value."""
         self._batches.append((loss.detach(), names))
 
     def check(self, network: nn.Module, trainer: L.Trainer) -> None:
-        """Check what was added, and the gradients; called before the optimizer step.
+        """Check the remembered losses and the gradients before the optimizer step.
+
+        Args:
+            network: The network with its gradients.
+            trainer: The Trainer.
 
         Raises:
-            InputError: the step must not be made, or too many were skipped; names iteration and images.
+            InputError: The step would damage the weights, or too many were skipped; names the iteration and images.
         """
         batches, self._batches = self._batches, []
         before, self._trained_on = self._trained_on, [name for _, names in batches for name in names]
@@ -61,21 +65,25 @@ class FiniteSteps:
     def check_state(self, state: Mapping[str, Tensor], trainer: L.Trainer) -> None:
         """Check weights and running statistics.
 
+        Args:
+            state: The network's ``state_dict``.
+            trainer: The Trainer.
+
         Raises:
-            InputError: names the tensor, and in a training the iteration and the images of the last step.
+            InputError: A tensor is not finite; names it, and in training the iteration and images of the last step.
         """
         if (name := first_not_finite(state)) is None:
             return
         if not self._trained_on:
-            raise InputError(f"{name} of the weights is not finite; use weights of an earlier epoch or another file.")
+            raise InputError(f"The weight {name} is not finite; use weights of an earlier epoch or another file.")
         raise InputError(f"{name} is not finite after {_place(trainer, self._trained_on)}; {_REMEDY}")
 
 
 def _all_finite(losses: Sequence[Tensor], network: nn.Module) -> bool:
     gradients = [parameter.grad for parameter in network.parameters() if parameter.grad is not None]
-    largest = torch._foreach_norm(gradients, math.inf) if gradients else ()  # few kernels, however many tensors
+    largest = torch._foreach_norm(gradients, math.inf) if gradients else ()  # few kernels for any number of tensors
     values = torch.stack([*losses, *largest])
-    return bool(torch.isfinite(values).all())  # the one wait for the device
+    return bool(torch.isfinite(values).all())  # the only synchronization with the device
 
 
 def _place(trainer: L.Trainer, names: Sequence[str], often: str = "") -> str:

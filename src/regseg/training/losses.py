@@ -1,4 +1,4 @@
-"""Losses of Sec. 4.2 over logits (B, C, H, W) and labels (B, H, W) int64.
+"""Losses of Sec. 4.2 over logits (B, C, H, W) and labels (B, H, W) int64; ``loss=NAME`` chooses one.
 
 They are computed in float32 at least: the sum over a batch's pixels exceeds what float16 holds.
 """
@@ -50,6 +50,3 @@ class OHEM(nn.Module):
 
 def _at_least_float32(logits: Tensor) -> Tensor:
     return logits.to(torch.promote_types(logits.dtype, torch.float32))
-
-
-LOSSES = {"cross_entropy": CrossEntropy, "ohem": OHEM}

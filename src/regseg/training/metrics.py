@@ -1,4 +1,4 @@
-"""Scores of an evaluation, all from one integer confusion matrix."""
+"""The scores of an evaluation, all computed from one integer confusion matrix."""
 
 from __future__ import annotations
 
@@ -14,16 +14,17 @@ from regseg.data.datasets.spec import IGNORE_INDEX, DatasetSpec
 
 
 class ConfusionMatrix(Metric):
-    """An accumulator of (num_classes, num_classes) int64 counts, rows the label, columns the prediction.
+    """Accumulates (num_classes, num_classes) int64 counts; rows are labels, columns are predictions.
 
-    `torchmetrics.Metric` sums the counts over the processes of a distributed run. Its own
-    `MulticlassConfusionMatrix` is not used because it refuses a dataset with a single class.
+    `torchmetrics.Metric` sums the counts over the processes of a distributed run. `MulticlassConfusionMatrix` is not
+    used because it refuses datasets with a single class.
 
     Args:
-        num_classes: number of classes, from 1 up.
+        num_classes: Number of classes, at least 1.
     """
 
     full_state_update = False
+    counts: Tensor
 
     def __init__(self, num_classes: int) -> None:
         super().__init__()
@@ -32,7 +33,7 @@ class ConfusionMatrix(Metric):
         self.add_state("counts", counts, dist_reduce_fx="sum")
 
     def update(self, predictions: Tensor, labels: Tensor) -> None:
-        """Count the pixels of integer class indices of equal shape; pixels with an ignored label do not count."""
+        """Add the pixels of integer class indices of equal shape, except those with an ignored label."""
         cells = self.num_classes**2
         codes = labels.long() * self.num_classes + predictions
         codes = torch.where(labels == IGNORE_INDEX, cells, codes).flatten()  # the ignored pixels get the last bin
@@ -45,16 +46,16 @@ class ConfusionMatrix(Metric):
 
 @dataclass(frozen=True)
 class Scores:
-    """Fractions in [0, 1]; NaN where nothing was there to score.
+    """Scores as fractions in [0, 1]; NaN if there is nothing to score.
 
-    The means are over classes that occur in labels or predictions, as in the official Cityscapes evaluator;
-    torchmetrics' own mean IoU would count an absent class as 0.
+    Means are over the classes that occur in labels or predictions, as in the official Cityscapes evaluator. The mean
+    IoU of torchmetrics would count an absent class as 0.
 
     Attributes:
-        miou: mean IoU.
-        miou_reduced: mean IoU without the classes that the dataset leaves out (Sec. 4.3).
-        accuracy: share of the labelled pixels that are right.
-        iou: class name -> IoU; NaN for an absent class.
+        miou: Mean IoU.
+        miou_reduced: Mean IoU without the dataset's excluded classes (Sec. 4.3).
+        accuracy: Share of correct pixels among the labelled ones.
+        iou: Class name -> IoU; NaN for an absent class.
     """
 
     miou: float
@@ -64,11 +65,18 @@ class Scores:
 
     @classmethod
     def from_confusion(cls, matrix: Tensor, spec: DatasetSpec) -> Scores:
-        """Scores of a (C, C) integer matrix, rows the label, columns the prediction.
+        """Compute the scores of a (C, C) integer matrix with labels as rows and predictions as columns.
 
-        torchmetrics turns a (1, 1) matrix into a scalar, which is accepted too.
+        A scalar is accepted for one class, because torchmetrics squeezes a (1, 1) matrix.
+
+        Args:
+            matrix: The counts.
+            spec: The dataset's classes.
+
+        Returns:
+            The scores.
         """
-        matrix = matrix.cpu().double()  # in this order: Apple's GPUs have no float64
+        matrix = matrix.cpu().double()  # CPU first: Apple's GPUs have no float64
         matrix = matrix.reshape(spec.num_classes, spec.num_classes)
         hits = matrix.diagonal()
         iou = hits / (matrix.sum(0) + matrix.sum(1) - hits)  # 0/0 = NaN for an absent class
@@ -81,26 +89,29 @@ class Scores:
 
     @property
     def absent(self) -> list[str]:
-        """Classes that occur neither in labels nor in predictions."""
+        """The classes that occur neither in labels nor in predictions."""
         return [name for name, value in self.iou.items() if value != value]
 
     def metrics(self, prefix: str = "val/") -> dict[str, float]:
-        """Flat, by the names that logs and files use: ``val/miou``, ``val/iou/<class>``, …"""
+        """Return the scores by the names in logs and files, such as ``val/miou`` and ``val/iou/<class>``."""
         values = {"miou": self.miou, "miou_reduced": self.miou_reduced, "accuracy": self.accuracy}
         values |= {f"iou/{name}": value for name, value in self.iou.items()}
         return {prefix + name: value for name, value in values.items()}
 
     @staticmethod
     def names(spec: DatasetSpec, prefix: str = "val/") -> list[str]:
-        """The names that `metrics` gives, known before any evaluation."""
+        """Return the names of `metrics`, which are known before any evaluation."""
         return [prefix + name for name in ("miou", "miou_reduced", "accuracy", *(f"iou/{c}" for c in spec.classes))]
 
     @classmethod
     def from_metrics(cls, metrics: Mapping[str, float | None], prefix: str = "val/") -> Scores:
-        """The inverse of `metrics`; None, as JSON holds it, is NaN."""
+        """Return the inverse of `metrics`; None, which JSON stores for NaN, becomes NaN."""
         iou_prefix = prefix + "iou/"
         values = {name: math.nan if value is None else float(value) for name, value in metrics.items()}
+        miou, miou_reduced, accuracy = (values[prefix + name] for name in ("miou", "miou_reduced", "accuracy"))
         return cls(
-            *(values[prefix + name] for name in ("miou", "miou_reduced", "accuracy")),
+            miou,
+            miou_reduced,
+            accuracy,
             iou={name.removeprefix(iou_prefix): v for name, v in values.items() if name.startswith(iou_prefix)},
         )

@@ -1,4 +1,4 @@
-"""Pictures of predictions, to look at."""
+"""Pictures of predictions next to images and labels."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from regseg.data.datasets.spec import IGNORE_INDEX, DatasetSpec
 from regseg.data.legend import LINE, legend, write_text
 
 _GAP, _WIDTH = 4, 480
-_HIGHEST = 4 * _WIDTH  # of a row, in pixels; a higher image is squeezed
+_HIGHEST = 4 * _WIDTH  # maximum height of a row in pixels; a higher image is squeezed
 
 
 def prediction_grid(rows: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]], spec: DatasetSpec) -> np.ndarray:
-    """Rows of image, label and prediction, with the classes' colours below.
+    """Draw rows of image, label and prediction, with a legend of the classes below.
 
     Args:
-        rows: triples of image (H, W, 3) uint8 RGB, label (h, w) uint8 and prediction (h, w) uint8 class indices.
-        spec: the dataset's classes. Pixels without a label are black in label and prediction.
+        rows: Triples of image (H, W, 3) uint8 RGB, label (h, w) uint8 and prediction (h, w) uint8 class indices.
+        spec: The dataset's classes. Ignored pixels are black in label and prediction.
 
     Returns:
-        (…, …, 3) uint8 RGB, three columns of 480 pixels.
+        (height, width, 3) uint8 RGB with three columns of 480 pixels.
     """
     lines = [_titles(("image", "label", "prediction"))]
     for image, label, prediction in rows:

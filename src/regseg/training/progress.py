@@ -1,9 +1,10 @@
-"""What a person sees while a run trains, and the table at its end."""
+"""The console output of training and evaluation: progress bars, lines per evaluation, and the table of scores."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import lightning as L
@@ -12,14 +13,21 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 
+from regseg.models import count_parameters, title_of
+from regseg.run_dir import read_summary
 from regseg.system.console import plain_console
 from regseg.training.metrics import Scores
 
 
 class ProgressLine(Checkpoint):
-    """One line per evaluation, and on a terminal a bar with time left, loss, learning rate and images/s.
+    """Print one line per evaluation, and on a terminal a bar with time left, loss, learning rate and images/s.
 
-    It derives from Lightning's `Checkpoint` to be called after `Evaluation` at an epoch's end, as `RunRecord` is.
+    Lightning's bars are not used: they redraw per epoch without the time left of the whole run, leave no line per
+    evaluation in a log file, and by default wait for the loss of every step on a GPU. The base class `Checkpoint` makes
+    Lightning call this after `Evaluation` at the end of an epoch.
+
+    Args:
+        refresh_seconds: Shortest time between two updates of the bar.
     """
 
     def __init__(self, refresh_seconds: float = 0.5) -> None:
@@ -28,7 +36,7 @@ class ProgressLine(Checkpoint):
         self._bar: Progress | None = None
 
     def __getstate__(self) -> dict[str, Any]:
-        # A console holds a lock, which does not travel to the processes of a distributed run.
+        # A console holds a lock, which cannot be sent to the processes of a distributed run.
         return {key: value for key, value in self.__dict__.items() if key != "console"}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -36,10 +44,12 @@ class ProgressLine(Checkpoint):
         self.console = plain_console()
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        self._total = trainer.max_epochs * trainer.num_training_batches
+        """Start the bar."""
+        batches = int(trainer.num_training_batches)  # finite: the loaders have a length
+        self._total = (trainer.max_epochs or 0) * batches
         if trainer.max_steps != -1:
             self._total = min(self._total, trainer.max_steps * trainer.accumulate_grad_batches)
-        self._first = trainer.current_epoch * trainer.num_training_batches
+        self._first = trainer.current_epoch * batches
         self._done, self._began, self._shown, self._loss = self._first, time.perf_counter(), 0.0, float("nan")
         if trainer.is_global_zero and self.console.is_terminal:
             columns = [TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[text]}")]
@@ -48,14 +58,17 @@ class ProgressLine(Checkpoint):
             self._task = self._bar.add_task("", total=self._total, completed=self._first, text="")
 
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Start to count the epoch's images."""
         self._epoch_began, self._epoch_images, self._evaluated = time.perf_counter(), 0, False
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Remember that this epoch has an evaluation to print."""
         self._evaluated = True
 
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
+        """Update the bar."""
         self._done += 1
         self._epoch_images += len(batch["image"]) * trainer.world_size
         now = time.perf_counter()
@@ -69,6 +82,7 @@ class ProgressLine(Checkpoint):
             self._bar.update(self._task, completed=self._done, description=epoch, text=text)
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Print the epoch's line if it was evaluated."""
         if not self._evaluated or not trainer.is_global_zero:
             return
         metrics = trainer.callback_metrics
@@ -80,13 +94,15 @@ class ProgressLine(Checkpoint):
         )
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Remove the bar."""
         self._stop()
 
     def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
+        """Remove the bar, and say how to continue an interrupted run."""
         self._stop()
         if isinstance(exception, (KeyboardInterrupt, SystemExit)) and trainer.is_global_zero:
             self.console.print(
-                f"interrupted in epoch {trainer.current_epoch}; continue with resume=last", soft_wrap=True
+                f"Interrupted in epoch {trainer.current_epoch}; continue with resume=last.", soft_wrap=True
             )
 
     def _left(self) -> str:
@@ -100,29 +116,37 @@ class ProgressLine(Checkpoint):
 
 
 class EvaluationBar(L.Callback):
-    """A bar over an evaluation's images, on a terminal."""
+    """A bar over the images of an evaluation, on a terminal."""
 
     _bar: Progress | None = None
 
     def on_validation_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Start the bar."""
         console = plain_console()
         self._bar = Progress(console=console, transient=True, disable=not console.is_terminal)
         self._bar.start()
         self._task = self._bar.add_task("evaluating", total=sum(trainer.num_val_batches))
 
     def on_validation_batch_end(self, *_: Any) -> None:
-        self._bar.advance(self._task)
+        """Advance the bar."""
+        if self._bar is not None:
+            self._bar.advance(self._task)
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        self._bar.stop()
+        """Remove the bar."""
+        self._stop()
 
     def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
+        """Remove the bar."""
+        self._stop()
+
+    def _stop(self) -> None:
         if self._bar is not None:
             self._bar.stop()
 
 
 def duration(seconds: float) -> str:
-    """Seconds as people read them: 42 s, 3 min 10 s, 5 h 20 min."""
+    """Format seconds as 42 s, 3 min 10 s or 5 h 20 min."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     if hours:
@@ -131,7 +155,7 @@ def duration(seconds: float) -> str:
 
 
 def print_scores(scores: Scores, excluded: Sequence[str] = (), console: Console | None = None) -> None:
-    """Per-class IoU, mIoU, reduced mIoU and pixel accuracy in percent as a table; absent classes are named below."""
+    """Print IoU per class, mIoU, reduced mIoU and pixel accuracy in percent, and the names of absent classes."""
     table = Table()
     table.add_column("class", overflow="fold")
     table.add_column("IoU %", justify="right")
@@ -145,5 +169,41 @@ def print_scores(scores: Scores, excluded: Sequence[str] = (), console: Console 
     console = console or plain_console()
     console.print(table)
     if scores.absent:
-        absent = f"not in the means, absent from labels and predictions: {', '.join(scores.absent)}"
+        absent = f"Absent from labels and predictions, and not in the means: {', '.join(scores.absent)}"
         console.print(absent, soft_wrap=True)
+
+
+def print_plan(values: Mapping[str, Any], task: Any, datamodule: Any, folder: Path, start: Any) -> None:
+    """Print what is about to run and where its results go.
+
+    Args:
+        values: The resolved configuration.
+        task: The `SegmentationTask`.
+        datamodule: The DataModule.
+        folder: The run's folder.
+        start: Where the run continues (`regseg.training.checkpoints.Start`), or None.
+    """
+    parameters = count_parameters(task.network) / 1e6
+    print(
+        f"{title_of(task.network)}, {parameters:.2f} M parameters, on {datamodule.spec.name} "
+        f"({datamodule.train_split} to {datamodule.val_split}), {values['trainer']['max_epochs']} epochs, "
+        f"batch {datamodule.batch_size}, seed {values['seed']}"
+    )
+    print(f"into {folder}" + (f", continuing from {start.path.name} at epoch {start.epochs}" if start else ""))
+
+
+def print_result(folder: Path, excluded: tuple[str, ...]) -> None:
+    """Print the table of the last evaluation, the best mIoU and the paths of the results."""
+    summary = read_summary(folder)
+    assert summary is not None  # the run has written it
+    last, best = summary["last"], summary["best"]
+    if last is None:
+        print(f"Nothing was evaluated; the weights are in {folder}.")
+        return
+    print(f"epoch {last['epoch']} on the split {summary['config']['data']['val_split']}")
+    print_scores(Scores.from_metrics(last["metrics"]), excluded)
+    if best["metrics"]["val/miou"] is not None:  # None if every pixel was ignored
+        print(f"best mIoU {100 * best['metrics']['val/miou']:.2f} at epoch {best['epoch']}")
+    for picture in sorted((folder / "pictures").glob("*.png"))[-1:]:
+        print(f"predictions: {picture}")
+    print(f"everything else: {folder}")

@@ -1,23 +1,67 @@
-"""The learning rate of one iteration (Sec. 4.2)."""
+"""Learning rate schedules: factors on the initial learning rate as functions of the iteration (Sec. 4.2).
+
+`poly`, `cosine` and `constant` are what ``scheduler=NAME`` chooses. A scheduler of your own is called in the same way:
+with the optimizer and the number of iterations of the whole training; it is stepped after every iteration.
+"""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from typing import Any
 
+from lightning.pytorch.utilities import rank_zero_only
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR
 
-def poly_with_warmup(iteration: int, total: int, warmup: int = 3000, power: float = 0.9, start: float = 0.1) -> float:
-    """Factor on the initial learning rate: (1 − it/total)^power, times a linear rise from ``start`` to 1.
 
-    The rise multiplies the decay, start + (1 − start)·it/warmup while it < warmup, as the author's release runs it.
+def warmup_factor(iteration: int, warmup_iters: int, start: float = 0.1) -> float:
+    """Linear rise from ``start`` at iteration 0 to 1 at ``warmup_iters``, and 1 from there on."""
+    return start + (1 - start) * iteration / warmup_iters if iteration < warmup_iters else 1.0
+
+
+def poly_factor(iteration: int, total: int, power: float = 0.9) -> float:
+    """Decay (1 − iteration/total)^power, 0 from ``total`` on."""
+    return max(0.0, 1 - iteration / total) ** power
+
+
+def cosine_factor(iteration: int, total: int) -> float:
+    """Half a cosine, from 1 at iteration 0 to 0 from ``total`` on."""
+    return 0.5 * (1 + math.cos(math.pi * min(iteration / total, 1.0)))
+
+
+def poly(optimizer: Optimizer, total_iters: int, *, warmup_iters: int = 3000, power: float = 0.9) -> LambdaLR:
+    """The schedule of Sec. 4.2: polynomial decay times warm-up, as the author's release runs it.
 
     Args:
-        iteration: counted from 0.
-        total: iterations of the whole training.
-        warmup: iterations of the rise; 0 for none.
+        optimizer: its initial learning rates are multiplied.
+        total_iters: iterations of the whole training.
+        warmup_iters: iterations of the warm-up; 0 for none.
+        power: exponent of the decay.
     """
-    decay = max(0.0, 1 - iteration / total) ** power
-    rise = start + (1 - start) * iteration / warmup if iteration < warmup else 1.0
-    return decay * rise
+    return _with_warmup(optimizer, total_iters, warmup_iters, lambda it: poly_factor(it, total_iters, power))
+
+
+def cosine(optimizer: Optimizer, total_iters: int, *, warmup_iters: int = 3000) -> LambdaLR:
+    """Cosine decay times warm-up; arguments as for `poly`."""
+    return _with_warmup(optimizer, total_iters, warmup_iters, lambda it: cosine_factor(it, total_iters))
+
+
+def constant(optimizer: Optimizer, total_iters: int, *, warmup_iters: int = 0) -> LambdaLR:
+    """The initial learning rate after a warm-up; arguments as for `poly`."""
+    return _with_warmup(optimizer, total_iters, warmup_iters, lambda it: 1.0)
+
+
+def _with_warmup(optimizer: Optimizer, total_iters: int, warmup_iters: int, decay: Callable[[int], float]) -> LambdaLR:
+    if warmup_iters > total_iters / 2:
+        _warn_of_warmup(warmup_iters, total_iters)
+    return LambdaLR(optimizer, lambda iteration: decay(iteration) * warmup_factor(iteration, warmup_iters))
+
+
+@rank_zero_only
+def _warn_of_warmup(warmup_iters: int, total_iters: int) -> None:
+    """Say that the learning rate hardly rises; small datasets meet this with the paper's 3000 iterations."""
+    print(f"The warm-up of {warmup_iters} iterations takes most of the {total_iters}; lower scheduler.warmup_iters.")
 
 
 def total_iterations(trainer: Any, datamodule: Any) -> int:

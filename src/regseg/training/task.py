@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import lightning as L
 import torch
-from lightning.pytorch.utilities import rank_zero_only
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
+from torch.optim import SGD, Optimizer
+from torch.optim.lr_scheduler import LRScheduler
 
 from regseg.data.augment.transforms import normalize
 from regseg.data.datasets.spec import DatasetSpec
@@ -20,10 +22,14 @@ from regseg.models import create_model, load_model
 from regseg.system.checkpoint_file import read_checkpoint_file
 from regseg.training.batch_norm import check_batch_size
 from regseg.training.finite import FiniteSteps
-from regseg.training.losses import LOSSES
+from regseg.training.losses import CrossEntropy
 from regseg.training.metrics import ConfusionMatrix, Scores
-from regseg.training.schedules import poly_with_warmup, total_iterations
+from regseg.training.schedules import poly, total_iterations
 from regseg.training.trainer import check_limits
+
+SGD_OF_THE_PAPER = partial(SGD, lr=0.05, momentum=0.9, weight_decay=1e-4)
+# Options of optimizers and schedulers that are numbers from 0 up.
+_NUMBERS = {"lr", "momentum", "weight_decay", "warmup_iters", "power"}
 
 
 class SegmentationTask(L.LightningModule):
@@ -36,16 +42,16 @@ class SegmentationTask(L.LightningModule):
     Args:
         network: maps (B, 3, H, W) float to logits (B, C, H, W); or the arguments of `create_model` as a mapping.
         spec: the dataset's classes; or `DatasetSpec.to_dict` of it.
-        loss: ``cross_entropy`` or ``ohem``.
-        loss_options: arguments of the loss, see `regseg.training.losses`.
-        lr: initial learning rate of SGD.
-        momentum: of SGD, without Nesterov.
-        weight_decay: on everything but the parameters of BatchNorm.
-        warmup_iters: iterations of linear warm-up from 0.1·lr.
-        power: of the poly schedule.
+        loss: maps logits (B, C, H, W) and labels (B, H, W) int64, 255 where ignored, to a scalar; None for
+            `CrossEntropy`.
+        optimizer: called with the parameter groups of `parameter_groups`, such as
+            ``partial(torch.optim.SGD, lr=0.01)``; None for the SGD of Sec. 4.2.
+        scheduler: called with the optimizer and the number of iterations of the whole training; stepped after each
+            iteration. See `regseg.training.schedules`; None for `poly`.
 
     Raises:
-        InputError: an unknown loss, or a network with another number of classes than the dataset.
+        InputError: a part that cannot be called or has options that do not fit, or a network with another number of
+            classes than the dataset.
     """
 
     def __init__(
@@ -53,44 +59,25 @@ class SegmentationTask(L.LightningModule):
         network: nn.Module | Mapping[str, Any],
         spec: DatasetSpec | Mapping[str, Any],
         *,
-        loss: str = "cross_entropy",
-        loss_options: Mapping[str, Any] | None = None,
-        lr: float = 0.05,
-        momentum: float = 0.9,
-        weight_decay: float = 1e-4,
-        warmup_iters: int = 3000,
-        power: float = 0.9,
+        loss: Callable[[Tensor, Tensor], Tensor] | None = None,
+        optimizer: Callable[..., Optimizer] | None = None,
+        scheduler: Callable[..., LRScheduler] | None = None,
     ) -> None:
         super().__init__()
         self.network = create_model(**network) if isinstance(network, Mapping) else network
         self.spec = DatasetSpec.from_dict(spec) if isinstance(spec, Mapping) else spec
         _check_classes(self.network, self.spec)
-        if loss not in LOSSES:
-            raise InputError(f"loss={loss} does not exist; choose one of {', '.join(LOSSES)}.")
-        rates = {
-            "lr": lr,
-            "momentum": momentum,
-            "weight_decay": weight_decay,
-            "warmup_iters": warmup_iters,
-            "power": power,
-        }
-        for name, value in rates.items():
-            check_number(f"optimizer.{name}", value, highest=1e38)  # what float32 holds
-        self.loss = LOSSES[loss](**check_options("loss", loss_options, LOSSES[loss]))
-        self.lr, self.momentum, self.weight_decay = lr, momentum, weight_decay
-        self.warmup_iters, self.power = warmup_iters, power
+        self.loss = CrossEntropy() if loss is None else loss
+        self._make_optimizer = SGD_OF_THE_PAPER if optimizer is None else optimizer
+        self._make_scheduler = poly if scheduler is None else scheduler
+        _check_part("loss", self.loss, None, None)
+        _check_part("optimizer", self._make_optimizer, [])
+        _check_part("scheduler", self._make_scheduler, None, 1)
         self.confusion = ConfusionMatrix(self.spec.num_classes)
         self._steps = FiniteSteps()
-        self.save_hyperparameters(
-            {
-                "network": getattr(self.network, "config", {}),
-                "spec": self.spec.to_dict(),
-                "loss": loss,
-                "loss_options": dict(loss_options or {}),
-                **rates,
-            },
-            logger=False,
-        )
+        # Nothing else: a checkpoint names no class or function that could be imported.
+        description = {"network": getattr(self.network, "config", {}), "spec": self.spec.to_dict()}
+        self.save_hyperparameters(description, logger=False)
 
     @classmethod
     def load_from_checkpoint(
@@ -99,9 +86,10 @@ class SegmentationTask(L.LightningModule):
         """The task of a checkpoint, in eval mode, on the CPU. No code of the file runs.
 
         Args:
-            checkpoint_path: a checkpoint of a training.
+            checkpoint_path: a checkpoint of a training, of an earlier version too.
             weights_only: of Lightning's signature; without effect, because nothing else is ever read.
-            changes: arguments of the constructor that replace the checkpoint's.
+            changes: arguments of the constructor: ``spec`` in place of the checkpoint's, or ``loss``, ``optimizer`` and
+                ``scheduler``, which a checkpoint does not hold.
 
         Raises:
             InputError: the file is damaged, or is not the checkpoint of a training.
@@ -109,7 +97,7 @@ class SegmentationTask(L.LightningModule):
         network = load_model(checkpoint_path)
         values = read_checkpoint_file(checkpoint_path)["hyper_parameters"]
         try:
-            arguments = check_options("checkpoint", {**values, "network": network, **changes}, cls)
+            arguments = check_options("checkpoint", {"spec": values["spec"], "network": network, **changes}, cls)
             return cls(**arguments).eval()
         except (TypeError, KeyError, AttributeError) as error:
             raise InputError(f"{checkpoint_path} is not the checkpoint of a training ({error}).") from error
@@ -172,15 +160,8 @@ class SegmentationTask(L.LightningModule):
         self.log_dict(self.scores.metrics())
 
     def configure_optimizers(self) -> dict[str, Any]:
-        total = self._total_iterations()
-        if self.warmup_iters > total / 2:
-            warn_of_warmup(self.warmup_iters, total)
-        optimizer = torch.optim.SGD(
-            parameter_groups(self.network, self.weight_decay), lr=self.lr, momentum=self.momentum
-        )
-        scheduler = torch.optim.lr_scheduler.LambdaLR(
-            optimizer, lambda iteration: poly_with_warmup(iteration, total, self.warmup_iters, self.power)
-        )
+        optimizer = self._make_optimizer(parameter_groups(self.network))
+        scheduler = self._make_scheduler(optimizer, self._total_iterations())
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
     def _total_iterations(self) -> int:
@@ -199,14 +180,20 @@ def _check_classes(network: nn.Module, spec: DatasetSpec) -> None:
         )
 
 
-@rank_zero_only
-def warn_of_warmup(warmup_iters: int, total: int) -> None:
-    """Say that the learning rate hardly rises; small datasets meet this with the paper's 3000 iterations."""
-    print(f"The warm-up of {warmup_iters} iterations takes most of the {total}; lower optimizer.warmup_iters.")
+def _check_part(name: str, part: Any, *arguments: Any) -> None:
+    """Check a part before anything is trained with it; ``arguments`` are what a partial one will be called with."""
+    if not callable(part):
+        raise InputError(f"{name}={part!r} cannot be called; give it as a group, or as a node with a _target_.")
+    if isinstance(part, partial):
+        for option in _NUMBERS & part.keywords.keys():
+            check_number(f"{name}.{option}", part.keywords[option], highest=1e38)  # what float32 holds
+        check_options(name, part.keywords, part.func, *arguments)
 
 
-def parameter_groups(network: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    """Parameters with weight decay, and BatchNorm's without; biases of convolutions are decayed too (Sec. 4.2)."""
+def parameter_groups(network: nn.Module) -> list[dict[str, Any]]:
+    """Parameters with the optimizer's weight decay, and BatchNorm's without; biases of convolutions are decayed too
+    (Sec. 4.2).
+    """
     normalization = {
         id(parameter)
         for module in network.modules()
@@ -215,6 +202,6 @@ def parameter_groups(network: nn.Module, weight_decay: float) -> list[dict[str, 
     }
     parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
     return [
-        {"params": [p for p in parameters if id(p) not in normalization], "weight_decay": weight_decay},
+        {"params": [p for p in parameters if id(p) not in normalization]},
         {"params": [p for p in parameters if id(p) in normalization], "weight_decay": 0.0},
     ]

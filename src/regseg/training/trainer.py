@@ -1,4 +1,4 @@
-"""Lightning's Trainer as this project runs it."""
+"""Creates Lightning's Trainer with the settings of this project."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import signal
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import lightning as L
 import torch
@@ -20,31 +20,34 @@ from regseg.errors import InputError, check_options
 from regseg.system import processes
 from regseg.training.checkpoint_io import WholeCheckpointIO
 
-# What the Trainer's `precision` may be, and the short forms that Lightning takes too.
+# The values of `trainer.precision`, and the short forms that Lightning accepts too.
 PRECISIONS = ("16-mixed", "bf16-mixed", "32-true", "16-true", "bf16-true", "64-true")
 _SHORT_FORMS = {"16": "16-mixed", "bf16": "bf16-mixed", "32": "32-true", "64": "64-true"}
 
-announce = rank_zero_only(print)  # one line, however many processes train
+announce = rank_zero_only(print)  # prints once in a distributed run
 
 
 def make_trainer(
     arguments: Mapping[str, Any], folder: Path, callbacks: Sequence[L.Callback] = (), *, spawn: bool = False
 ) -> L.Trainer:
-    """A Trainer that writes into ``folder``; ``arguments`` are Lightning's, ``smoke`` apart.
+    """Create a Trainer that writes into ``folder``.
 
-    Samplers are the DataModule's own, there is no sanity check before training, and a CPU's half precision is bfloat16.
+    It uses the DataModule's samplers, runs no sanity check before training, and replaces 16-mixed on a CPU.
 
     Args:
-        arguments: of `lightning.Trainer`.
-        folder: of the run.
-        callbacks: beside those that Lightning adds.
-        spawn: in a sweep. Lightning starts the other processes of a distributed run by the same command line, and each
-            would start the whole sweep; they are spawned instead.
+        arguments: Arguments of `lightning.Trainer`, and ``smoke``, which is ignored.
+        folder: The run's folder.
+        callbacks: Callbacks in addition to Lightning's.
+        spawn: Spawn the processes of a distributed run, for sweeps: Lightning would start them by the same command
+            line, and each would start the whole sweep.
+
+    Returns:
+        The Trainer.
 
     Raises:
-        InputError: an argument that Lightning's Trainer does not take, or takes otherwise, or not in a sweep.
+        InputError: Lightning does not accept an argument, or it cannot be used in a sweep.
     """
-    own = {
+    defaults: dict[str, Any] = {
         "default_root_dir": folder,
         "callbacks": list(callbacks),
         "logger": False,
@@ -54,15 +57,15 @@ def make_trainer(
         "use_distributed_sampler": False,
     }
     given = {key: value for key, value in arguments.items() if key != "smoke"}
-    arguments = own | check_options("trainer", given, L.Trainer)
+    arguments = defaults | check_options("trainer", given, L.Trainer)
     if (precision := arguments.get("precision")) is not None:
         arguments["precision"] = _SHORT_FORMS.get(str(precision), precision)
         if arguments["precision"] not in PRECISIONS:
             raise InputError(f"trainer.precision={precision} does not exist; choose one of {', '.join(PRECISIONS)}.")
     if arguments.get("precision") == "16-mixed" and _runs_on_cpu(arguments.get("accelerator", "auto")):
         arguments["precision"] = "bf16-mixed" if computes_in_bfloat16() else "32-true"
-        announce(f"16-mixed needs a GPU: running in {arguments['precision']} on the CPU.")
-    # Shapes repeat in training, so cuDNN may time its algorithms once; a deterministic run must not.
+        announce(f"16-mixed needs a GPU; using {arguments['precision']} on the CPU.")
+    # Shapes repeat in training, so cuDNN may time its algorithms once, but not in a deterministic run.
     arguments.setdefault("benchmark", not arguments.get("deterministic"))
     arguments["plugins"] = _plugins(arguments.get("plugins"), spawn)
     try:
@@ -70,43 +73,41 @@ def make_trainer(
         if spawn and trainer.world_size > 1 and arguments.get("strategy", "auto") in ("auto", "ddp"):
             trainer = L.Trainer(**(arguments | {"strategy": "ddp_spawn"}))
     except (TypeError, ValueError, L.fabric.utilities.exceptions.MisconfigurationException) as error:
-        raise InputError(f"The trainer does not take this: {' '.join(str(error).split())}") from error
+        raise InputError(f"Lightning refuses these trainer options: {' '.join(str(error).split())}") from error
     if trainer.max_steps != -1:
-        # Resumed from the end of an epoch, Lightning would run an epoch of no batches with this option.
-        trainer.fit_loop._iteration_based_training = _false
+        # With this flag, a resume from the end of an epoch would run an epoch without batches.
+        cast(Any, trainer.fit_loop)._iteration_based_training = _false
     if spawn and trainer.world_size > 1 and isinstance(trainer.strategy.launcher, _SubprocessScriptLauncher):
         strategy = arguments["strategy"]
-        raise InputError(
-            f"trainer.strategy={strategy} cannot run in a sweep; leave it out, or launch the rows one by one."
-        )
+        raise InputError(f"trainer.strategy={strategy} cannot run in a sweep; remove it, or start the rows one by one.")
     trainer._signal_connector = _NoHandlers(trainer)
-    subprocess_script._launch_process_observer = processes.watch_ranks
+    cast(Any, subprocess_script)._launch_process_observer = processes.watch_ranks
     return trainer
 
 
 def _plugins(given: Any, spawn: bool) -> list[Any]:
-    """The plugins that a user gives, or those for Slurm; and the one that writes checkpoints."""
+    """Return the given plugins, or those for Slurm, and the one that writes checkpoints."""
     plugins = list(given) if isinstance(given, Sequence) and not isinstance(given, str) else [given] if given else []
     if not plugins and spawn:
         # Under Slurm, Lightning would wait for as many tasks as devices; a launcher starts one task per run.
         plugins = [LightningEnvironment()]
     elif not plugins and SLURMEnvironment.detect():
-        # Its checkpoint in the middle of an epoch cannot be resumed from.
+        # Its checkpoints in the middle of an epoch cannot be resumed.
         plugins = [SLURMEnvironment(auto_requeue=False)]
     return [*plugins, WholeCheckpointIO()]
 
 
 def check_limits(trainer: L.Trainer, stage: str) -> None:
-    """Check that a limit that is a share leaves at least one batch, which Lightning takes for a defect.
+    """Check that a limit given as a share leaves at least one batch.
 
     Args:
-        trainer: with its DataModule set up.
+        trainer: The Trainer, with its DataModule set up.
         stage: ``fit`` or ``validate``.
 
     Raises:
-        InputError: names the limit and the number of batches.
+        InputError: A limit is less than one batch.
     """
-    data = trainer.datamodule
+    data = cast(Any, trainer).datamodule
     batches = {"limit_val_batches": -(-len(data.val_set) // trainer.world_size)}
     if stage == "fit":
         batches["limit_train_batches"] = data.batches_per_epoch
@@ -114,22 +115,24 @@ def check_limits(trainer: L.Trainer, stage: str) -> None:
         limit = getattr(trainer, name)
         if isinstance(limit, float) and limit > 0 and int(limit * count) == 0:
             raise InputError(
-                f"trainer.{name}={limit} is less than one of {count} batches; use a larger share, or a number of "
+                f"trainer.{name}={limit} is less than one of {count} batches; use a larger share or a number of "
                 "batches."
             )
 
 
 class _NoHandlers(_SignalConnector):
-    """Disables Lightning's signal handlers, which only set a flag; `regseg.system.processes` has ours."""
+    """Disables Lightning's signal handlers, which only set a flag; `regseg.system.processes` handles signals."""
 
     def register_signal_handlers(self) -> None:
         pass
 
 
 def end_ranks(trainer: L.Trainer, *, interrupted: bool) -> None:
-    """End the processes that this one started for a distributed run, before each tells of a lost connection.
+    """End the other processes of a distributed run before they report a lost connection.
 
-    One that failed by itself is waited for, as it may still tell why.
+    Args:
+        trainer: The Trainer.
+        interrupted: Whether a signal ended the training. Otherwise a failed process gets time to report its error.
     """
     launcher = trainer.strategy.launcher
     if launcher is not None:
@@ -139,17 +142,17 @@ def end_ranks(trainer: L.Trainer, *, interrupted: bool) -> None:
 
 
 def quiet() -> None:
-    """Keep Lightning's hints, which are for those who write a program, from those who run one."""
+    """Suppress Lightning's hints, which address programmers."""
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.ERROR)
     for pattern in (
-        ".*does not have many workers.*",  # what num_workers=0 means is the user's to know
-        ".*Checkpoint directory .* exists and is not empty.*",  # so it is after a resume
+        ".*does not have many workers.*",  # data.num_workers is the user's choice
+        ".*Checkpoint directory .* exists and is not empty.*",  # always so after a resume
         ".*smaller than the logging interval.*",
         ".*The dataloader.*does not have.*",
         ".*but have no `val_dataloader`.*",
         ".*use `self.log\\(.*sync_dist=True.*",  # the scores are equal on all processes
-        ".*Grad strides do not match bucket view strides.*",  # 1x1 kernels, whose strides mean nothing
+        ".*Grad strides do not match bucket view strides.*",  # strides of 1x1 kernels do not matter
         ".*in eval mode at the start of training.*",
         ".*`isinstance\\(treespec, LeafSpec\\)` is deprecated.*",  # inside Lightning
     ):
@@ -157,12 +160,12 @@ def quiet() -> None:
 
 
 def computes_in_bfloat16() -> bool:
-    """Whether this CPU has instructions for bfloat16; one that emulates it takes eight times as long as for float32."""
+    """Return whether this CPU has bfloat16 instructions; emulation takes eight times as long as float32."""
     checks = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")  # of torch.cpu; False on other architectures
     return any(getattr(torch.cpu, name, lambda: False)() for name in checks)
 
 
-def _false() -> bool:  # a name that other processes know too
+def _false() -> bool:  # named, so that it can be pickled for other processes
     return False
 
 

@@ -94,7 +94,7 @@ class CamVid:
             found = "no folder" if not folders else f"{len(folders)} folders"
             raise InputError(
                 f"{self.root} is not CamVid: it has {found} with *_L.png labels, no trainannot and no train_labels; "
-                f"set data.root (root in regseg.evaluate) to a folder with the layout {self.layout}."
+                f"set data.root to a folder with the layout {self.layout}."
             )
         (labels,) = folders
         images = [path for path in files if not path.stem.endswith("_L")]

@@ -137,10 +137,7 @@ def check_folder(folder: Path, layout: str) -> Path:
         InputError: the folder does not exist.
     """
     if not folder.is_dir():
-        raise InputError(
-            f"The folder {folder} is missing; set data.root (root in regseg.evaluate) to a folder with the layout "
-            f"{layout}."
-        )
+        raise InputError(f"The folder {folder} is missing; set data.root to a folder with the layout {layout}.")
     return folder
 
 

@@ -173,6 +173,6 @@ def test_two_runs_of_a_sweep_do_not_share_a_folder(tmp_path, monkeypatch):
         assert note_run(0, "seed=0 trainer.max_epochs=1", tmp_path / "r", "a")  # queued again
         assert note_run(1, "seed=1", tmp_path / "s", "b")
         assert not note_run(3, "seed=0", tmp_path / "r", "a")  # identical
-        with pytest.raises(InputError, match="already the folder of the sweep's run seed=0 trainer"):
+        with pytest.raises(InputError, match="already used by the sweep's run seed=0 trainer"):
             note_run(2, "seed=0 trainer.max_epochs=2", tmp_path / "r", "c")
         assert sorted(run_folders()) == [tmp_path / "r", tmp_path / "s"]

@@ -1,0 +1,96 @@
+"""The settings of a run that its continuation must share. Needs neither torch nor Hydra."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from regseg.errors import InputError
+
+_SECTIONS = ("seed", "model", "data", "loss", "optimizer", "scheduler")  # settings that a continued run must share
+_FREE = ("data.root", "data.num_workers", "data.batch_size")  # but for these; the batch over all devices is compared
+_OWN_PACKAGES = ("regseg", "torch", "lightning")
+# What earlier versions called settings. They had SGD, the polynomial schedule and two losses, without a `_target_`.
+_RENAMED = {"optimizer.warmup_iters": "scheduler.warmup_iters", "optimizer.power": "scheduler.power"}
+_LOSSES = {"cross_entropy": "CrossEntropy", "ohem": "OHEM"}
+
+
+def settings_of(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of a configuration that a continued run must share, by their dotted names.
+
+    A node's ``_target_`` is the setting of the node's own name, by the class alone: ``optimizer`` is ``SGD``. A
+    checkpoint stores these settings, and must not hold a name that could be imported.
+    """
+    parts = {part: config[part] for part in _SECTIONS if part in config}
+    averaging = {name: node for name, node in _mapping(config.get("callbacks")).items() if _averages_weights(node)}
+    flat = _flat(parts | {"callbacks": averaging}, "")
+    return current_settings({name: value for name, value in flat.items() if name not in _FREE and "._" not in name})
+
+
+def current_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings of `settings_of` by today's names, where an earlier version stored them."""
+    if "loss" in settings or "loss.name" not in settings:
+        return dict(settings)
+    known = {_RENAMED.get(name, name): value for name, value in settings.items() if name != "loss.name"}
+    loss = _LOSSES.get(settings["loss.name"], settings["loss.name"])
+    return known | {"data": "SegmentationDataModule", "loss": loss, "optimizer": "SGD", "scheduler": "poly"}
+
+
+def images_per_step(config: Mapping[str, Any]) -> Any:
+    """Images per optimizer step over all devices, or its factors where the number of devices is left to Lightning."""
+    trainer = _mapping(config.get("trainer"))
+    devices = trainer.get("devices", 1)
+    factors = (
+        _mapping(config.get("data")).get("batch_size"),
+        len(devices) if isinstance(devices, list) else devices,
+        trainer.get("accumulate_grad_batches", 1),
+    )
+    known = all(isinstance(factor, int) and factor > 0 for factor in factors)
+    return math.prod(factors) if known else list(factors)
+
+
+def check_settings(folder: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    """Compare two results of `settings_of`.
+
+    Raises:
+        InputError: a setting differs; names the first.
+    """
+    for name in sorted(before.keys() | now.keys()):
+        if before.get(name) != now.get(name):
+            raise InputError(
+                f"{folder} was run with {name}={before.get(name)}, not {now.get(name)}; resume it with that, replace "
+                "it by overwrite=true, or start another run by run.name=NAME and weights=FILE."
+            )
+
+
+def _averages_weights(node: Any) -> bool:
+    return "Averag" in str(_mapping(node).get("_target_"))
+
+
+def _flat(value: Any, name: str) -> dict[str, Any]:
+    """Dotted name -> value of everything in ``value``; lists are values, unless they hold nodes."""
+    if isinstance(value, (list, tuple)):
+        if not any(isinstance(item, Mapping) for item in value):
+            return {name: list(value)}
+        value = dict(enumerate(value))
+    if not isinstance(value, Mapping):
+        return {name: value}
+    found = {name: _class_name(value["_target_"])} if "_target_" in value else {}
+    for part, child in value.items():
+        if part != "_target_":
+            found |= _flat(child, f"{name}.{part}" if name else str(part))
+    return found
+
+
+def _class_name(target: Any) -> str:
+    """The last part of a dotted name; of a user's own module also a digest, since others may have that name too."""
+    module, _, name = str(target).rpartition(".")
+    known = module.partition(".")[0] in _OWN_PACKAGES
+    return name if known else f"{name}-{hashlib.sha256(module.encode()).hexdigest()[:8]}"
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}

@@ -1,0 +1,43 @@
+"""What it takes to repeat a run besides its configuration: the command, the commit and the versions."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+_PACKAGES = ("torch", "lightning", "torchmetrics", "albumentations", "opencv-python-headless", "numpy", "hydra-core")
+
+
+def provenance(command: str | None = None) -> dict[str, Any]:
+    """Command line, git commit and versions; ``command`` replaces the command line of this process."""
+    versions = {name: importlib.metadata.version(name) for name in ("regseg", *_PACKAGES)}
+    return {
+        "command": command or shlex.join(["python", "-m", _module(), *sys.argv[1:]]),
+        "git_commit": _git_commit(),
+        "versions": {"python": platform.python_version(), **versions},
+    }
+
+
+def _module() -> str:
+    spec = getattr(sys.modules["__main__"], "__spec__", None)
+    return spec.name if spec is not None else Path(sys.argv[0]).name
+
+
+def _git_commit() -> str | None:
+    """The commit of this project's checkout, ``-dirty`` where files differ from it; None when installed."""
+
+    def git(*arguments: str) -> str:
+        command = ["git", "-C", str(Path(__file__).parent), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+
+    try:
+        if not git("ls-files", Path(__file__).name):
+            return None  # installed inside somebody else's repository
+        return git("rev-parse", "HEAD") + ("-dirty" if git("status", "--porcelain", "--untracked-files=no") else "")
+    except (OSError, subprocess.SubprocessError):
+        return None

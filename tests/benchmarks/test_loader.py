@@ -1,0 +1,42 @@
+"""The benchmark of the loader: its pipelines prepare equal crops."""
+
+import numpy as np
+import pytest
+
+from regseg.benchmarks.loader import BASELINE, STAGES, PipelineTime, benchmark_loader, loader_table
+from regseg.benchmarks.pillow_baseline import pillow_crop
+from regseg.data.datamodule import SegmentationDataModule
+from regseg.data.sampling.epochs import stream
+
+
+@pytest.fixture(scope="module")
+def streets(streets_root):
+    options = {"height": 64, "width": 128, "seed": 7, "counts": {"train": 9, "val": 3, "test": 2}}
+    return SegmentationDataModule(
+        "streets", streets_root, batch_size=2, crop_size=(32, 48), short_side=(32, 96), num_workers=0, options=options
+    )
+
+
+def test_every_storage_and_pillow_are_timed(streets):
+    times = benchmark_loader(streets, images=3, rounds=2)
+    assert [time.name for time in times] == [BASELINE, "Pillow, half", "full", "half", "cache"]
+    for time in times:
+        assert set(time.stages) == set(STAGES) and all(value > 0 for value in time.stages.values())
+        assert len(time.rates) == len(time.ratios) == 2
+    assert times[0].ratios == [1.0, 1.0]
+
+
+def test_the_pillow_pipeline_draws_a_crop_of_the_dataset(streets):
+    streets.setup("fit")
+    stages = []
+    image, label = pillow_crop(
+        streets.train_set.samples[0], streets.spec, (32, 48), (32, 96), stream(0, 0), done=stages.append
+    )
+    assert image.shape == (3, 32, 48) and label.shape == (32, 48) and stages == list(STAGES)
+    assert set(np.unique(label)) <= {*range(19), 255} and image.abs().max() < 10
+
+
+def test_the_table_shows_median_and_spread():
+    table = loader_table([PipelineTime("ours", dict.fromkeys(STAGES, 1.0), [50.0, 70.0, 60.0], [2.0, 4.0, 3.0])])
+    cells = [next(iter(column.cells)) for column in table.columns]
+    assert cells == ["ours", "1.0", "1.0", "1.0", "1.0", "60.0", "3.0", "2.0-4.0"]

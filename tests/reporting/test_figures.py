@@ -1,0 +1,56 @@
+"""The pictures of a report."""
+
+import warnings
+from contextlib import contextmanager
+
+import cv2
+import pytest
+
+from regseg.reporting import figures, plots
+from regseg.reporting.published import Curve
+from regseg.reporting.tables import Run
+
+
+def run(row, *mious, classes=("a", "b")):
+    iou = [[miou] * len(classes) for miou in mious]
+    curve = Curve(0, range(len(mious)), mious, mious, iou)
+    return Run(row, "finished", len(mious) - 1, len(mious), curve, classes, "", "", None)
+
+
+def test_learning_curves_show_the_first_evaluation(tmp_path, monkeypatch):
+    drawn = []
+
+    @contextmanager
+    def keeping(*arguments):
+        with plots.figure(*arguments) as figure:
+            yield figure
+            drawn.append(figure)
+
+    monkeypatch.setattr(figures, "figure", keeping)
+    assert figures.draw_curves("mine", [run("row", 3.0, 50.0, 60.0)], tmp_path / "curves.png")
+    bottom, top = drawn[0].axes[0].get_ylim()
+    assert bottom < 3 and top > 60
+
+
+def test_names_without_glyphs_are_drawn_without_a_warning(tmp_path):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert figures.draw_classes("mine", [run("行", 30.0, classes=("道路", "空"))], tmp_path / "classes.png")
+    assert cv2.imread(str(tmp_path / "classes.png")) is not None
+
+
+def test_a_figure_that_fails_leaves_the_earlier_one(tmp_path):
+    path = tmp_path / "figure.png"
+    path.write_bytes(b"earlier")
+    with pytest.raises(ZeroDivisionError), plots.figure(path):
+        1 / 0  # noqa: B018
+    with pytest.raises(ValueError, match="abc"), plots.figure(tmp_path / "figure.abc"):
+        pass  # a format that matplotlib does not have
+    assert path.read_bytes() == b"earlier" and [file.name for file in tmp_path.iterdir()] == ["figure.png"]
+
+
+def test_nothing_to_draw(tmp_path):
+    assert not figures.draw_rows("mine", [], tmp_path / "rows.png")
+    assert not figures.draw_curves("mine", [], tmp_path / "curves.png")
+    assert not figures.draw_classes("mine", [run("row")], tmp_path / "classes.png")
+    assert not list(tmp_path.iterdir())

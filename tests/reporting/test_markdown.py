@@ -1,0 +1,52 @@
+"""The tables of a report as Markdown."""
+
+from run_folders import write_run
+
+from regseg.reporting.markdown import at_same_epochs, markdown, runs_markdown
+from regseg.reporting.published import author_runs
+from regseg.reporting.tables import compare, read_runs
+
+
+def without(table, column):
+    """The rows of a CSV file with a column emptied, as it is for a class that is absent."""
+    header, *rows = [line.split(",") for line in table.splitlines()]
+    place = header.index(column)
+    emptied = [[*row[:place], "", *row[place + 1 :]] for row in rows]
+    return "".join(",".join(row) + "\n" for row in [header, *emptied])
+
+
+def test_table_3_is_printed_run_by_run(tmp_path):
+    """The paper's four lines, to their last digit, and its point: the reduced mean deviates a tenth as much."""
+    for seed in range(2):
+        write_run(tmp_path, "table3", "dilation_1_6_12_18", seed, 0.5 * seed)
+    lines = runs_markdown("table3", read_runs(tmp_path, "table3")).splitlines()
+    assert "| paper, run 1 | 68.11 | 73.55 | 35.77 | 72.71 | 75.26 |" in lines
+    assert "| paper, standard deviation | 3.34 | 2.95 | 13.76 | 1.01 | 0.11 |" in lines
+    assert "| ours, seed 0 | 68.11 | 73.55 | 35.77 | 72.71 | 75.26 |" in lines  # it follows the author's first run
+    assert "| ours, standard deviation | 0.25 | 0.25 | 0.25 | 0.25 | 0.25 |" in lines
+    assert runs_markdown("table4", []) == ""
+
+
+def test_an_absent_class_is_no_number(tmp_path):
+    for seed in range(2):
+        write_run(tmp_path, "table3", "dilation_1_6_12_18", seed)
+        path = tmp_path / "table3" / f"dilation_1_6_12_18_seed{seed}" / "metrics.csv"
+        path.write_text(without(path.read_text(), "val/iou/train"))
+    text = runs_markdown("table3", read_runs(tmp_path, "table3"))
+    assert "| ours, seed 0 | 68.11 | 73.55 | absent |" in text
+    assert "| ours, standard deviation | 0.00 | 0.00 | absent |" in text
+
+
+def test_the_author_at_the_same_epoch(runs):
+    (sentence,) = [s for s in at_same_epochs("table4", read_runs(runs, "table4")) if "dilation_1_6" in s]
+    author = author_runs("table4", "dilation_1_6")[0]
+    theirs = author.miou_reduced[author.epochs.index(99)]
+    assert f"at epoch 99 the author had {theirs:.1f}; you have {theirs - 1:.1f}." in sentence
+
+
+def test_the_best_run_of_table_7s_last_row_counts(tmp_path):
+    for seed in (1, 2, 3):
+        write_run(tmp_path, "table7", "epochs_1000", seed, like=seed - 1)
+    text = markdown("table7", compare("table7", read_runs(tmp_path, "table7")))
+    assert "| epochs_1000 | 78.29 (best of 77.96, 78.29, 77.92) | 3 | 78.3 (best run) | 77.96, 78.29, 77.92 |" in text
+    assert "For epochs_1000 the best run counts, as in the paper" in text

@@ -1,0 +1,23 @@
+"""mIoU over evaluation sizes."""
+
+import json
+
+import pytest
+
+from regseg.reporting.val_sizes import means_by_size, read
+
+
+def results(**mious):
+    return [{"val_size": int(size[1:]), "metrics": {"val/miou": miou}} for size, miou in mious.items()]
+
+
+def test_means_over_runs():
+    assert means_by_size([results(s512=0.5, s256=0.3), results(s512=0.7)]) == pytest.approx({256: 30.0, 512: 60.0})
+
+
+def test_sizes_without_scores_are_skipped(tmp_path):
+    (tmp_path / "val_sizes.json").write_text(json.dumps(results(s64=None, s128=0.5)))
+    assert read(tmp_path) == (results(s128=0.5), "")
+    (tmp_path / "val_sizes.json").write_text(json.dumps(results(s64=None)))
+    assert read(tmp_path) == ([], "val_sizes.json has no scores")
+    assert read(tmp_path / "nowhere") == ([], "val_sizes.json is missing")

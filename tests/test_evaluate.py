@@ -1,0 +1,47 @@
+"""`python -m regseg.evaluate`."""
+
+import pytest
+from commands import EVALUATE, RUN, failed, write_folder_dataset
+
+
+def test_evaluate_agrees_with_training(copy_of_finished, run_module, finished):
+    # Smoke looked at two of the three images at short side 64; the checkpoint tells data, size and network.
+    result = run_module(EVALUATE, f"weights={RUN}/checkpoints/last.ckpt", "trainer.limit_val_batches=2")
+    table = result.stdout[result.stdout.index("┃ class") :]
+    assert result.returncode == 0 and table in finished[1].stdout
+    augmented = run_module(
+        EVALUATE, f"weights={RUN}/checkpoints/last.ckpt", "split=test", "val_size=48", "flip=true", "scales=[0.75,1]",
+        "pictures=shown",
+    )  # fmt: skip
+    assert augmented.returncode == 0 and "split test" in augmented.stdout, augmented.stderr
+    assert list((copy_of_finished / "shown" / "pictures").glob("*.png"))
+
+
+def test_the_position_baseline(run_module, streets_root, streets_options):
+    result = run_module(EVALUATE, "weights=position", *streets_options, f"data.root={streets_root}")
+    assert result.returncode == 0 and "mIoU" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["weights=nofile.ckpt"], ["nofile.ckpt"]),
+        (["weights=position"], ["data=cityscapes"]),
+        (["weights=position", "data=cityscapes"], ["datasets/cityscapes", "set data.root"]),
+        (["weights=position", "data=cityscapes", "scales=0.5"], ["scales=[0.75,1.0]"]),
+        (["weights=position", "data=cityscapes", "val_sizes=[64]", "pictures=drawn"], ["val_sizes", "pictures"]),
+        ([], ["weights is missing"]),
+        (["weights=position", "root=x"], ["root was renamed; use data.root"]),
+        (["weights=position", "data.rot=x"], ["data.rot", "root"]),
+    ],
+)
+def test_mistakes_of_evaluate(run_module, arguments, words):
+    assert failed(run_module(EVALUATE, *arguments), *words)
+
+
+def test_evaluate_refuses_foreign_classes(copy_of_finished, run_module, tmp_path):
+    write_folder_dataset(tmp_path / "mine")
+    result = run_module(
+        EVALUATE, f"weights={RUN}/checkpoints/best.ckpt", "data=folder", f"data.root={tmp_path / 'mine'}"
+    )
+    assert failed(result, "other classes")

@@ -1,0 +1,12 @@
+"""Exceptions as one sentence with an exit status."""
+
+import errno
+
+from regseg.explain import explain
+
+
+def test_a_place_that_is_closed_or_full_is_named():
+    closed, full = PermissionError(errno.EACCES, "Permission denied", "runs"), OSError(errno.ENOSPC, "No space left")
+    assert explain(closed)[0] == 2 and explain(closed)[1].startswith("runs cannot be read or wr")
+    assert explain(full)[0] == 1 and "No space left" in explain(full)[1]
+    assert explain(FileNotFoundError(errno.ENOENT, "No such file", "of ours")) is None

@@ -1,0 +1,88 @@
+"""Several runs of a sweep at once, as jobs of a queue, and on several processes."""
+
+from commands import smoke
+from hydra import compose, initialize_config_dir
+
+from regseg.config import config_dir
+from regseg.run_dir import read_metrics, read_summary
+
+
+def test_two_rows_on_two_processes_each(run_module, streets_root, streets_options, tmp_path):
+    """Every row is trained once, by two processes, and none of them sees the sweep."""
+    rows = "model/backbone=dilation_1_6,dilation_1_14"
+    result = smoke(run_module, streets_root, streets_options, "table4", rows, "trainer.devices=2")
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.count("parameters, on streets") == 2
+    for name in ("dilation_1_6", "dilation_1_14"):
+        metrics = read_metrics(tmp_path / "runs" / "table4" / f"{name}_seed0")
+        assert [int(row["epoch"]) for row in metrics] == [0, 1]
+
+
+def test_several_runs_at_once(run_module, streets_root, streets_options, tmp_path):
+    """Each prints into its folder, a mistake ends its own run alone, and the end tells of it."""
+    rows = ("hydra/launcher=parallel", "model/decoder=lraspp,sum_conv1x1,nonsense")
+    assert smoke(run_module, streets_root, streets_options, "table5", *rows).returncode == 2  # before any is begun
+    rows = (*rows[:1], "model/decoder=lraspp,sum_conv1x1", "seed=0,-1")
+    result = smoke(run_module, streets_root, streets_options, "table5", *rows)
+    assert result.returncode == 1 and result.stderr.count("regseg: failed:") == 2
+    assert all("seed=-1" in line for line in result.stderr.splitlines() if line.startswith("regseg: failed:"))
+    for row in ("lraspp", "sum_conv1x1"):
+        folder = tmp_path / "runs" / "table5" / f"{row}_seed0"
+        assert read_summary(folder)["status"] == "finished" and "mIoU" in (folder / "output.log").read_text()
+        assert f"{folder} is finished, best mIoU" in result.stdout
+        assert read_summary(folder)["command"].startswith("python -m regseg.train -m experiment=table5")
+    assert "┃ class" not in result.stdout and not list(tmp_path.glob(".regseg_sweep_*"))
+
+
+def test_loader_workers_of_several_runs_at_once(run_module, streets_root, streets_options, tmp_path):
+    """Not as a smoke test, which reads in the process that trains."""
+    result = run_module(
+        "regseg.train", "-m", "hydra/launcher=parallel", *streets_options, f"data.root={streets_root}",
+        "model/decoder=lraspp,sum_conv1x1", "trainer.accelerator=cpu", "trainer.max_epochs=1", "data.batch_size=4",
+        "data.crop_size=[64,64]", "data.num_workers=1", "scheduler.warmup_iters=1",
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    folders = [path.parent for path in tmp_path.glob("runs/*/*/metrics.csv")]
+    assert [len(read_metrics(folder)) for folder in folders] == [1, 1]
+
+
+def test_as_jobs_of_a_queue(run_module, streets_root, streets_options, tmp_path):
+    """submitit on this machine: a job file, a process of its own and a result file a run, as under Slurm."""
+    queue = ("hydra/launcher=submitit_local", "trainer.devices=2", "model/decoder=lraspp", "optimizer.lr=0.05,fast")
+    result = smoke(run_module, streets_root, streets_options, "table5", *queue)
+    assert result.returncode == 1 and "failed: model/decoder=lraspp" in result.stderr and "fast" in result.stderr
+    folder = tmp_path / "runs" / "table5" / "lraspp_seed0"
+    assert [int(row["epoch"]) for row in read_metrics(folder)] == [0, 1]
+    assert (folder / "output.log").read_text().count("parameters, on streets") == 1
+
+
+def test_slurm_is_asked_for_a_job_a_run_that_may_be_queued_again():
+    with initialize_config_dir(str(config_dir()), version_base="1.3"):
+        overrides = ["experiment=table4", "hydra/launcher=slurm"]
+        launcher = compose("train", overrides=overrides, return_hydra_config=True).hydra.launcher
+    assert launcher._target_.endswith("SlurmLauncher") and launcher.tasks_per_node == 1
+    assert launcher.timeout_min == 1440 and launcher.max_num_timeout == 100 and launcher.gpus_per_node == 1
+
+
+def test_a_launcher_that_dies_is_reported(run_module, streets_root, streets_options, tmp_path):
+    """A process of the sweep that is killed, for memory say."""
+    (tmp_path / "tests_die.py").write_text(
+        "import os, lightning\n"
+        "class Die(lightning.Callback):\n"
+        "    def on_train_start(self, trainer, module): os.kill(os.getpid(), 9)\n"
+    )
+    die = ("hydra/launcher=parallel", "model/decoder=lraspp", "+callbacks.die={_target_: tests_die.Die}")
+    result = run_module(
+        "regseg.train", "-m", "experiment=table5", "trainer=smoke", *streets_options, f"data.root={streets_root}", *die,
+        env={"PYTHONPATH": str(tmp_path)},
+    )  # fmt: skip
+    assert result.returncode == 1 and "Traceback" not in result.stderr
+    assert "the sweep stopped (TerminatedWorkerError" in result.stderr and "rerun the same command" in result.stderr
+
+
+def test_a_queued_again_job_does_not_overwrite_itself(run_module, streets_root, streets_options, tmp_path):
+    rows = ("model/decoder=lraspp", "overwrite=true")
+    assert smoke(run_module, streets_root, streets_options, "table5", *rows).returncode == 0
+    arguments = ["experiment=table5", "trainer=smoke", *streets_options, f"data.root={streets_root}", *rows]
+    again = run_module("regseg.train", "-m", *arguments, env={"SLURM_RESTART_COUNT": "1"})
+    assert again.returncode == 0 and "already finished" in again.stdout, again.stderr

@@ -1,0 +1,123 @@
+"""Sweeps: failed rows, repeated sweeps, and what their processes share."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+
+from commands import TINY, TRAIN, smoke
+
+from regseg.multirun import note_failure, own_gpu, sweep_folder
+from regseg.run_dir import read_metrics, read_summary, write_json
+
+
+def test_a_sweep_goes_on_where_it_stopped(run_module, streets_root, streets_options, tmp_path):
+    """One row finished, one cut off after its first epoch, one failed at once, one never begun."""
+    rows = "model/backbone=dilation_1_14,dilation_1_6,dilation_1_10"
+    assert smoke(run_module, streets_root, streets_options, "table4", rows).returncode == 0
+    runs = tmp_path / "runs" / "table4"
+    finished, cut, failed = (runs / f"{name}_seed0" for name in ("dilation_1_14", "dilation_1_6", "dilation_1_10"))
+    before = (finished / "summary.json").stat().st_mtime_ns
+    for folder, status in ((cut, "running"), (failed, "failed")):
+        summary = json.loads((folder / "summary.json").read_text())
+        (folder / "summary.json").write_text(json.dumps(summary | {"status": status}))
+    shutil.rmtree(failed / "checkpoints")  # it failed in its first epoch
+    (failed / "metrics.csv").unlink()
+    write_json(
+        failed / "summary.json", json.loads((failed / "summary.json").read_text()) | {"best": None, "last": None}
+    )
+    result = smoke(run_module, streets_root, streets_options, "table4", rows + ",dilation_1_12")
+    assert result.returncode == 0, result.stderr
+    assert (finished / "summary.json").stat().st_mtime_ns == before
+    assert "dilation_1_14_seed0: already finished" in result.stdout and "continuing from last.ckpt" in result.stdout
+    for folder in (cut, failed, runs / "dilation_1_12_seed0"):
+        assert read_summary(folder)["status"] == "finished" and len(read_metrics(folder)) == 2
+
+
+def test_a_row_that_fails_does_not_stop_the_others(run_module, streets_root, streets_options, tmp_path):
+    lr = "optimizer.lr=0.05,fast,0.04"
+    result = smoke(
+        run_module, streets_root, streets_options, "table5", "model/decoder=lraspp", lr, "run.name=${optimizer.lr}"
+    )
+    assert result.returncode == 1
+    last = result.stderr.strip().splitlines()[-2:]
+    assert "failed:" in last[0] and "optimizer.lr=fast" in last[0] and "is not a number" in last[0]
+    assert "1 of the sweep's runs failed" in last[1]
+    assert len(list((tmp_path / "runs" / "table5").glob("*/metrics.csv"))) == 2
+
+
+def test_a_changed_setting_is_not_skipped(run_module, streets_root, streets_options):
+    rows = ("model/decoder=lraspp",)
+    assert smoke(run_module, streets_root, streets_options, "table5", *rows).returncode == 0
+    moved = streets_root.parent / "moved"
+    shutil.copytree(streets_root, moved, dirs_exist_ok=True)
+    passed = smoke(run_module, moved, streets_options, "table5", *rows)
+    assert passed.returncode == 0 and "already finished" in passed.stdout  # the same files elsewhere
+    next(moved.glob("leftImg8bit/val/*/*.png")).unlink()
+    other = smoke(run_module, moved, streets_options, "table5", *rows)
+    assert other.returncode == 1 and "trained on other images" in other.stderr
+    result = smoke(run_module, streets_root, streets_options, "table5", *rows, "optimizer.lr=0.01")
+    assert result.returncode == 1 and "optimizer.lr=0.05" in result.stderr
+
+
+def test_each_process_of_a_sweep_takes_a_gpu_of_its_own(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    code = (
+        "import sys, torch; from regseg import multirun as sweep\n"
+        "torch.cuda.device_count = lambda: 2\n"
+        "print(sweep.own_gpu(), sweep.own_gpu(), flush=True); sys.stdin.read()"
+    )
+    with sweep_folder("python -m regseg.train -m"):
+        command = [sys.executable, "-c", code]
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+        processes = [subprocess.Popen(command, **pipes) for _ in range(2)]
+        taken = sorted(process.stdout.readline() for process in processes)
+        assert taken == ["0 0\n", "1 1\n"]
+        processes[0].communicate()  # ends, and gives its GPU back
+        again = subprocess.run(command, input="", capture_output=True, text=True)
+        assert again.stdout in taken and not again.stderr
+        processes[1].communicate()
+
+
+def test_a_sweep_may_be_asked_for_otherwise(run_module):
+    for way in ("hydra.mode=MULTIRUN", "--multir"):
+        result = run_module("regseg.train", way, "seed=-1")
+        assert result.returncode == 1 and "failed: seed=-1" in result.stderr and "Traceback" not in result.stderr
+
+
+def test_a_job_outlives_the_process_that_queued_it(tmp_path, monkeypatch):
+    """Its folder is gone then; Slurm gives each job its GPUs."""
+    monkeypatch.chdir(tmp_path)
+    with sweep_folder("python -m regseg.train -m"):
+        folder = next(tmp_path.glob(".regseg_sweep_*"))
+        folder.rmdir()
+        note_failure(3, "seed=0", "a sentence")
+        monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+        monkeypatch.setenv("SUBMITIT_EXECUTOR", "slurm")
+        assert own_gpu() is None
+    assert "REGSEG_SWEEP" not in os.environ
+
+
+def test_rows_of_a_sweep_under_an_experiment_have_folders_of_their_own(
+    run_module, streets_root, streets_options, tmp_path
+):
+    result = run_module(
+        TRAIN, "-m", "experiment=demo", "trainer=smoke", *streets_options, f"data.root={streets_root}",
+        "model/decoder=regseg,lraspp", "trainer.max_epochs=1",
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    assert len(list(tmp_path.glob("runs/demo/*/summary.json"))) == 2
+
+
+def test_in_a_sweep_a_mistake_ends_its_own_run_alone(run_module, streets_root, streets_options, tmp_path):
+    result = run_module(
+        TRAIN, "-m", *TINY, *streets_options, f"data.root={streets_root}", "loss=ohem,cross_entropy", "seed=3",
+        "data.train_split=train,nonsense",
+    )  # fmt: skip
+    assert result.returncode == 1 and "2 of the sweep's runs failed" in result.stderr
+    failures = [line for line in result.stderr.splitlines() if line.startswith("regseg: failed:")]
+    assert len(failures) == 2 and all("data.train_split=nonsense" in line for line in failures)
+    names = sorted(path.parent.name for path in tmp_path.glob("runs/*/*/summary.json"))
+    assert len(names) == 2 and "loss_cross_entropy" in names[0] and "loss_ohem" in names[1]
+    assert all("data.train_split_train" in name and name.endswith("_seed3") for name in names)

@@ -1,0 +1,146 @@
+"""`python -m regseg.train`: what a run leaves, and what it may replace or continue."""
+
+import csv
+import json
+
+import torch
+from commands import EVALUATE, RUN, TINY, TRAIN, failed, write_folder_dataset
+
+from regseg.run_dir import hold
+
+
+def test_a_run_leaves_everything(finished):
+    folder, _ = finished
+    run = folder / RUN
+    summary = json.loads((run / "summary.json").read_text())
+    assert summary["status"] == "finished" and summary["seed"] == 0
+    assert summary["config"]["data"]["dataset"] == "streets" and summary["versions"]["torch"]
+    assert "regseg.train" in summary["command"] and "git_commit" in summary
+    for key in ("best", "last"):
+        metrics = summary[key]["metrics"]
+        assert {"val/miou", "val/miou_reduced", "val/accuracy", "val/iou/road"} <= set(metrics)
+        assert 0 <= metrics["val/miou"] <= 1
+    with (run / "metrics.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["epoch"] for row in rows] == ["0", "1"]
+    assert float(rows[1]["train/loss"]) > 0 and float(rows[1]["val/miou"]) == summary["last"]["metrics"]["val/miou"]
+    for name in ("last", "best"):
+        assert torch.load(run / "checkpoints" / f"{name}.ckpt", weights_only=True)["state_dict"]
+    assert (run / "config.yaml").exists() and len(list((run / "pictures").glob("*.png"))) == 2
+
+
+def test_a_run_prints_table_and_paths_and_nothing_else(finished):
+    folder, result = finished
+    assert "mIoU" in result.stdout and "reduced mIoU" in result.stdout and "traffic light" in result.stdout
+    assert str(folder / RUN) in result.stdout and "epoch_0001.png" in result.stdout
+    assert result.stderr == ""
+
+
+def test_a_finished_run_is_not_overwritten(copy_of_finished, run_module, streets_root, streets_options):
+    arguments = [TRAIN, *TINY, *streets_options, f"data.root={streets_root}"]
+    before = (copy_of_finished / RUN / "summary.json").read_text()
+    assert failed(run_module(*arguments), RUN, "overwrite=true")
+    assert failed(run_module(*arguments, "resume=yes"), "resume=yes")
+    assert (copy_of_finished / RUN / "summary.json").read_text() == before
+
+    resumed = run_module(*arguments, "resume=last")
+    assert resumed.returncode == 0 and "already finished" in resumed.stdout
+    assert run_module(*arguments, "overwrite=true", "trainer.max_epochs=1").returncode == 0
+    assert len((copy_of_finished / RUN / "metrics.csv").read_text().splitlines()) == 2
+
+
+def test_a_smoke_test_makes_way_for_a_run(copy_of_finished, run_module, streets_root, streets_options):
+    real = ["data.crop_size=[32,64]", "data.short_side=[32,64]", "data.batch_size=4", "data.num_workers=0"]
+    arguments = [TRAIN, *TINY[1:], *streets_options, f"data.root={streets_root}", "trainer.max_epochs=1"]
+    result = run_module(*arguments, "scheduler.warmup_iters=1", *real)
+    assert result.returncode == 0, result.stderr
+    summary = json.loads((copy_of_finished / RUN / "summary.json").read_text())
+    assert summary["status"] == "finished" and summary["config"]["data"]["batch_size"] == 4
+    assert failed(run_module(*arguments, "scheduler.warmup_iters=1", *real), "overwrite=true")
+
+
+def test_wandb_without_a_login_is_told_of_before_anything_is_written(
+    run_module, streets_root, streets_options, tmp_path
+):
+    arguments = [TRAIN, *TINY, *streets_options, f"data.root={streets_root}", "logger=wandb"]
+    nobody = {"WANDB_MODE": "online", "WANDB_API_KEY": "", "HOME": str(tmp_path), "NETRC": str(tmp_path / "netrc")}
+    result = run_module(*arguments, env=nobody)
+    assert result.returncode == 2 and "wandb login" in result.stderr.splitlines()[-1], result.stderr
+    assert not list((tmp_path / RUN).iterdir())
+
+
+def test_fine_tuning_keeps_all_but_the_classifier(copy_of_finished, run_module, tmp_path):
+    write_folder_dataset(tmp_path / "mine")
+    result = run_module(
+        TRAIN, *TINY, "data=folder", f"data.root={tmp_path / 'mine'}", f"weights={RUN}/checkpoints/best.ckpt"
+    )
+    assert result.returncode == 0, result.stderr
+    assert "Skipped decoder.classifier" in result.stdout and "19 classes" in result.stdout
+
+
+def test_overwrite_touches_nothing_before_all_parts_are_built(copy_of_finished, run_module, streets_root):
+    before = (copy_of_finished / RUN / "checkpoints" / "best.ckpt").read_bytes()
+    result = run_module(TRAIN, *TINY, "data=streets", "data.dataset=cityscapes", "data.root=nowhere", "overwrite=true")
+    assert failed(result, "nowhere")
+    assert (copy_of_finished / RUN / "checkpoints" / "best.ckpt").read_bytes() == before
+
+
+def test_a_folder_of_something_else_is_left_alone(run_module, streets_root, streets_options, tmp_path):
+    (tmp_path / "pictures").mkdir()
+    (tmp_path / "pictures" / "holiday.png").write_bytes(b"precious")
+    arguments = [TRAIN, *TINY, *streets_options, f"data.root={streets_root}", "hydra.run.dir=.", "overwrite=true"]
+    assert failed(run_module(*arguments), "pictures")
+    assert (tmp_path / "pictures" / "holiday.png").exists()
+
+
+def test_a_run_that_goes_on_elsewhere_is_not_started_twice(copy_of_finished, run_module, streets_root, streets_options):
+    summary = copy_of_finished / RUN / "summary.json"
+    summary.write_text(summary.read_text().replace('"finished"', '"running"'))
+    (copy_of_finished / RUN / "checkpoints" / "last.ckpt").unlink()
+    with hold(copy_of_finished / RUN):
+        result = run_module(TRAIN, *TINY, *streets_options, f"data.root={streets_root}")
+        assert failed(result, "running", "overwrite=true")
+        result = run_module(TRAIN, *TINY, *streets_options, f"data.root={streets_root}", "overwrite=true")
+        assert failed(result, "another process")
+
+
+def test_resuming_with_another_setting_is_refused(copy_of_finished, run_module, streets_root, streets_options):
+    summary = copy_of_finished / RUN / "summary.json"
+    summary.write_text(summary.read_text().replace('"finished"', '"interrupted"'))
+    arguments = [TRAIN, *TINY, *streets_options, f"data.root={streets_root}", "resume=last", "hydra.run.dir=" + RUN]
+    assert failed(run_module(*arguments, "optimizer.lr=0.5"), "optimizer.lr=0.05", "0.5")
+
+
+def test_a_checkpoint_of_another_model_is_refused(copy_of_finished, run_module, streets_root, streets_options):
+    arguments = [TRAIN, "trainer=smoke", *streets_options, f"data.root={streets_root}"]
+    assert failed(run_module(*arguments, f"weights={RUN}/checkpoints/best.ckpt", "run.name=other"), "another model")
+    summary = copy_of_finished / RUN / "summary.json"
+    summary.write_text(summary.read_text().replace('"finished"', '"interrupted"'))
+    with_decoder = ["resume=last", "model/decoder=lraspp", "hydra.run.dir=" + RUN]
+    assert failed(run_module(*arguments, *with_decoder), "model.")
+
+
+def test_two_processes(run_module, streets_root, streets_options, tmp_path):
+    """DDP on two CPU processes: one folder, one table, every validation image counted once."""
+    arguments = [TRAIN, *TINY, *streets_options, f"data.root={streets_root}", "trainer.devices=2"]
+    result = run_module(*arguments, "trainer.strategy=ddp", "trainer.max_epochs=1")
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.count("┃ class") == 1
+    assert len((tmp_path / RUN / "metrics.csv").read_text().splitlines()) == 2
+    alone = run_module(EVALUATE, f"weights={RUN}/checkpoints/last.ckpt")
+    assert alone.stdout[alone.stdout.index("┃ class") :] in result.stdout
+
+
+def test_a_users_own_config_dir(run_module, streets_root, tmp_path):
+    (tmp_path / "mine" / "experiment").mkdir(parents=True)
+    (tmp_path / "mine" / "data").mkdir()
+    (tmp_path / "mine" / "experiment" / "short.yaml").write_text(
+        "# @package _global_\ndefaults: [{override /data: my_streets}]\noptimizer: {lr: 0.01}\n"
+    )
+    (tmp_path / "mine" / "data" / "my_streets.yaml").write_text(
+        f"defaults: [_datamodule]\ndataset: cityscapes\nroot: {streets_root}\n"
+        "crop_size: [64, 64]\nshort_side: [64, 64]\n"
+    )
+    result = run_module(TRAIN, "--config-dir", "mine", "experiment=short", *TINY)
+    assert result.returncode == 0, result.stderr
+    assert json.loads((tmp_path / "runs/short/run_seed0/summary.json").read_text())["config"]["optimizer"]["lr"] == 0.01

@@ -1,0 +1,137 @@
+"""Each choice of the groups loss, optimizer, scheduler, callbacks and logger takes real steps."""
+
+import math
+from functools import partial
+
+import pytest
+import torch
+from hydra.utils import instantiate
+from tiny import train_tiny
+
+import regseg
+from regseg.data.datasets.cityscapes import SPEC
+from regseg.errors import InputError
+from regseg.models.weights import load_model
+from regseg.train import nodes_of
+from regseg.training.schedules import constant
+from regseg.training.task import SegmentationTask
+
+
+def parts_of(cfg):
+    return {name: instantiate(cfg[name], _convert_="all") for name in ("loss", "optimizer", "scheduler")}
+
+
+@pytest.mark.parametrize(
+    ("choice", "rates"),
+    [
+        ("optimizer=sgd", [0.05, 0.05 * 0.875**0.9]),
+        ("optimizer=adamw", [0.001, 0.001 * 0.875**0.9]),
+        ("scheduler=poly", [0.05, 0.05 * 0.875**0.9]),
+        ("scheduler=cosine", [0.05, 0.025 * (1 + math.cos(math.pi / 8))]),
+        ("scheduler=constant", [0.05, 0.05]),
+        ("loss=ohem", [0.05, 0.05 * 0.875**0.9]),
+        ("optimizer._target_=torch.optim.RMSprop", [0.05, 0.05 * 0.875**0.9]),
+        ("loss._target_=torch.nn.CrossEntropyLoss", [0.05, 0.05 * 0.875**0.9]),
+    ],
+)
+def test_every_choice_trains(compose, streets_root, tmp_path, choice, rates):
+    more = ["+loss.ignore_index=255"] if "CrossEntropyLoss" in choice else []
+    cfg = compose(choice, "scheduler.warmup_iters=0", *more)
+    task, trainer = train_tiny(streets_root, tmp_path, parts=parts_of(cfg), max_steps=8)
+    assert trainer.global_step == 8 and math.isfinite(trainer.callback_metrics["train/loss"])
+    seen = [trainer.lr_scheduler_configs[0].scheduler.lr_lambdas[0](iteration) for iteration in (0, 1)]
+    lr = cfg.optimizer.lr
+    assert [lr * factor for factor in seen] == pytest.approx(rates)
+    assert type(trainer.optimizers[0]).__name__ == cfg.optimizer._target_.rpartition(".")[2]
+    assert type(task.loss).__name__ == cfg.loss._target_.rpartition(".")[2]
+
+
+def test_a_scheduler_of_torch(compose, streets_root, tmp_path):
+    """It is called as ours are: with the optimizer and the number of iterations."""
+    cfg = compose("scheduler._target_=torch.optim.lr_scheduler.PolynomialLR", "~scheduler.warmup_iters")
+    _, trainer = train_tiny(streets_root, tmp_path, parts=parts_of(cfg))
+    assert trainer.lr_scheduler_configs[0].scheduler.total_iters == 8
+    assert trainer.optimizers[0].param_groups[0]["lr"] == 0
+
+
+def test_a_loss_of_a_users_own(compose, streets_root, tmp_path, monkeypatch):
+    (tmp_path / "my_losses.py").write_text(
+        "from torch.nn import functional as F\n"
+        "def weighted(logits, labels, weight):\n"
+        "    return weight * F.cross_entropy(logits, labels, ignore_index=255)\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    cfg = compose("loss._target_=my_losses.weighted", "+loss._partial_=true", "+loss.weight=0.5")
+    task, _ = train_tiny(streets_root, tmp_path, parts={"loss": parts_of(cfg)["loss"]})
+    content = torch.load(tmp_path / "checkpoints" / "last.ckpt", weights_only=True)
+    assert task.loss.keywords == {"weight": 0.5} and "my_losses" not in str(content)
+
+
+def test_no_checkpoint_names_what_could_be_imported(compose, streets_root, tmp_path):
+    cfg = compose("loss=ohem", "optimizer=adamw", "scheduler=cosine", "+callbacks@callbacks.ema=ema")
+    network = regseg.create_model(backbone=[[1]], num_classes=19)
+    ema = [instantiate(cfg.callbacks.ema)]
+    train_tiny(streets_root, tmp_path, network=network, parts=parts_of(cfg), callbacks=ema)
+    for name in ("last", "best"):
+        content = torch.load(tmp_path / "checkpoints" / f"{name}.ckpt", weights_only=True)
+        assert set(content["hyper_parameters"]) == {"network", "spec"}
+        others = {key: value for key, value in content.items() if "state" not in key}
+        assert not any(f"{package}." in str(others) for package in ("regseg", "torch", "lightning", "_target_"))
+
+
+def test_a_checkpoint_of_an_earlier_version_loads(streets_root, tmp_path):
+    """It holds options of loss and optimizer, which are not part of what is evaluated."""
+    network = regseg.create_model(backbone=[[1]], num_classes=19)
+    train_tiny(streets_root, tmp_path, network=network, max_epochs=1)
+    path = tmp_path / "checkpoints" / "last.ckpt"
+    content = torch.load(path, weights_only=True)
+    rates = {"lr": 0.05, "momentum": 0.9, "weight_decay": 1e-4, "warmup_iters": 3000, "power": 0.9}
+    content["hyper_parameters"] |= {"loss": "os.system", "loss_options": {"threshold": 0.3}, **rates}
+    torch.save(content, path)
+    task = SegmentationTask.load_from_checkpoint(path, scheduler=constant)
+    for name, value in load_model(path).state_dict().items():
+        assert torch.equal(task.network.state_dict()[name], value)
+
+
+def test_early_stopping_ends_the_training(compose, streets_root, tmp_path):
+    cfg = compose("+callbacks@callbacks.early_stopping=early_stopping", "callbacks.early_stopping.patience=1")
+    parts = {"optimizer": partial(torch.optim.SGD, lr=0.0)}  # no evaluation is better than the first
+    callbacks = [instantiate(cfg.callbacks.early_stopping)]
+    _, trainer = train_tiny(streets_root, tmp_path, parts=parts, callbacks=callbacks, every=1, max_epochs=9)
+    assert trainer.current_epoch < 9 and trainer.should_stop
+
+
+@pytest.mark.parametrize(
+    ("choices", "expected"),
+    [
+        (["logger=csv"], []),
+        (["logger=tensorboard"], ["TensorBoardLogger"]),
+        (
+            ["logger=csv", "+logger@logger.board=tensorboard", "+logger@logger.wandb=wandb"],
+            ["TensorBoardLogger", "WandbRun"],
+        ),
+    ],
+)
+def test_the_loggers_of_a_run(compose, choices, expected):
+    found = [node._target_.rpartition(".")[2] for node in nodes_of(compose(*choices).logger)]
+    assert found == expected
+
+
+def test_tensorboard_gets_every_metric(compose, run_module, streets_root, streets_options, tmp_path):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    arguments = [*streets_options, f"data.root={streets_root}", "trainer=smoke", "model.backbone.dilations=[[1]]"]
+    arguments += ["logger=csv", "+logger@logger.tensorboard=tensorboard", "hydra.run.dir=run"]
+    arguments += ["+callbacks@callbacks.ema=ema", "trainer.gradient_clip_val=5", "optimizer=adamw"]
+    result = run_module("regseg.train", *arguments)
+    assert result.returncode == 0, result.stderr
+    events = EventAccumulator(str(tmp_path / "run" / "tensorboard"))
+    events.Reload()
+    assert {"train/loss", "val/miou", "val/iou/road"} <= set(events.Tags()["scalars"])
+    assert (tmp_path / "run" / "tensorboard" / "hparams.yaml").read_text().count("torch.optim.AdamW") == 1
+
+
+def test_a_node_without_a_target_is_refused(compose):
+    loss = parts_of(compose("~loss._target_"))["loss"]
+    with pytest.raises(InputError, match=r"loss=.* cannot be called; .*_target_"):
+        SegmentationTask(torch.nn.Identity(), SPEC, loss=loss)
