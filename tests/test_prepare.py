@@ -58,7 +58,7 @@ def test_every_problem_is_found_in_one_pass(run_module, mine, tmp_path):
             "no split val",
         ]
     )
-    assert "There is no split test" in result.stdout
+    assert "There is no test split" in result.stdout
     assert "7 problems" in result.stderr and "77" in "".join(listed)
     for name in ("0.png", "1.png", "2.png", "3.png", "orphan.png", "4.jpg"):
         assert any(name in line for line in listed), name

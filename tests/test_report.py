@@ -79,7 +79,7 @@ def test_without_runs_an_earlier_report_stays(tmp_path, table, command):
     empty.mkdir()
     out.mkdir()
     (out / "report.md").write_text("earlier")
-    for folder, words in ((tmp_path / "nowhere", "is not a folder"), (empty, f"holds no runs of {table}")):
+    for folder, words in ((tmp_path / "nowhere", "is not a folder"), (empty, f"contains no runs of {table}")):
         with pytest.raises(InputError) as error:
             write(table, folder, out)
         assert words in str(error.value) and command in str(error.value) and str(folder) in str(error.value)

@@ -52,7 +52,7 @@ def test_a_signal_ends_a_command_with_its_status_and_the_way_on(name):
         process.send_signal(getattr(signal, name))
         _, errors = process.communicate(timeout=30)
     assert process.returncode == 128 + getattr(signal, name)
-    assert errors == "regseg: interrupted; continue by this command:\n  python -m regseg.report table=4 resume=last\n"
+    assert errors == "regseg: interrupted; continue with this command:\n  python -m regseg.report table=4 resume=last\n"
 
 
 def test_what_continues_a_command():

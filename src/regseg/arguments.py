@@ -24,7 +24,7 @@ RENAMED = {
     "logger.name": "logger",
 }
 _HELP = ("-h", "--help", "--hydra-help", "--version")
-_OPEN = re.compile(r"(\\*)\$\{(?![^}]+\})")  # an unclosed ${, which is no interpolation
+_OPEN = re.compile(r"(\\*)\$\{(?![^}]+\})")  # an unclosed ${, which is not an interpolation
 _TOKENS = re.compile(r"'(?:\\.|[^'\\])*'(?=,|$)|\"(?:\\.|[^\"\\])*\"(?=,|$)|.", re.DOTALL)
 
 

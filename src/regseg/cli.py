@@ -1,4 +1,4 @@
-"""What every entry point shares: Hydra's command line, signals, and a user's mistakes told in one sentence."""
+"""What all entry points share: Hydra's command line, signals, and mistakes reported in one sentence."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ from regseg.run_dir import mark_ended
 from regseg.system import processes
 from regseg.usage import print_help
 
-register_resolvers()  # when imported, for a launcher's processes come by no other way
-os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # let exceptions reach `run`, which words them
+register_resolvers()  # at import, because the processes of a launcher only import this module
+os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # let exceptions reach `run`, which explains them
 
 
 def entry_point(
@@ -37,20 +37,22 @@ def entry_point(
 ) -> Callable[[Callable[[DictConfig], Any]], Callable[[], None]]:
     """Turn a job into a command line program configured by ``conf/<config_name>.yaml``.
 
-    A mistake of the user's ends it with one sentence and exit status 2. In a sweep, a job that fails does not stop the
-    others; the last lines say which failed and why, and the exit status is 1. A signal ends it with 128 and the
-    signal's number.
+    A mistake ends the program with one sentence and exit status 2. In a sweep, a failed job does not stop the others;
+    the last lines list the failures, and the exit status is 1. After a signal, the exit status is 128 plus its number.
 
     Args:
-        config_name: of the primary configuration, and of the module.
-        resumable: whether ``resume=last`` continues what a signal interrupted.
+        config_name: The name of the primary configuration, and of the module.
+        resumable: Whether ``resume=last`` continues an interrupted job.
+
+    Returns:
+        A decorator for a function of the configuration.
     """
 
     def decorate(job: Callable[[DictConfig], Any]) -> Callable[[], None]:
         @functools.wraps(job)
         def run() -> None:
             processes.set_up_main()
-            # A warning is for the person at the command line, who has no use for a source line.
+            # Warnings address users, who do not need the source line.
             warnings.formatwarning = lambda message, *_, **__: f"regseg: {message}\n"
             arguments = sys.argv[1:]
             sweeps = asks_for_sweep(arguments)
@@ -74,19 +76,19 @@ def entry_point(
 
 
 def _run_in_hydra(job: Callable[[DictConfig], Any], config_name: str, command: str, sweeps: bool) -> None:
-    """Run ``job`` by Hydra, once or for every job of a multirun."""
+    """Run ``job`` with Hydra, once or for every job of a sweep."""
     if not _current_folder_exists():
-        raise RunFailure("The current folder was removed; change to one that exists.")
+        raise RunFailure("The current folder was removed; change to an existing one.")
     typed = sys.argv
 
     @functools.wraps(job)
     def job_in_hydra(cfg: DictConfig) -> Any:
-        sys.argv = typed  # what a record keeps, and what Lightning starts other processes by
+        sys.argv = typed  # recorded in summaries, and used by Lightning to start other processes
         if HydraConfig.get().mode == RunMode.MULTIRUN:
             return _run_of_sweep(job, cfg)
         try:
             return job(cfg)
-        except Exception as error:  # before Hydra prints the overrides
+        except Exception as error:  # here, because Hydra would print the overrides first
             if not processes.received():
                 _fail(error)
             raise
@@ -98,12 +100,12 @@ def _run_in_hydra(job: Callable[[DictConfig], Any], config_name: str, command: s
             try:
                 main(job_in_hydra)()
             except Exception as error:
-                if sweeps and explain(error) is None:  # jobs do not raise; this is the launcher, whose process died
+                if sweeps and explain(error) is None:  # jobs do not raise, so a process of the launcher died
                     stopped = f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
                     multirun.fail_sweep(multirun.failures(), stopped)
                 raise
             except BaseException:
-                for folder in multirun.run_folders() if sweeps else []:  # of jobs in processes that are gone
+                for folder in multirun.run_folders() if sweeps else []:  # their processes may be gone
                     mark_ended(folder, "interrupted")
                 raise
             if sweeps and (failed := multirun.failures()):
@@ -124,20 +126,20 @@ def _command(config_name: str, arguments: Sequence[str]) -> str:
 
 
 def _continuation(config_name: str, arguments: Sequence[str], sweeps: bool) -> str:
-    """The command that continues what ``arguments`` began; a sweep resumes by itself."""
+    """Return the command that continues ``arguments``; a sweep resumes without ``resume=last``."""
     kept = [text for text in arguments if text.lstrip("+").partition("=")[0] not in ("resume", "overwrite")]
     return _command(config_name, kept if sweeps else [*kept, "resume=last"])
 
 
 def _interrupted(number: int, continuation: str | None) -> None:
-    """Say that the signal ended the work, and how to continue; exit."""
-    remedy = "." if continuation is None else f"; continue by this command:\n  {continuation}"
+    """Print that a signal ended the work and how to continue, and exit."""
+    remedy = "." if continuation is None else f"; continue with this command:\n  {continuation}"
     print(f"regseg: interrupted{remedy}", file=sys.stderr, flush=True)
     processes.end(128 + number)
 
 
 def _fail(error: BaseException) -> None:
-    """Exit with one sentence and status if there is a sentence for ``error``; return otherwise."""
+    """Print one sentence for ``error`` and exit, if there is one; return otherwise."""
     status, sentence = processes.failed_rank(wait=2.0) or explain(error) or (None, None)
     if status is None:
         return
@@ -147,35 +149,35 @@ def _fail(error: BaseException) -> None:
 
 
 def _run_of_sweep(job: Callable[[DictConfig], Any], cfg: DictConfig) -> Any:
-    """Run a job of a sweep; write down how it failed, if it did, and let the sweep go on."""
-    if multirun.runs_beside_others() and not multirun.is_queued():  # submitit asks Slurm for another job at a signal
+    """Run a job of a sweep; record a failure and let the sweep continue."""
+    if multirun.runs_beside_others() and not multirun.is_queued():  # submitit requeues its job at a signal
         processes.set_up_job()
     hydra_cfg = HydraConfig.get()
     overrides = " ".join(hydra_cfg.overrides.task)
     try:
         folder, config = Path(hydra_cfg.runtime.output_dir), OmegaConf.to_yaml(cfg, resolve=True)
         if not multirun.note_run(hydra_cfg.job.num, overrides, folder, config):
-            print(f"Skipping {overrides}: {folder} is the folder of an identical run of this multirun.")
+            print(f"Skipping {overrides}: an identical run of this sweep uses {folder}.")
             return None
         return job(cfg)
     except Exception as error:
-        if processes.received():
-            raise processes.Terminated(128 + processes.received()) from None
+        if (number := processes.received()) is not None:
+            raise processes.Terminated(128 + number) from None
         if (end := _end_within(error)) is not None:
             raise end from None
-        told = explain(error)
-        if told is None:
+        explained = explain(error)
+        if explained is None:
             traceback.print_exc()
-            told = 1, f"{type(error).__name__}: {error}"
-        print(f"regseg: {told[1]}", file=sys.stderr)
-        multirun.note_failure(hydra_cfg.job.num, overrides, told[1])
+            explained = 1, f"{type(error).__name__}: {error}"
+        print(f"regseg: {explained[1]}", file=sys.stderr)
+        multirun.note_failure(hydra_cfg.job.num, overrides, explained[1])
         return None
 
 
 def _end_within(error: BaseException | None) -> BaseException | None:
-    """The interrupt or exit during which ``error`` came up; None if it is an error in its own right.
+    """Return the interrupt or exit during which ``error`` was raised; None if there is none.
 
-    When Slurm ends a job or a person a sweep, loader workers end too, and their ends are told as errors of a clean-up.
+    When Slurm or a user ends a job, its loader workers end too, and the clean-up reports that as an error.
     """
     while error is not None and not isinstance(error, (KeyboardInterrupt, SystemExit)):
         error = error.__context__

@@ -118,44 +118,44 @@ def queued_again() -> bool:
 
 
 def check_launch(table: str | None, launcher: str, *, sweep: bool) -> None:
-    """Check that what needs a sweep is launched as one.
+    """Check that launchers and tables of several runs are used in a sweep only.
 
     Args:
-        table: the experiment, where it is a table of several runs.
-        launcher: the choice of ``hydra/launcher``.
-        sweep: whether this is a job of a sweep.
+        table: The experiment, if it is a table of several runs.
+        launcher: The choice of ``hydra/launcher``.
+        sweep: Whether this is a job of a sweep.
 
     Raises:
-        InputError: names the option and says to add -m.
+        InputError: The option needs -m.
     """
     if not sweep and launcher != "basic":
-        raise InputError(f"hydra/launcher={launcher} is for sweeps; add -m, or leave it out.")
+        raise InputError(f"hydra/launcher={launcher} is for sweeps; add -m or remove it.")
     if not sweep and table:
-        raise InputError(f"experiment={table} is a table of several runs; launch it by -m experiment={table}.")
+        raise InputError(f"experiment={table} is a table of several runs; start it with -m experiment={table}.")
 
 
 def run_beside_others(run: Callable[[], None], folder: Path, trainer: MutableMapping[str, Any]) -> None:
-    """Call ``run`` in one of several processes: on a GPU of its own, with a line on the terminal at its start and end.
+    """Call ``run`` in one of several processes, on a reserved GPU; print a line at its start and end.
 
     Args:
-        run: trains into ``folder``.
-        folder: of the run; its output goes to ``output.log`` there.
-        trainer: arguments of the Trainer, in which ``devices`` becomes the GPU.
+        run: Trains into ``folder``.
+        folder: The run's folder; its output goes to ``output.log``.
+        trainer: Arguments of the Trainer; ``devices`` is set to the GPU.
 
     Raises:
-        InputError: several devices for one run.
+        InputError: ``trainer.devices`` is more than one GPU.
     """
     gpu = own_gpu() if trainer["accelerator"] in ("auto", "gpu", "cuda") else None
     if gpu is not None and trainer["devices"] != 1:
         raise InputError(
-            f"trainer.devices={trainer['devices']} does not go with several rows at once, which take one GPU each; "
-            "leave out hydra/launcher=parallel."
+            f"trainer.devices={trainer['devices']} cannot be used for several rows at once, which use one GPU each; "
+            "remove hydra/launcher=parallel."
         )
     if gpu is not None:
         trainer["devices"] = [gpu]
-    # joblib's processes start others in a way of joblib's, which loader workers cannot be started in.
+    # joblib sets a start method of its own, with which loader workers cannot be started.
     multiprocessing.set_start_method(multiprocessing.get_all_start_methods()[0], force=True)
-    print(f"{folder} begins; its output is in output.log there", flush=True)
+    print(f"Starting {folder}; its output is in output.log.", flush=True)
     with output_in(folder):
         run()
     miou = best_miou(folder)

@@ -70,7 +70,7 @@ def no_runs(group: str, runs_folder: Path) -> InputError:
     from regseg.reporting.published import paper
 
     is_folder = runs_folder.is_dir()
-    missing = f"{runs_folder} holds no runs of {group}" if is_folder else f"{runs_folder} is not a folder"
+    missing = f"{runs_folder} contains no runs of {group}" if is_folder else f"{runs_folder} is not a folder"
     command = launch_command(group)
     if command is None:
         groups = sorted(path.name for path in runs_folder.iterdir() if path.is_dir()) if is_folder else []

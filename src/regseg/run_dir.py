@@ -1,8 +1,8 @@
-"""A run's folder: what lies in it, and reading and writing it. Needs neither torch nor Hydra.
+"""A run's folder: its files, its lock, and what may be resumed or overwritten. Needs neither torch nor Hydra.
 
-``config.yaml``, ``summary.json``, ``metrics.csv``, ``checkpoints/{last,previous,best}.ckpt``,
+The folder contains ``config.yaml``, ``summary.json``, ``metrics.csv``, ``checkpoints/{last,previous,best}.ckpt`` and
 ``pictures/epoch_<n>.png``. Each file is written whole or not at all. The checkpoints are the record of the training;
-``metrics.csv`` and ``summary.json`` are written from what they hold.
+``metrics.csv`` and ``summary.json`` are written from their contents.
 """
 
 from __future__ import annotations
@@ -29,24 +29,24 @@ _CONTENTS = ("checkpoints", "metrics.csv", "pictures", "tensorboard", "wandb", "
 
 
 def check_free(folder: Path, *, resume: str | None, overwrite: bool, held: bool = False) -> None:
-    """Check that a run may start in ``folder`` or continue there. Changes nothing.
+    """Check that a run may start or continue in ``folder``. Changes nothing.
 
     Args:
-        folder: the run's folder.
+        folder: The run's folder.
         resume: None for a new run, ``last`` to continue after the last finished epoch.
-        overwrite: whether a run in the folder may be replaced.
-        held: whether this process holds the folder's lock; then a run that is called running was killed.
+        overwrite: Whether a run in the folder may be replaced.
+        held: Whether this process holds the folder's lock, so that a run with the status running was killed.
 
     Raises:
-        InputError: the folder holds results that would be lost, or files that are not a run's.
+        InputError: The folder contains results that would be lost, or files that do not belong to a run.
     """
     if resume not in (None, "last"):
-        raise InputError(f"resume={resume} does not exist; use resume=last, or weights=FILE to start from weights.")
+        raise InputError(f"resume={resume} is invalid; use resume=last, or weights=FILE to start from weights.")
     strange = [name for name in _CONTENTS if (folder / name).exists()]
     if strange and not (folder / "summary.json").exists():
         raise InputError(
-            f"{folder} holds {strange[0]} but no summary.json, so it may not be a run's folder; choose another by "
-            "run.name=NAME."
+            f"{folder} contains {strange[0]} but no summary.json, so it may not be a run's folder; choose another one "
+            "by run.name=NAME."
         )
     if resume == "last" or overwrite:
         return
@@ -55,7 +55,7 @@ def check_free(folder: Path, *, resume: str | None, overwrite: bool, held: bool 
     if status in ("finished", "running") or holds_results(folder):
         remedy = "" if status == "finished" else "resume=last to continue it, "
         raise InputError(
-            f"{folder} holds a run that is {status}; use {remedy}overwrite=true to replace it, or run.name=NAME to "
+            f"{folder} contains a run that is {status}; use {remedy}overwrite=true to replace it, or run.name=NAME to "
             "keep both."
         )
 
@@ -77,9 +77,9 @@ def is_replaced(folder: Path) -> bool:
 
 
 def status_of(folder: Path) -> str:
-    """The run's status: finished, running, interrupted, failed, or unknown where its summary is missing or damaged.
+    """Return a run's status: finished, running, interrupted, failed, or unknown if its summary cannot be read.
 
-    A run whose summary says ``running`` while no process holds its lock was killed: it is interrupted.
+    A run with the status running whose lock no process holds was killed, so it is interrupted.
     """
     status = load_summary(folder).get("status")
     if status == "running" and not is_held(folder / ".lock"):
@@ -88,15 +88,21 @@ def status_of(folder: Path) -> str:
 
 
 def holds_smoke_test(folder: Path) -> bool:
-    """Whether the run in ``folder`` was started with ``trainer=smoke``, so that nothing of it would be missed."""
+    """Return whether the run in ``folder`` is a smoke test, which may be replaced."""
     return bool(_section(_section(load_summary(folder), "config"), "trainer").get("smoke"))
 
 
 def how_to_start(folder: Path, config: Mapping[str, Any], *, sweep: bool, queued_again: bool) -> tuple[Any, bool]:
-    """(resume, overwrite) of a training into ``folder``, from what the command says and what is there.
+    """Return the effective (resume, overwrite) of a training into ``folder``.
 
-    A sweep that is started again resumes its rows. A smoke test makes way for a run. What a job that Slurm has queued
-    again would overwrite is its own.
+    A repeated sweep resumes its rows, a run replaces a smoke test, and a job that Slurm queued again continues its own
+    run.
+
+    Args:
+        folder: The run's folder.
+        config: The configuration of the command.
+        sweep: Whether the run is part of a sweep.
+        queued_again: Whether Slurm started this job before.
     """
     resume, overwrite = config["resume"], config["overwrite"]
     if sweep and not overwrite:
@@ -107,11 +113,11 @@ def how_to_start(folder: Path, config: Mapping[str, Any], *, sweep: bool, queued
 
 
 def is_done(folder: Path, trainer: Mapping[str, Any]) -> bool:
-    """Whether the run in ``folder`` ended by itself and would not go on under the limits of ``trainer``."""
+    """Return whether the run in ``folder`` ended by itself and the limits of ``trainer`` do not extend it."""
     summary = load_summary(folder)
     last, before = summary.get("last"), config_of(folder).get("trainer", {})
     if summary.get("status") != "finished" or not isinstance(last, Mapping) or not isinstance(before, Mapping):
-        return False  # nothing may have been evaluated
+        return False  # a finished run may have no evaluation
     epochs = before.get("max_epochs") or last.get("epoch", -1) + 1
     now, then = limits_of({"trainer": trainer}), limits_of({"trainer": before})
     return now["max_epochs"] <= epochs and all(now[name] == then[name] for name in now if name != "max_epochs")
@@ -121,12 +127,12 @@ def check_finished(folder: Path, config: Mapping[str, Any], files: Mapping[str, 
     """Check that the finished run in ``folder`` is the one that ``config`` asks for.
 
     Args:
-        folder: the run's folder.
-        config: the resolved configuration of the command.
-        files: of its dataset, see `regseg.training.fingerprint.files_of`; None where there is no dataset.
+        folder: The run's folder.
+        config: The resolved configuration of the command.
+        files: The dataset's files, see `regseg.training.fingerprint.files_of`; None without the dataset.
 
     Raises:
-        InputError: the run had other settings, or was trained on other images.
+        InputError: The run has other settings or was trained on other images.
     """
     old, new = (
         settings_of(each) | {"data.batch_size x devices": images_per_step(each)} for each in (config_of(folder), config)
@@ -135,13 +141,13 @@ def check_finished(folder: Path, config: Mapping[str, Any], files: Mapping[str, 
     before = _section(load_summary(folder), "data").get("files")
     if before and files and before != files:
         raise InputError(
-            f"{folder} was trained on other images than {config['data']['root']} holds; replace it by overwrite=true, "
-            "or give another run.name=NAME."
+            f"{folder} was trained on other images than those in {config['data']['root']}; replace it by "
+            "overwrite=true, or use another run.name=NAME."
         )
 
 
 def best_miou(folder: Path) -> float | None:
-    """The highest mean IoU of the run in ``folder``; None where nothing was evaluated, or no label left to score."""
+    """Return the highest mean IoU of the run in ``folder``; None without a score."""
     best = load_summary(folder).get("best")
     metrics = best.get("metrics") if isinstance(best, Mapping) else None
     return metrics.get("val/miou") if isinstance(metrics, Mapping) else None
@@ -168,16 +174,22 @@ def claim(folder: Path, config: dict[str, Any], *, keep: bool) -> None:
 
 @contextmanager
 def hold(folder: Path) -> Iterator[None]:
-    """Lock ``folder`` against other trainings for as long as the context lasts; a dead process holds no lock.
+    """Lock ``folder`` against other trainings while the context lasts; the lock of a dead process is released.
+
+    Args:
+        folder: The run's folder.
+
+    Yields:
+        None.
 
     Raises:
-        InputError: another process is training there.
+        InputError: Another process trains in the folder.
     """
     try:
         context = lock(folder / ".lock", wait=False)
         context.__enter__()
     except Held as error:
-        raise InputError(f"{folder} is being trained by another process; wait for it or end it first.") from error
+        raise InputError(f"{folder} is in use by another process that trains there; wait for it or end it.") from error
     try:
         yield
     finally:
@@ -185,25 +197,26 @@ def hold(folder: Path) -> Iterator[None]:
 
 
 def read_summary(folder: Path) -> dict[str, Any] | None:
-    """A run's ``summary.json``; None where there is none yet.
+    """Return a run's ``summary.json``; None if there is none yet.
+
+    Args:
+        folder: The run's folder.
 
     Raises:
-        InputError: the file is damaged.
+        InputError: The file is damaged.
     """
     path = Path(folder) / "summary.json"
     try:
         content = json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
     except (ValueError, RecursionError) as error:
-        raise InputError(
-            f"{path} is damaged ({error}); use resume=last or overwrite=true to write it again."
-        ) from error
+        raise InputError(f"{path} is damaged ({error}); use resume=last or overwrite=true to restore it.") from error
     if not isinstance(content, dict | None):
-        raise InputError(f"{path} is damaged; resume=last or overwrite=true writes it again.")
+        raise InputError(f"{path} is damaged; use resume=last or overwrite=true to restore it.")
     return content
 
 
 def load_summary(folder: Path) -> dict[str, Any]:
-    """A run's summary, or an empty one where it is missing or damaged."""
+    """Return a run's summary; an empty one if it is missing or damaged."""
     try:
         return read_summary(folder) or {}
     except InputError:
@@ -216,7 +229,7 @@ def _section(content: Mapping[str, Any], name: str) -> Mapping[str, Any]:
 
 
 def config_of(folder: Path) -> Mapping[str, Any]:
-    """The configuration of the run in ``folder``, from its summary or else its ``config.yaml``; empty without one."""
+    """Return the configuration of a run from its summary, or else from ``config.yaml``; empty without both."""
     if config := _section(load_summary(folder), "config"):
         return config
     try:
@@ -227,11 +240,11 @@ def config_of(folder: Path) -> Mapping[str, Any]:
 
 
 def read_metrics(folder: Path) -> list[dict[str, str]]:
-    """The rows of a run's ``metrics.csv``, one per epoch. Rows that are cut off or damaged are skipped."""
+    """Return the rows of a run's ``metrics.csv``, one per epoch. Truncated or damaged rows are skipped."""
     path = Path(folder) / "metrics.csv"
     try:
         text = path.read_text(encoding="utf-8", errors="replace").replace("\0", "")
-        whole = text[: text.rfind("\n") + 1]  # a row without its end was cut off
+        whole = text[: text.rfind("\n") + 1]  # a row without a line end is truncated
         rows = list(csv.DictReader(io.StringIO(whole, newline="")))
     except (FileNotFoundError, IsADirectoryError, csv.Error):
         return []
@@ -239,7 +252,7 @@ def read_metrics(folder: Path) -> list[dict[str, str]]:
 
 
 def mark_ended(folder: Path, status: str, error: str = "") -> None:
-    """Write down how the run in ``folder`` ended, if its summary still calls it running."""
+    """Record how the run in ``folder`` ended, if its status is still running."""
     with suppress(OSError, InputError):
         summary = read_summary(folder)
         if summary is not None and summary.get("status") == "running":
@@ -247,7 +260,7 @@ def mark_ended(folder: Path, status: str, error: str = "") -> None:
 
 
 def write_metrics(folder: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Write ``metrics.csv``: the keys of the first row are its columns; None and NaN become empty cells."""
+    """Write ``metrics.csv`` with the keys of the first row as columns; None and NaN become empty cells."""
     text = io.StringIO(newline="")
     writer = csv.DictWriter(text, list(rows[0]) if rows else ["epoch"], restval="", extrasaction="ignore")
     writer.writeheader()
@@ -257,7 +270,7 @@ def write_metrics(folder: Path, rows: Sequence[Mapping[str, Any]]) -> None:
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Write JSON whole or not at all; numbers that are not finite become null."""
+    """Write JSON whole or not at all; NaN and infinity become null."""
     write_text(path, json.dumps(_finite(content), indent=2) + "\n")
 
 

@@ -34,7 +34,7 @@ DATASETS = {
     "folder": "regseg.data.datasets.folder.Folder",
     "streets": "regseg.data.datasets.streets.Streets",
 }
-OWN_DATASET = "own"  # stored in a checkpoint in place of a custom dataset class
+CUSTOM_DATASET = "own"  # stored in a checkpoint in place of a custom dataset class
 
 
 class SegmentationDataModule(L.LightningDataModule):
@@ -113,7 +113,7 @@ class SegmentationDataModule(L.LightningDataModule):
             self.hparams.pop(name)
         self.hparams.update(
             # A checkpoint contains no name that could be imported; a custom class must be named again.
-            dataset=dataset if dataset in DATASETS else OWN_DATASET,
+            dataset=dataset if dataset in DATASETS else CUSTOM_DATASET,
             root=root,
             crop_size=list(crop_size),
             short_side=list(short_side),

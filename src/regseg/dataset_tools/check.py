@@ -35,7 +35,7 @@ def check(datamodule: Any, out: Path) -> None:
     found, counts = find_problems(datamodule.dataset, datamodule.spec)
     pairs = ", ".join(f"{number} in {split}" for split, number in counts.items())
     if "test" not in counts:
-        print("There is no split test, which training does not need.")
+        print("There is no test split; training does not need one.")
     if found:
         _write(found, out)
         _print(found)

@@ -135,8 +135,8 @@ def add_two_wheelers(cast: Cast, rng: np.random.Generator, layout: Layout, guest
             ridden = kind == "cyclist" or (motor and rng.random() < 0.6)
             for _ in range(5):  # until one is in view
                 side, z = layout.sides[rng.integers(2)], rng.uniform(4, 10)
-                beside = layout.half_road + rng.uniform(-0.6, max(side.sidewalk - 0.5, 0.3))
-                x = rng.uniform(-1, 1) * layout.half_road if ridden else side.sign * beside
+                offset = layout.half_road + rng.uniform(-0.6, max(side.sidewalk - 0.5, 0.3))
+                x = rng.uniform(-1, 1) * layout.half_road if ridden else side.sign * offset
                 if cast.canvas.camera.sees(x, z, -0.5 - 0.1 * z):
                     break
             cast.add(draw_two_wheeler, x, z, motor, ridden, bool(rng.random() < 0.55))

@@ -54,10 +54,10 @@ class Layout:
         """Return the distance of the frontage from the centre line."""
         return self.half_road + side.verge + side.sidewalk + side.garden
 
-    def camera_range(self, beside: bool) -> tuple[float, float]:
-        """Return the x range of the camera; `beside` includes the sidewalks."""
+    def camera_range(self, off_road: bool) -> tuple[float, float]:
+        """Return the x range of the camera; with `off_road` it includes the sidewalks."""
         out = [min(self.half_road + 2.5, self.frontage_at(side) - 1.2) for side in self.sides]
-        left, right = out if beside else (self.half_road - 1.2,) * 2
+        left, right = out if off_road else (self.half_road - 1.2,) * 2
         return -left, right
 
 

@@ -36,7 +36,7 @@ def draw_scene(rng: np.random.Generator, height: int, width: int) -> tuple[np.nd
     """
     guests = sample_guests(rng)
     layout = sample_layout(rng, tram="train" in guests or rng.random() < 0.06)
-    left, right = layout.camera_range(beside=rng.random() < 0.25)
+    left, right = layout.camera_range(off_road=rng.random() < 0.25)
     canvas = Canvas(sample_camera(rng, height, width, left, right), sample_light(rng), rng)
     paint_surroundings(canvas, rng, layout)
     cast = Cast(canvas, rng, end=layout.crossing[1] + 2.5 if layout.crossing and layout.ends else FAR)

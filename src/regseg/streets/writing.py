@@ -68,7 +68,7 @@ def write_streets(
     return root
 
 
-def holds_streets(root: Path) -> bool:
+def is_streets_folder(root: Path) -> bool:
     """Return whether `root` is a folder of street scenes with any settings."""
     return (root / MARKER).is_file()
 

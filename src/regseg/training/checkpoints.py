@@ -1,4 +1,4 @@
-"""Checkpoints of a run: when they are written, and which one a run continues from."""
+"""The checkpoints of a run: when they are written, and from which one a run continues."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import lightning as L
 from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint
 from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities import rank_zero_only
 
-from regseg.data.datamodule import OWN_DATASET
+from regseg.data.datamodule import CUSTOM_DATASET
 from regseg.errors import InputError
 from regseg.models.finite import first_not_finite
 from regseg.run_dir import config_of, holds_results, is_replaced
@@ -25,18 +25,18 @@ from regseg.training.record import KEY, RunRecord, best_and_last, read_rows
 
 
 class LastCheckpoint(Checkpoint):
-    """``checkpoints/last.ckpt`` of the run's folder, after every epoch: what ``resume=last`` continues from."""
+    """Writes ``checkpoints/last.ckpt`` after every epoch; ``resume=last`` continues from it."""
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        # Lightning calls a Checkpoint after all other callbacks, so that it saves their states at the epoch's end.
+        # Lightning calls a Checkpoint after all other callbacks, so their states of the epoch's end are saved.
         trainer.save_checkpoint(_folder(trainer) / LAST)
-        for callback in trainer.callbacks:
+        for callback in cast(Any, trainer).callbacks:
             if isinstance(callback, RunRecord):
                 callback.write(trainer)
 
 
 class BestCheckpoint(Checkpoint):
-    """``checkpoints/best.ckpt`` of the run's folder: the weights with the highest ``val/miou``."""
+    """Writes ``checkpoints/best.ckpt``: the weights with the highest ``val/miou``."""
 
     def __init__(self) -> None:
         self.best: float | None = None
@@ -69,10 +69,11 @@ def _problem_of(path: Path) -> str:
 
 
 def insert_record(trainer: L.Trainer, record: RunRecord) -> None:
-    """Put ``record`` before the callbacks that save checkpoints, which hold its rows."""
+    """Insert ``record`` before the callbacks that save checkpoints, which contain its rows."""
     kinds = (LastCheckpoint, BestCheckpoint, ModelCheckpoint)
-    saving = (place for place, callback in enumerate(trainer.callbacks) if isinstance(callback, kinds))
-    trainer.callbacks.insert(next(saving, len(trainer.callbacks)), record)
+    callbacks: list[L.Callback] = cast(Any, trainer).callbacks
+    saving = (place for place, callback in enumerate(callbacks) if isinstance(callback, kinds))
+    callbacks.insert(next(saving, len(callbacks)), record)
 
 
 def _folder(trainer: L.Trainer) -> Path:
@@ -81,13 +82,13 @@ def _folder(trainer: L.Trainer) -> Path:
 
 @dataclass(frozen=True)
 class Start:
-    """Where a run continues.
+    """The point from which a run continues.
 
     Attributes:
-        path: the checkpoint.
-        epochs: how many are trained.
-        fingerprint: what the continuation must share (`regseg.training.fingerprint`).
-        note: what to tell the user of damaged checkpoints; else empty.
+        path: The checkpoint.
+        epochs: The number of trained epochs.
+        fingerprint: What the continuation must share (`regseg.training.fingerprint`).
+        note: A message about damaged checkpoints, or empty.
     """
 
     path: Path
@@ -97,14 +98,20 @@ class Start:
 
 
 def find_start(folder: Path) -> Start | None:
-    """The newest usable checkpoint of the run in ``folder``; None where the run has no results yet.
+    """Find the newest usable checkpoint of the run in ``folder``.
+
+    Args:
+        folder: The run's folder.
+
+    Returns:
+        Where to continue; None if the run has no results yet.
 
     Raises:
-        InputError: there are results, but no checkpoint to continue from.
+        InputError: There are results but no usable checkpoint.
     """
     if is_replaced(folder):
         return None
-    damages = []
+    damages: list[str] = []
     for name in (LAST, PREVIOUS):
         path = folder / "checkpoints" / name
         try:
@@ -119,13 +126,13 @@ def find_start(folder: Path) -> Start | None:
     if not damages and not holds_results(folder):
         return None
     best = folder / "checkpoints" / BEST
-    reason = damages[0].rstrip(".") if damages else f"{folder} holds results but no {LAST}"
+    reason = damages[0].rstrip(".") if damages else f"{folder} contains results but no {LAST}"
     weights = f"start from its best weights by weights={best} run.name=NAME, or " if best.exists() else ""
     raise InputError(f"{reason}; there is no checkpoint to continue from: {weights}replace the run by overwrite=true.")
 
 
 def set_damaged_aside(start: Start) -> None:
-    """Keep a damaged ``last.ckpt`` under another name, so that it does not replace the checkpoint that is continued."""
+    """Rename a damaged ``last.ckpt``, so that it does not become ``previous.ckpt``."""
     last = start.path.with_name(LAST)
     if start.path.name == PREVIOUS and last.exists():
         os.replace(last, last.with_name("damaged.ckpt"))
@@ -136,14 +143,14 @@ def _read_start(path: Path, folder: Path) -> Start:
     parts = ("state_dict", "loops", "hyper_parameters")
     sound = isinstance(content, Mapping) and all(isinstance(content.get(part), Mapping) for part in parts)
     if not sound or type(content.get("epoch")) is not int:
-        raise InputError(f"{path} is not the checkpoint of a training.")
+        raise InputError(f"{path} is not a training checkpoint.")
     if bad := first_not_finite(content["state_dict"]):
-        raise InputError(f"{path} holds weights that are not finite (the first is {bad}).")
+        raise InputError(f"{path} contains weights that are not finite (the first one is {bad}).")
     return Start(path, content["epoch"] + 1, _fingerprint(content, folder))
 
 
 def _fingerprint(checkpoint: Mapping[str, Any], folder: Path) -> Mapping[str, Any]:
-    """That of the checkpoint; of an earlier version's, what its descriptions and the run's configuration say."""
+    """Return the checkpoint's fingerprint; for earlier versions, what its contents and the run's configuration say."""
     record = checkpoint.get(KEY)
     if isinstance(record, Mapping) and isinstance(record.get("fingerprint"), Mapping):
         return record["fingerprint"]
@@ -151,5 +158,5 @@ def _fingerprint(checkpoint: Mapping[str, Any], folder: Path) -> Mapping[str, An
     found: dict[str, Any] = {"classes": spec["classes"]} if isinstance(spec, Mapping) and "classes" in spec else {}
     if settings := settings_of(config_of(folder)):
         own = "." in str(settings.get("data.dataset"))
-        found["settings"] = settings | ({"data.dataset": OWN_DATASET} if own else {})
+        found["settings"] = settings | ({"data.dataset": CUSTOM_DATASET} if own else {})
     return found

@@ -1,4 +1,4 @@
-"""What a run leaves on disk: ``metrics.csv`` and ``summary.json``, and what a checkpoint holds to continue the run."""
+"""The records of a run: ``metrics.csv``, ``summary.json``, and the rows in each checkpoint that restore both."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import lightning as L
 from lightning.pytorch.callbacks import Checkpoint
@@ -23,24 +23,24 @@ from regseg.training.callbacks import ended_by
 from regseg.training.metrics import Scores
 from regseg.training.trainer import end_ranks, quiet
 
-KEY = "regseg"  # of the record in a checkpoint
+KEY = "regseg"  # key of the record in a checkpoint
 _REMOVED = "{} was removed during the training; start it again."
 
 
 class RunRecord(Checkpoint):
-    """Keep ``metrics.csv`` (one row per epoch) and ``summary.json`` (status, configuration, best and last evaluation).
+    """Writes ``metrics.csv`` (one row per epoch) and ``summary.json`` (status, configuration, best and last scores).
 
-    Every checkpoint holds the rows so far, so that a resumed run writes both files again from its checkpoint, whatever
-    became of them. An epoch's row is written after the epoch's checkpoint.
+    Every checkpoint contains the rows so far, so that a resumed run restores both files from it. The row of an epoch is
+    written after the epoch's checkpoint.
 
     In the Trainer's list the record comes after `Evaluation` and before the checkpoints
-    (`regseg.training.checkpoints.insert_record`); it derives from Lightning's `Checkpoint` to be called in that order.
+    (`regseg.training.checkpoints.insert_record`). The base class `Checkpoint` makes Lightning keep that order.
 
     Args:
-        folder: the run's folder.
-        facts: what the summary holds besides the results: configuration, command, versions, …
-        fingerprint: what a continued run must share, see `fingerprint`.
-        lock: take the folder's lock in the process that trains; for processes that are spawned.
+        folder: The run's folder.
+        facts: Further content of the summary: configuration, command, versions.
+        fingerprint: What a continued run must share, see `fingerprint`.
+        lock: Whether to lock the folder in the training process, for spawned processes.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class RunRecord(Checkpoint):
         self.folder, self.fingerprint, self.lock = Path(folder), dict(fingerprint or {}), lock
         self.limits = limits_of(facts.get("config", {}))
         self.rows: list[dict[str, Any]] = []
-        self._saved = 0  # rows whose epochs have a checkpoint
+        self._saved = 0  # number of rows whose epochs have a checkpoint
         data = {name: self.fingerprint.get(name) for name in ("classes", "files")}
         self.summary = {"status": "running", **facts, "data": data, "best": None, "last": None}
         self._held = contextlib.ExitStack()
@@ -62,10 +62,10 @@ class RunRecord(Checkpoint):
         self._seconds = 0.0
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_held": contextlib.ExitStack()}  # a lock does not travel to other processes
+        return {**self.__dict__, "_held": contextlib.ExitStack()}  # a lock cannot be sent to other processes
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
-        quiet()  # here, because the other processes of a distributed run take no other way
+        quiet()  # here, because the other processes of a distributed run execute nothing before
         if isinstance(trainer.strategy.launcher, _MultiProcessingLauncher):
             processes.set_up_rank(os.getppid())
         if self.lock and trainer.is_global_zero:
@@ -97,7 +97,7 @@ class RunRecord(Checkpoint):
 
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         self._check_folder()
-        self.write(trainer)  # the epoch before, where there is no `LastCheckpoint`, which does so itself
+        self.write(trainer)  # the previous epoch, unless `LastCheckpoint` has written it
         self._start, self._batches, self._evaluated = time.perf_counter(), 0, False
 
     def _check_folder(self) -> None:
@@ -114,34 +114,35 @@ class RunRecord(Checkpoint):
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
-        images = self._batches * trainer.datamodule.batch_size * trainer.world_size
+        images = self._batches * cast(Any, trainer).datamodule.batch_size * trainer.world_size
         row = {
             "epoch": trainer.current_epoch,
             "iterations": trainer.global_step,
-            "lr": metrics["lr"],  # of the epoch's last iteration
+            "lr": metrics["lr"],  # at the epoch's last iteration
             "images_per_s": images / self._seconds,
             "train/loss": metrics["train/loss"],
         }
-        names = Scores.names(pl_module.spec)
+        spec = cast(DatasetSpec, pl_module.spec)
+        names = Scores.names(spec)
         self.rows.append(row | {name: metrics[name] if self._evaluated else None for name in names})
         if self._evaluated:
-            self._show(trainer, pl_module.spec)
+            self._show(trainer, spec)
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         self.write(trainer)
 
     def on_fit_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        # Not when training ends: a run that was killed after its last checkpoint has nothing left to train.
+        # Not in on_train_end, which a run that was killed after its last checkpoint does not reach again.
         self._end(trainer, "finished", ended_by=ended_by(trainer))
 
     def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
         interrupted = isinstance(exception, (KeyboardInterrupt, SystemExit)) or processes.received() is not None
         end_ranks(trainer, interrupted=interrupted)
-        with contextlib.suppress(OSError):  # the disk may be full, or the folder gone; `exception` says so
+        with contextlib.suppress(OSError):  # the disk may be full or the folder removed; `exception` says so
             if not self.folder.is_dir():
                 pass  # nothing is written into a folder that was removed
             elif not interrupted and load_summary(self.folder).get("status") == "failed":
-                time.sleep(1)  # another process failed, and this one lost the connection to it: let that one end first
+                time.sleep(1)  # another process failed and ends first; this one lost its connection
             elif trainer.is_global_zero:
                 self._end(trainer, "interrupted" if interrupted else "failed", error=message(exception))
             elif not interrupted:
@@ -152,13 +153,13 @@ class RunRecord(Checkpoint):
         self.summary |= {"status": status} | more
         if self._trained_here:
             self._write_summary(trainer)
-        elif trainer.is_global_zero:  # it trained in processes of its own, which wrote what they found
+        elif trainer.is_global_zero:  # spawned processes trained and wrote their results
             before = load_summary(self.folder)
             found = {which: before.get(which) for which in ("best", "last")}
             write_json(self.folder / "summary.json", self.summary | found)
 
     def write(self, trainer: L.Trainer) -> None:
-        """Write both files, with all rows: the checkpoint that holds them is on the disk."""
+        """Write both files with all rows; their checkpoint is on disk."""
         self._saved = len(self.rows)
         if trainer.is_global_zero and self.rows:
             write_metrics(self.folder, self.rows)
@@ -169,9 +170,9 @@ class RunRecord(Checkpoint):
             write_json(self.folder / "summary.json", self.summary | best_and_last(self.rows[: self._saved]))
 
     def _show(self, trainer: L.Trainer, spec: DatasetSpec) -> None:
-        """Best and last means as a dashboard's summary, and the last IoU of each class as its table."""
-        results = best_and_last(self.rows)
-        for logger in trainer.loggers:
+        """Send best and last scores and the last IoU per class to the loggers."""
+        results: Any = best_and_last(self.rows)
+        for logger in cast(list[Any], trainer.loggers):
             if hasattr(logger, "log_table"):
                 for which in ("best", "last"):
                     for name in ("miou", "miou_reduced"):
@@ -183,7 +184,7 @@ class RunRecord(Checkpoint):
 
 
 def best_and_last(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any] | None]:
-    """The evaluation with the highest mean IoU, the earliest of equals, and the last one; None without any."""
+    """Return the evaluation with the highest mean IoU (the first of equal ones) and the last one; None without any."""
     results = [
         {"epoch": row["epoch"], "metrics": {name: value for name, value in row.items() if name.startswith("val/")}}
         for row in rows
@@ -192,14 +193,14 @@ def best_and_last(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]
     if not results:
         return {"best": None, "last": None}
     best = results[0]
-    for result in results[1:]:  # NaN, of an evaluation without any label, gives way to every other
+    for result in results[1:]:  # NaN (every pixel ignored) is replaced by any other
         old, new = best["metrics"]["val/miou"], result["metrics"]["val/miou"]
         best = result if math.isnan(old) or new > old else best
     return {"best": best, "last": results[-1]}
 
 
 def read_rows(checkpoint: Mapping[str, Any], folder: Path) -> list[dict[str, Any]]:
-    """The rows of ``metrics.csv`` up to a checkpoint's epoch: its own, or the file's in an earlier version's run."""
+    """Return the rows up to a checkpoint's epoch: its own, or for earlier versions those of ``metrics.csv``."""
     record = checkpoint.get(KEY)
     if isinstance(record, Mapping) and isinstance(record.get("rows"), list):
         rows = [dict(row) for row in record["rows"] if isinstance(row, Mapping)]
@@ -217,10 +218,16 @@ def _number(text: str) -> float | int | None:
 
 @contextlib.contextmanager
 def end_noted(folder: Path) -> Iterator[None]:
-    """Note in the summary how the run ends where its record cannot: before and after the training loop.
+    """Record in the summary how the run ends before or after the training loop, where `RunRecord` cannot.
+
+    Args:
+        folder: The run's folder.
+
+    Yields:
+        None.
 
     Raises:
-        RunFailure: in place of the error that came of it, if ``folder`` was removed meanwhile.
+        RunFailure: The folder was removed meanwhile; replaces the error that this caused.
     """
     try:
         yield

@@ -74,14 +74,14 @@ class DatasetSpec:
                 ids={int(value): index for value, index in values["ids"].items()},  # JSON turns the keys into text
                 color_ids=tuple((tuple(color), index) for color, index in values["color_ids"]),
             )
-            sound = spec._is_sound()
+            valid = spec._is_valid()
         except (KeyError, TypeError, ValueError, AttributeError, AssertionError) as error:
             raise InputError(f"The description of the classes is damaged ({error!r}); choose another file.") from error
-        if not sound:
+        if not valid:
             raise InputError("The description of the classes is damaged; choose another file.")
         return spec
 
-    def _is_sound(self) -> bool:
+    def _is_valid(self) -> bool:
         """Return whether names are text, indices are in range, and colours are three bytes."""
         indices = {*self.ids.values(), *(index for _, index in self.color_ids)}
         colors = [*self.colors, *(color for color, _ in self.color_ids)]

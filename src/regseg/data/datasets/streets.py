@@ -51,11 +51,11 @@ class Streets(Cityscapes):
             InputError: the folder contains streets of other settings or something else, or it contains none and
                 `only_read` forbids creating them.
         """
-        from regseg.streets import holds_streets, write_streets
+        from regseg.streets import is_streets_folder, write_streets
 
-        if self.only_read and not holds_streets(self.root):
+        if self.only_read and not is_streets_folder(self.root):
             raise InputError(
-                f"{self.root} contains no street scenes; set root to a folder that does, or create them with "
+                f"{self.root} contains no street scenes; set data.root to a folder that does, or create them with "
                 "data=streets."
             )
         write_streets(self.root, progress=self._progress, **self.drawing)

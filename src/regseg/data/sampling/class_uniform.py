@@ -47,9 +47,9 @@ class ClassUniformSampler(EpochSampler):
         for index in rng.permutation(size)[: size - each * len(present)]:
             images.append((int(index), None))
         for number in present:
-            own = table[table[:, 0] == number]
-            rounds = [rng.permutation(len(own)) for _ in range(-(-each // len(own)))]
-            for _, image, row, column in own[np.concatenate(rounds)[:each]] if each else []:
+            rows = table[table[:, 0] == number]
+            rounds = [rng.permutation(len(rows)) for _ in range(-(-each // len(rows)))]
+            for _, image, row, column in rows[np.concatenate(rounds)[:each]] if each else []:
                 images.append((int(image), (int(row), int(column))))
         times: Counter[int] = Counter()
         requests = []
