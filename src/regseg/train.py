@@ -81,7 +81,7 @@ def train(cfg: DictConfig, folder: Path, *, spawn: bool = False) -> None:
     from regseg.training.batch_norm import check_batch_size
     from regseg.training.checkpoints import find_start, insert_record, set_damaged_aside
     from regseg.training.fingerprint import check_continues, fingerprint
-    from regseg.training.progress import print_result
+    from regseg.training.progress import print_result, print_start
     from regseg.training.record import RunRecord, end_noted
     from regseg.training.trainer import make_trainer, quiet
 
@@ -105,7 +105,7 @@ def train(cfg: DictConfig, folder: Path, *, spawn: bool = False) -> None:
         raise InputError("This training has no iterations; raise trainer.limit_train_batches or trainer.max_steps.")
     change = check_continues(folder, start.fingerprint, common, start.epochs) if start else None
     if first:
-        announce_start(cfg, folder, start, change, sweep=spawn)
+        print_start(folder, start, change, asked=bool(cfg.resume) and not spawn)
     spawned = spawn and trainer.world_size > 1  # then the lock is taken where the training is
     insert_record(trainer, RunRecord(folder, facts_of(values), common, lock=spawned))
     with ExitStack() as lock:
@@ -148,14 +148,6 @@ def nodes_of(group: DictConfig) -> list[Any]:
 def facts_of(values: dict[str, Any]) -> dict[str, Any]:
     """What a run's summary holds besides its results."""
     return {"seed": values["seed"], **provenance(command_of_sweep()), "config": values}
-
-
-def announce_start(cfg: DictConfig, folder: Path, start: Any, change: str | None, *, sweep: bool) -> None:
-    """Say where the run continues and what is different, or that there is nothing to continue from."""
-    nothing = f"{folder} holds nothing to continue from; starting at epoch 0."
-    notes = [start.note, change] if start else [nothing] if cfg.resume and not sweep else []
-    for note in filter(None, notes):
-        print(note)
 
 
 def fit(trainer: Any, task: Any, datamodule: Any, values: dict[str, Any], folder: Path, start: Any) -> None:

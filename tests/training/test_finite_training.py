@@ -1,5 +1,7 @@
 """Losses, gradients and weights that are not finite: what is skipped, what stops, and what is never saved."""
 
+from functools import partial
+
 import pytest
 import torch
 from lightning.pytorch.plugins import MixedPrecision
@@ -133,4 +135,4 @@ def test_weights_that_are_not_finite_are_not_evaluated(streets_root, tmp_path):
 @pytest.mark.parametrize("lr", [INF, 1e39, NAN, -1.0])
 def test_a_learning_rate_that_no_weight_holds_is_refused(lr):
     with pytest.raises(InputError, match=r"optimizer\.lr=.* is not a number from 0 to 1e\+38"):
-        SegmentationTask(TinyNetwork(), SPEC, lr=lr)
+        SegmentationTask(TinyNetwork(), SPEC, optimizer=partial(torch.optim.SGD, lr=lr))

@@ -173,6 +173,21 @@ def print_scores(scores: Scores, excluded: Sequence[str] = (), console: Console 
         console.print(absent, soft_wrap=True)
 
 
+def print_start(folder: Path, start: Any, change: str | None, *, asked: bool) -> None:
+    """Where a run continues and what is different, or that there is nothing to continue from.
+
+    Args:
+        folder: of the run.
+        start: where the run continues (`regseg.training.checkpoints.Start`), or None.
+        change: of the schedule, to be told; None where it is as before.
+        asked: whether the user asked for a continuation.
+    """
+    if start is None and asked:
+        print(f"{folder} holds nothing to continue from; starting at epoch 0.")
+    for note in filter(None, [start.note, change] if start else []):
+        print(note)
+
+
 def print_plan(values: Mapping[str, Any], task: Any, datamodule: Any, folder: Path, start: Any) -> None:
     """Print what is about to run and where its results go.
 
