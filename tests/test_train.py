@@ -104,6 +104,30 @@ def test_a_run_that_goes_on_elsewhere_is_not_started_twice(copy_of_finished, run
         assert failed(result, "another process")
 
 
+def test_a_run_of_an_earlier_version_is_continued(copy_of_finished, run_module, streets_root, streets_options):
+    """Its configuration, its checkpoints and their record hold the options by their former names."""
+    run = copy_of_finished / RUN
+    rates = {"lr": 0.05, "momentum": 0.9, "weight_decay": 1e-4, "warmup_iters": 1, "power": 0.9}
+    summary = json.loads((run / "summary.json").read_text())
+    del summary["config"]["scheduler"]
+    summary["config"] |= {"loss": {"name": "cross_entropy"}, "optimizer": rates, "logger": {"name": "csv"}}
+    (run / "summary.json").write_text(json.dumps(summary | {"status": "interrupted"}))
+    content = torch.load(run / "checkpoints" / "previous.ckpt", weights_only=True)
+    content["hyper_parameters"] |= {"loss": "cross_entropy", "loss_options": {}, **rates}
+    today = ("data", "loss", "optimizer", "scheduler")
+    settings = content["regseg"]["fingerprint"]["settings"]
+    settings = {name: value for name, value in settings.items() if name not in today and "scheduler" not in name}
+    settings |= {"loss.name": "cross_entropy"} | {f"optimizer.{name}": value for name, value in rates.items()}
+    content["regseg"]["fingerprint"]["settings"] = settings
+    torch.save(content, run / "checkpoints" / "previous.ckpt")
+    (run / "checkpoints" / "last.ckpt").unlink()
+    arguments = [TRAIN, *TINY, *streets_options, f"data.root={streets_root}", "resume=last"]
+    assert failed(run_module(*arguments, "loss=ohem", f"hydra.run.dir={RUN}"), "loss=CrossEntropy, not OHEM")
+    result = run_module(*arguments)
+    assert result.returncode == 0 and "continuing from previous.ckpt at epoch 1" in result.stdout, result.stderr
+    assert len((run / "metrics.csv").read_text().splitlines()) == 3
+
+
 def test_resuming_with_another_setting_is_refused(copy_of_finished, run_module, streets_root, streets_options):
     summary = copy_of_finished / RUN / "summary.json"
     summary.write_text(summary.read_text().replace('"finished"', '"interrupted"'))
