@@ -168,27 +168,3 @@ def test_a_users_own_config_dir(run_module, streets_root, tmp_path):
     result = run_module(TRAIN, "--config-dir", "mine", "experiment=short", *TINY)
     assert result.returncode == 0, result.stderr
     assert json.loads((tmp_path / "runs/short/run_seed0/summary.json").read_text())["config"]["optimizer"]["lr"] == 0.01
-
-
-def test_a_run_of_an_earlier_version_is_continued(copy_of_finished, run_module, streets_root, streets_options):
-    """Its configuration, its checkpoints and their record hold the options by their former names."""
-    run = copy_of_finished / RUN
-    rates = {"lr": 0.05, "momentum": 0.9, "weight_decay": 1e-4, "warmup_iters": 1, "power": 0.9}
-    summary = json.loads((run / "summary.json").read_text())
-    del summary["config"]["scheduler"]
-    summary["config"] |= {"loss": {"name": "cross_entropy"}, "optimizer": rates, "logger": {"name": "csv"}}
-    (run / "summary.json").write_text(json.dumps(summary | {"status": "interrupted"}))
-    content = torch.load(run / "checkpoints" / "previous.ckpt", weights_only=True)
-    content["hyper_parameters"] |= {"loss": "cross_entropy", "loss_options": {}, **rates}
-    today = ("data", "loss", "optimizer", "scheduler")
-    settings = content["regseg"]["fingerprint"]["settings"]
-    settings = {name: value for name, value in settings.items() if name not in today and "scheduler" not in name}
-    settings |= {"loss.name": "cross_entropy"} | {f"optimizer.{name}": value for name, value in rates.items()}
-    content["regseg"]["fingerprint"]["settings"] = settings
-    torch.save(content, run / "checkpoints" / "previous.ckpt")
-    (run / "checkpoints" / "last.ckpt").unlink()
-    arguments = [TRAIN, *TINY, *streets_options, f"data.root={streets_root}", "resume=last"]
-    assert failed(run_module(*arguments, "loss=ohem", f"hydra.run.dir={RUN}"), "loss=CrossEntropy, not OHEM")
-    result = run_module(*arguments)
-    assert result.returncode == 0 and "continuing from previous.ckpt at epoch 1" in result.stdout, result.stderr
-    assert len((run / "metrics.csv").read_text().splitlines()) == 3

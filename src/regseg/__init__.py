@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from regseg.data.augment.transforms import MEAN, STD, normalize
+    from regseg.inference.predictor import Predictor
     from regseg.models import (
         create_model,
         field_of_view,
@@ -28,6 +29,7 @@ __version__ = "0.1.0"
 __all__ = [
     "MEAN",
     "STD",
+    "Predictor",
     "__version__",
     "create_model",
     "field_of_view",
@@ -44,6 +46,7 @@ _HOMES = {
     "MEAN": "regseg.data.augment.transforms",
     "STD": "regseg.data.augment.transforms",
     "normalize": "regseg.data.augment.transforms",
+    "Predictor": "regseg.inference.predictor",
     "create_model": "regseg.models",
     "field_of_view": "regseg.models",
     "list_backbones": "regseg.models",

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
@@ -17,7 +19,7 @@ def main(cfg: DictConfig) -> None:
     OmegaConf.resolve(cfg)
     if cfg.what not in WHAT:
         raise InputError(f"what={cfg.what} does not exist; choose one of {', '.join(WHAT)}.")
-    for name in ("images", "rounds", "steps", "epochs"):
+    for name in ("images", "rounds", "steps", "epochs", "iterations"):
         check_number(name, cfg[name], lowest=1, integer=True)
     WHAT[cfg.what](cfg)
 
@@ -73,7 +75,78 @@ def training(cfg: DictConfig) -> None:
     print(describe(found, batch_size, 2975, cfg.epochs))
 
 
-WHAT = {"loader": loader, "operations": operations, "kernels": kernels, "training": training}
+def inference(cfg: DictConfig) -> None:
+    """From an image to labels by every runtime that is installed; of every network with ``networks=all``."""
+    from regseg.benchmarks.inference import benchmark_inference, draw, inference_table, write_results
+
+    sizes = checked_sizes(cfg.sizes)
+    check_number("warm_up", cfg.warm_up, integer=True)
+    results = {}
+    for title, network in networks(cfg):
+        print(title, flush=True)
+        results[title] = benchmark_inference(
+            network, sizes, cfg.warm_up, cfg.iterations, int8=cfg.int8, memory=cfg.memory
+        )
+        show(inference_table(results[title]))
+    folder = Path(cfg.out)
+    print(f"figures: {write_results(results, folder, 'inference')}")
+    if cfg.networks is None:
+        draw(results[title], folder / "inference.png")
+        print(f"plot: {folder / 'inference.png'}")
+
+
+def blocks(cfg: DictConfig) -> None:
+    """Table 1: the Y block and D blocks of several rates."""
+    from regseg.benchmarks.blocks import benchmark_blocks, blocks_table
+    from regseg.benchmarks.inference import machine, write_results
+
+    check_number("warm_up", cfg.warm_up, integer=True)
+    rows = benchmark_blocks(cfg.warm_up, cfg.iterations)
+    show(blocks_table(rows, machine()))
+    print(f"figures: {write_results({'machine': machine(), 'rows': rows}, Path(cfg.out), 'blocks')}")
+
+
+def networks(cfg: DictConfig) -> Iterator[tuple[str, Any]]:
+    """(title, network) of the model group, or of the paper's tables; 19 classes, random weights or those given."""
+    from regseg.describe import all_networks
+    from regseg.models import create_model, load_model, title_of
+
+    if cfg.networks not in (None, "all"):
+        raise InputError(f"networks={cfg.networks} does not exist; write networks=all or leave it out.")
+    if cfg.networks == "all":
+        yield from all_networks(19)
+    elif cfg.weights is not None:
+        network = load_model(cfg.weights)
+        yield title_of(network), network
+    else:
+        options = check_options("model", OmegaConf.to_container(cfg.model), create_model)
+        network = create_model(**options, num_classes=19)
+        yield title_of(network), network
+
+
+def checked_sizes(sizes: Any) -> list[tuple[int, int]]:
+    """``sizes`` as pairs (height, width).
+
+    Raises:
+        InputError: it is not a list of pairs of integers from 32 up.
+    """
+    pairs = list(sizes) if OmegaConf.is_list(sizes) else []
+    if not pairs or not all(OmegaConf.is_list(pair) and len(pair) == 2 for pair in pairs):
+        raise InputError(f"sizes={sizes} is not a list of heights and widths; write sizes=[[1024,2048],[720,960]].")
+    for pair in pairs:
+        for side in pair:
+            check_number("sizes", side, lowest=32, integer=True)
+    return [(pair[0], pair[1]) for pair in pairs]
+
+
+WHAT = {
+    "loader": loader,
+    "operations": operations,
+    "kernels": kernels,
+    "training": training,
+    "inference": inference,
+    "blocks": blocks,
+}
 
 
 def make_datamodule(cfg: DictConfig) -> Any:

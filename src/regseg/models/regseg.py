@@ -20,15 +20,18 @@ class RegSeg(nn.Module):
         self.backbone = backbone
         self.decoder = decoder
 
-    def forward(self, image: Tensor) -> Tensor:
-        """Map normalised images to logits of the same size.
+    def low_resolution_logits(self, image: Tensor) -> Tensor:
+        """Map normalised images to the logits before the last upsampling.
 
         Args:
             image: (B, 3, H, W); H and W are at least 32.
 
         Returns:
-            Logits (B, num_classes, H, W).
+            Logits (B, num_classes, H/8, W/8); at 1/4 for RegSeg's own decoders.
         """
         x = self.stem(image)  # (B, 32, H/2, W/2)
-        logits = self.decoder(self.backbone(x))  # (B, num_classes, H/8, W/8); at 1/4 for RegSeg's own decoders
-        return upsample_to(logits, image)
+        return self.decoder(self.backbone(x))  # (B, num_classes, H/8, W/8); at 1/4 for RegSeg's own decoders
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Map normalised images (B, 3, H, W) to logits of the same size, (B, num_classes, H, W)."""
+        return upsample_to(self.low_resolution_logits(image), image)

@@ -18,6 +18,7 @@ from lightning.pytorch.utilities import rank_zero_only
 
 from regseg.errors import InputError, check_options
 from regseg.system import processes
+from regseg.system.cpu import computes_in_bfloat16
 from regseg.training.checkpoint_io import WholeCheckpointIO
 
 # The values of `trainer.precision`, and the short forms that Lightning accepts too.
@@ -157,12 +158,6 @@ def quiet() -> None:
         ".*`isinstance\\(treespec, LeafSpec\\)` is deprecated.*",  # inside Lightning
     ):
         warnings.filterwarnings("ignore", pattern)
-
-
-def computes_in_bfloat16() -> bool:
-    """Return whether this CPU has bfloat16 instructions; emulation takes eight times as long as float32."""
-    checks = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")  # of torch.cpu; False on other architectures
-    return any(getattr(torch.cpu, name, lambda: False)() for name in checks)
 
 
 def _false() -> bool:  # named, so that it can be pickled for other processes

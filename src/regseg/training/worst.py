@@ -53,6 +53,7 @@ class WorstImages(L.Callback):
     def on_validation_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int, *_: Any
     ) -> None:
+        """Score the images of a batch and keep the worst."""
         for image, label, prediction, name in zip(batch["image"], batch["label"], outputs, batch["name"], strict=True):
             arrays = [array.cpu().numpy().astype(np.uint8) for array in (image, label, prediction)]
             score = mean_iou(arrays[1], arrays[2], pl_module.spec.num_classes)
@@ -66,6 +67,7 @@ class WorstImages(L.Callback):
                 heapq.heappushpop(self._kept, scored)
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Write the two files."""
         kept, self._kept = sorted(self._kept, reverse=True), []
         if not kept or not trainer.is_global_zero:
             return

@@ -1,0 +1,76 @@
+"""Table 1: the latency of blocks of 256 channels on a 64x128 map, batch 1."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from rich.table import Table
+from torch import nn
+
+from regseg.benchmarks.interleaved import summary, time_in_turn
+from regseg.models.blocks import DBlock, DilatedConv, YBlock
+from regseg.system.cpu import num_threads
+
+CHANNELS, GROUP_WIDTH, SIZE = 256, 16, (64, 128)
+PAPER = {"Y block": 1.0, "D block(1,1)": 1.1, "D block(1,4)": 1.2, "D block(1,10)": 1.2}  # milliseconds on a T4
+
+
+def benchmark_blocks(warm_up: int, iterations: int) -> list[dict[str, Any]]:
+    """Time the blocks of Table 1 in one interleaved run, as the paper does: in eval mode, half precision on a GPU.
+
+    Returns:
+        One mapping for each row, with ``paper_ms`` beside ours.
+    """
+    torch.set_num_threads(num_threads())
+    torch.backends.cudnn.benchmark = True
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    dtype = torch.float16 if device.type == "cuda" else torch.float32
+    x = torch.randn(1, CHANNELS, *SIZE, device=device, dtype=dtype).to(memory_format=torch.channels_last)
+
+    def call(block: nn.Module) -> None:
+        with torch.inference_mode():
+            block(x)
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+
+    blocks = {name: block.eval().to(device, dtype, memory_format=torch.channels_last) for name, block in _blocks()}
+    times = time_in_turn({name: lambda b=block: call(b) for name, block in blocks.items()}, warm_up, iterations)
+    return [{"block": name, **summary(times[name], times["Y block"]), "paper_ms": PAPER[name]} for name in blocks]
+
+
+def blocks_table(rows: list[dict[str, Any]], machine: str) -> Table:
+    """Ours beside the paper's."""
+    table = Table(caption=f"1x{CHANNELS}x{SIZE[0]}x{SIZE[1]}, groups of {GROUP_WIDTH}; {machine}; paper: T4")
+    for heading in ("block", "median, ms", "quartiles", "to the Y block", "paper, ms", "paper, to the Y block"):
+        table.add_column(heading, justify="left" if heading == "block" else "right")
+    base = rows[0]
+    for row in rows:
+        table.add_row(
+            row["block"],
+            f"{row['median_ms']:.2f}",
+            f"{row['quartile_1_ms']:.2f}-{row['quartile_3_ms']:.2f}",
+            f"{row['median_ms'] / base['median_ms']:.2f}",
+            f"{row['paper_ms']:.1f}",
+            f"{row['paper_ms'] / base['paper_ms']:.2f}",
+        )
+    return table
+
+
+def _blocks() -> list[tuple[str, nn.Module]]:
+    blocks: list[tuple[str, nn.Module]] = [("Y block", YBlock(CHANNELS, CHANNELS, group_width=GROUP_WIDTH))]
+    for rate in (1, 4, 10):
+        block = DBlock(CHANNELS, CHANNELS, dilations=(1, rate), group_width=GROUP_WIDTH)
+        if rate == 1:
+            block.conv2.conv = _split_in_two(block.conv2.conv)
+        blocks.append((f"D block(1,{rate})", block))
+    return blocks
+
+
+def _split_in_two(conv: DilatedConv) -> DilatedConv:
+    """Split a convolution of one rate into two, which `DilatedConv` avoids; Table 1 times the split itself."""
+    halves = DilatedConv(CHANNELS, dilations=(1, 2), group_width=GROUP_WIDTH)
+    for branch in halves.branches:
+        branch.dilation, branch.padding = (1, 1), (1, 1)
+    halves.dilations = conv.dilations * 2
+    return halves
