@@ -20,6 +20,8 @@ def test_the_report_is_written_whole(run_module, runs, tmp_path):
     assert "| dilation_1_14 | 77.10 ± 0.25 | 2 | 75.85 | 75.85 |" in text and "77.10 ± 0.25" in result.stdout
     assert "<li>dilation_1_6, seed 0: at epoch 99 the author had" in page
     assert page.count("data:image/png;base64,") == 3 and not re.search(r'(src|href)="(?!data:)', page)
+    assert (tmp_path / "out" / "table.csv").read_text().startswith("row,")
+    assert "\\toprule" in (tmp_path / "out" / "table.tex").read_text()
     for name in ("rows", "curves", "classes"):
         assert cv2.imread(str(tmp_path / "out" / f"{name}.png")).shape[1] > 500
 

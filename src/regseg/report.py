@@ -25,10 +25,12 @@ def main(cfg: DictConfig) -> None:
     text, pictures = write(group, Path(cfg.runs), out)
     print(text)
     print(f"report: {out / 'report.md'}, {out / 'report.html'}; pictures: {', '.join(path.name for path in pictures)}")
+    if (out / "table.csv").exists():
+        print(f"table: {out / 'table.csv'}, {out / 'table.tex'}")
 
 
 def write(group: str, runs_folder: Path, out: Path) -> tuple[str, list[Path]]:
-    """Write ``report.md``, ``report.html`` and the pictures into ``out``.
+    """Write ``report.md``, ``report.html``, ``table.csv``, ``table.tex`` and the pictures into ``out``.
 
     Nothing in ``out`` changes until all files are complete; each is then replaced as a whole.
 
@@ -48,7 +50,7 @@ def write(group: str, runs_folder: Path, out: Path) -> tuple[str, list[Path]]:
     content = page_of(group, runs_folder)
     if content is None:
         raise no_runs(group, runs_folder)
-    text, drawings = content
+    text, drawings, tables = content
     try:
         out.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError) as error:
@@ -59,7 +61,11 @@ def write(group: str, runs_folder: Path, out: Path) -> tuple[str, list[Path]]:
         markdown, page = Path(folder) / "report.md", Path(folder) / "report.html"
         markdown.write_text(linked, encoding="utf-8")
         page.write_text(_html(linked, staged), encoding="utf-8")
-        for path in (*staged, markdown, page):
+        files = [*staged, markdown, page]
+        for name, content in tables.items():
+            files.append(Path(folder) / name)
+            files[-1].write_text(content, encoding="utf-8")
+        for path in files:
             os.replace(path, out / path.name)
     return text, [out / path.name for path in staged]
 

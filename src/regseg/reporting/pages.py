@@ -12,11 +12,13 @@ from regseg.reporting.markdown import at_same_epochs, classes_markdown, escaped,
 from regseg.reporting.paper_tables import columns_markdown, differences_markdown, our_row
 from regseg.reporting.published import paper
 from regseg.reporting.tables import Run, compare, read_runs
+from regseg.reporting.tabular import csv_text, latex_text, significance_markdown
 
 Drawings = dict[str, Callable[[Path], bool]]  # name -> draws a picture, and returns whether there was anything to draw
+Tables = dict[str, str]  # file name -> content
 
 
-def page_of(group: str, runs_folder: Path) -> tuple[str, Drawings] | None:
+def page_of(group: str, runs_folder: Path) -> tuple[str, Drawings, Tables] | None:
     """Return the report on a published table or figure, or on any group of runs.
 
     Args:
@@ -24,16 +26,19 @@ def page_of(group: str, runs_folder: Path) -> tuple[str, Drawings] | None:
         runs_folder: The folder of all groups of runs.
 
     Returns:
-        The Markdown and the pictures; None if there are no runs to report on. A table that compares methods without
-        rows of runs needs none.
+        The Markdown, the pictures, and the contents of other files by name; None if there are no runs to report on. A
+        table that compares methods without rows of runs needs none.
     """
     content = paper().get(group, {})
     if "runs_of" in content:
-        return sizes_page(group, runs_folder)
-    return methods_page(group, runs_folder) if content and "rows" not in content else runs_page(group, runs_folder)
+        found = sizes_page(group, runs_folder)
+        return None if found is None else (*found, {})
+    if content and "rows" not in content:
+        return (*methods_page(group, runs_folder), {})
+    return runs_page(group, runs_folder)
 
 
-def runs_page(group: str, runs_folder: Path) -> tuple[str, Drawings] | None:
+def runs_page(group: str, runs_folder: Path) -> tuple[str, Drawings, Tables] | None:
     """Return the report on a table of runs; None without runs."""
     runs = read_runs(runs_folder, group)
     if not runs:
@@ -43,6 +48,7 @@ def runs_page(group: str, runs_folder: Path) -> tuple[str, Drawings] | None:
     text += _section("Every run at its last epoch", runs_markdown(group, runs))
     text += _section("All columns of the paper's table", columns_markdown(group, runs_folder))
     text += _section("Differences stated in the paper's text", differences_markdown(group, rows))
+    text += _section("Significance", significance_markdown(rows))
     text += _section("IoU per class at the last evaluation, %", classes_markdown(runs))
     text += _section("At the same epochs", "".join(f"- {sentence}\n" for sentence in at_same_epochs(group, runs)))
     drawings: Drawings = {
@@ -51,7 +57,8 @@ def runs_page(group: str, runs_folder: Path) -> tuple[str, Drawings] | None:
         "classes": lambda path: figures.draw_classes(group, runs, path),
         "val_sizes": lambda path: figures.draw_val_sizes(runs, path),
     }
-    return text, drawings | _trade_offs(group, runs_folder)
+    tables = {"table.csv": csv_text(group, rows), "table.tex": latex_text(group, rows)}
+    return text, drawings | _trade_offs(group, runs_folder), tables
 
 
 def methods_page(group: str, runs_folder: Path) -> tuple[str, Drawings]:

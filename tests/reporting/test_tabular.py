@@ -1,0 +1,50 @@
+"""A report's table for spreadsheets and papers, and its test of significance."""
+
+import csv
+import io
+import shutil
+import subprocess
+
+import pytest
+
+from regseg.reporting.tables import Row
+from regseg.reporting.tabular import csv_text, latex_text, significance_markdown
+
+
+def row(name, ours, best=False, paper=None):
+    return Row(name, ours, [], paper, None, [], "", best, True)
+
+
+ROWS = [row("a_b & 5%", [75.0, 75.2], paper=75.85), row("dilation_1_6", [74.0, 74.4, 74.1]), row("c", [])]
+
+
+def test_csv_holds_every_run():
+    lines = list(csv.DictReader(io.StringIO(csv_text("table4", ROWS))))
+    assert [line["row"] for line in lines] == ["a_b & 5%", "dilation_1_6", "c"]
+    assert lines[0]["runs"] == "75.0000;75.2000" and lines[0]["paper"] == "75.85"
+    assert float(lines[1]["best reduced mIoU, %"]) == pytest.approx(74.1667, abs=1e-4) and lines[2]["runs"] == ""
+
+
+def test_latex_is_escaped_and_the_best_is_bold(tmp_path):
+    text = latex_text("table4", ROWS)
+    assert r"a\_b \& 5\% & \textbf{75.10 $\pm$ 0.10} & 2 & 75.85 \\" in text
+    assert r"dilation\_1\_6 & 74.17" in text and r"c & -- & 0 & -- \\" in text and text.count("textbf") == 1
+    if shutil.which("pdflatex"):
+        document = f"\\documentclass{{article}}\\usepackage{{booktabs}}\\begin{{document}}{text}\\end{{document}}"
+        (tmp_path / "a.tex").write_text(document)
+        subprocess.run(["pdflatex", "-halt-on-error", "a.tex"], cwd=tmp_path, check=True, capture_output=True)
+
+
+def test_welch_by_hand():
+    """Means 1 and 3, variances 1 and 1, three runs each: t = 2.449, four degrees of freedom, p = 0.0705."""
+    text = significance_markdown([row("low", [0.0, 1.0, 2.0]), row("high", [2.0, 3.0, 4.0]), row("one", [5.0])])
+    assert "against high" in text and "- low: -2.00, p = 0.070 (n = 3 and 3)" in text
+    assert "Not tested" in text and "one" in text and "little power" in text
+
+
+def test_where_nothing_can_be_tested():
+    assert significance_markdown([row("a", [1.0]), row("b", [2.0, 3.0])]) == ""
+    assert significance_markdown([row("a", [1.0, 2.0], best=True), row("b", [2.0, 3.0])]) == ""
+    assert "cannot be computed" in significance_markdown([row("a", [1.0, 1.0]), row("b", [2.0, 2.0])])
+    many = significance_markdown([row("a", [1.0, 1.5, 1.2, 1.1, 1.0]), row("b", [2.0, 2.1, 2.2, 1.9, 2.0])])
+    assert "power" not in many and "p = 0.000" in many
