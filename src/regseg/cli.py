@@ -21,7 +21,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from regseg import multirun
 from regseg.arguments import asks_for_help, asks_for_sweep, for_hydra, overrides_of
-from regseg.config import config_dir, open_groups, register_resolvers
+from regseg.config import config_dir, jobs_of_sweep, open_groups, register_resolvers
 from regseg.errors import RunFailure
 from regseg.explain import explain
 from regseg.run_dir import mark_ended
@@ -108,8 +108,10 @@ def _run_in_hydra(job: Callable[[DictConfig], Any], config_name: str, command: s
                 for folder in multirun.run_folders() if sweeps else []:  # their processes may be gone
                     mark_ended(folder, "interrupted")
                 raise
-            if sweeps and (failed := multirun.failures()):
-                multirun.fail_sweep(failed)
+            if sweeps:
+                multirun.print_runs()
+                if failed := multirun.failures():
+                    multirun.fail_sweep(failed)
     finally:
         sys.argv = typed
 
@@ -155,10 +157,12 @@ def _run_of_sweep(job: Callable[[DictConfig], Any], cfg: DictConfig) -> Any:
     hydra_cfg = HydraConfig.get()
     overrides = " ".join(hydra_cfg.overrides.task)
     try:
-        folder, config = Path(hydra_cfg.runtime.output_dir), OmegaConf.to_yaml(cfg, resolve=True)
-        if not multirun.note_run(hydra_cfg.job.num, overrides, folder, config):
+        folder, resolved = Path(hydra_cfg.runtime.output_dir), OmegaConf.to_yaml(cfg, resolve=True)
+        if not multirun.note_run(hydra_cfg.job.num, overrides, folder, resolved):
             print(f"Skipping {overrides}: an identical run of this sweep uses {folder}.")
             return None
+        total = jobs_of_sweep()
+        print(f"run {hydra_cfg.job.num + 1}" + (f" of {total}: " if total else ": ") + overrides, flush=True)
         return job(cfg)
     except Exception as error:
         if (number := processes.received()) is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import re
 import shlex
 from collections.abc import Iterable
@@ -91,6 +92,23 @@ def _run_name() -> str:
     return name_of(text for text in named if not text.startswith("run.")) or "run"
 
 
+def jobs_of_sweep() -> int | None:
+    """Return the number of jobs of this sweep, in a job of it; None for a sweeper other than Hydra's."""
+    from hydra.core.hydra_config import HydraConfig
+
+    if not str(HydraConfig.get().sweeper.get("_target_")).endswith("BasicSweeper"):
+        return None
+    return math.prod(len(values) for values in _swept().values())
+
+
+def _swept() -> dict[str, list[str]]:
+    """Return the values of every option over which this sweep runs, in a job of it."""
+    from hydra.core.hydra_config import HydraConfig
+
+    params = [f"{key}={value}" for key, value in (HydraConfig.get().sweeper.get("params") or {}).items()]
+    return swept_values(["-m", *params]) | swept_values(shlex.split(command_of_sweep() or "")[3:])
+
+
 def _run_aside() -> str:
     """Return what distinguishes a sweep's runs besides their names: ``-root_fold1`` in a sweep over ``data.root``."""
     from hydra.core.hydra_config import HydraConfig
@@ -99,9 +117,7 @@ def _run_aside() -> str:
     cfg = HydraConfig.get()
     if cfg.mode != RunMode.MULTIRUN:
         return ""
-    swept = swept_values(shlex.split(command_of_sweep() or "")[3:])
-    params = [f"{key}={value}" for key, value in (cfg.sweeper.get("params") or {}).items()]
-    swept = swept_values(["-m", *params]) | swept
+    swept = _swept()
     named = [text for text in cfg.overrides.task if _key(text) in swept and _is_unnamed(_key(text))]
     return "".join(f"-{_root_name(text, swept) or name_of([text])}" for text in named)
 

@@ -11,6 +11,7 @@ import hashlib
 import json
 import multiprocessing
 import os
+import shlex
 import socket
 import sys
 import tempfile
@@ -20,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from regseg.errors import InputError
-from regseg.run_dir import best_miou
+from regseg.run_dir import best_miou, load_summary, status_of
 from regseg.system.locks import Held, lock
 
 _FOLDER, _PROCESS, _COMMAND = "REGSEG_SWEEP", "REGSEG_SWEEP_PROCESS", "REGSEG_COMMAND"
@@ -91,9 +92,39 @@ def note_run(number: int, overrides: str, folder: Path, config: str) -> bool:
 
 
 def run_folders() -> list[Path]:
-    """Return the folders of the runs that were started."""
-    notes = Path(os.environ[_FOLDER]).glob("run_*.json")
-    return [Path(json.loads(note.read_text(encoding="utf-8") or '[""]')[0]) for note in notes]
+    """Return the folders of the runs that were started, in the order of the jobs."""
+    notes = [note.read_text(encoding="utf-8") for note in Path(os.environ[_FOLDER]).glob("run_*.json")]
+    found = sorted((json.loads(text) for text in notes if text), key=lambda note: note[1])  # empty: about to be written
+    return [Path(folder) for folder, *_ in found]
+
+
+def print_runs() -> None:
+    """Print one line per run of a sweep of trainings, and the command that reports on it."""
+    folders = [folder for folder in run_folders() if (folder / "summary.json").exists()]
+    if not folders:
+        return
+    from rich.table import Table
+
+    from regseg.system.console import plain_console
+
+    table = Table()
+    for column in ("run", "status", "best mIoU %", "last mIoU %"):
+        table.add_column(column, justify="right" if "%" in column else "left", overflow="fold")
+    for folder in folders:
+        summary = load_summary(folder)
+        values = (_miou(summary.get(which)) for which in ("best", "last"))
+        table.add_row(folder.name, status_of(folder), *values)
+    plain_console().print(table)
+    for group in dict.fromkeys(folder.parent for folder in folders):
+        number = group.name.removeprefix("table") if group.name.startswith("table") else group.name
+        runs = [] if group.parent == Path("runs").absolute() else [f"runs={group.parent}"]
+        print(f"report: {shlex.join(['python', '-m', 'regseg.report', f'table={number}', *runs])}")
+
+
+def _miou(evaluation: Any) -> str:
+    metrics = evaluation.get("metrics") if isinstance(evaluation, dict) else None
+    value = metrics.get("val/miou") if isinstance(metrics, dict) else None
+    return f"{100 * value:.2f}" if isinstance(value, float) else "–"
 
 
 def is_queued() -> bool:

@@ -32,9 +32,9 @@ def test_the_bar_tells_loss_learning_rate_speed_and_time_left():
     line.on_train_epoch_start(trainer, None)
     for batch in range(3):
         line.on_train_batch_end(trainer, None, {"loss": torch.tensor(1.5)}, {"image": torch.zeros(8, 1)}, batch)
-    line._bar.refresh()
+    line._bars.refresh()
     line.on_train_end(trainer, None)
-    for text in ("epoch 1/4", "loss 1.500", "lr 0.0123", "images/s", "s left"):
+    for text in ("epoch 2/4", "loss 1.500", "lr 0.0123", "images/s", "s left"):
         assert text in written.getvalue()
 
 
@@ -75,3 +75,47 @@ def test_every_table_is_printed_on_the_plain_console():
     package = Path(regseg.__file__).parent
     using = {path.name for path in package.rglob("*.py") if re.search(r"\bConsole\(|import print\b", path.read_text())}
     assert using == {"console.py"}
+
+
+def log_of(line, trainer, module, evaluated, batches=3):
+    """What a log file gets in one epoch."""
+    written = io.StringIO()
+    line.console = Console(file=written, width=200)
+    line.on_train_start(trainer, module)
+    line.on_train_epoch_start(trainer, module)
+    for batch in range(batches):
+        line.on_train_batch_end(trainer, module, {"loss": torch.tensor(1.5)}, {"image": torch.zeros(8, 1)}, batch)
+    if evaluated:
+        line.on_validation_start(trainer, module)
+        line.on_validation_end(trainer, module)
+    line.on_train_epoch_end(trainer, module)
+    return written.getvalue().splitlines()
+
+
+METRICS = {"train/loss": 1.25, "val/miou": 0.5, "val/miou_reduced": 0.625, "val/accuracy": 0.75}
+
+
+def test_a_log_gets_a_line_per_epoch():
+    trainer, module = fake_trainer(), SimpleNamespace(spec=SPEC)
+    trainer.callback_metrics, trainer.num_val_batches = METRICS, [3]
+    (line,) = log_of(ProgressLine(), trainer, module, evaluated=False)
+    assert line.startswith("epoch 2/4  loss 1.250  ") and "mIoU" not in line and "left" in line
+    (line,) = log_of(ProgressLine(), trainer, module, evaluated=True)
+    assert "mIoU 50.00  reduced 62.50  accuracy 75.00" in line
+    trainer.current_epoch = 3
+    whole = SimpleNamespace(spec=DatasetSpec("s", ("a",), ((0, 0, 0),), ids={0: 0}))
+    (line,) = log_of(ProgressLine(), trainer, whole, evaluated=True)
+    assert line.startswith("epoch 4/4") and "reduced" not in line  # nothing is excluded there
+
+
+def test_a_long_epoch_leaves_lines_in_a_log():
+    trainer, module = fake_trainer(), SimpleNamespace(spec=SPEC)
+    trainer.callback_metrics = METRICS
+    lines = log_of(ProgressLine(log_seconds=-1), trainer, module, evaluated=False)
+    assert [line.split("  ")[1] for line in lines[:-1]] == [f"iteration {number}/5" for number in (1, 2, 3)]
+
+
+def test_reduced_miou_is_shown_where_classes_are_excluded():
+    matrix, written = torch.eye(19, dtype=torch.int64), io.StringIO()
+    print_scores(Scores.from_confusion(matrix, SPEC), (), Console(file=written, width=80))
+    assert "mIoU" in written.getvalue() and "reduced" not in written.getvalue()

@@ -20,20 +20,22 @@ from regseg.training.metrics import Scores
 
 
 class ProgressLine(Checkpoint):
-    """Print one line per evaluation, and on a terminal a bar with time left, loss, learning rate and images/s.
+    """Print one line per epoch, and on a terminal bars for the run, the epoch and the evaluation.
 
-    Lightning's bars are not used: they redraw per epoch without the time left of the whole run, leave no line per
-    evaluation in a log file, and by default wait for the loss of every step on a GPU. The base class `Checkpoint` makes
-    Lightning call this after `Evaluation` at the end of an epoch.
+    On a terminal only evaluated epochs leave a line. In a log file every epoch does, and a long epoch leaves one every
+    few minutes. Lightning's bars are not used: they redraw per epoch without the time left of the whole run, leave no
+    line per evaluation in a log file, and by default wait for the loss of every step on a GPU. The base class
+    `Checkpoint` makes Lightning call this after `Evaluation` at the end of an epoch.
 
     Args:
-        refresh_seconds: Shortest time between two updates of the bar.
+        refresh_seconds: Shortest time between two updates of the bars.
+        log_seconds: Time between two lines of a long epoch in a log file.
     """
 
-    def __init__(self, refresh_seconds: float = 0.5) -> None:
-        self.refresh_seconds = refresh_seconds
+    def __init__(self, refresh_seconds: float = 0.5, log_seconds: float = 180.0) -> None:
+        self.refresh_seconds, self.log_seconds = refresh_seconds, log_seconds
         self.console = plain_console()
-        self._bar: Progress | None = None
+        self._bars: Progress | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         # A console holds a lock, which cannot be sent to the processes of a distributed run.
@@ -44,75 +46,102 @@ class ProgressLine(Checkpoint):
         self.console = plain_console()
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Start the bar."""
-        batches = int(trainer.num_training_batches)  # finite: the loaders have a length
-        self._total = (trainer.max_epochs or 0) * batches
+        """Start the bars."""
+        self._batches = int(trainer.num_training_batches)  # finite: the loaders have a length
+        self._total = (trainer.max_epochs or 0) * self._batches
         if trainer.max_steps != -1:
             self._total = min(self._total, trainer.max_steps * trainer.accumulate_grad_batches)
-        self._first = trainer.current_epoch * batches
+        self._first = trainer.current_epoch * self._batches
         self._done, self._began, self._shown, self._loss = self._first, time.perf_counter(), 0.0, float("nan")
         if trainer.is_global_zero and self.console.is_terminal:
-            columns = [TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[text]}")]
-            self._bar = Progress(*columns, console=self.console, transient=True)
-            self._bar.start()
-            self._task = self._bar.add_task("", total=self._total, completed=self._first, text="")
+            columns = [TextColumn("{task.description}"), BarColumn(20), TextColumn("{task.fields[text]}")]
+            self._bars = Progress(*columns, console=self.console, transient=True)
+            self._bars.start()
+            self._run = self._bars.add_task("run", total=self._total, completed=self._first, text="")
+            self._epoch = self._bars.add_task("epoch", total=self._batches, text="")
 
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Start to count the epoch's images."""
         self._epoch_began, self._epoch_images, self._evaluated = time.perf_counter(), 0, False
+        self._logged, self._epoch_batches = self._epoch_began, 0
+
+    def on_validation_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Start the bar of an evaluation."""
+        if self._bars is not None:
+            images = sum(int(count) for count in trainer.num_val_batches)
+            self._evaluation = self._bars.add_task("evaluation", total=images, text="")
+
+    def on_validation_batch_end(self, *_: Any) -> None:
+        """Advance the bar of the evaluation."""
+        if self._bars is not None:
+            self._bars.advance(self._evaluation)
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Remember that this epoch has an evaluation to print."""
         self._evaluated = True
+        if self._bars is not None:
+            self._bars.remove_task(self._evaluation)
 
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Update the bar."""
-        self._done += 1
+        """Update the bars, or print a line in a long epoch."""
+        self._done, self._epoch_batches = self._done + 1, self._epoch_batches + 1
         self._epoch_images += len(batch["image"]) * trainer.world_size
         now = time.perf_counter()
         self._rate = self._epoch_images / (now - self._epoch_began)
-        if self._bar is not None and now - self._shown > self.refresh_seconds:
+        if self._bars is not None and now - self._shown > self.refresh_seconds:
             self._shown, loss = now, float(outputs["loss"])
             self._loss = loss if self._loss != self._loss else 0.9 * self._loss + 0.1 * loss
             lr = trainer.optimizers[0].param_groups[0]["lr"]
-            text = f"loss {self._loss:.3f}  lr {lr:.4f}  {self._rate:.1f} images/s  {self._left()} left"
-            epoch = f"epoch {trainer.current_epoch}/{trainer.max_epochs}"
-            self._bar.update(self._task, completed=self._done, description=epoch, text=text)
+            text = f"loss {self._loss:.3f}  lr {lr:.4f}  {self._rate:.1f} images/s"
+            self._bars.update(self._run, completed=self._done, text=f"{self._left()} left")
+            self._bars.update(self._epoch, completed=self._epoch_batches, description=_epoch(trainer), text=text)
+        elif self._bars is None and trainer.is_global_zero and now - self._logged > self.log_seconds:
+            self._logged = now
+            place = f"iteration {self._epoch_batches}/{self._batches}"
+            loss = float(outputs["loss"])
+            self._print(f"{_epoch(trainer)}  {place}  loss {loss:.3f}  {self._rate:.1f} images/s  {self._left()} left")
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Print the epoch's line if it was evaluated."""
-        if not self._evaluated or not trainer.is_global_zero:
+        """Print the epoch's line; on a terminal if it was evaluated."""
+        if not trainer.is_global_zero or (self._bars is not None and not self._evaluated):
             return
-        metrics = trainer.callback_metrics
-        self.console.print(
-            f"epoch {trainer.current_epoch:4d}/{trainer.max_epochs}  loss {metrics['train/loss']:.3f}  "
-            f"mIoU {100 * metrics['val/miou']:.2f}  reduced {100 * metrics['val/miou_reduced']:.2f}  "
-            f"accuracy {100 * metrics['val/accuracy']:.2f}  {self._rate:.1f} images/s  {self._left()} left",
-            soft_wrap=True,
-        )
+        metrics, scores = trainer.callback_metrics, ""
+        if self._evaluated:
+            scores = f"mIoU {100 * metrics['val/miou']:.2f}  "
+            if pl_module.spec.excluded:
+                scores += f"reduced {100 * metrics['val/miou_reduced']:.2f}  "
+            scores += f"accuracy {100 * metrics['val/accuracy']:.2f}  "
+        loss = f"loss {metrics['train/loss']:.3f}"
+        self._print(f"{_epoch(trainer)}  {loss}  {scores}{self._rate:.1f} images/s  {self._left()} left")
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Remove the bar."""
+        """Remove the bars."""
         self._stop()
 
     def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
-        """Remove the bar, and say how to continue an interrupted run."""
+        """Remove the bars, and say how to continue an interrupted run."""
         self._stop()
         if isinstance(exception, (KeyboardInterrupt, SystemExit)) and trainer.is_global_zero:
-            self.console.print(
-                f"Interrupted in epoch {trainer.current_epoch}; continue with resume=last.", soft_wrap=True
-            )
+            self._print(f"Interrupted in epoch {trainer.current_epoch + 1}; continue with resume=last.")
+
+    def _print(self, line: str) -> None:
+        self.console.print(line, soft_wrap=True)
 
     def _left(self) -> str:
         elapsed, done = time.perf_counter() - self._began, self._done - self._first
         return duration(elapsed / max(done, 1) * (self._total - self._done))
 
     def _stop(self) -> None:
-        if self._bar is not None:
-            self._bar.stop()
-            self._bar = None
+        if self._bars is not None:
+            self._bars.stop()
+            self._bars = None
+
+
+def _epoch(trainer: L.Trainer) -> str:
+    """The current epoch of all, counted from 1."""
+    return f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}"
 
 
 class EvaluationBar(L.Callback):
@@ -155,7 +184,7 @@ def duration(seconds: float) -> str:
 
 
 def print_scores(scores: Scores, excluded: Sequence[str] = (), console: Console | None = None) -> None:
-    """Print IoU per class, mIoU, reduced mIoU and pixel accuracy in percent, and the names of absent classes."""
+    """Print IoU per class, the means and pixel accuracy in percent, and absent classes; reduced mIoU if it differs."""
     table = Table()
     table.add_column("class", overflow="fold")
     table.add_column("IoU %", justify="right")
@@ -164,7 +193,8 @@ def print_scores(scores: Scores, excluded: Sequence[str] = (), console: Console 
         table.add_row(name + mark, "absent" if value != value else f"{100 * value:.2f}")
     table.add_section()
     table.add_row("mIoU", f"{100 * scores.miou:.2f}", style="bold")
-    table.add_row("reduced mIoU", f"{100 * scores.miou_reduced:.2f}", style="bold")
+    if excluded:
+        table.add_row("reduced mIoU", f"{100 * scores.miou_reduced:.2f}", style="bold")
     table.add_row("pixel accuracy", f"{100 * scores.accuracy:.2f}")
     console = console or plain_console()
     console.print(table)
@@ -215,10 +245,10 @@ def print_result(folder: Path, excluded: tuple[str, ...]) -> None:
     if last is None:
         print(f"Nothing was evaluated; the weights are in {folder}.")
         return
-    print(f"epoch {last['epoch']} on the split {summary['config']['data']['val_split']}")
+    print(f"epoch {last['epoch'] + 1} on the split {summary['config']['data']['val_split']}")
     print_scores(Scores.from_metrics(last["metrics"]), excluded)
     if best["metrics"]["val/miou"] is not None:  # None if every pixel was ignored
-        print(f"best mIoU {100 * best['metrics']['val/miou']:.2f} at epoch {best['epoch']}")
+        print(f"best mIoU {100 * best['metrics']['val/miou']:.2f} at epoch {best['epoch'] + 1}")
     for picture in sorted((folder / "pictures").glob("*.png"))[-1:]:
         print(f"predictions: {picture}")
     print(f"everything else: {folder}")
