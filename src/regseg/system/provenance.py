@@ -1,4 +1,4 @@
-"""What it takes to repeat a run besides its configuration: the command, the commit and the versions."""
+"""The provenance of a run in addition to its configuration: command line, git commit and versions."""
 
 from __future__ import annotations
 
@@ -14,7 +14,14 @@ _PACKAGES = ("torch", "lightning", "torchmetrics", "albumentations", "opencv-pyt
 
 
 def provenance(command: str | None = None) -> dict[str, Any]:
-    """Command line, git commit and versions; ``command`` replaces the command line of this process."""
+    """Return the command line, the git commit and the versions of the main libraries.
+
+    Args:
+        command: replaces the command line of this process.
+
+    Returns:
+        Plain values with the keys ``command``, ``git_commit`` and ``versions``.
+    """
     versions = {name: importlib.metadata.version(name) for name in ("regseg", *_PACKAGES)}
     return {
         "command": command or shlex.join(["python", "-m", _module(), *sys.argv[1:]]),
@@ -29,7 +36,7 @@ def _module() -> str:
 
 
 def _git_commit() -> str | None:
-    """The commit of this project's checkout, ``-dirty`` where files differ from it; None when installed."""
+    """Return the commit of this checkout, with ``-dirty`` if files differ from it; None for an installed package."""
 
     def git(*arguments: str) -> str:
         command = ["git", "-C", str(Path(__file__).parent), *arguments]
@@ -37,7 +44,7 @@ def _git_commit() -> str | None:
 
     try:
         if not git("ls-files", Path(__file__).name):
-            return None  # installed inside somebody else's repository
+            return None  # installed in the working tree of another repository
         return git("rev-parse", "HEAD") + ("-dirty" if git("status", "--porcelain", "--untracked-files=no") else "")
     except (OSError, subprocess.SubprocessError):
         return None

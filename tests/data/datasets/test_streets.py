@@ -51,8 +51,8 @@ def test_a_dataset_from_a_checkpoint_is_not_created_at_a_mistyped_root(streets_r
     torch.save({key: dict(trained.hparams), "state_dict": {}}, tmp_path / "last.ckpt")
     cfg = {"weights": str(tmp_path / "last.ckpt"), "split": "val", "val_size": None}
     with pytest.raises(InputError) as error:
-        make_datamodule(OmegaConf.create({**cfg, "root": str(tmp_path / "typo")})).setup("validate")
+        make_datamodule(OmegaConf.create({**cfg, "data": {"root": str(tmp_path / "typo")}})).setup("validate")
     assert is_sentence(error, tmp_path / "typo", "data=streets") and not (tmp_path / "typo").exists()
-    datamodule = make_datamodule(OmegaConf.create({**cfg, "root": None}))
+    datamodule = make_datamodule(OmegaConf.create({**cfg, "data": {"root": None}}))
     datamodule.setup("validate")
     assert len(datamodule.val_set) == 3

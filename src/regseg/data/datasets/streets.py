@@ -55,7 +55,7 @@ class Streets(Cityscapes):
 
         if self.only_read and not is_streets_folder(self.root):
             raise InputError(
-                f"{self.root} contains no street scenes; set root to a folder that does, or create them with "
+                f"{self.root} contains no street scenes; set data.root to a folder that does, or create them with "
                 "data=streets."
             )
         write_streets(self.root, progress=self._progress, **self.drawing)
