@@ -117,7 +117,7 @@ class MisconfigurationException(Exception):
 @pytest.mark.parametrize(
     ("error", "status", "words"),
     [
-        (RuntimeError("DataLoader worker (pid 6) is killed by signal: Killed. "), 1, "worker was ended (Killed)"),
+        (RuntimeError("DataLoader worker (pid 6) is killed by signal: Killed. "), 1, "worker was killed (Killed)"),
         (RuntimeError("DataLoader worker (pid(s) 1, 2) exited unexpectedly"), 1, "data.num_workers"),
         (RuntimeError("DataLoader worker (pid 1) is killed by signal: Bus error. It is possible"), 1, "/dev/shm"),
         (RuntimeError("[enforce fail] . PytorchStreamWriter failed writing file data/0"), 1, "free some space"),
