@@ -95,7 +95,7 @@ def test_exif_orientation_is_applied(tmp_path):
     sideways = Sample(tmp_path / "photo.jpg", write(tmp_path / "stored.png", np.zeros((20, 40), np.uint8)))
     with pytest.raises(InputError) as error:
         read_sample(sideways, IDS)
-    assert is_sentence(error, "photo.jpg is 20x40", "stored.png is 40x20", "upright")
+    assert is_sentence(error, "photo.jpg is 20x40", "stored.png is 40x20", "rotated")
 
 
 def test_index_labels_of_every_kind(tmp_path):

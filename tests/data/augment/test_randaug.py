@@ -276,7 +276,7 @@ def test_augmentation_by_dataset_and_by_choice(compose, overrides, augment):
 
 def test_a_dataset_can_choose_the_augmentation(compose):
     assert compose("data=cityscapes", config="evaluate").data.augment.randaug == RANDAUG
-    assert compose(config="evaluate").get("data") is None
+    assert compose(config="evaluate").data == {"root": None}
 
 
 @pytest.mark.parametrize("workers", [0, 2])
