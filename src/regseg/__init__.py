@@ -11,6 +11,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from regseg.inference.predictor import Predictor
     from regseg.models import (
         create_model,
         field_of_view,
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "Predictor",
     "__version__",
     "create_model",
     "field_of_view",
@@ -37,6 +39,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "Predictor": "regseg.inference.predictor",
     "create_model": "regseg.models",
     "field_of_view": "regseg.models",
     "list_backbones": "regseg.models",

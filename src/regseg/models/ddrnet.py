@@ -133,7 +133,8 @@ class DDRNet23(nn.Module):
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
-    def forward(self, image: Tensor) -> Tensor:
+    def low_resolution_logits(self, image: Tensor) -> Tensor:
+        """The logits before the last upsampling: (B, 3, H, W) -> (B, num_classes, H/8, W/8)."""
         x = F.relu(self.layer1(self.stem(image)), inplace=True)  # (B, 64, H/4, W/4)
         x = F.relu(self.layer2(x), inplace=True)  # (B, 128, H/8, W/8)
         low, high = self.low3(x), self.high3(x)  # (B, 256, H/16, W/16), (B, 128, H/8, W/8)
@@ -142,7 +143,10 @@ class DDRNet23(nn.Module):
         low, high = _fuse(low, high, self.down4, self.compress4)
         low, high = self.low5(low), self.high5(high)  # (B, 1024, H/64, W/64), (B, 256, H/8, W/8)
         high += upsample_to(self.dappm(low), high)
-        return upsample_to(self.head(high), image)
+        return self.head(high)
+
+    def forward(self, image: Tensor) -> Tensor:
+        return upsample_to(self.low_resolution_logits(image), image)
 
 
 def _fuse(low: Tensor, high: Tensor, down: nn.Module, compress: ConvBnAct) -> tuple[Tensor, Tensor]:

@@ -14,7 +14,10 @@ class RegSeg(nn.Module):
         self.backbone = backbone
         self.decoder = decoder
 
-    def forward(self, image: Tensor) -> Tensor:
+    def low_resolution_logits(self, image: Tensor) -> Tensor:
+        """The logits before the last upsampling, at 1/4 or 1/8: (B, 3, H, W) -> (B, num_classes, H/4, W/4)."""
         x = self.stem(image)  # (B, 32, H/2, W/2)
-        logits = self.decoder(self.backbone(x))  # (B, num_classes, H/8, W/8); at 1/4 for RegSeg's own decoders
-        return upsample_to(logits, image)
+        return self.decoder(self.backbone(x))  # (B, num_classes, H/8, W/8); at 1/4 for RegSeg's own decoders
+
+    def forward(self, image: Tensor) -> Tensor:
+        return upsample_to(self.low_resolution_logits(image), image)

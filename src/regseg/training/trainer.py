@@ -18,6 +18,7 @@ from lightning.pytorch.utilities import rank_zero_only
 
 from regseg.errors import InputError, check_options
 from regseg.system import processes
+from regseg.system.cpu import computes_in_bfloat16
 from regseg.training.checkpoint_io import WholeCheckpointIO
 
 # What the Trainer's `precision` may be, and the short forms that Lightning takes too.
@@ -154,12 +155,6 @@ def quiet() -> None:
         ".*`isinstance\\(treespec, LeafSpec\\)` is deprecated.*",  # inside Lightning
     ):
         warnings.filterwarnings("ignore", pattern)
-
-
-def computes_in_bfloat16() -> bool:
-    """Whether this CPU has instructions for bfloat16; one that emulates it takes eight times as long as for float32."""
-    checks = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")  # of torch.cpu; False on other architectures
-    return any(getattr(torch.cpu, name, lambda: False)() for name in checks)
 
 
 def _false() -> bool:  # a name that other processes know too
