@@ -12,7 +12,18 @@ from hydra.core.override_parser.types import Override, Quote, QuotedString
 from hydra.errors import HydraException
 
 # Options that hold a path in every command that has them: 2024, true or [a] are names of folders there.
-PATHS = {"data.root", "root", "weights", "out", "runs", "picture", "pictures", "hydra.run.dir", "hydra.sweep.dir"}
+PATHS = {
+    "data.root",
+    "root",
+    "weights",
+    "source",
+    "out",
+    "runs",
+    "picture",
+    "pictures",
+    "hydra.run.dir",
+    "hydra.sweep.dir",
+}
 _HELP = ("-h", "--help", "--hydra-help", "--version")
 _OPEN = re.compile(r"(\\*)\$\{(?![^}]+\})")  # a ${ that is not closed, and so is no interpolation of OmegaConf's
 _TOKENS = re.compile(r"'(?:\\.|[^'\\])*'(?=,|$)|\"(?:\\.|[^\"\\])*\"(?=,|$)|.", re.DOTALL)

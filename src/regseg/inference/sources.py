@@ -34,7 +34,7 @@ def is_video(source: str | Path) -> bool:
     return Path(source).suffix.lower() in VIDEO_SUFFIXES and not Path(source).is_dir()
 
 
-def find_images(source: str | Path, out: Path) -> list[Item]:
+def find_images(source: str | Path, out: Path) -> tuple[list[Item], Path]:
     """List the images of ``source``. No image is opened.
 
     Args:
@@ -43,8 +43,8 @@ def find_images(source: str | Path, out: Path) -> list[Item]:
         out: the output folder. Images within it are outputs of an earlier prediction and are not listed.
 
     Returns:
-        The images of a folder or a pattern sorted by path, those of a list in its order, each once. Outputs keep the
-        subfolders below the folder, the fixed part of the pattern, or the common folder of the list.
+        The images of a folder or a pattern sorted by path, those of a list in its order, each once; and the folder
+        whose subfolders their outputs keep: the given one, the fixed part of the pattern, the common folder of the list.
 
     Raises:
         InputError: there is no such file, it is of another kind, it lists no images, or ``out`` is a folder of
@@ -66,7 +66,8 @@ def find_images(source: str | Path, out: Path) -> list[Item]:
     paths = [one for one in dict.fromkeys(paths) if inside not in one.resolve().parents]
     if not paths:
         raise InputError(f"{source} holds no images ({', '.join(IMAGE_SUFFIXES)}); check the path.")
-    return _named(paths, base)
+    base = Path(os.path.abspath(base))
+    return _named(paths, base), base
 
 
 def check_out(out: Path, places: Path | Iterable[Path]) -> None:
@@ -136,8 +137,7 @@ def _listed(path: Path) -> list[Path]:
 
 
 def _named(paths: list[Path], base: Path) -> list[Item]:
-    """Items whose output names are distinct, also where a file system ignores case: a.jpg beside a.png keeps its suffix."""
-    base = Path(os.path.abspath(base))
+    """Items with distinct output names, also where case is ignored: a.jpg next to a.png keeps its suffix."""
     relative = [Path(os.path.abspath(path)).relative_to(base) for path in paths]
     stems = Counter(str(path.with_suffix("")).casefold() for path in relative)
     names = [path if stems[str(path.with_suffix("")).casefold()] > 1 else path.with_suffix("") for path in relative]

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 
-from regseg.system.console import plain_console
+from regseg.system.console import duration, plain_console
 from regseg.training.metrics import Scores
 
 
@@ -119,15 +119,6 @@ class EvaluationBar(L.Callback):
     def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
         if self._bar is not None:
             self._bar.stop()
-
-
-def duration(seconds: float) -> str:
-    """Seconds as people read them: 42 s, 3 min 10 s, 5 h 20 min."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    if hours:
-        return f"{hours} h {minutes} min"
-    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
 
 
 def print_scores(scores: Scores, left_out: Sequence[str] = (), console: Console | None = None) -> None:
