@@ -13,16 +13,8 @@ from hydra.errors import HydraException
 
 # Options that hold a path in every command that has them: 2024, true or [a] are names of folders there.
 PATHS = {
-    "data.root",
-    "root",
-    "weights",
-    "source",
-    "out",
-    "runs",
-    "picture",
-    "pictures",
-    "hydra.run.dir",
-    "hydra.sweep.dir",
+    *("data.root", "root", "weights", "source", "out", "runs", "picture", "pictures"),
+    *("hydra.run.dir", "hydra.sweep.dir"),
 }
 _HELP = ("-h", "--help", "--hydra-help", "--version")
 _OPEN = re.compile(r"(\\*)\$\{(?![^}]+\})")  # a ${ that is not closed, and so is no interpolation of OmegaConf's

@@ -69,6 +69,7 @@ def predict_video(options: dict[str, Any]) -> None:
     from regseg.inference.progress import Counter
     from regseg.inference.sources import check_out
     from regseg.inference.video import Video, drawing, predict_video, video_outputs
+    from regseg.inference.writers import write_legend
 
     out, source, overwrite = Path(options["out"]), Path(options["source"]), options["overwrite"]
     if options["shards"] != 1:
@@ -89,6 +90,8 @@ def predict_video(options: dict[str, Any]) -> None:
         with Video(source) as video, Counter(video.count, "frames", bar=not runs_beside_others()) as counter:
             predict_video(video, labeller, draw, target, counter.advance)
             damaged = video.damaged
+        if mode == "overlay":
+            write_legend(target.with_name(f"{target.stem}_legend.png"), predictor.spec)
         print(f"{counter.summary()} into {target}{'; the sound is left out' if video.has_sound else ''}")
     if damaged:
         raise RunFailure(f"{damaged} parts of {source} could not be decoded and are missing in the result.")
@@ -108,9 +111,8 @@ def open_network(options: dict[str, Any]) -> tuple[Path, Any, Any]:
         device = f"cuda:{gpu}"
     predictor = Predictor(weights, options["runtime"], options["precision"], device)
     runtime = predictor.runtime
-    print(
-        f"{weights}: {predictor.spec.num_classes} classes of {predictor.spec.name}, {runtime.name}, {runtime.precision}"
-    )
+    classes = f"{predictor.spec.num_classes} classes of {predictor.spec.name}"
+    print(f"{weights}: {classes}; runtime {runtime.name}, precision {runtime.precision}", flush=True)
     return weights, predictor, predictor if options["tile"] is None else Tiled(predictor, options["tile"])
 
 

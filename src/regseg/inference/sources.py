@@ -44,7 +44,8 @@ def find_images(source: str | Path, out: Path) -> tuple[list[Item], Path]:
 
     Returns:
         The images of a folder or a pattern sorted by path, those of a list in its order, each once; and the folder
-        whose subfolders their outputs keep: the given one, the fixed part of the pattern, the common folder of the list.
+        whose subfolders their outputs keep, which is the given one, the fixed part of the pattern, or the common folder
+        of the list.
 
     Raises:
         InputError: there is no such file, it is of another kind, it lists no images, or ``out`` is a folder of

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 
 import numpy as np
 
@@ -56,5 +57,5 @@ def spans(length: int, tile: int) -> list[tuple[int, int, int, int]]:
     count = -(-(length - overlap) // (tile - overlap))
     starts = [number * (length - tile) // (count - 1) for number in range(count)]
     # The middle of each overlap, between the start of a tile and the end of the one before.
-    cuts = [0, *((start + before + tile) // 2 for before, start in zip(starts, starts[1:], strict=False)), length]
-    return [(start, start + tile, *kept) for start, kept in zip(starts, zip(cuts, cuts[1:], strict=False), strict=True)]
+    cuts = [0, *((start + before + tile) // 2 for before, start in pairwise(starts)), length]
+    return [(start, start + tile, *kept) for start, kept in zip(starts, pairwise(cuts), strict=True)]

@@ -12,6 +12,7 @@ import numpy as np
 
 from regseg.data.datasets.cityscapes import SPEC as CITYSCAPES
 from regseg.data.datasets.spec import IGNORE_INDEX, DatasetSpec
+from regseg.data.legend import legend
 from regseg.errors import InputError
 from regseg.inference.drawing import overlay, with_legend
 from regseg.inference.out_folder import is_current
@@ -20,6 +21,7 @@ from regseg.system.atomic import write_whole
 
 MODES = ("overlay", "color", "index", "train_ids", "cityscapes")
 OVERLAY_FORMATS = ("jpg", "png")
+_LEGEND_WIDTH = 640  # pixels of a legend that is a file of its own
 _LABEL_OPTIONS = [cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_DEFAULT]  # a third of the time and size
 _OPTIONS = {".png": [], ".jpg": [cv2.IMWRITE_JPEG_QUALITY, 92]}
 
@@ -196,6 +198,12 @@ def zip_labels(outputs: Outputs, items: Sequence[Item], since: int) -> str:
 
     write_whole(target, write)
     return f"{len(files)} results for the test server in {target}"
+
+
+def write_legend(path: Path, spec: DatasetSpec) -> None:
+    """Write a PNG of all classes' colours and names."""
+    data = _encode(legend(spec, _LEGEND_WIDTH), path.suffix)
+    write_whole(path, lambda file: file.write(data))
 
 
 def _encode(pixels: np.ndarray, suffix: str) -> bytes:
