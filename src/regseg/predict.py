@@ -56,7 +56,8 @@ def predict_images(options: dict[str, Any]) -> None:
         print(f"Skipping {len(mine) - len(todo)} of {len(mine)} images: already predicted.")
     with Counter(len(todo), bar=not runs_beside_others()) as counter:
         failures = predict_images(todo, labeller, outputs.write, counter.advance)
-    print(f"{counter.summary()} into {', '.join(str(out / mode) for mode in outputs.save)}")
+    if todo:
+        print(f"{counter.summary()} into {', '.join(str(out / mode) for mode in outputs.save)}")
     if "cityscapes" in outputs.save:
         print(zip_labels(outputs, items, since))
     if failures:
@@ -81,7 +82,7 @@ def predict_video(options: dict[str, Any]) -> None:
     base = source.absolute().parent
     record = {"weights": out_folder.digest(weights), "source": str(base), **{name: options[name] for name in DECIDING}}
     since = out_folder.enter(out, record, targets.values(), overwrite=overwrite)
-    damaged = 0
+    damage = None
     for mode, target in targets.items():
         if not overwrite and out_folder.is_current(target, since):
             print(f"Skipping {target}: already predicted.")
@@ -89,12 +90,12 @@ def predict_video(options: dict[str, Any]) -> None:
         draw = drawing(mode, predictor.spec, options["opacity"])
         with Video(source) as video, Counter(video.count, "frames", bar=not runs_beside_others()) as counter:
             predict_video(video, labeller, draw, target, counter.advance)
-            damaged = video.damaged
+            damage = video.damage
         if mode == "overlay":
             write_legend(target.with_name(f"{target.stem}_legend.png"), predictor.spec)
         print(f"{counter.summary()} into {target}{'; the sound is left out' if video.has_sound else ''}")
-    if damaged:
-        raise RunFailure(f"{damaged} parts of {source} could not be decoded and are missing in the result.")
+    if damage:
+        raise RunFailure(f"{source} {damage}; the result lacks them.")
 
 
 DECIDING = ("tile", "opacity")  # options that change the content of outputs of the same name

@@ -159,7 +159,9 @@ class SegmentationDataModule(L.LightningDataModule):
         return self.dataset.spec
 
     def setup(self, stage: str | None = None) -> None:
-        """List the files that ``stage`` (fit, validate or None for all) needs.
+        """List the files that ``stage`` needs: fit, validate, test, predict, or None for fit and validate.
+
+        Testing uses the split ``test``, predicting the images of ``val_split``.
 
         Raises:
             InputError: a file is missing, no training label has a labelled pixel, or there are fewer training images
@@ -179,10 +181,16 @@ class SegmentationDataModule(L.LightningDataModule):
                 raise InputError(f"There is nothing to learn from: {self._ignored(self.train_split)}.")
             self.train_set = TrainSet(samples, self._open(samples), self.transform, self.seed)
             self.centroids = self._load_centroids(samples) if self.class_uniform else None
-        samples = self.dataset.samples(self.val_split)
+        if stage == "test":
+            self.test_set = self._evaluation_set("test")
+        else:
+            self.val_set = self._evaluation_set(self.val_split)
+
+    def _evaluation_set(self, split: str) -> EvaluationSet:
+        samples = self.dataset.samples(split)
         if not any_labelled(samples, self.spec):
-            rank_zero_only(print)(f"The evaluation will count no pixel: {self._ignored(self.val_split)}.")
-        self.val_set = EvaluationSet(samples, self._open(samples), self.val_size)
+            rank_zero_only(print)(f"The evaluation will count no pixel: {self._ignored(split)}.")
+        return EvaluationSet(samples, self._open(samples), self.val_size)
 
     def _ignored(self, split: str) -> str:
         return (
@@ -222,8 +230,17 @@ class SegmentationDataModule(L.LightningDataModule):
         return self._loader(self.train_set, batch_size=self.batch_size, sampler=sampler, drop_last=True)
 
     def val_dataloader(self) -> DataLoader:
+        return self._evaluation_loader(self.val_set)
+
+    def test_dataloader(self) -> DataLoader:
+        return self._evaluation_loader(self.test_set)
+
+    def predict_dataloader(self) -> DataLoader:
+        return self._evaluation_loader(self.val_set)
+
+    def _evaluation_loader(self, dataset: EvaluationSet) -> DataLoader:
         # A repeated image would change the mean IoU.
-        return self._loader(self.val_set, batch_size=1, sampler=UnpaddedSampler(len(self.val_set), *self._world))
+        return self._loader(dataset, batch_size=1, sampler=UnpaddedSampler(len(dataset), *self._world))
 
     def _loader(self, dataset: TorchDataset, **options: Any) -> DataLoader:
         return DataLoader(

@@ -53,7 +53,6 @@ class Video:
         time_base: seconds per unit of `Frame.pts`.
         count: number of frames as the file says, or an estimate; None if it says nothing.
         has_sound: whether there is an audio track.
-        damaged: number of packets so far that could not be decoded.
 
     Raises:
         InputError: PyAV is not installed, or the file is missing or no readable video.
@@ -62,7 +61,7 @@ class Video:
     def __init__(self, path: Path) -> None:
         av = _av()
         file_status(path)  # raises for what is missing or would block, such as a named pipe
-        self.path, self.damaged, self._turned = path, 0, False
+        self.path, self._undecoded, self._turned, self._read = path, 0, False, Fraction(0)
         try:
             self._container = av.open(str(path))
         except (av.error.FFmpegError, UnicodeError) as error:
@@ -75,7 +74,8 @@ class Video:
         self.rate = Fraction(self._stream.average_rate or self._stream.guessed_rate or 25)
         self.time_base = Fraction(self._stream.time_base or 1 / self.rate)
         self.has_sound = bool(self._container.streams.audio)
-        self.count = self._stream.frames or self._estimated_count()
+        self._seconds = self._stated_seconds()
+        self.count = self._stream.frames or round(self._seconds * self.rate) or None
 
     def __enter__(self) -> Video:
         return self
@@ -88,7 +88,7 @@ class Video:
         self._container.close()
 
     def frames(self) -> Iterator[Frame]:
-        """The frames in the order in which they are shown. What cannot be decoded is counted in `damaged`.
+        """The frames in the order in which they are shown, without those that cannot be decoded, see `damage`.
 
         Raises:
             InputError: not a single frame can be decoded.
@@ -99,10 +99,17 @@ class Video:
             first = frame.pts or 0 if first is None else first
             pts = last + step if frame.pts is None and last >= 0 else (frame.pts or 0) - first
             last = max(last + 1, pts)  # times have to grow; some cameras repeat one
-            self._turned = frame.rotation % 180 != 0
+            self._turned, self._read = frame.rotation % 180 != 0, (last + step) * self.time_base
             yield Frame(_pixels(frame), last)
         if last < 0:
             raise self._unreadable("not a single frame can be decoded")
+
+    @property
+    def damage(self) -> str | None:
+        """After `frames`: what of the video could not be read, as the rest of a sentence; None if all was read."""
+        if self._seconds - self._read > max(2, self._seconds / 10):  # sound may be somewhat longer
+            return f"ends after {float(self._read):.0f} of {float(self._seconds):.0f} seconds"
+        return f"has {self._undecoded} parts that cannot be decoded" if self._undecoded else None
 
     @property
     def pixel_aspect(self) -> Fraction:
@@ -120,14 +127,13 @@ class Video:
             except (StopIteration, error.EOFError):
                 return
             except error.InvalidDataError:
-                self.damaged += 1
+                self._undecoded += 1
 
-    def _estimated_count(self) -> int | None:
+    def _stated_seconds(self) -> Fraction:
+        """The length that the file states; 0 if it states none."""
         if self._stream.duration:
-            return round(self._stream.duration * self.time_base * self.rate)
-        if self._container.duration:  # in microseconds
-            return round(Fraction(self._container.duration, 1_000_000) * self.rate)
-        return None
+            return self._stream.duration * self.time_base
+        return Fraction(self._container.duration or 0, 1_000_000)
 
     def _unreadable(self, reason: str) -> InputError:
         return InputError(f"{self.path} is not a readable video ({reason.rstrip('.')}); choose another file.")
