@@ -95,7 +95,7 @@ def predict_video(options: dict[str, Any]) -> None:
             write_legend(target.with_name(f"{target.stem}_legend.png"), predictor.spec)
         print(f"{counter.summary()} into {target}{'; the sound is left out' if video.has_sound else ''}")
     if damage:
-        raise RunFailure(f"{source} {damage}; the result lacks them.")
+        raise RunFailure(f"{source} is damaged: it {damage}; the result lacks those frames.")
 
 
 DECIDING = ("tile", "opacity")  # options that change the content of outputs of the same name

@@ -109,7 +109,7 @@ class Video:
         """After `frames`: what of the video could not be read, as the rest of a sentence; None if all was read."""
         if self._seconds - self._read > max(2, self._seconds / 10):  # sound may be somewhat longer
             return f"ends after {float(self._read):.0f} of {float(self._seconds):.0f} seconds"
-        return f"has {self._undecoded} parts that cannot be decoded" if self._undecoded else None
+        return f"cannot be decoded in {self._undecoded} places" if self._undecoded else None
 
     @property
     def pixel_aspect(self) -> Fraction:
