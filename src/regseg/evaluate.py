@@ -93,7 +93,7 @@ def make_datamodule(cfg: DictConfig) -> Any:
     """The chosen dataset, or the one that the checkpoint was trained on, at the chosen split and size."""
     from hydra.utils import instantiate
 
-    from regseg.data.datamodule import SegmentationDataModule, description_in
+    from regseg.data.datamodule import SegmentationDataModule
 
     changes = {"val_split": cfg.split, "val_size": cfg.val_size, "root": cfg.root}
     changes = {key: value for key, value in changes.items() if value is not None}
@@ -101,7 +101,15 @@ def make_datamodule(cfg: DictConfig) -> Any:
         return instantiate(cfg.data, **changes)
     if cfg.weights == "position":
         raise InputError("weights=position needs a dataset; choose one, such as data=cityscapes.")
-    return SegmentationDataModule.from_description(description_in(cfg.weights), cfg.weights, **changes)
+    return SegmentationDataModule.from_description(description_of(cfg.weights), cfg.weights, **changes)
+
+
+def description_of(weights: str) -> Any:
+    """The dataset that a checkpoint or an exported file records; None if it records none."""
+    from regseg.data.datamodule import description_in
+    from regseg.inference.runtimes import GRAPHS, info_of
+
+    return dict(info_of(weights).data) or None if Path(weights).suffix in GRAPHS else description_in(weights)
 
 
 def make_network(cfg: DictConfig, datamodule: Any) -> Any:
@@ -112,6 +120,8 @@ def make_network(cfg: DictConfig, datamodule: Any) -> Any:
     spec = datamodule.spec
     if cfg.weights == "position":
         return position_prior(datamodule)
+    if runs_otherwise(cfg):
+        return open_network(cfg, spec)
     if OmegaConf.select(cfg, "model") is None:
         network = load_model(cfg.weights)
         fits = network.config["num_classes"] == spec.num_classes
@@ -129,6 +139,28 @@ def make_network(cfg: DictConfig, datamodule: Any) -> Any:
             "choose the dataset it was trained on as data=NAME."
         )
     return network
+
+
+def runs_otherwise(cfg: DictConfig) -> bool:
+    """Whether a runtime other than Lightning's PyTorch computes."""
+    from regseg.inference.runtimes import GRAPHS
+
+    return cfg.runtime != "torch" or Path(str(cfg.weights)).suffix in GRAPHS
+
+
+def open_network(cfg: DictConfig, spec: Any) -> Any:
+    """The runtime of ``weights``, checked to have the dataset's classes and to be able to do what is asked."""
+    from regseg.inference.runtime_network import RuntimeNetwork
+    from regseg.inference.runtimes import open_runtime
+
+    if cfg.flip or list(cfg.scales) != [1.0]:
+        raise InputError("flip and scales need logits, which only runtime=torch gives; give a checkpoint.")
+    runtime = open_runtime(cfg.weights, "auto" if cfg.runtime == "torch" else cfg.runtime, cfg.precision)
+    if runtime.spec.classes != spec.classes:
+        raise InputError(
+            f"{cfg.weights} has other classes than {spec.name}; choose the dataset it was trained on as data=NAME."
+        )
+    return RuntimeNetwork(runtime)
 
 
 def position_prior(datamodule: Any) -> Any:

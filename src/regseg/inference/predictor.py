@@ -23,7 +23,7 @@ class Predictor:
         labels = predictor(image)
 
     Args:
-        weights: a checkpoint, a run's folder, or an exported file (.onnx, .xml, .pt2).
+        weights: a checkpoint, a run's folder, or an exported file (.onnx, .xml, .safetensors).
         runtime: ``auto``, ``torch``, ``onnxruntime`` or ``openvino``. ``auto`` picks the fastest that is installed.
         precision: ``auto``, ``f32`` or ``bf16``. ``auto`` takes bfloat16 where the processor computes in it.
         device: ``auto``, ``cpu`` or, with the torch runtime, a device such as ``cuda:0``.
@@ -65,10 +65,7 @@ class Predictor:
             return [self(one) for one in image]
         check_image(image)
         size = image.shape[:2]
-        if self.runtime.size not in (None, size):  # exported for one size
-            height, width = self.runtime.size
-            image = cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR)
-        return self.runtime(np.ascontiguousarray(image)[None], size)[0]
+        return self.runtime(at_size(image, self.runtime.size)[None], size)[0]
 
     def draw(self, image: np.ndarray, labels: np.ndarray) -> np.ndarray:
         """Draw the classes over the image.
@@ -83,6 +80,13 @@ class Predictor:
         from regseg.inference.drawing import overlay
 
         return overlay(image, labels, self.spec)
+
+
+def at_size(image: np.ndarray, size: tuple[int, int] | None) -> np.ndarray:
+    """An image (H, W, 3), contiguous, resized bilinearly to ``size`` unless that is None."""
+    if size is not None and image.shape[:2] != size:
+        image = cv2.resize(image, size[::-1], interpolation=cv2.INTER_LINEAR)
+    return np.ascontiguousarray(image)
 
 
 def check_image(image: np.ndarray) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from pathlib import Path
 from typing import Protocol
 
@@ -9,9 +10,11 @@ import numpy as np
 
 from regseg.data.datasets.spec import DatasetSpec
 from regseg.errors import InputError
+from regseg.inference.metadata import ExportInfo
 
 RUNTIMES = ("torch", "onnxruntime", "openvino")
 PRECISIONS = ("f32", "bf16")
+GRAPHS = (".onnx", ".xml")  # suffixes of exported graphs
 
 
 class Runtime(Protocol):
@@ -41,14 +44,25 @@ class Runtime(Protocol):
         """
 
 
-def open_runtime(weights: str | Path, runtime: str = "auto", precision: str = "auto", device: str = "auto") -> Runtime:
+def open_runtime(
+    weights: str | Path,
+    runtime: str = "auto",
+    precision: str = "auto",
+    device: str = "auto",
+    *,
+    fused: bool | None = None,
+) -> Runtime:
     """Open a checkpoint, a run's folder or an exported file.
+
+    With ``runtime="auto"``, a checkpoint runs by PyTorch on a GPU; on a CPU it is converted to OpenVINO, which takes
+    seconds, where that is installed. An exported file runs by OpenVINO, or by ONNX Runtime where OpenVINO is missing.
 
     Args:
         weights: the file or folder; of a run, best.ckpt is taken, else last.ckpt.
         runtime: ``auto`` or one of `RUNTIMES`.
         precision: ``auto`` or one of `PRECISIONS`.
         device: ``auto``, ``cpu`` or, with the torch runtime, a device such as ``cuda:0``.
+        fused: of an exported file: False runs its whole graph, upsampling included.
 
     Raises:
         InputError: the file is missing, damaged or of another project, or a package is missing.
@@ -57,9 +71,69 @@ def open_runtime(weights: str | Path, runtime: str = "auto", precision: str = "a
         if value not in ("auto", *choices):
             raise InputError(f"{name}={value} does not exist; choose one of auto, {', '.join(choices)}.")
     path = resolve_weights(weights)
-    from regseg.inference.torch_runtime import TorchRuntime
+    chosen = _choose(path, device) if runtime == "auto" else runtime
+    if path.suffix in GRAPHS and chosen == "torch":
+        raise InputError(f"{path} is a graph, which runtime=torch cannot run; leave runtime out or give a checkpoint.")
+    if chosen != "torch" and device not in ("auto", "cpu"):
+        raise InputError(f"runtime={chosen} runs on the CPU; leave device={device} out or use runtime=torch.")
+    opened = _open(path, chosen, precision, device, fused)
+    if "auto" in (runtime, precision) and fused is None:
+        print(f"Running {path.name} by {opened.name} in {opened.precision}.")
+    return opened
 
-    return TorchRuntime.from_checkpoint(path, precision, device)
+
+def _choose(path: Path, device: str) -> str:
+    """The fastest runtime that is installed for a file."""
+    if path.suffix in GRAPHS:
+        return "onnxruntime" if path.suffix == ".onnx" and not _installed("openvino") else "openvino"
+    if device not in ("auto", "cpu") or not _installed("openvino"):
+        return "torch"
+    import torch  # a checkpoint is read by it in any case
+
+    return "torch" if device == "auto" and torch.cuda.is_available() else "openvino"
+
+
+def _open(path: Path, runtime: str, precision: str, device: str, fused: bool | None) -> Runtime:
+    if runtime == "torch":
+        from regseg.inference.torch_runtime import TorchRuntime
+
+        return TorchRuntime.from_checkpoint(path, precision, device)
+    if runtime == "onnxruntime":
+        if path.suffix != ".onnx":
+            raise InputError(
+                f"runtime=onnxruntime cannot run {path}; export the checkpoint first: python -m regseg.export "
+                "weights=FILE format=onnx."
+            )
+        from regseg.inference.onnx_runtime import OnnxRuntime
+
+        return OnnxRuntime(path, precision, fused)
+    from regseg.inference.openvino_runtime import OpenVinoRuntime
+
+    if path.suffix in GRAPHS:
+        return OpenVinoRuntime.from_file(path, precision, fused)
+    from regseg.inference.torch_runtime import spec_in
+    from regseg.models.weights import load_model
+
+    return OpenVinoRuntime.from_network(load_model(path), spec_in(path), precision)
+
+
+def _installed(package: str) -> bool:
+    return importlib.util.find_spec(package) is not None
+
+
+def info_of(path: str | Path) -> ExportInfo:
+    """The record in an exported graph, read by OpenVINO or else by ONNX Runtime.
+
+    Raises:
+        InputError: the file is missing, damaged or of another project, or a package is missing.
+    """
+    if _choose(Path(path), "cpu") == "openvino":
+        from regseg.inference.openvino_runtime import read_model
+
+        return read_model(path)[1]
+    from regseg.inference.onnx_runtime import OnnxRuntime
+
+    return OnnxRuntime(path, fused=False).info
 
 
 def resolve_weights(weights: str | Path) -> Path:
@@ -69,6 +143,8 @@ def resolve_weights(weights: str | Path) -> Path:
         InputError: there is no such file, or the folder holds no checkpoint.
     """
     path = Path(weights).expanduser()
+    if path.suffix == ".bin" and path.with_suffix(".xml").is_file():
+        raise InputError(f"{path} holds the weights of {path.with_suffix('.xml')}; give that file.")
     if not path.is_dir():
         return path
     for name in ("best.ckpt", "last.ckpt"):

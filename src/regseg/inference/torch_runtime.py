@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import nn
-from torch.nn import functional as F
 
 from regseg.data.augment.transforms import normalize
 from regseg.data.datasets.spec import DatasetSpec
 from regseg.errors import InputError
-from regseg.inference.fold import fold_batch_norm
+from regseg.inference.deploy import fold_batch_norm
+from regseg.inference.upsample import labels_of
 from regseg.models.weights import load_model
 from regseg.system.checkpoint_file import read_checkpoint_file
 from regseg.system.cpu import computes_in_bfloat16
@@ -56,8 +56,7 @@ class TorchRuntime:
 
     @torch.inference_mode()
     def __call__(self, images: np.ndarray, size: tuple[int, int] | None = None) -> np.ndarray:
-        logits = self.low_resolution_logits(images)
-        return F.interpolate(logits, size or images.shape[1:3], mode="bilinear").argmax(1).byte().cpu().numpy()
+        return labels_of(self.low_resolution_logits(images), size or images.shape[1:3]).cpu().numpy()
 
     @torch.inference_mode()
     def low_resolution_logits(self, images: np.ndarray) -> torch.Tensor:

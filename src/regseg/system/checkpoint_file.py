@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import io
+import json
 import pickle
 import re
 import stat
 import warnings
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +28,8 @@ def read_checkpoint_file(path: str | Path) -> Any:
         InputError: the file is missing, unreadable, damaged, or would run code.
     """
     path = Path(path)
+    if path.suffix == ".safetensors":
+        return _read_weights_file(path)
     try:
         kind = path.stat().st_mode
     except OSError:
@@ -62,6 +66,38 @@ def write_checkpoint_file(path: str | Path, content: Any, *, keep: Path | None =
     buffer = io.BytesIO()  # serialised in memory, so that a full disk is an OSError and not an error of the archive
     torch.save(content, buffer)
     write_whole(Path(path), lambda file: file.write(buffer.getbuffer()), keep=keep)
+
+
+def write_weights_file(path: Path, tensors: Mapping[str, torch.Tensor], metadata: Mapping[str, str]) -> None:
+    """Write tensors as safetensors, whole or not at all.
+
+    Args:
+        path: the file.
+        tensors: by name.
+        metadata: texts stored in the header.
+    """
+    from safetensors.torch import save
+
+    content = save({name: tensor.contiguous() for name, tensor in tensors.items()}, dict(metadata))
+    write_whole(path, lambda file: file.write(content))
+
+
+def _read_weights_file(path: Path) -> dict[str, Any]:
+    """An exported .safetensors file in the form of a checkpoint: its record gives network, classes and data."""
+    from safetensors import SafetensorError, safe_open
+
+    if not path.is_file():
+        raise InputError(f"There is no checkpoint {path}; check the path.")
+    try:
+        with safe_open(path, "pt") as file:
+            record = json.loads((file.metadata() or {}).get("regseg", "{}"))
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, ValueError, OSError) as error:
+        raise InputError(f"{path} is damaged; download or copy it again, or choose another.") from error
+    if not isinstance(record, dict):
+        raise InputError(f"The record in {path} is damaged; export it again.")
+    described = {key: record[key] for key in ("network", "spec") if record.get(key)}
+    return {"state_dict": tensors, "hyper_parameters": described, "datamodule_hyper_parameters": record.get("data")}
 
 
 def _checksums_match(path: Path) -> bool:

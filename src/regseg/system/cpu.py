@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 
 def computes_in_bfloat16() -> bool:
     """Whether this CPU has instructions for bfloat16. One that emulates it takes eight times as long as for float32."""
@@ -9,3 +11,11 @@ def computes_in_bfloat16() -> bool:
 
     checks = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")  # of torch.cpu; False on other architectures
     return any(getattr(torch.cpu, name, lambda: False)() for name in checks)
+
+
+def num_threads() -> int:
+    """How many threads compute: OMP_NUM_THREADS where it is set, else one per core that this process may use."""
+    given = os.environ.get("OMP_NUM_THREADS", "")
+    if given.isdigit() and int(given) > 0:
+        return int(given)
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

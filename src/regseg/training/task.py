@@ -10,12 +10,13 @@ import lightning as L
 import torch
 from lightning.pytorch.utilities import rank_zero_only
 from torch import Tensor, nn
-from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from regseg.data.augment.transforms import normalize
 from regseg.data.datasets.spec import DatasetSpec
 from regseg.errors import InputError, check_number, check_options
+from regseg.inference.runtime_network import RuntimeNetwork
+from regseg.inference.upsample import labels_of
 from regseg.models import create_model, load_model
 from regseg.system.checkpoint_file import read_checkpoint_file
 from regseg.training.batch_norm import check_batch_size
@@ -125,8 +126,11 @@ class SegmentationTask(L.LightningModule):
 
     def forward(self, images: Tensor) -> Tensor:
         """Images (B, H, W, 3) uint8 RGB to logits (B, C, H, W)."""
+        return self.network(self._normalized(images))
+
+    def _normalized(self, images: Tensor) -> Tensor:
         dtype = next((parameter.dtype for parameter in self.network.parameters()), torch.float32)
-        return self.network(normalize(images).to(dtype))  # float32 but for the precisions 16-true, bf16-true, 64-true
+        return normalize(images).to(dtype)  # float32 but for the precisions 16-true, bf16-true, 64-true
 
     def on_fit_start(self) -> None:
         data = self.trainer.datamodule
@@ -155,11 +159,14 @@ class SegmentationTask(L.LightningModule):
         self._steps.check_state(checkpoint["state_dict"], self.trainer)
 
     def predict_labels(self, images: Tensor, size: tuple[int, int]) -> Tensor:
-        """Images (B, H, W, 3) uint8 to class indices (B, *size) int64; logits are resized bilinearly to ``size``."""
-        logits = self(images)
-        if logits.shape[2:] != size:
-            logits = F.interpolate(logits, size, mode="bilinear", align_corners=False)
-        return logits.argmax(1)
+        """Images (B, H, W, 3) uint8 to class indices (B, *size) uint8.
+
+        The network's low-resolution logits are interpolated to ``size`` in one step, without full-size logits.
+        """
+        if isinstance(self.network, RuntimeNetwork):
+            return self.network(images, size)
+        low = getattr(self.network, "low_resolution_logits", self.network)
+        return labels_of(low(self._normalized(images)), tuple(size))
 
     def validation_step(self, batch: Mapping[str, Any], batch_idx: int) -> Tensor:
         predictions = self.predict_labels(batch["image"], batch["label"].shape[1:])

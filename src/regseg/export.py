@@ -1,0 +1,52 @@
+"""Export a checkpoint: ``python -m regseg.export weights=FILE format=onnx``; ``--help`` lists the options."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from omegaconf import DictConfig, OmegaConf
+
+from regseg.cli import entry_point
+from regseg.errors import InputError, check_number
+
+
+@entry_point("export")
+def main(cfg: DictConfig) -> None:
+    """Export, check and write; print where the file is."""
+    OmegaConf.resolve(cfg)
+    check_number("calibration_images", cfg.calibration_images, lowest=1, integer=True)
+    size = checked_size(cfg.size)
+    from regseg.inference.export import SUFFIXES, check_choices, export
+    from regseg.inference.runtimes import resolve_weights
+
+    weights = resolve_weights(cfg.weights)
+    suffix = SUFFIXES.get(cfg.format, "")
+    out = Path(cfg.out).expanduser() if cfg.out else weights.with_suffix(suffix)
+    check_choices(out, cfg.format, cfg.output, size, cfg.precision)
+    options = {"output": cfg.output, "size": size, "precision": cfg.precision, "root": cfg.data.root}
+    export(weights, out, cfg.format, calibration_images=cfg.calibration_images, **options)
+    print(f"Exported to {out} ({sum(path.stat().st_size for path in files_of(out)) / 1e6:.1f} MB).")
+
+
+def checked_size(size: object) -> tuple[int, int] | None:
+    """``size`` as (height, width), or None.
+
+    Raises:
+        InputError: it is neither.
+    """
+    if size is None:
+        return None
+    if not OmegaConf.is_list(size) or len(size) != 2:
+        raise InputError(f"size={size} is not a height and a width; write size=[1024,2048].")
+    for side in size:
+        check_number("size", side, lowest=32, integer=True)
+    return size[0], size[1]
+
+
+def files_of(out: Path) -> list[Path]:
+    """The file, or the pair of an OpenVINO model."""
+    return [out, out.with_suffix(".bin")] if out.suffix == ".xml" else [out]
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,219 @@
+"""Exporting a checkpoint as one file that is checked against PyTorch before it appears."""
+
+from __future__ import annotations
+
+import datetime
+import importlib.metadata
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from regseg.data.augment.transforms import MEAN, STD
+from regseg.data.datamodule import SegmentationDataModule, description_in
+from regseg.errors import InputError
+from regseg.inference.conversion import to_onnx, to_openvino
+from regseg.inference.deploy import ExportNetwork
+from regseg.inference.export_check import Check, check_export, evaluation_images
+from regseg.inference.exported import require
+from regseg.inference.metadata import KEY, ExportInfo
+from regseg.inference.predictor import SMALLEST
+from regseg.inference.torch_runtime import spec_in
+from regseg.models.weights import load_model
+from regseg.system.checkpoint_file import write_weights_file
+
+SUFFIXES = {"onnx": ".onnx", "openvino": ".xml", "torch": ".safetensors"}
+_PRECISIONS = {
+    "onnx": ("f32", "f16", "int8"),
+    "openvino": ("f32", "f16", "bf16", "int8"),
+    "torch": ("f32", "f16", "bf16"),
+}
+_DTYPES = {"f32": torch.float32, "f16": torch.float16, "bf16": torch.bfloat16}
+
+
+def export(
+    weights: Path,
+    out: Path,
+    format: str,
+    *,
+    output: str = "labels",
+    size: tuple[int, int] | None = None,
+    precision: str = "f32",
+    root: str | None = None,
+    calibration_images: int = 128,
+) -> ExportInfo:
+    """Export a checkpoint, check the result against PyTorch, and write it to ``out``.
+
+    Args:
+        weights: a checkpoint of a training.
+        out: the file; its suffix is that of the format in `SUFFIXES`.
+        format: ``onnx``, ``openvino`` (a pair of .xml and .bin) or ``torch`` (the weights as .safetensors).
+        output: ``labels`` (B, H, W) uint8, or ``logits`` (B, C, H, W) float32.
+        size: (height, width) of the images; None for any.
+        precision: of the weights, and of bf16 and int8 also of the arithmetic.
+        root: the dataset's folder if it is not the one that the checkpoint records.
+        calibration_images: how many images of the training split int8 takes.
+
+    Returns:
+        The record in the file.
+
+    Raises:
+        InputError: an option is wrong, a package is missing, or the check failed; then nothing is written.
+        OSError: the disk is full or the folder is not writable; then nothing is written.
+    """
+    check_choices(out, format, output, size, precision)
+    network, spec = load_model(weights), spec_in(weights)
+    description = description_in(weights)
+    data = _data(description, weights, root)
+    normalization = {"mean": list(MEAN), "std": list(STD)}
+    stored = {key: value for key, value in (description or {}).items() if key != "root"}
+    info = ExportInfo(spec, precision, output, size, network.config, stored, normalization, _provenance(weights))
+    out.parent.mkdir(parents=True, exist_ok=True)
+    folder = out.parent / f".{out.name}.{os.getpid()}"
+    folder.mkdir()
+    try:
+        draft = folder / out.name
+        if precision == "int8":
+            from regseg.inference.quantization import write_int8
+
+            info = write_int8(draft, format, network, info, _needed(data, weights), calibration_images)
+        else:
+            write_graph(draft, format, network, info)
+        checks = check_export(draft, network, spec, precision, size, evaluation_images(data, 2))
+        report(checks)
+        info = replace(info, provenance={**info.provenance, "checks": [check.to_dict() for check in checks]})
+        _record(draft, format, info)
+        _move(draft, out)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    return info
+
+
+def check_choices(out: Path, format: str, output: str, size: tuple[int, int] | None, precision: str) -> None:
+    """Check that the options exist and fit each other.
+
+    Raises:
+        InputError: one does not.
+    """
+    choices = {"format": (format, SUFFIXES), "output": (output, ("labels", "logits"))}
+    choices["precision"] = (precision, _PRECISIONS.get(format, ()))
+    for name, (value, known) in choices.items():
+        if value not in known:
+            given = f" for format={format}" if name == "precision" else ""
+            raise InputError(f"{name}={value} does not exist{given}; choose one of {', '.join(known)}.")
+    if out.suffix != SUFFIXES[format]:
+        raise InputError(f"out={out} does not end in {SUFFIXES[format]}, the suffix of format={format}; rename it.")
+    if size is not None and min(size) < SMALLEST:
+        raise InputError(f"size=[{size[0]},{size[1]}] is too small; give {SMALLEST} or more for both sides.")
+    if format == "torch" and (output != "labels" or size is not None):
+        raise InputError("format=torch stores weights, which have no output and size; leave both options out.")
+
+
+def write_graph(path: Path, format: str, network: nn.Module, info: ExportInfo) -> None:
+    """Write a network in any precision but int8, with its record."""
+    if format == "torch":
+        dtype = _DTYPES[info.precision]
+        tensors = {name: t.to(dtype) if t.is_floating_point() else t for name, t in network.state_dict().items()}
+        write_weights_file(path, tensors, {KEY: info.to_json()})
+        return
+    graph = ExportNetwork(network, info.output)
+    if format == "onnx":
+        graph = graph.to(_DTYPES[info.precision])
+        save_onnx(path, to_onnx(graph, info.size), info)
+    else:
+        save_openvino(path, to_openvino(graph, info.size), info)
+
+
+def save_onnx(path: Path, model: Any, info: ExportInfo) -> None:
+    """Write an `onnx.ModelProto` with its record."""
+    onnx = require("onnx", "onnx", "format=onnx")
+    onnx.helper.set_model_props(model, {KEY: info.to_json()})
+    path.write_bytes(model.SerializeToString())
+
+
+def save_openvino(path: Path, model: Any, info: ExportInfo) -> None:
+    """Write an `openvino.Model` with its record; weights as float16 unless the precision is f32."""
+    ov = require("openvino", "openvino", "format=openvino")
+    model.set_rt_info(info.to_json(), [KEY])
+    try:
+        ov.save_model(model, path, compress_to_fp16=info.precision != "f32")
+    except RuntimeError as error:
+        raise InputError(f"{path.parent.parent} cannot be written; make room there or choose another place.") from error
+
+
+def report(checks: list[Check]) -> None:
+    """Print what the checks found; raise InputError if one failed."""
+    for check in checks:
+        print(check)
+    if failed := next((check for check in checks if not check.passed), None):
+        raise InputError(
+            f"The export differs from PyTorch in {failed.changed:.3%} of the labels (allowed: {failed.allowed:.3%}), "
+            "so no file was written; choose another precision or format."
+        )
+
+
+def _record(path: Path, format: str, info: ExportInfo) -> None:
+    """Replace the record in a file."""
+    if format == "onnx":
+        save_onnx(path, require("onnx", "onnx", "format=onnx").load(path), info)
+    elif format == "openvino":
+        # The text is quoted in the .xml alone; saving again would compress the weights once more.
+        text = path.read_text("utf-8")
+        start = text.index(f"<{KEY} value=")
+        stop = text.index("/>", start)
+        path.write_text(f"{text[:start]}<{KEY} value={_quoted(info.to_json())} {text[stop:]}", "utf-8")
+    else:
+        from safetensors.torch import load_file
+
+        write_weights_file(path, load_file(path), {KEY: info.to_json()})
+
+
+def _quoted(text: str) -> str:
+    from xml.sax.saxutils import escape
+
+    return '"' + escape(text, {'"': "&quot;"}) + '"'
+
+
+def _move(draft: Path, out: Path) -> None:
+    """Give the checked file its name. Of a pair, the .xml is last: without it, a .bin is nothing."""
+    if out.suffix == ".xml":
+        out.unlink(missing_ok=True)
+        os.replace(draft.with_suffix(".bin"), out.with_suffix(".bin"))
+    with open(draft, "rb") as file:
+        os.fsync(file.fileno())
+    os.replace(draft, out)
+
+
+def _data(description: Any, weights: Path, root: str | None) -> SegmentationDataModule | None:
+    """The checkpoint's dataset; None if it records none, or if its files are not on this machine."""
+    if not isinstance(description, Mapping):
+        return None
+    changes = {"num_workers": 0} | ({} if root is None else {"root": root})
+    if description.get("storage") == "cache":  # images that are read once need none
+        changes["storage"] = "full"
+    try:
+        datamodule = SegmentationDataModule.from_description(description, weights, **changes)
+        datamodule.setup("validate")
+        return datamodule
+    except InputError:
+        if root is not None:
+            raise
+        print("The dataset of the checkpoint is not here; the export is checked on random images alone.")
+        return None
+
+
+def _needed(data: SegmentationDataModule | None, weights: Path) -> SegmentationDataModule:
+    if data is None:
+        raise InputError(f"precision=int8 needs the images that {weights} was trained on; give data.root=FOLDER.")
+    return data
+
+
+def _provenance(weights: Path) -> dict[str, Any]:
+    packages = {name: importlib.metadata.version(name) for name in ("regseg", "torch")}
+    now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    return {"weights": weights.name, "created": now, **packages}

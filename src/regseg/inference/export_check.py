@@ -1,0 +1,115 @@
+"""An exported file against PyTorch: which labels change, and by how much the logits differ."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from regseg.data.augment.transforms import normalize
+from regseg.data.datasets.spec import DatasetSpec
+
+if TYPE_CHECKING:
+    from regseg.data.datamodule import SegmentationDataModule
+
+# The largest share of labels that may change. On random images classes are close to each other.
+_ALLOWED = {"f32": 1e-4, "f16": 0.02, "bf16": 0.1, "int8": 0.25}
+_RANDOM_SIZES = ((128, 192), (97, 131))
+
+
+@dataclass(frozen=True)
+class Check:
+    """The comparison on one image.
+
+    Attributes:
+        image: what it is, in words.
+        size: (height, width) in pixels.
+        changed: share of the labels that differ from PyTorch's in float32.
+        difference: the largest difference of a low-resolution logit, relative to the largest logit.
+        allowed: the largest share that passes.
+    """
+
+    image: str
+    size: tuple[int, int]
+    changed: float
+    difference: float
+    allowed: float
+
+    @property
+    def passed(self) -> bool:
+        """Whether few enough labels differ."""
+        return self.changed <= self.allowed
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values."""
+        return asdict(self)
+
+    def __str__(self) -> str:
+        return (
+            f"{self.image} image {self.size[0]}x{self.size[1]}: {self.changed:.4%} of the labels changed, largest "
+            f"difference of a logit {self.difference:.2e} of the largest"
+        )
+
+
+def check_export(
+    path: Path,
+    network: nn.Module,
+    spec: DatasetSpec,
+    precision: str,
+    size: tuple[int, int] | None,
+    real: list[np.ndarray],
+) -> list[Check]:
+    """Compare an exported file with the network in float32 on random and real images.
+
+    Args:
+        path: the exported file.
+        network: the network that was exported.
+        spec: its classes.
+        precision: of the export.
+        size: the only size that the file takes, or None; then an even and an odd size are compared.
+        real: (H, W, 3) uint8 photographs; may be empty.
+    """
+    from regseg.inference.runtimes import open_runtime
+
+    name = {".onnx": "onnxruntime", ".xml": "openvino"}.get(path.suffix, "torch")
+    hint = {"openvino": {"f16": "f32", "int8": "auto"}.get(precision, precision), "onnxruntime": "auto", "torch": "f32"}
+    whole, fused = (open_runtime(path, name, hint[name], "cpu", fused=fused) for fused in (False, True))
+    network = network.eval()
+    checks = []
+    for name, image in [*_random(size), *_real(real, size)]:
+        with torch.inference_mode():
+            low = network.low_resolution_logits(normalize(torch.from_numpy(image[None])))
+            logits = torch.nn.functional.interpolate(low, image.shape[:2], mode="bilinear", align_corners=False)
+        expected = logits.argmax(1).byte().numpy()
+        changed = max(float((runtime(image[None]) != expected).mean()) for runtime in (whole, fused))
+        difference = float(np.abs(fused.run(image[None]) - low.numpy()).max() / low.abs().max()) if fused.fused else 0.0
+        checks.append(Check(name, image.shape[:2], changed, difference, _ALLOWED[precision]))
+    return checks
+
+
+def evaluation_images(data: SegmentationDataModule | None, count: int) -> list[np.ndarray]:
+    """Up to ``count`` images of the validation split at the evaluation size; none without a dataset."""
+    return [] if data is None else [data.val_set[i]["image"] for i in range(min(count, len(data.val_set)))]
+
+
+def _random(size: tuple[int, int] | None) -> Iterator[tuple[str, np.ndarray]]:
+    rng = np.random.default_rng(0)
+    for height, width in [size] if size else _RANDOM_SIZES:
+        yield "random", rng.integers(0, 256, (height, width, 3), np.uint8)
+
+
+def _real(images: list[np.ndarray], size: tuple[int, int] | None) -> Iterator[tuple[str, np.ndarray]]:
+    """Each image at the given size; or the first as it is and the second cut to an odd size."""
+    import cv2
+
+    for number, image in enumerate(images):
+        if size is not None:
+            image = cv2.resize(image, size[::-1], interpolation=cv2.INTER_LINEAR)
+        elif number == 1:
+            image = image[: image.shape[0] - 1 + image.shape[0] % 2, : image.shape[1] - 1 + image.shape[1] % 2]
+        yield "real", np.ascontiguousarray(image)

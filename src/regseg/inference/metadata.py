@@ -1,0 +1,70 @@
+"""What an exported file records: classes, colours, ids, sizes, and where it comes from. Needs no PyTorch."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from regseg.data.datasets.spec import DatasetSpec
+from regseg.errors import InputError
+
+KEY = "regseg"  # of the text in the file's metadata
+LOW_RESOLUTION = "low_resolution_logits"  # the tensor in an exported graph before the last upsampling
+PRECISIONS = ("f32", "f16", "bf16", "int8")
+
+
+@dataclass(frozen=True)
+class ExportInfo:
+    """The record in an exported file.
+
+    Attributes:
+        spec: the dataset's classes.
+        precision: one of `PRECISIONS`.
+        output: ``labels`` or ``logits``.
+        size: (height, width) of the images if only one size fits, else None.
+        network: arguments of `regseg.models.create_model`.
+        data: the dataset description of the checkpoint without its folder; empty if it has none.
+        normalization: ``mean`` and ``std`` on a scale of 0 to 255, which the graph applies.
+        provenance: the checkpoint, versions and time, and the results of checks.
+    """
+
+    spec: DatasetSpec
+    precision: str = "f32"
+    output: str = "labels"
+    size: tuple[int, int] | None = None
+    network: Mapping[str, Any] = field(default_factory=dict)
+    data: Mapping[str, Any] = field(default_factory=dict)
+    normalization: Mapping[str, Any] = field(default_factory=dict)
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+
+    def to_json(self) -> str:
+        """As one line of JSON."""
+        return json.dumps(asdict(self) | {"spec": self.spec.to_dict()})
+
+    @classmethod
+    def from_json(cls, text: str | None, path: str | Path) -> ExportInfo:
+        """The inverse of `to_json`.
+
+        Args:
+            text: the record; None if the file has none.
+            path: the file, for the error.
+
+        Raises:
+            InputError: the file was not exported by this project, or its record is damaged.
+        """
+        if not text:
+            raise InputError(f"{path} was not exported by this project; use python -m regseg.export.")
+        try:
+            values = json.loads(text)
+            spec, size = DatasetSpec.from_dict(values["spec"]), values["size"]
+            sound = values["precision"] in PRECISIONS and values["output"] in ("labels", "logits")
+            sound = sound and (size is None or [type(side) for side in size] == [int, int])
+            records = {key: dict(values[key]) for key in ("network", "data", "normalization", "provenance")}
+        except (InputError, ValueError, KeyError, TypeError) as error:
+            raise InputError(f"The record in {path} is damaged ({error!r}); export it again.") from error
+        if not sound:
+            raise InputError(f"The record in {path} is damaged; export it again.")
+        return cls(spec, values["precision"], values["output"], tuple(size) if size else None, **records)

@@ -1,0 +1,141 @@
+"""Networks run by OpenVINO, on a CPU."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from regseg.errors import InputError
+from regseg.inference.exported import ExportedRuntime, require
+from regseg.inference.metadata import KEY, LOW_RESOLUTION, ExportInfo
+from regseg.system.cpu import num_threads
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from regseg.data.datasets.spec import DatasetSpec
+
+_SIZES = 4  # how many sizes get a compilation of their own
+
+
+class OpenVinoRuntime(ExportedRuntime):
+    """An OpenVINO model, compiled for the sizes that it meets.
+
+    Args:
+        model: an `openvino.Model` whose record is ``info``.
+        info: the record.
+        precision: ``auto``, ``f32`` or ``bf16``; for an int8 model, that of the layers that are not quantised.
+        fused: see `ExportedRuntime`.
+
+    Raises:
+        InputError: the precision does not fit the model.
+    """
+
+    name = "openvino"
+
+    def __init__(self, model: Any, info: ExportInfo, precision: str = "auto", fused: bool | None = None) -> None:
+        super().__init__(info, fused)
+        ov = _openvino()
+        low = _output_named(model, LOW_RESOLUTION)
+        self.fused = self.fused and low is not None
+        self._model = ov.Model([low], model.get_parameters()) if self.fused else model
+        hint = _hint(precision, info.precision)
+        self.precision = "int8" if info.precision == "int8" else hint
+        self._options = {
+            "PERFORMANCE_HINT": "LATENCY",
+            "INFERENCE_PRECISION_HINT": hint,
+            "INFERENCE_NUM_THREADS": num_threads(),
+        }
+        self._requests: dict[tuple[int, ...] | None, Any] = {}
+
+    @classmethod
+    def from_file(cls, path: str | Path, precision: str = "auto", fused: bool | None = None) -> OpenVinoRuntime:
+        """Open an exported .xml or .onnx file.
+
+        Raises:
+            InputError: it is missing, damaged or of another project, or OpenVINO is missing.
+        """
+        model, info = read_model(path)
+        return cls(model, info, precision, fused)
+
+    @classmethod
+    def from_network(cls, network: nn.Module, spec: DatasetSpec, precision: str = "auto") -> OpenVinoRuntime:
+        """Convert a network in memory, which takes seconds."""
+        from regseg.inference.conversion import to_openvino
+        from regseg.inference.deploy import ExportNetwork
+
+        _openvino()
+        return cls(to_openvino(ExportNetwork(network)), ExportInfo(spec), precision)
+
+    def run(self, images: np.ndarray) -> np.ndarray:
+        """See `ExportedRuntime.run`."""
+        request = self._request(images.shape)
+        request.set_input_tensor(_openvino().Tensor(np.ascontiguousarray(images), shared_memory=True))
+        request.infer()
+        return request.get_output_tensor().data.copy()
+
+    def _request(self, shape: tuple[int, ...]) -> Any:
+        """The request for a shape: a compilation for the first `_SIZES` shapes, and one for any after that."""
+        key = shape if shape in self._requests or len(self._requests) < _SIZES else None
+        if key not in self._requests:
+            model = self._model.clone()
+            if key is not None:
+                model.reshape(list(key))
+            compiled = _core().compile_model(model, "CPU", self._options)
+            self._requests[key] = compiled.create_infer_request()
+        return self._requests[key]
+
+
+def read_model(path: str | Path) -> tuple[Any, ExportInfo]:
+    """An exported .xml or .onnx file as an `openvino.Model`, and its record.
+
+    Raises:
+        InputError: it is missing, damaged or of another project, or OpenVINO is missing.
+    """
+    _openvino()
+    path = Path(path)
+    for needed in (path, path.with_suffix(".bin")) if path.suffix == ".xml" else (path,):
+        if not needed.is_file():
+            raise InputError(f"There is no file {needed}; check the path.")
+    try:
+        model = _core().read_model(path)
+        place = ["framework", KEY] if path.suffix == ".onnx" else [KEY]
+        text = model.get_rt_info(place).value if model.has_rt_info(place) else None
+    except RuntimeError as error:
+        raise InputError(f"{path} cannot be read by OpenVINO; it may be damaged: export it again.") from error
+    return model, ExportInfo.from_json(text if isinstance(text, str) else None, path)
+
+
+def computes_in_bfloat16() -> bool:
+    """Whether OpenVINO computes in bfloat16 on this CPU."""
+    return "BF16" in _core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+
+
+def _hint(precision: str, exported: str) -> str:
+    if precision == "auto":
+        return "bf16" if computes_in_bfloat16() else "f32"
+    if exported == "bf16" and precision == "f32":
+        raise InputError("The file was exported in bf16; leave precision out, or export it in f32.")
+    return precision
+
+
+def _output_named(model: Any, name: str) -> Any:
+    """The output of an operation in a model by the name of its tensor; None if there is none."""
+    for operation in model.get_ops():
+        if operation.get_type_name() != "Result":
+            for output in operation.outputs():
+                if name in output.get_names():
+                    return output
+    return None
+
+
+def _openvino() -> Any:
+    return require("openvino", "openvino", "runtime=openvino")
+
+
+@functools.cache
+def _core() -> Any:
+    return _openvino().Core()

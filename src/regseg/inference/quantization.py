@@ -1,0 +1,92 @@
+"""8-bit integers by NNCF, with images of the training split as calibration."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from torch import nn
+
+from regseg.errors import InputError
+from regseg.inference.conversion import to_onnx, to_openvino
+from regseg.inference.deploy import ExportNetwork
+from regseg.inference.exported import require
+from regseg.inference.metadata import ExportInfo
+
+if TYPE_CHECKING:
+    from regseg.data.datamodule import SegmentationDataModule
+    from regseg.inference.runtimes import Runtime
+
+
+def write_int8(
+    path: Path, format: str, network: nn.Module, info: ExportInfo, data: SegmentationDataModule, images: int
+) -> ExportInfo:
+    """Quantise a network, write it, and measure both on the validation split.
+
+    Args:
+        path: the file.
+        format: ``onnx`` or ``openvino``.
+        network: the network.
+        info: the record to store.
+        data: the dataset of the checkpoint.
+        images: how many training images calibrate.
+
+    Returns:
+        The record with the mean IoU of both in its provenance.
+
+    Raises:
+        InputError: a package is missing or there is no training image.
+    """
+    from regseg.inference.export import save_onnx, save_openvino, write_graph
+    from regseg.inference.runtimes import open_runtime
+
+    nncf = require("nncf", "openvino" if format == "openvino" else "onnx", "precision=int8")
+    logging.getLogger("nncf").setLevel(logging.ERROR)
+    float_path = path.with_name(f"f32{path.suffix}")
+    write_graph(float_path, format, network, replace(info, precision="f32"))
+    batches = list(_calibration(data, images, info.size))
+    graph = ExportNetwork(network, info.output)
+    model: Any = to_onnx(graph, info.size) if format == "onnx" else to_openvino(graph, info.size)
+    feed = (lambda batch: {"images": batch}) if format == "onnx" else (lambda batch: batch)
+    quantized = nncf.quantize(
+        model, nncf.Dataset(batches, feed), preset=nncf.QuantizationPreset.MIXED, subset_size=len(batches)
+    )
+    (save_onnx if format == "onnx" else save_openvino)(path, quantized, info)
+    before = mean_iou(open_runtime(float_path, precision="f32"), data)
+    after = mean_iou(open_runtime(path), data)
+    print(f"mIoU on {len(data.val_set)} images: float32 {100 * before:.2f}, int8 {100 * after:.2f}")
+    scores = {"miou_f32": before, "miou_int8": after, "images": len(data.val_set), "calibration": len(batches)}
+    return replace(info, provenance={**info.provenance, "int8": scores})
+
+
+def mean_iou(runtime: Runtime, data: SegmentationDataModule) -> float:
+    """The mean IoU of a runtime on the validation split, a fraction."""
+    import torch
+
+    from regseg.inference.predictor import at_size
+    from regseg.training.metrics import ConfusionMatrix, Scores
+
+    matrix = ConfusionMatrix(data.spec.num_classes)
+    for index in range(len(data.val_set)):
+        sample = data.val_set[index]
+        labels = runtime(at_size(sample["image"], runtime.size)[None], sample["label"].shape)
+        matrix.update(torch.from_numpy(labels), torch.from_numpy(sample["label"])[None])
+    return Scores.from_confusion(matrix.compute(), data.spec).miou
+
+
+def _calibration(data: SegmentationDataModule, count: int, size: tuple[int, int] | None) -> Iterator[np.ndarray]:
+    """Whole images of the training split, spread over it, as (1, H, W, 3) uint8."""
+    from regseg.data.torch_datasets import EvaluationSet
+    from regseg.inference.predictor import at_size
+
+    samples = data.dataset.samples(data.train_split)
+    samples = samples[:: max(1, len(samples) // count)][:count]
+    if not samples:
+        raise InputError(f"The split {data.train_split} has no images to calibrate with; give data.root=FOLDER.")
+    images = EvaluationSet(samples, data._open(samples), data.val_size)
+    for index in range(len(images)):
+        yield np.ascontiguousarray(at_size(images[index]["image"], size)[None])
