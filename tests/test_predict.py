@@ -89,7 +89,7 @@ def failed(result, status, *words):
 def test_a_folder(predict_as_user, photos, tmp_path):
     result = predict_as_user("source=photos", "out=found", "save=[overlay,index,color,train_ids]")
     assert result.returncode == 0 and result.stderr == "", result.stderr
-    assert "19 classes of cityscapes; runtime torch, precision f32" in result.stdout
+    assert "net.ckpt: 19 classes of cityscapes" in result.stdout
     assert re.search(r"3 images in \d+ s \([\d.]+ images/s\) into found/overlay, found/index", result.stdout)
     names = ["a", "b", "trip/c"]
     expected = [f"{mode}/{name}.{suffix}" for mode, suffix in (("overlay", "jpg"), ("index", "png"), ("color", "png"),

@@ -32,7 +32,7 @@ os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # let exceptions reach `run`, wh
 
 
 def entry_point(
-    config_name: str, *, resumable: bool = False
+    config_name: str, *, resumable: bool = False, repeatable: bool = False
 ) -> Callable[[Callable[[DictConfig], Any]], Callable[[], None]]:
     """Turn a job into a command line program configured by ``conf/<config_name>.yaml``.
 
@@ -43,6 +43,7 @@ def entry_point(
     Args:
         config_name: of the primary configuration, and of the module.
         resumable: whether ``resume=last`` continues what a signal interrupted.
+        repeatable: whether the same command does.
     """
 
     def decorate(job: Callable[[DictConfig], Any]) -> Callable[[], None]:
@@ -58,7 +59,9 @@ def entry_point(
             except BaseException as error:
                 number = processes.received() or (signal.SIGINT if isinstance(error, KeyboardInterrupt) else None)
                 if number is not None:
-                    _interrupted(number, _continuation(config_name, arguments, sweeps) if resumable or sweeps else None)
+                    repeats = sweeps or repeatable
+                    way_on = _continuation(config_name, arguments, repeats) if resumable or repeats else None
+                    _interrupted(number, way_on)
                 if isinstance(error, SystemExit):
                     raise
                 _fail(error)
@@ -119,10 +122,10 @@ def _command(config_name: str, arguments: Sequence[str]) -> str:
     return shlex.join(["python", "-m", f"regseg.{config_name}", *arguments])
 
 
-def _continuation(config_name: str, arguments: Sequence[str], sweeps: bool) -> str:
-    """The command that continues what ``arguments`` began; a sweep resumes by itself."""
+def _continuation(config_name: str, arguments: Sequence[str], repeats: bool) -> str:
+    """The command that continues what ``arguments`` began; a sweep, for one, resumes by itself."""
     kept = [text for text in arguments if text.lstrip("+").partition("=")[0] not in ("resume", "overwrite")]
-    return _command(config_name, kept if sweeps else [*kept, "resume=last"])
+    return _command(config_name, kept if repeats else [*kept, "resume=last"])
 
 
 def _interrupted(number: int, continuation: str | None) -> None:

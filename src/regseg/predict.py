@@ -20,7 +20,7 @@ from regseg.errors import InputError, RunFailure, check_number
 from regseg.multirun import own_gpu, runs_beside_others
 
 
-@entry_point("predict")
+@entry_point("predict", repeatable=True)
 def main(cfg: DictConfig) -> None:
     """Predict ``source`` into ``out``."""
     from regseg.inference.sources import is_video
@@ -111,9 +111,7 @@ def open_network(options: dict[str, Any]) -> tuple[Path, Any, Any]:
     if device == "auto" and runs_beside_others() and (gpu := own_gpu()) is not None:
         device = f"cuda:{gpu}"
     predictor = Predictor(weights, options["runtime"], options["precision"], device)
-    runtime = predictor.runtime
-    classes = f"{predictor.spec.num_classes} classes of {predictor.spec.name}"
-    print(f"{weights}: {classes}; runtime {runtime.name}, precision {runtime.precision}", flush=True)
+    print(f"{weights}: {predictor.spec.num_classes} classes of {predictor.spec.name}", flush=True)
     return weights, predictor, predictor if options["tile"] is None else Tiled(predictor, options["tile"])
 
 

@@ -190,9 +190,14 @@ def test_a_failure_leaves_nothing_behind(tmp_path):
     def refuses(image):
         raise InputError("An image is too small")
 
-    for draw, labeller, kind in ((fails, zeros, OSError), (unchanged, refuses, InputError)):
-        with pytest.raises(kind):
+    def fails_as_pyav_does(image, labels):
+        raise av.error.OSError(errno.ENOSPC, "No space left on device", "temporary")
+
+    cases = [(fails, zeros, OSError), (fails_as_pyav_does, zeros, OSError), (unchanged, refuses, InputError)]
+    for draw, labeller, kind in cases:
+        with pytest.raises(kind) as error:
             through(path, draw, labeller)
+        assert kind is InputError or error.value.filename == str(tmp_path / "result.mp4")
         assert [one.name for one in tmp_path.iterdir()] == ["a.mp4"] and threading.active_count() == 1
 
 

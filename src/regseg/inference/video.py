@@ -128,6 +128,8 @@ class Video:
                 return
             except error.InvalidDataError:
                 self._undecoded += 1
+            except error.FFmpegError as failure:  # reading the file failed
+                raise self._unreadable(failure.strerror) from failure
 
     def _stated_seconds(self) -> Fraction:
         """The length that the file states; 0 if it states none."""
@@ -185,15 +187,21 @@ def predict_video(
         OSError: ``target`` cannot be written.
     """
 
-    def write(file: IO[bytes]) -> None:
+    def encode(file: Path) -> None:
         with (
-            closing(Encoder(Path(file.name), video)) as encoder,
+            closing(Encoder(file, video)) as encoder,
             closing(_frames_ahead(video)) as frames,
             closing(map_ahead(draw_and_encode(encoder), labelled(frames), workers=1)) as written,
         ):
             for _ in written:
                 advance()
             encoder.finish()
+
+    def write(file: IO[bytes]) -> None:
+        try:
+            encode(Path(file.name))
+        except OSError as error:  # of PyAV's own kinds, which name the temporary file
+            raise OSError(error.errno, error.strerror, str(target)) from error
 
     def labelled(frames: Iterator[Frame]) -> Iterator[tuple[Frame, np.ndarray]]:
         return ((frame, labeller(frame.pixels)) for frame in frames)
