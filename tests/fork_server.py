@@ -4,6 +4,7 @@ Reads requests as lines of JSON (module, arguments, cwd, env, out, err, timeout)
 null after the timeout. Everything of this project is imported in the fork.
 """
 
+import gc
 import json
 import os
 import runpy
@@ -35,6 +36,8 @@ def serve() -> dict | None:
     return None
 
 
+gc.collect()
+gc.freeze()  # else a collection in a fork writes to, and so copies, every page: most of the time of a short command
 request = serve()
 if request is not None:
     for number, path in enumerate((os.devnull, request["out"], request["err"])):

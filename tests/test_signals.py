@@ -58,6 +58,7 @@ def test_a_signal_ends_a_command_with_its_status_and_the_way_on(name):
 def test_what_continues_a_command():
     arguments = ["data.root=a b", "overwrite=true", "+resume=null", "lr=1"]
     assert _continuation("train", arguments, False) == "python -m regseg.train 'data.root=a b' lr=1 resume=last"
+    assert _continuation("predict", ["source=a b", "overwrite=true"], True) == "python -m regseg.predict 'source=a b'"
     assert _continuation("train", ["-m", *arguments], True) == "python -m regseg.train -m 'data.root=a b' lr=1"
 
 

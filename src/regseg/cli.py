@@ -33,7 +33,7 @@ os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # let exceptions reach `run`, wh
 
 
 def entry_point(
-    config_name: str, *, resumable: bool = False
+    config_name: str, *, resumable: bool = False, repeatable: bool = False
 ) -> Callable[[Callable[[DictConfig], Any]], Callable[[], None]]:
     """Turn a job into a command line program configured by ``conf/<config_name>.yaml``.
 
@@ -43,6 +43,7 @@ def entry_point(
     Args:
         config_name: The name of the primary configuration, and of the module.
         resumable: Whether ``resume=last`` continues an interrupted job.
+        repeatable: Whether the same command continues an interrupted job.
 
     Returns:
         A decorator for a function of the configuration.
@@ -64,7 +65,9 @@ def entry_point(
             except BaseException as error:
                 number = processes.received() or (signal.SIGINT if isinstance(error, KeyboardInterrupt) else None)
                 if number is not None:
-                    _interrupted(number, _continuation(config_name, arguments, sweeps) if resumable or sweeps else None)
+                    repeats = sweeps or repeatable
+                    way_on = _continuation(config_name, arguments, repeats) if resumable or repeats else None
+                    _interrupted(number, way_on)
                 if isinstance(error, SystemExit):
                     raise
                 _fail(error)
@@ -127,10 +130,10 @@ def _command(config_name: str, arguments: Sequence[str]) -> str:
     return shlex.join(["python", "-m", f"regseg.{config_name}", *arguments])
 
 
-def _continuation(config_name: str, arguments: Sequence[str], sweeps: bool) -> str:
-    """Return the command that continues ``arguments``; a sweep resumes without ``resume=last``."""
+def _continuation(config_name: str, arguments: Sequence[str], repeats: bool) -> str:
+    """Return the command that continues ``arguments``; a sweep, for example, resumes without ``resume=last``."""
     kept = [text for text in arguments if text.lstrip("+").partition("=")[0] not in ("resume", "overwrite")]
-    return _command(config_name, kept if sweeps else [*kept, "resume=last"])
+    return _command(config_name, kept if repeats else [*kept, "resume=last"])
 
 
 def _interrupted(number: int, continuation: str | None) -> None:

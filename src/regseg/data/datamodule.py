@@ -177,8 +177,10 @@ class SegmentationDataModule(L.LightningDataModule):
     def setup(self, stage: str | None = None) -> None:
         """List the files of a stage, and open their storage.
 
+        Testing uses the split ``test``, prediction the images of ``val_split``.
+
         Args:
-            stage: fit, validate, or None for both.
+            stage: fit, validate, test, predict, or None for fit and validate.
 
         Raises:
             InputError: a file is missing, every training pixel is ignored, or there are fewer training images than one
@@ -198,10 +200,16 @@ class SegmentationDataModule(L.LightningDataModule):
                 raise InputError(f"There is nothing to learn: {self._ignored(self.train_split)}.")
             self.train_set = TrainSet(samples, self._open(samples), self.transform, self.seed)
             self.centroids = self._load_centroids(samples) if self.class_uniform else None
-        samples = self.dataset.samples(self.val_split)
+        if stage == "test":
+            self.test_set = self._evaluation_set("test")
+        else:
+            self.val_set = self._evaluation_set(self.val_split)
+
+    def _evaluation_set(self, split: str) -> EvaluationSet:
+        samples = self.dataset.samples(split)
         if not any_labelled(samples, self.spec):
-            rank_zero_only(print)(f"The evaluation will count no pixels: {self._ignored(self.val_split)}.")
-        self.val_set = EvaluationSet(samples, self._open(samples), self.val_size)
+            rank_zero_only(print)(f"The evaluation will count no pixels: {self._ignored(split)}.")
+        return EvaluationSet(samples, self._open(samples), self.val_size)
 
     def _ignored(self, split: str) -> str:
         return (
@@ -251,7 +259,21 @@ class SegmentationDataModule(L.LightningDataModule):
         """Return the loader of evaluation images, each once. Calls `setup` if nobody did."""
         if not hasattr(self, "val_set"):
             self.setup("validate")
-        return self._loader(self.val_set, batch_size=1, sampler=UnpaddedSampler(len(self.val_set), *self._world))
+        return self._evaluation_loader(self.val_set)
+
+    def test_dataloader(self) -> DataLoader:
+        """Return the loader of the images of the split ``test``, each once. Calls `setup` if nobody did."""
+        if not hasattr(self, "test_set"):
+            self.setup("test")
+        return self._evaluation_loader(self.test_set)
+
+    def predict_dataloader(self) -> DataLoader:
+        """Return the loader of the images to predict, those of `val_dataloader`."""
+        return self.val_dataloader()
+
+    def _evaluation_loader(self, dataset: EvaluationSet) -> DataLoader:
+        # A repeated image would change the mean IoU.
+        return self._loader(dataset, batch_size=1, sampler=UnpaddedSampler(len(dataset), *self._world))
 
     def _loader(self, dataset: TorchDataset, **options: Any) -> DataLoader:
         return DataLoader(

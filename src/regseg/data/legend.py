@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import cv2
 import numpy as np
 
@@ -13,30 +15,34 @@ _TEXT_FROM, _END = 22, 8  # pixels from a cell's left edge to its name, and from
 _CELL, _WIDEST_CELL = 144, 432  # pixels
 
 
-def legend(spec: DatasetSpec, width: int) -> np.ndarray:
+def legend(spec: DatasetSpec, width: int, *, only: Iterable[int] | None = None, scale: int = 1) -> np.ndarray:
     """Return a legend with a coloured box and a name for every class; long names are shortened.
 
     Args:
         spec: the classes.
         width: of the legend, in pixels.
+        only: indices of the classes to show; None shows all.
+        scale: factor on the size of boxes and text, for large pictures.
 
     Returns:
         (height, width, 3) uint8 RGB; the height depends on the number of classes.
     """
-    names = [_printable(name) for name in spec.classes]
-    needed = max(_text_width(name) for name in names) + _TEXT_FROM + _END
-    cell = min(max(_CELL, min(needed, _WIDEST_CELL)), width)
-    columns = max(1, width // cell)
-    rows = -(-spec.num_classes // columns)
-    strip = np.full((rows * LINE + 6, width, 3), 255, np.uint8)
-    for index, (name, color) in enumerate(zip(names, spec.colors, strict=True)):
-        left, top = index % columns * cell + 4, index // columns * LINE + 4
-        cv2.rectangle(strip, (left, top), (left + 16, top + 12), color, cv2.FILLED)
-        write_text(strip, _shortened(name, cell - _TEXT_FROM - _END), left + _TEXT_FROM, top + 11)
+    shown = range(spec.num_classes) if only is None else list(only)
+    names = [_printable(spec.classes[index]) for index in shown]
+    needed = max((_text_width(name) for name in names), default=0) + _TEXT_FROM + _END
+    cell = min(max(_CELL, min(needed, _WIDEST_CELL)), max(1, width // scale))
+    columns = max(1, width // scale // cell)
+    rows = -(-len(names) // columns)
+    strip = np.full(((rows * LINE + 6) * scale, width, 3), 255, np.uint8)
+    for position, (index, name) in enumerate(zip(shown, names, strict=True)):
+        left, top = position % columns * cell + 4, position // columns * LINE + 4
+        corners = ((left * scale, top * scale), ((left + 17) * scale - 1, (top + 13) * scale - 1))
+        cv2.rectangle(strip, *corners, spec.colors[index], cv2.FILLED)
+        write_text(strip, _shortened(name, cell - _TEXT_FROM - _END), left + _TEXT_FROM, top + 11, scale)
     return strip
 
 
-def write_text(picture: np.ndarray, text: str, left: int, baseline: int) -> None:
+def write_text(picture: np.ndarray, text: str, left: int, baseline: int, scale: int = 1) -> None:
     """Write black text into a picture (H, W, 3) uint8, in place.
 
     Args:
@@ -44,8 +50,11 @@ def write_text(picture: np.ndarray, text: str, left: int, baseline: int) -> None
         text: the text; characters that cannot be printed become question marks.
         left: column of the left edge of the text, in pixels.
         baseline: row of its baseline, in pixels.
+        scale: factor on ``left``, ``baseline`` and the size of the text.
     """
-    cv2.putText(picture, _printable(text), (left, baseline), *_FONT, (0, 0, 0), 1, cv2.LINE_AA)
+    font, size = _FONT
+    place = (left * scale, baseline * scale)
+    cv2.putText(picture, _printable(text), place, font, size * scale, (0, 0, 0), scale, cv2.LINE_AA)
 
 
 def _printable(text: str) -> str:

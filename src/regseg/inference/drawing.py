@@ -1,4 +1,4 @@
-"""Drawing predicted classes over an image."""
+"""Class indices as pictures."""
 
 from __future__ import annotations
 
@@ -6,8 +6,44 @@ import cv2
 import numpy as np
 
 from regseg.data.datasets.spec import DatasetSpec
+from regseg.data.legend import legend
+
+_NARROWEST = 300  # pixels, of a legend whose names can be read
+_WIDTH_PER_SCALE = 1024  # pixels of a picture's width for which the legend has its smallest size
 
 
-def overlay(image: np.ndarray, labels: np.ndarray, spec: DatasetSpec) -> np.ndarray:
-    """Blend an image (H, W, 3) uint8 RGB with the colours of its classes (H, W) uint8; return the same shape."""
-    return cv2.addWeighted(image, 0.5, spec.colorize(labels), 0.5, 0)
+def overlay(image: np.ndarray, labels: np.ndarray, spec: DatasetSpec, opacity: float = 0.5) -> np.ndarray:
+    """The classes' colours over the image.
+
+    Args:
+        image: (H, W, 3) uint8 RGB.
+        labels: (H, W) uint8 class indices; pixels of no class show the image alone.
+        spec: the classes.
+        opacity: of the colours, from 0 to 1.
+
+    Returns:
+        (H, W, 3) uint8 RGB.
+    """
+    mixed = cv2.addWeighted(spec.colorize(labels), opacity, image, 1 - opacity, 0.0)
+    unlabelled = labels >= spec.num_classes
+    return np.where(unlabelled[..., None], image, mixed) if unlabelled.any() else mixed
+
+
+def with_legend(picture: np.ndarray, labels: np.ndarray, spec: DatasetSpec) -> np.ndarray:
+    """The picture with the colours and names of the classes that occur in it below.
+
+    Args:
+        picture: (H, W, 3) uint8 RGB.
+        labels: (H, W) uint8 class indices.
+        spec: the classes.
+
+    Returns:
+        (H + legend, max(W, 300), 3) uint8 RGB.
+    """
+    height, width = picture.shape[:2]
+    counts = cv2.calcHist([labels], [0], None, [256], [0, 256]).ravel()[: spec.num_classes]
+    scale = max(1, round(width / _WIDTH_PER_SCALE))
+    strip = legend(spec, max(width, _NARROWEST), only=np.flatnonzero(counts).tolist(), scale=scale)
+    wide = np.full((height, strip.shape[1], 3), 255, np.uint8)
+    wide[:, :width] = picture
+    return np.vstack([wide, strip])

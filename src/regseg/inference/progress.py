@@ -1,0 +1,69 @@
+"""How far a prediction is: a bar on a terminal, and a line every half minute elsewhere."""
+
+from __future__ import annotations
+
+import time
+from types import TracebackType
+
+from rich.progress import BarColumn, Progress, TextColumn
+
+from regseg.system.console import duration, plain_console
+
+
+class Counter:
+    """Count finished images and show the rate and the time left. Use it as a context manager.
+
+    Args:
+        total: number of images; None if it is not known.
+        unit: what is counted, in the plural.
+        bar: whether to show a bar on a terminal; False where several processes share it.
+        every: seconds between two lines where there is no bar.
+    """
+
+    def __init__(self, total: int | None, unit: str = "images", *, bar: bool = True, every: float = 30.0) -> None:
+        self.total, self.unit, self.every, self.done = total, unit, every, 0
+        console = plain_console()
+        self._bar: Progress | None = None
+        if bar and console.is_terminal:
+            self._bar = Progress(BarColumn(), TextColumn("{task.description}"), console=console, transient=True)
+
+    def __enter__(self) -> Counter:
+        self._began = self._shown = time.perf_counter()
+        if self._bar is not None:
+            self._bar.start()
+            self._task = self._bar.add_task(f"0 {self.unit}", total=self.total)
+        return self
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def advance(self) -> None:
+        """Count one more."""
+        self.done += 1
+        if self._bar is not None:
+            self._bar.update(self._task, completed=self.done, description=self.text())
+        elif (now := time.perf_counter()) - self._shown >= self.every:
+            self._shown = now
+            print(self.text(), flush=True)
+
+    def text(self) -> str:
+        """For example ``120 of 500 images, 11.8 images/s, 32 s left``."""
+        rate = self.done / max(self.seconds, 1e-9)
+        if self.total is None:
+            return f"{self._counted()}, {rate:.1f} {self.unit}/s"
+        left = duration((self.total - self.done) / rate) if self.done else "unknown time"
+        return f"{self.done} of {self.total} {self.unit}, {rate:.1f} {self.unit}/s, {left} left"
+
+    def summary(self) -> str:
+        """For example ``500 images in 42 s (11.9 images/s)``."""
+        rate = f" ({self.done / self.seconds:.1f} {self.unit}/s)" if self.done else ""
+        return f"{self._counted()} in {duration(self.seconds)}{rate}"
+
+    def _counted(self) -> str:
+        return f"{self.done} {self.unit.removesuffix('s') if self.done == 1 else self.unit}"
+
+    @property
+    def seconds(self) -> float:
+        """Since the begin."""
+        return time.perf_counter() - self._began

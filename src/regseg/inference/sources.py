@@ -1,0 +1,148 @@
+"""What to predict: the images of a file, a folder, a pattern or a list, and the names of their outputs."""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+from regseg.data.datasets.layout import IMAGE_SUFFIXES, image_files
+from regseg.errors import InputError
+from regseg.system.reading import read_bytes
+
+VIDEO_SUFFIXES = (".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".ts", ".mts", ".wmv")
+LIST_SUFFIX = ".txt"
+
+
+class Item(NamedTuple):
+    """An image to predict.
+
+    Attributes:
+        path: of the image file.
+        name: path of its outputs relative to an output folder, without suffix.
+    """
+
+    path: Path
+    name: Path
+
+
+def is_video(source: str | Path) -> bool:
+    """Whether ``source`` is named like a video file."""
+    return Path(source).suffix.lower() in VIDEO_SUFFIXES and not Path(source).is_dir()
+
+
+def find_images(source: str | Path, out: Path) -> tuple[list[Item], Path]:
+    """List the images of ``source``. No image is opened.
+
+    Args:
+        source: an image file, a folder (with its subfolders), a glob pattern (``**`` matches subfolders), or a text
+            file with one path per line, relative to the text file's folder.
+        out: the output folder. Images within it are outputs of an earlier prediction and are not listed.
+
+    Returns:
+        The images of a folder or a pattern sorted by path, those of a list in its order, each once; and the folder
+        whose subfolders their outputs keep, which is the given one, the fixed part of the pattern, or the common folder
+        of the list.
+
+    Raises:
+        InputError: there is no such file, it is of another kind, it lists no images, or ``out`` is a folder of
+            the source's files.
+    """
+    path = Path(source)
+    if path.is_dir():
+        base, paths = path, image_files(path)
+    elif path.suffix.lower() == LIST_SUFFIX and not _is_pattern(path):
+        paths = _listed(path)
+        base = Path(os.path.commonpath([one.parent for one in paths])) if paths else path.parent
+    elif _is_pattern(path):
+        found = (Path(one) for one in glob.glob(str(path), recursive=True))
+        base, paths = _fixed_part(path), sorted(one for one in found if _is_image(one))
+    else:
+        base, paths = path.parent, [_check_file(path)]
+    check_out(out, base if path.is_dir() or _is_pattern(path) else paths)
+    inside = out.resolve()
+    paths = [one for one in dict.fromkeys(paths) if inside not in one.resolve().parents]
+    if not paths:
+        raise InputError(f"{source} holds no images ({', '.join(IMAGE_SUFFIXES)}); check the path.")
+    base = Path(os.path.abspath(base))
+    return _named(paths, base), base
+
+
+def check_out(out: Path, places: Path | Iterable[Path]) -> None:
+    """Check that outputs will not mix with inputs.
+
+    Args:
+        out: the output folder.
+        places: the folder or the files of the source.
+
+    Raises:
+        InputError: ``out`` equals or contains one of ``places``, or is a file.
+    """
+    outer = out.resolve()
+    if out.exists() and not out.is_dir():
+        raise InputError(f"out={out} is a file; give a folder.")
+    for place in [places] if isinstance(places, Path) else places:
+        inner = place.resolve()
+        if outer == inner or outer in inner.parents:
+            raise InputError(f"out={out} holds the source {place}; choose another folder.")
+
+
+def shard_of(items: list[Item], shard: int, shards: int) -> list[Item]:
+    """Every ``shards``-th item from number ``shard`` on, so that the shards are disjoint and cover all.
+
+    Raises:
+        InputError: ``shard`` is not one of 0 … ``shards`` - 1.
+    """
+    whole = all(isinstance(value, int) and not isinstance(value, bool) for value in (shard, shards))
+    if not whole or not 0 <= shard < shards:
+        raise InputError(f"shard={shard} of shards={shards} does not exist; give a shard from 0 to shards - 1.")
+    return items[shard::shards]
+
+
+def _is_image(path: Path) -> bool:
+    return path.suffix.lower() in IMAGE_SUFFIXES
+
+
+def _is_pattern(path: Path) -> bool:
+    return glob.has_magic(str(path)) and not path.exists()
+
+
+def _fixed_part(pattern: Path) -> Path:
+    """The folders of a pattern before its first wildcard."""
+    parts = pattern.parts[:-1]
+    first = next((number for number, part in enumerate(parts) if glob.has_magic(part)), len(parts))
+    return Path(*parts[:first])
+
+
+def _check_file(path: Path) -> Path:
+    """``path`` if it is named like an image and exists."""
+    if not path.exists():
+        raise InputError(f"source={path} does not exist; give an image, a folder, a pattern, a list or a video.")
+    if not _is_image(path):
+        kinds = ", ".join((*IMAGE_SUFFIXES, *VIDEO_SUFFIXES, LIST_SUFFIX))
+        raise InputError(f"source={path} is not an image, a video or a list ({kinds}); choose another file.")
+    return path
+
+
+def _listed(path: Path) -> list[Path]:
+    """The paths in a list file; the images need not exist."""
+    lines = read_bytes(path).decode("utf-8-sig", "surrogateescape").split("\n")
+    texts = [line.strip("\r\t ") for line in lines]
+    paths = [path.parent / Path(text).expanduser() for text in texts if text]
+    if wrong := next((one for one in paths if "\0" in str(one) or not _is_image(one)), None):
+        raise InputError(f"{path} lists {str(wrong)!r}, which is not an image ({', '.join(IMAGE_SUFFIXES)}).")
+    return [Path(os.path.abspath(one)) for one in paths]
+
+
+def _named(paths: list[Path], base: Path) -> list[Item]:
+    """Items with distinct output names, also where case is ignored: a.jpg next to a.png keeps its suffix."""
+    relative = [Path(os.path.abspath(path)).relative_to(base) for path in paths]
+    stems = Counter(str(path.with_suffix("")).casefold() for path in relative)
+    names = [path if stems[str(path.with_suffix("")).casefold()] > 1 else path.with_suffix("") for path in relative]
+    counts = Counter(str(name).casefold() for name in names)
+    if twice := next((path for path, name in zip(paths, names, strict=True) if counts[str(name).casefold()] > 1), None):
+        raise InputError(f"{twice} and another image would have outputs of the same name; rename one of them.")
+    return [Item(path, name) for path, name in zip(paths, names, strict=True)]

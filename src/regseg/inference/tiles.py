@@ -1,0 +1,61 @@
+"""Images too large for the memory, labelled in overlapping tiles."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import pairwise
+
+import numpy as np
+
+from regseg.errors import check_number
+
+Labeller = Callable[[np.ndarray], np.ndarray]
+
+SMALLEST_TILE = 128  # pixels
+_OVERLAP = 4  # neighbouring tiles share at least this part of a tile: a fourth
+
+
+class Tiled:
+    """Label an image tile by tile.
+
+    It is an approximation: the network sees each tile alone, but its field of view is larger than most tiles (3807
+    pixels for RegSeg), so labels near the borders of tiles can differ from those of the whole image. Of two overlapping
+    tiles, each gives the labels of its own half of the overlap. Memory grows with the tile; the image itself and its
+    labels (4 bytes per pixel) are still held at once.
+
+    Args:
+        labeller: maps (H, W, 3) uint8 RGB to (H, W) uint8 class indices.
+        tile: height and width of a tile in pixels, from 128 up. Smaller images are labelled whole.
+
+    Raises:
+        InputError: ``tile`` is not such a number.
+    """
+
+    def __init__(self, labeller: Labeller, tile: int) -> None:
+        check_number("tile", tile, lowest=SMALLEST_TILE, integer=True)
+        self.labeller, self.tile = labeller, tile
+
+    def __call__(self, image: np.ndarray) -> np.ndarray:
+        """(H, W, 3) uint8 RGB to (H, W) uint8 class indices."""
+        height, width = image.shape[:2]
+        if max(height, width) <= self.tile:
+            return self.labeller(image)
+        labels = np.empty((height, width), np.uint8)
+        for top, bottom, from_row, to_row in spans(height, self.tile):
+            for left, right, from_column, to_column in spans(width, self.tile):
+                found = self.labeller(np.ascontiguousarray(image[top:bottom, left:right]))
+                kept = found[from_row - top : to_row - top, from_column - left : to_column - left]
+                labels[from_row:to_row, from_column:to_column] = kept
+        return labels
+
+
+def spans(length: int, tile: int) -> list[tuple[int, int, int, int]]:
+    """(start, end, first kept, end of kept) of the tiles along one axis, in pixels; the kept parts cover it once."""
+    if length <= tile:
+        return [(0, length, 0, length)]
+    overlap = tile // _OVERLAP
+    count = -(-(length - overlap) // (tile - overlap))
+    starts = [number * (length - tile) // (count - 1) for number in range(count)]
+    # The middle of each overlap, between the start of a tile and the end of the one before.
+    cuts = [0, *((start + before + tile) // 2 for before, start in pairwise(starts)), length]
+    return [(start, start + tile, *kept) for start, kept in zip(starts, pairwise(cuts), strict=True)]

@@ -1,0 +1,214 @@
+"""What is saved of a prediction: overlays, colour maps and label files."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import IO
+
+import cv2
+import numpy as np
+
+from regseg.data.datasets.cityscapes import SPEC as CITYSCAPES
+from regseg.data.datasets.spec import IGNORE_INDEX, DatasetSpec
+from regseg.data.legend import legend
+from regseg.errors import InputError
+from regseg.inference.drawing import overlay, with_legend
+from regseg.inference.out_folder import is_current
+from regseg.inference.sources import Item
+from regseg.system.atomic import write_whole
+
+MODES = ("overlay", "color", "index", "train_ids", "cityscapes")
+OVERLAY_FORMATS = ("jpg", "png")
+_LEGEND_WIDTH = 640  # pixels of a legend that is a file of its own
+_LABEL_OPTIONS = [cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_DEFAULT]  # a third of the time and size
+_OPTIONS = {".png": [], ".jpg": [cv2.IMWRITE_JPEG_QUALITY, 92]}
+
+
+class Outputs:
+    """The files of predictions, ``<out>/<mode>/<name>.png``.
+
+    Modes:
+
+    - ``overlay``: the classes' colours over the image, with a legend of the classes that occur.
+    - ``color``: the classes' colours.
+    - ``index``: the values of the dataset's own label files.
+    - ``train_ids``: class indices, 0 for the first class.
+    - ``cityscapes``: Cityscapes' label IDs, named as the test server and cityscapesScripts' evaluator take them.
+
+    Args:
+        out: the output folder.
+        save: the modes.
+        spec: the dataset's classes.
+        overlay_format: ``jpg`` or ``png``.
+        opacity: of an overlay's colours, from 0 to 1.
+
+    Raises:
+        InputError: an argument is wrong, or the dataset's classes cannot be saved in that mode.
+    """
+
+    def __init__(
+        self, out: Path, save: Sequence[str], spec: DatasetSpec, *, overlay_format: str = "jpg", opacity: float = 0.5
+    ) -> None:
+        check_save(save)
+        if overlay_format not in OVERLAY_FORMATS:
+            raise InputError(
+                f"overlay_format={overlay_format} does not exist; choose one of {', '.join(OVERLAY_FORMATS)}."
+            )
+        self.out, self.save, self.spec = out, tuple(dict.fromkeys(save)), spec
+        self.overlay_suffix, self.opacity = f".{overlay_format}", opacity
+        makers = {"index": index_values, "train_ids": class_indices, "cityscapes": cityscapes_ids}
+        self._tables = {mode: make(spec) for mode, make in makers.items() if mode in self.save}
+
+    def paths(self, item: Item) -> dict[str, Path]:
+        """The output file of each mode.
+
+        Raises:
+            InputError: with ``cityscapes``, the image is not named as in Cityscapes.
+        """
+        found = {}
+        for mode in self.save:
+            suffix = self.overlay_suffix if mode == "overlay" else ".png"
+            name = cityscapes_name(item.path) if mode == "cityscapes" else item.name
+            found[mode] = self.out / mode / name.with_name(name.name + suffix)
+        return found
+
+    def files(self, items: Iterable[Item]) -> list[Path]:
+        """Every output file of the images.
+
+        Raises:
+            InputError: two images would have the same output, because Cityscapes' names are without folders.
+        """
+        owners: dict[Path, Item] = {}
+        for item in items:
+            for path in self.paths(item).values():
+                if (other := owners.setdefault(path, item)) != item:
+                    raise InputError(
+                        f"{other.path} and {item.path} would both be written to {path}; rename one of them."
+                    )
+        return list(owners)
+
+    def missing(self, item: Item, since: int) -> bool:
+        """Whether an output of ``item`` is not there, or older than ``since``, see `out_folder.enter`."""
+        return not all(is_current(path, since) for path in self.paths(item).values())
+
+    def write(self, item: Item, image: np.ndarray, labels: np.ndarray) -> None:
+        """Write every output of an image, each whole or not at all.
+
+        Args:
+            item: the image's file.
+            image: (H, W, 3) uint8 RGB.
+            labels: (H, W) uint8 class indices.
+
+        Raises:
+            OSError: a file cannot be written.
+        """
+        for mode, path in self.paths(item).items():
+            data = _encode(self._pixels(mode, image, labels), path.suffix)
+            write_whole(path, lambda file, data=data: file.write(data))
+
+    def _pixels(self, mode: str, image: np.ndarray, labels: np.ndarray) -> np.ndarray:
+        if mode == "overlay":
+            return with_legend(overlay(image, labels, self.spec, self.opacity), labels, self.spec)
+        return self.spec.colorize(labels) if mode == "color" else cv2.LUT(labels, self._tables[mode])
+
+
+def check_save(save: Sequence[str]) -> None:
+    """Raise InputError unless ``save`` is a list of `MODES`."""
+    if isinstance(save, str) or not isinstance(save, Sequence) or not save:
+        raise InputError(f"save={save} is not a list; write save=[overlay,index].")
+    if unknown := [mode for mode in save if mode not in MODES]:
+        raise InputError(f"save=[{unknown[0]}] does not exist; choose from {', '.join(MODES)}.")
+
+
+def index_values(spec: DatasetSpec) -> np.ndarray:
+    """(256,) uint8: the value of each class in the dataset's index label files.
+
+    Raises:
+        InputError: the dataset's labels are colours.
+    """
+    table = np.full(256, IGNORE_INDEX, np.uint8)
+    for value, index in sorted(spec.ids.items(), reverse=True):  # of several values, the smallest
+        if index != IGNORE_INDEX:
+            table[index] = value
+    if lacking := [name for index, name in enumerate(spec.classes) if index not in spec.ids.values()]:
+        raise InputError(
+            f"save=[index] needs ids, and the class {lacking[0]} of {spec.name} has none; choose color or train_ids."
+        )
+    return table
+
+
+def class_indices(spec: DatasetSpec) -> np.ndarray:
+    """(256,) uint8: every class index as it is."""
+    return np.arange(256, dtype=np.uint8)
+
+
+def cityscapes_ids(spec: DatasetSpec) -> np.ndarray:
+    """(256,) uint8: the Cityscapes label ID of each class, found by the class's name.
+
+    Raises:
+        InputError: a class is not one of Cityscapes.
+    """
+    ids = dict(zip(CITYSCAPES.classes, index_values(CITYSCAPES), strict=False))
+    if unknown := [name for name in spec.classes if name not in ids]:
+        raise InputError(
+            f"save=[cityscapes] needs the classes of Cityscapes, and {unknown[0]} is none; choose index, color or "
+            "train_ids."
+        )
+    table = np.zeros(256, np.uint8)
+    table[: spec.num_classes] = [ids[name] for name in spec.classes]
+    return table
+
+
+def cityscapes_name(path: Path) -> Path:
+    """The name of a result for the test server: the image's own, without folders and suffix.
+
+    Raises:
+        InputError: the image is not named ``<city>_<sequence>_<frame>_….png``.
+    """
+    parts = path.stem.split("_")
+    if len(parts) < 3 or not parts[0] or not all(part.isdecimal() and len(part) == 6 for part in parts[1:3]):
+        raise InputError(
+            f"save=[cityscapes] needs images named as in Cityscapes, <city>_000000_000019_leftImg8bit.png, and "
+            f"{path.name} is not; choose index for images of other names."
+        )
+    return Path(path.stem)
+
+
+def zip_labels(outputs: Outputs, items: Sequence[Item], since: int) -> str:
+    """Zip the Cityscapes results of all images for the test server, if all are there; say what was done.
+
+    Of several shards, the one that ends last finds all of them.
+
+    Args:
+        outputs: of the prediction.
+        items: all images, those of other shards too.
+        since: see `out_folder.enter`.
+    """
+    files = [outputs.paths(item)["cityscapes"] for item in items]
+    target = outputs.out / "cityscapes.zip"
+    if lacking := sum(not is_current(path, since) for path in files):
+        return f"{target} is not written yet: {lacking} of {len(files)} results are missing."
+
+    def write(file: IO[bytes]) -> None:
+        with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:  # PNGs are compressed already
+            for path in files:
+                archive.write(path, path.name)
+
+    write_whole(target, write)
+    return f"{len(files)} results for the test server in {target}"
+
+
+def write_legend(path: Path, spec: DatasetSpec) -> None:
+    """Write a PNG of all classes' colours and names."""
+    data = _encode(legend(spec, _LEGEND_WIDTH), path.suffix)
+    write_whole(path, lambda file: file.write(data))
+
+
+def _encode(pixels: np.ndarray, suffix: str) -> bytes:
+    if pixels.ndim == 3:
+        pixels, options = cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), _OPTIONS[suffix]
+    else:
+        options = _LABEL_OPTIONS
+    return cv2.imencode(suffix, pixels, options)[1].tobytes()

@@ -1,0 +1,138 @@
+import os
+from itertools import chain
+
+import pytest
+from layouts import is_sentence, noise, write
+
+from regseg.errors import InputError
+from regseg.inference.sources import find_images, is_video, shard_of
+
+
+@pytest.fixture
+def photos(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("b.png", "a.jpg", "trip/c.png", "trip/far/d.PNG"):
+        write(tmp_path / "photos" / name, noise(0))
+    (tmp_path / "photos" / "notes.txt").write_text("nothing")
+    (tmp_path / "photos" / ".hidden.png").touch()
+    return tmp_path / "photos"
+
+
+def names(source, out="out"):
+    from pathlib import Path
+
+    return [str(item.name) for item in find_images(source, Path(out))[0]]
+
+
+def test_a_folder_keeps_its_subfolders(photos):
+    assert names("photos") == ["a", "b", "trip/c", "trip/far/d"]
+    assert names(photos) == names("photos/")
+
+
+@pytest.mark.parametrize(
+    ("pattern", "found"),
+    [
+        ("photos/*", ["a", "b"]),
+        ("photos/**/*.png", ["b", "trip/c"]),
+        ("photos/**", ["a", "b", "trip/c", "trip/far/d"]),
+        ("photos/t*/?.png", ["trip/c"]),
+        ("photos/*/*/*", ["trip/far/d"]),
+        ("photos/trip/[cd].png", ["c"]),
+    ],
+)
+def test_a_pattern_keeps_the_subfolders_below_its_fixed_part(photos, pattern, found):
+    assert names(pattern) == found
+
+
+def test_wildcards_in_the_name_of_a_file_or_folder_that_exists(photos):
+    photos.rename("photos [1]")
+    write(photos.parent / "what?[0].png", noise(0))
+    assert names("photos [1]") == ["a", "b", "trip/c", "trip/far/d"] and names("what?[0].png") == ["what?[0]"]
+
+
+def test_a_list_is_relative_to_its_own_folder_and_keeps_its_order(photos):
+    text = f"\ufefftrip/c.png\r\n\n {photos / 'a.jpg'} \ntrip/c.png\nmissing é.png\n"
+    (photos / "list.txt").write_text(text, encoding="utf-8")
+    assert names("photos/list.txt") == ["trip/c", "a", "missing é"]  # what is missing is told when it is read
+    (photos / "list.txt").write_text("trip/far/d.PNG\ntrip/c.png")
+    assert names("photos/list.txt") == ["far/d", "c"]
+    (photos / "list.txt").write_text("notes.doc")
+    with pytest.raises(InputError) as error:
+        names("photos/list.txt")
+    assert is_sentence(error, "list.txt", "notes.doc", ".png")
+
+
+def test_two_images_never_share_an_output(photos):
+    write(photos / "B.jpg", noise(1))
+    assert names("photos") == ["B.jpg", "a", "b.png", "trip/c", "trip/far/d"]  # B and b are one on some systems
+    write(photos / "b.png.png", noise(1))
+    with pytest.raises(InputError) as error:
+        names("photos")
+    assert is_sentence(error, "b.png", "rename")
+
+
+def test_outputs_within_the_source_are_not_predicted_again(photos):
+    write(photos / "out" / "overlay" / "a.png", noise(0))
+    assert names("photos", "photos/out") == ["a", "b", "trip/c", "trip/far/d"]
+    assert names("photos/**", photos / "out") == ["a", "b", "trip/c", "trip/far/d"]
+
+
+@pytest.mark.parametrize(
+    ("source", "out"),
+    [
+        ("photos", "photos"),
+        ("photos", "."),
+        ("photos/*.png", "photos"),
+        ("photos/a.jpg", "photos"),
+        ("photos/trip/*.png", "photos"),
+        ("photos", "link"),
+        ("photos/list.txt", "photos/trip"),
+    ],
+)
+def test_an_out_folder_that_holds_the_source_is_refused(photos, source, out):
+    os.symlink(photos, "link")
+    (photos / "list.txt").write_text("a.jpg\ntrip/c.png")
+    with pytest.raises(InputError) as error:
+        names(source, out)
+    assert is_sentence(error, f"out={out}", "choose another folder")
+
+
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        ("nowhere", ["nowhere", "does not exist"]),
+        ("nowhere.txt", ["nowhere.txt"]),
+        ("photos/*.tif", ["photos/*.tif", "no images"]),
+        ("empty", ["empty", "no images", ".png"]),
+        ("photos/text.doc", ["text.doc", ".png", ".mp4", ".txt"]),
+        ("photos/notes.txt", ["notes.txt", "nothing", "not an image"]),
+        ("empty.txt", ["empty.txt"]),
+    ],
+)
+def test_a_source_without_images_is_told(photos, source, words):
+    (photos.parent / "empty").mkdir()
+    (photos.parent / "empty.txt").touch()
+    (photos / "text.doc").touch()
+    with pytest.raises(InputError) as error:
+        names(source)
+    assert is_sentence(error, *words)
+
+
+def test_an_out_that_is_a_file_is_refused(photos):
+    with pytest.raises(InputError) as error:
+        names("photos", "photos/a.jpg")
+    assert is_sentence(error, "out=photos/a.jpg", "is a file")
+
+
+def test_videos_are_known_by_their_suffix(photos):
+    (photos / "x.mp4").mkdir()
+    assert is_video("a.MP4") and is_video("b/c.webm") and not is_video("a.png") and not is_video(photos / "x.mp4")
+
+
+def test_shards_are_disjoint_and_cover_everything():
+    parts = [shard_of(list(range(11)), shard, 4) for shard in range(4)]
+    assert sorted(chain.from_iterable(parts)) == list(range(11)) and max(map(len, parts)) - min(map(len, parts)) == 1
+    for shard, shards in ((4, 4), (-1, 4), (0, 0), ("0", 1), (0, 1.0), (True, 2)):
+        with pytest.raises(InputError) as error:
+            shard_of([1], shard, shards)
+        assert is_sentence(error, "shard=")

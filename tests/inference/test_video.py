@@ -1,0 +1,218 @@
+"""Videos drawn by PyAV, labelled and read back."""
+
+import errno
+import threading
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from layouts import is_sentence
+
+from regseg.data.datasets.cityscapes import SPEC
+from regseg.errors import InputError
+from regseg.inference import video as module
+from regseg.inference.video import Video, drawing, predict_video, video_outputs
+
+av = pytest.importorskip("av")
+
+
+def write_video(
+    path, frames=12, size=(48, 64), codec="libx264", pixels="yuv420p", rate=Fraction(30000, 1001), rotation=0,
+    aspect=None, times=None, sound=False,
+):  # fmt: skip
+    """Red on the left, and a blue on the right that changes its green from frame to frame; the top differs."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(codec, rate=rate)
+        stream.height, stream.width, stream.pix_fmt = *size, pixels
+        track = container.add_stream("aac", rate=8000) if sound else None
+        if aspect:
+            stream.codec_context.sample_aspect_ratio = aspect
+        if rotation:
+            stream.set_display_rotation(rotation)
+        if times:
+            stream.codec_context.time_base = Fraction(1, 1000)
+        for number in range(frames):
+            picture = np.zeros((*size, 3), np.uint8)
+            picture[:, : size[1] // 2] = 200, 40, 40
+            picture[: size[0] // 2, size[1] // 2 :] = 40, 10 * number % 250, 200
+            frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+            if times:
+                frame.pts, frame.time_base = times[number], Fraction(1, 1000)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+        if track is not None:
+            silence = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), format="fltp", layout="mono")
+            silence.sample_rate = 8000
+            container.mux(track.encode(silence))
+            container.mux(track.encode(None))
+    return path
+
+
+def zeros(image):
+    return np.zeros(image.shape[:2], np.uint8)
+
+
+def unchanged(image, labels):
+    return image
+
+
+def through(path, draw=unchanged, labeller=zeros):
+    """The video of ``path`` after `predict_video`: (path, frames that were counted)."""
+    count = []
+    with Video(path) as video:
+        predict_video(video, labeller, draw, path.with_name("result.mp4"), lambda: count.append(1))
+    return path.with_name("result.mp4"), len(count)
+
+
+def frames_of(path):
+    """(frames as float arrays, seconds at which each is shown)."""
+    with Video(path) as video:
+        frames = list(video.frames())
+        return [frame.pixels.astype(float) for frame in frames], [
+            float(frame.pts * video.time_base) for frame in frames
+        ]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"name": "plain.mp4"},
+        {"name": "sound.mov", "sound": True},
+        {"name": "turned.mp4", "rotation": 90},
+        {"name": "upside_down.mp4", "rotation": 180},
+        {"name": "variable.mkv", "times": [0, 10, 100, 130, 135, 400, 401, 500, 900, 901, 902, 950]},
+        {"name": "odd.mkv", "size": (49, 65), "codec": "ffv1", "pixels": "bgr0"},
+        {"name": "full_range.avi", "codec": "mjpeg", "pixels": "yuvj420p"},
+        {"name": "hd.mp4", "size": (720, 1280), "frames": 3, "rate": Fraction(25)},
+    ],
+    ids=lambda options: options["name"],
+)
+def test_frames_times_size_and_colours_are_kept(tmp_path, options):
+    path = write_video(tmp_path / options.pop("name"), **options)
+    result, count = through(path)
+    (before, times), (after, new_times) = frames_of(path), frames_of(result)
+    assert len(before) == len(after) == count == options.get("frames", 12)
+    assert np.allclose(times, new_times, atol=1e-4)
+    height, width = before[0].shape[:2]
+    assert after[0].shape == (height + height % 2, width + width % 2, 3)  # odd sizes cannot be stored
+    for one, other in zip(before, after, strict=True):
+        assert np.abs(one - other[:height, :width]).mean() < 4
+    with av.open(str(result)) as container:
+        stream = container.streams.video[0]
+        assert (stream.codec.name, stream.pix_fmt) == ("h264", "yuv420p") and not container.streams.audio
+        assert stream.frames == count
+        if "times" not in options and path.suffix != ".mkv":  # whose times are whole milliseconds
+            assert stream.average_rate == options.get("rate", Fraction(30000, 1001))
+    data = result.read_bytes()
+    assert data.find(b"moov") < data.find(b"mdat")  # a browser can play it while it is loading
+
+
+def test_the_network_sees_upright_frames(tmp_path):
+    """A camera that was held upright stores lying frames and the angle by which to turn them counterclockwise."""
+    path = write_video(tmp_path / "turned.mp4", rotation=90, aspect=Fraction(4, 3))
+    seen = []
+    result, _ = through(path, labeller=lambda image: (seen.append(image), zeros(image))[1])
+    assert seen[0].shape == (64, 48, 3)
+    assert seen[0][60, 24, 0] > 150 and seen[0][4, 4, 2] > 150  # red was left, now below; blue was right above
+    with av.open(str(result)) as container:
+        assert container.streams.video[0].sample_aspect_ratio == Fraction(3, 4)
+        assert next(container.decode(video=0)).rotation == 0
+
+
+def test_labels_are_drawn(tmp_path):
+    path = write_video(tmp_path / "a.mp4")
+    result, _ = through(path, draw=drawing("color", SPEC, 0.5), labeller=lambda image: zeros(image) + 10)
+    assert np.abs(frames_of(result)[0][5] - SPEC.colors[10]).max() < 8
+    result, _ = through(path, draw=drawing("overlay", SPEC, 0.5), labeller=lambda image: zeros(image) + 10)
+    expected = frames_of(path)[0][5] / 2 + np.array(SPEC.colors[10]) / 2
+    assert np.abs(frames_of(result)[0][5] - expected).mean() < 4
+
+
+def test_decoding_stays_a_few_frames_ahead(tmp_path, monkeypatch):
+    path = write_video(tmp_path / "long.mp4", frames=60)
+    decoded, added = [], []
+    pixels, add = module._pixels, module.Encoder.add
+    monkeypatch.setattr(module, "_pixels", lambda frame: (decoded.append(1), pixels(frame))[1])
+    monkeypatch.setattr(module.Encoder, "add", lambda self, *frame: (added.append(1), add(self, *frame))[1])
+
+    def labeller(image):
+        assert len(decoded) - len(added) <= 6
+        return zeros(image)
+
+    assert through(path, labeller=labeller)[1] == 60
+
+
+def test_a_damaged_video_is_read_as_far_as_possible_and_told(tmp_path):
+    options = {"codec": "ffv1", "pixels": "bgr0", "frames": 40, "rate": Fraction(2), "size": (96, 128)}
+    path = write_video(tmp_path / "damaged.mkv", **options)
+    data = path.read_bytes()
+    half = len(data) // 2
+    damaged = data[:half] + bytes(300) + data[half + 300 :]
+    for content, words in ((data, None), (damaged, "cannot be decoded in 1 places"), (data[:half], "of 20 seconds")):
+        path.write_bytes(content)
+        with Video(path) as video:
+            count = len(list(video.frames()))
+            assert (count == 40) == (words is None) and count > 5
+            assert video.damage is None if words is None else words in str(video.damage)
+
+
+@pytest.mark.parametrize("content", [b"", b"no video at all", b"\x00\x00\x00\x18ftypmp42" + bytes(100), None])
+def test_an_unreadable_video_is_one_sentence(tmp_path, content):
+    path = tmp_path / "clip.mp4"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(InputError) as error:
+        Video(path)
+    assert is_sentence(error, path)
+
+
+def test_a_video_without_pictures_is_one_sentence(tmp_path):
+    with av.open(str(tmp_path / "sound.mp4"), "w") as container:
+        track = container.add_stream("aac", rate=8000)
+        silence = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), format="fltp", layout="mono")
+        silence.sample_rate = 8000
+        container.mux(track.encode(silence))
+        container.mux(track.encode(None))
+    with pytest.raises(InputError) as error:
+        Video(tmp_path / "sound.mp4")
+    assert is_sentence(error, "sound.mp4", "no video track")
+
+
+def test_a_failure_leaves_nothing_behind(tmp_path):
+    path = write_video(tmp_path / "a.mp4", frames=30)
+
+    def fails(image, labels, count=[]):  # noqa: B006
+        count.append(1)
+        if len(count) == 9:
+            raise OSError(errno.ENOSPC, "No space left on device", "result.mp4")
+        return image
+
+    def refuses(image):
+        raise InputError("An image is too small")
+
+    def fails_as_pyav_does(image, labels):
+        raise av.error.OSError(errno.ENOSPC, "No space left on device", "temporary")
+
+    cases = [(fails, zeros, OSError), (fails_as_pyav_does, zeros, OSError), (unchanged, refuses, InputError)]
+    for draw, labeller, kind in cases:
+        with pytest.raises(kind) as error:
+            through(path, draw, labeller)
+        assert kind is InputError or error.value.filename == str(tmp_path / "result.mp4")
+        assert [one.name for one in tmp_path.iterdir()] == ["a.mp4"] and threading.active_count() == 1
+
+
+def test_pyav_is_named_where_it_is_missing(tmp_path, monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "av", None)
+    with pytest.raises(InputError) as error:
+        Video(tmp_path / "a.mp4")
+    assert is_sentence(error, "pip install 'regseg[video]'")
+
+
+def test_label_files_are_for_images(tmp_path):
+    assert video_outputs(tmp_path, tmp_path / "a.b.mov", ["color", "overlay"]) == {
+        "color": tmp_path / "color" / "a.b.mp4",
+        "overlay": tmp_path / "overlay" / "a.b.mp4",
+    }
+    with pytest.raises(InputError) as error:
+        video_outputs(tmp_path, tmp_path / "a.mov", ["overlay", "index"])
+    assert is_sentence(error, "save=[index]", "overlay, color")

@@ -1,0 +1,283 @@
+"""`python -m regseg.predict` as its users run it."""
+
+import errno
+import json
+import re
+import sys
+import zipfile
+from pathlib import Path
+from types import SimpleNamespace
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from layouts import noise, write
+from untrained import write_checkpoint
+
+import regseg
+from regseg import predict as command
+from regseg.data.datasets.camvid import SPEC as CAMVID
+from regseg.data.datasets.cityscapes import SPEC as CITYSCAPES
+from regseg.data.datasets.cityscapes import Cityscapes
+from regseg.data.io import read_image, read_label
+from regseg.system import processes
+from regseg.training.metrics import ConfusionMatrix, Scores
+
+PREDICT, QUICK = "regseg.predict", ("runtime=torch", "precision=f32")
+
+
+@pytest.fixture(scope="session")
+def weights(tmp_path_factory):
+    return write_checkpoint(tmp_path_factory.mktemp("weights") / "net.ckpt")
+
+
+def with_defaults(arguments, weights):
+    given = {text.partition("=")[0] for text in arguments}
+    return [*arguments, *(text for text in (f"weights={weights}", *QUICK) if text.partition("=")[0] not in given)]
+
+
+@pytest.fixture
+def predict_as_user(run_module, weights):
+    """Run the command in a process of its own."""
+
+    def run(*arguments):
+        return run_module(PREDICT, *with_defaults(arguments, weights))
+
+    return run
+
+
+@pytest.fixture
+def predict(weights, tmp_path, monkeypatch, capsys):
+    """Run the command in this process, which is quicker; its status and what it printed."""
+    monkeypatch.setattr(processes, "set_up_main", lambda: None)
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments, weights=weights):
+        monkeypatch.setattr(sys, "argv", ["predict", *with_defaults(arguments, weights)])
+        capsys.readouterr()
+        status = 0
+        try:
+            command.main()
+        except SystemExit as end:
+            status = end.code
+        return SimpleNamespace(returncode=status, **dict(zip(("out", "err"), capsys.readouterr(), strict=True)))
+
+    return run
+
+
+@pytest.fixture
+def photos(tmp_path):
+    for name in ("b.png", "a.jpg", "trip/c.png"):
+        write(tmp_path / "photos" / name, noise(0, (40, 56)))
+    return tmp_path / "photos"
+
+
+def files(folder):
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+
+
+def failed(result, status, *words):
+    errors = getattr(result, "stderr", None) or result.err
+    lines = errors.strip().splitlines()
+    assert result.returncode == status and lines and all(line.startswith("regseg: ") for line in lines), errors
+    for word in words:
+        assert word in lines[-1]
+    return True
+
+
+def test_a_folder(predict_as_user, photos, tmp_path):
+    result = predict_as_user("source=photos", "out=found", "save=[overlay,index,color,train_ids]")
+    assert result.returncode == 0 and result.stderr == "", result.stderr
+    assert "net.ckpt: 19 classes of cityscapes" in result.stdout
+    assert re.search(r"3 images in \d+ s \([\d.]+ images/s\) into found/overlay, found/index", result.stdout)
+    names = ["a", "b", "trip/c"]
+    expected = [f"{mode}/{name}.{suffix}" for mode, suffix in (("overlay", "jpg"), ("index", "png"), ("color", "png"),
+                ("train_ids", "png")) for name in names]  # fmt: skip
+    assert files(tmp_path / "found") == sorted([".lock", "predictions.json", *expected])
+    labels = cv2.imread(str(tmp_path / "found/train_ids/trip/c.png"), cv2.IMREAD_UNCHANGED)
+    assert (read_label(tmp_path / "found/index/trip/c.png", CITYSCAPES) == labels).all()
+
+
+def test_files_hold_what_the_predictor_gives(predict, photos, weights, tmp_path):
+    assert predict("source=photos/*.png", "save=[train_ids]").returncode == 0
+    predictor = regseg.Predictor(weights, runtime="torch", precision="f32")
+    assert files(tmp_path / "predictions" / "train_ids") == ["b.png"]
+    found = cv2.imread(str(tmp_path / "predictions/train_ids/b.png"), cv2.IMREAD_UNCHANGED)
+    assert (found == predictor(read_image(photos / "b.png"))).all() and len(np.unique(found)) > 1
+
+
+def test_a_second_start_skips_what_exists(predict, photos, tmp_path):
+    assert predict("source=photos").returncode == 0
+    outputs = sorted((tmp_path / "predictions" / "overlay").rglob("*.jpg"))
+    outputs[0].unlink()
+    outputs[1].write_bytes(b"kept")
+    result = predict("source=photos")
+    assert "Skipping 2 of 3 images: already predicted." in result.out and "1 image in" in result.out
+    assert outputs[0].exists() and outputs[1].read_bytes() == b"kept"
+    assert "images/s" not in predict("source=photos").out
+    assert predict("source=photos", "overwrite=true").returncode == 0 and outputs[1].read_bytes() != b"kept"
+
+
+def test_other_weights_do_not_pass_for_these(predict, photos, tmp_path):
+    assert predict("source=photos").returncode == 0
+    before = {path: path.read_bytes() for path in (tmp_path / "predictions").rglob("*.jpg")}
+    other = write_checkpoint(tmp_path / "other.ckpt", seed=1)
+    assert failed(predict("source=photos", weights=other), 2, "another weights", "overwrite=true")
+    assert failed(predict("source=photos", "opacity=0.9"), 2, "another opacity")
+    assert all(path.read_bytes() == content for path, content in before.items())
+    assert predict("source=photos", "overwrite=true", weights=other).returncode == 0
+    assert all(path.read_bytes() != content for path, content in before.items())
+
+
+def test_broken_files_are_named_and_skipped(predict, photos, tmp_path):
+    (photos / "broken.png").write_bytes(b"no image")
+    write(photos / "tiny.png", noise(0, (40, 20)))
+    result = predict("source=photos")
+    assert failed(result, 1, "2 of 5 images could not be predicted")
+    assert all(name in result.err for name in ("photos/broken.png", "photos/tiny.png", "40x20"))
+    assert files(tmp_path / "predictions" / "overlay") == ["a.jpg", "b.jpg", "trip/c.jpg"]
+    write(photos / "broken.png", noise(0, (40, 56)))
+    again = predict("source=photos")
+    assert failed(again, 1, "1 of 2 images") and "Skipping 3 of 5" in again.out
+
+
+def test_any_image_is_read_as_the_loader_reads_it(predict, photos, weights, tmp_path):
+    """Modes, depths and turned photographs; the outputs are upright."""
+    from PIL import Image
+
+    image = noise(0, (40, 56))
+    for suffix, content in (("gray", image[..., 0]), ("deep", image.astype(np.uint16)[..., 0] * 257)):
+        write(tmp_path / "modes" / f"{suffix}.png", content)
+    Image.fromarray(image).convert("P").save(tmp_path / "modes" / "palette.png")
+    write(tmp_path / "modes" / "alpha.png", np.dstack([image, image[..., :1]]))
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(image).save(tmp_path / "modes" / "turned.jpg", exif=exif)
+    assert predict("source=modes", "save=[train_ids,overlay]").returncode == 0
+    predictor = regseg.Predictor(weights, runtime="torch", precision="f32")
+    for path in (tmp_path / "modes").iterdir():
+        found = cv2.imread(str(tmp_path / "predictions" / "train_ids" / f"{path.stem}.png"), cv2.IMREAD_UNCHANGED)
+        assert (found == predictor(read_image(path))).all() and (found.shape == (56, 40)) == (path.stem == "turned")
+
+
+def test_paths_as_people_type_them(predict, tmp_path):
+    write(tmp_path / "Bilder (1)" / "zwei=drei & größer.png", noise(0, (40, 56)))
+    result = predict("source=Bilder (1)/zwei=drei & größer.png", "out=Läufe, alle", "save=[index]")
+    assert result.returncode == 0, result.err
+    assert files(tmp_path / "Läufe, alle" / "index") == ["zwei=drei & größer.png"]
+
+
+def test_tiles(predict, tmp_path):
+    write(tmp_path / "big.png", noise(0, (150, 300)))
+    assert predict("source=big.png", "save=[train_ids]", "tile=128").returncode == 0
+    found = cv2.imread(str(tmp_path / "predictions/train_ids/big.png"), cv2.IMREAD_UNCHANGED)
+    assert found.shape == (150, 300)
+    assert failed(predict("source=big.png", "tile=64"), 2, "tile=64", "128")
+    assert failed(predict("source=big.png", "save=[train_ids]"), 2, "another tile")
+
+
+def test_val_predictions_for_the_test_server(predict, streets_root, weights, tmp_path):
+    """Both evaluators agree on what the command wrote."""
+    official = pytest.importorskip("cityscapesscripts.evaluation.evalPixelLevelSemanticLabeling")
+    result = predict(f"source={streets_root}/leftImg8bit/val", "save=[cityscapes]")
+    assert result.returncode == 0 and "3 results for the test server in predictions/cityscapes.zip" in result.out
+    folder, matrix = tmp_path / "predictions" / "cityscapes", ConfusionMatrix(19)
+    samples = Cityscapes(streets_root).samples("val")
+    for sample in samples:
+        predicted = read_label(folder / sample.image.name, CITYSCAPES)
+        matrix.update(torch.from_numpy(predicted), torch.from_numpy(read_label(sample.label, CITYSCAPES)))
+    ours = Scores.from_confusion(matrix.compute(), CITYSCAPES)
+    arguments = official.args
+    arguments.quiet, arguments.JSONOutput, arguments.evalInstLevelScore = True, False, False
+    arguments.predictionPath, arguments.predictionWalk = str(folder), None
+    labels = [str(sample.label) for sample in samples]
+    found = official.evaluateImgLists([official.getPrediction(arguments, path) for path in labels], labels, arguments)
+    assert found["averageScoreClasses"] == pytest.approx(ours.miou, abs=1e-12)
+    assert failed(predict("source=predictions/cityscapes.zip", "out=o"), 2, "cityscapes.zip", "not an image")
+
+
+def test_shards_divide_a_folder(predict, streets_root, tmp_path):
+    source = f"source={streets_root}/leftImg8bit"
+    first = predict(source, "save=[cityscapes]", "shards=3", "shard=1", "out=parts")
+    assert first.returncode == 0 and "is not written yet: 9 of 14 results are missing" in first.out
+    result = predict("-m", source, "save=[cityscapes]", "shards=3", "shard=0,1,2", "out=parts")
+    assert result.returncode == 0, result.err
+    assert "Skipping 5 of 5 images" in result.out and "14 results for the test server" in result.out
+    with zipfile.ZipFile(tmp_path / "parts" / "cityscapes.zip") as archive:
+        assert len(archive.namelist()) == 14
+    assert failed(predict(source, "shards=2", "shard=2"), 2, "shard=2 of shards=2")
+
+
+def test_shards_in_processes_at_once(predict_as_user, photos, tmp_path):
+    pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
+    (photos / "broken.png").write_bytes(b"no image")
+    result = predict_as_user("-m", "source=photos", "shards=2", "shard=0,1", "hydra/launcher=parallel")
+    assert failed(result, 1, "1 of the sweep's runs failed")
+    assert "photos/broken.png" in result.stderr and "shard=1: 1 of 2 images could not be predicted" not in result.stdout
+    assert files(tmp_path / "predictions" / "overlay") == ["a.jpg", "b.jpg", "trip/c.jpg"]
+    assert json.loads((tmp_path / "predictions" / "predictions.json").read_text())["source"] == str(photos)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["source=nowhere.png"], ["source=nowhere.png does not exist"]),
+        (["source=photos/notes.doc"], ["notes.doc", ".png", ".mp4"]),
+        (["source=empty"], ["empty holds no images"]),
+        (["source=photos", "out=."], ["out=. holds the source photos"]),
+        (["source=photos", "out=photos"], ["out=photos holds the source"]),
+        (["source=photos", "out=photos/b.png"], ["is a file"]),
+        (["source=clip.mp4"], ["clip.mp4 is not a readable video"]),
+        (["source=missing.mp4"], ["missing.mp4"]),
+        (["source=clip.mp4", "save=[index]"], ["save=[index]", "overlay, color"]),
+        (["source=clip.mp4", "shards=2"], ["is a video", "shards"]),
+        (["source=photos", "save=[masks]"], ["masks", "train_ids"]),
+        (["source=photos", "save=overlay"], ["save=[overlay,index]"]),
+        (["source=photos", "save=[cityscapes]"], ["save=[cityscapes]", "leftImg8bit"]),
+        (["source=photos", "opacity=2"], ["opacity=2"]),
+        (["source=photos", "overwrite=1"], ["overwrite=1"]),
+        (["source=photos", "overlay_format=gif"], ["gif", "png"]),
+        (["source=photos", "runtime=fast"], ["runtime=fast", "openvino"]),
+        (["source=photos", "weights=nowhere.ckpt"], ["nowhere.ckpt"]),
+        (["source=photos", "weights=photos"], ["photos", "best.ckpt"]),
+        ([], ["source is missing"]),
+    ],
+    ids=" ".join,
+)
+def test_mistakes_are_one_sentence_and_leave_nothing(predict, photos, tmp_path, arguments, words):
+    (tmp_path / "empty").mkdir()
+    (photos / "notes.doc").touch()
+    (tmp_path / "clip.mp4").write_bytes(b"no video")
+    before = files(tmp_path)
+    result = predict(*arguments)
+    assert failed(result, 2, *words) and len(result.err.strip().splitlines()) == 1
+    assert files(tmp_path) == before
+
+
+def test_a_dataset_whose_labels_are_colours(predict, photos, tmp_path):
+    from dataclasses import replace
+
+    weights = write_checkpoint(tmp_path / "camvid.ckpt", replace(CAMVID, ids={}))
+    assert failed(predict("source=photos", "save=[index]", weights=weights), 2, "save=[index] needs ids")
+    assert predict("source=photos", "save=[color]", weights=weights).returncode == 0
+    read_label(tmp_path / "predictions/color/b.png", CAMVID)  # every colour is one of the dataset's
+
+
+def test_a_full_disk_is_one_sentence(predict, photos, tmp_path, monkeypatch):
+    def full(path, write, **options):
+        raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
+    monkeypatch.setattr("regseg.inference.writers.write_whole", full)
+    result = predict("source=photos")
+    assert failed(result, 1, "overlay/", "No space left", "make room") and len(result.err.splitlines()) == 1
+    assert files(tmp_path / "predictions") == [".lock", "predictions.json"]
+
+
+def test_help_is_quick_and_explains_each_option(run_module):
+    result = run_module(PREDICT, "--help")
+    assert result.returncode == 0 and "regseg.predict weights=" in result.stdout
+    text = (Path(regseg.__file__).parents[2] / "conf" / "predict.yaml").read_text()
+    options = re.findall(r"^(\w+): .*$", text.partition("\nweights")[2].partition("\nhydra")[0], re.M)
+    lines = [line for line in text.splitlines() if re.match(r"\w+: ", line)]
+    assert len(lines) > 12 and all("#" in line for line in lines) and {"source", "shards"} <= set(options)
