@@ -35,20 +35,25 @@ def message(error: BaseException) -> str:
 
 
 def did_you_mean(given: str, choices: Iterable[str]) -> str:
-    """``Did you mean …?`` as a remedy for a mistyped name: the nearest of ``choices``; empty without a near one.
+    """Return ``did you mean …?`` for a mistyped name; empty if none of the choices is near.
 
-    A dotted choice is also near if its last part is: ``data.root`` to ``root``.
+    Dotted names are compared by their last part: first with those of the same parent, then with all others.
+
+    Args:
+        given: The mistyped name.
+        choices: The names that exist.
     """
     choices = list(choices)
-    last = given.rpartition(".")[2]
-    near = [choice for choice in choices if choice.rpartition(".")[2] == last and choice != given]
-    near += difflib.get_close_matches(given, choices, n=2, cutoff=0.75)
-    near += [
-        choice
-        for part in difflib.get_close_matches(last, [choice.rpartition(".")[2] for choice in choices], n=1, cutoff=0.75)
-        for choice in choices
-        if choice.rpartition(".")[2] == part
-    ]
+    parent, _, last = given.rpartition(".")
+    near: list[str] = []
+    for cutoff, group in (
+        (0.6, [choice for choice in choices if choice.rpartition(".")[0] == parent]),
+        (1.0, choices),
+        (0.75, choices),
+    ):
+        ends = [choice.rpartition(".")[2] for choice in group]
+        for end in difflib.get_close_matches(last, ends, n=1, cutoff=cutoff):
+            near += [choice for choice in group if choice.rpartition(".")[2] == end]
     return f"did you mean {' or '.join(dict.fromkeys(near[:2]))}?" if near else ""
 
 
@@ -91,6 +96,6 @@ def check_options(
         strange = next((key for key in options if key not in known), None)
         fault = f"={dict(options)} is invalid ({error})" if strange is None else f".{strange} does not exist"
         hint = did_you_mean(f"{name}.{strange}", [f"{name}.{option}" for option in known])
-        remedy = hint or f"the options are {', '.join(known) or 'none'}."
-        raise InputError(f"{name}{fault}; {remedy}") from error
+        remedy = f"{hint} The options" if hint else "the options"
+        raise InputError(f"{name}{fault}; {remedy} are {', '.join(known) or 'none'}.") from error
     return dict(options)

@@ -108,7 +108,10 @@ def test_a_loss_that_is_not_finite_names_iteration_and_images(datamodule, tmp_pa
         ({"optimizer": partial(SGD, lr="fast")}, r"optimizer\.lr='fast' is not a number"),
         ({"optimizer": partial(SGD, nesterv=True)}, r"optimizer\.nesterv does not exist; .*nesterov"),
         ({"scheduler": partial(poly, warmup_iters=-1)}, r"scheduler\.warmup_iters=-1 is not a number from 0"),
-        ({"scheduler": partial(poly, warm=1)}, r"scheduler\.warm does not exist; the options here are warmup_iters"),
+        (
+            {"scheduler": partial(poly, warm=1)},
+            r"scheduler\.warm does not exist; the options are warmup_iters",
+        ),
     ],
 )
 def test_parts_that_do_not_fit_are_refused_before_the_training(parts, words):

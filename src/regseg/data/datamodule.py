@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +14,7 @@ from torch.utils.data import Dataset as TorchDataset
 
 from regseg.data.augment.transforms import TrainTransform
 from regseg.data.datasets.layout import DatasetLayout, Sample, check_split
+from regseg.data.datasets.names import CUSTOM_DATASET, DATASETS, accepted_options, dataset_class
 from regseg.data.datasets.spec import DatasetSpec
 from regseg.data.datasets.streets import only_read
 from regseg.data.image_cache import STORAGE, Storage, open_storage
@@ -24,17 +23,9 @@ from regseg.data.sampling.centroids import CentroidIndex, load_index
 from regseg.data.sampling.class_uniform import ClassUniformSampler
 from regseg.data.sampling.epochs import EpochSampler, UnpaddedSampler
 from regseg.data.torch_datasets import EvaluationSet, TrainSet
-from regseg.data.worker import set_up_worker
+from regseg.data.worker import set_up_worker, usable_cores
 from regseg.errors import InputError, check_number, check_options
 from regseg.system.checkpoint_file import read_checkpoint_file
-
-DATASETS = {
-    "cityscapes": "regseg.data.datasets.cityscapes.Cityscapes",
-    "camvid": "regseg.data.datasets.camvid.CamVid",
-    "folder": "regseg.data.datasets.folder.Folder",
-    "streets": "regseg.data.datasets.streets.Streets",
-}
-CUSTOM_DATASET = "own"  # stored in a checkpoint in place of a custom dataset class
 
 
 class SegmentationDataModule(L.LightningDataModule):
@@ -99,15 +90,15 @@ class SegmentationDataModule(L.LightningDataModule):
         self.batch_size, self.val_size, self.seed = batch_size, val_size, seed
         self.class_uniform, self.storage = class_uniform, storage
         self.train_split, self.val_split = train_split, val_split
-        self.num_workers = min(8, _cores()) if num_workers is None else num_workers
+        self.num_workers = min(8, usable_cores()) if num_workers is None else num_workers
         augment = check_options("data.augment", augment, TrainTransform, crop_size, short_side)
         self.transform = TrainTransform(crop_size, short_side, **augment)
         # Absolute, because checkpoints store it and may be evaluated from another working directory.
-        dataset_class, root = _dataset_class(dataset), str(Path(root).expanduser().absolute())
-        options = {**check_options("data.options", options, dataset_class, root), **dataset_options}
-        check_options("data", options, dataset_class, root)
+        layout, root = dataset_class(dataset), str(Path(root).expanduser().absolute())
+        options = check_options("data.options", options, layout, root) | accepted_options(dataset, dataset_options)
+        check_options("data", options, layout, root)
         self.root = Path(root)
-        self.dataset: DatasetLayout = dataset_class(root, **options)
+        self.dataset: DatasetLayout = layout(root, **options)
         self.save_hyperparameters(logger=False)
         for name in dataset_options:
             self.hparams.pop(name)
@@ -302,19 +293,3 @@ def description_in(checkpoint: str | Path) -> Any:
     """
     content = read_checkpoint_file(checkpoint)
     return content.get(SegmentationDataModule.CHECKPOINT_HYPER_PARAMS_KEY) if isinstance(content, Mapping) else None
-
-
-def _cores() -> int:
-    # The cores that this process may use: fewer than those of the machine under Slurm or Docker.
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _dataset_class(name: str) -> Any:
-    module, _, attribute = DATASETS.get(name, name).rpartition(".")
-    try:
-        return getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise InputError(
-            f"data.dataset={name} is not a dataset ({error}); choose one of {', '.join(DATASETS)} or name a class as "
-            "package.module.Class."
-        ) from error

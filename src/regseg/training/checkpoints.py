@@ -14,7 +14,7 @@ from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint
 from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities import rank_zero_only
 
-from regseg.data.datamodule import CUSTOM_DATASET
+from regseg.data.datasets.names import CUSTOM_DATASET
 from regseg.errors import InputError
 from regseg.models.finite import first_not_finite
 from regseg.run_dir import config_of, holds_results, is_replaced

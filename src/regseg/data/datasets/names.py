@@ -1,0 +1,49 @@
+"""The datasets by name, as in ``data.dataset=NAME``."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+from regseg.errors import InputError
+
+DATASETS = {
+    "cityscapes": "regseg.data.datasets.cityscapes.Cityscapes",
+    "camvid": "regseg.data.datasets.camvid.CamVid",
+    "folder": "regseg.data.datasets.folder.Folder",
+    "streets": "regseg.data.datasets.streets.Streets",
+}
+CUSTOM_DATASET = "own"  # stored in a checkpoint in place of a custom dataset class
+
+
+def dataset_class(name: str) -> Any:
+    """Return the class of a dataset.
+
+    Args:
+        name: of `DATASETS`, or ``package.module.Class`` of a custom `DatasetLayout`.
+
+    Raises:
+        InputError: there is no such class.
+    """
+    module, _, attribute = DATASETS.get(name, name).rpartition(".")
+    try:
+        return getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise InputError(
+            f"data.dataset={name} is not a dataset ({error}); choose one of {', '.join(DATASETS)} or name a class as "
+            "package.module.Class."
+        ) from error
+
+
+def accepted_options(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options of a dataset; of a custom class, those alone that it accepts.
+
+    A custom class takes the place of another dataset (``data=folder data.dataset=package.module.Class``), whose options
+    with default values it need not know.
+    """
+    if name in DATASETS:
+        return dict(options)
+    parameters = inspect.signature(dataset_class(name)).parameters
+    return {key: value for key, value in options.items() if key in parameters}

@@ -1,0 +1,42 @@
+"""Suggestions for mistyped names."""
+
+import pytest
+
+from regseg.errors import InputError, check_options, did_you_mean
+
+NAMES = [
+    "data",
+    "data.root",
+    "data.seed",
+    "seed",
+    "optimizer.lr",
+    "optimizer.weight_decay",
+    "trainer.max_epochs",
+    "row",
+]
+
+
+@pytest.mark.parametrize(
+    ("given", "found"),
+    [
+        ("data.rot", "did you mean data.root?"),
+        ("root", "did you mean data.root?"),
+        ("lr", "did you mean optimizer.lr?"),
+        ("max_epoch", "did you mean trainer.max_epochs?"),
+        ("seeed", "did you mean seed or data.seed?"),
+        ("optimizer.weight_decy", "did you mean optimizer.weight_decay?"),
+        ("nothing_like_it", ""),
+    ],
+)
+def test_the_nearest_names_are_suggested(given, found):
+    assert did_you_mean(given, NAMES) == found
+
+
+def test_an_unknown_option_is_named_with_the_nearest_and_all():
+    def function(image, *, magnitude=1, operations=2):
+        pass
+
+    with pytest.raises(InputError, match=r"a\.operation does not exist; did you mean a\.operations\? The options are"):
+        check_options("a", {"operation": 3}, function, None)
+    with pytest.raises(InputError, match=r"a\.zzz does not exist; the options are magnitude, operations\.$"):
+        check_options("a", {"zzz": 3}, function, None)
