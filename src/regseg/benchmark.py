@@ -10,6 +10,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from regseg.cli import entry_point
+from regseg.config import values_of
 from regseg.errors import InputError, check_number, check_options
 
 
@@ -63,7 +64,7 @@ def training(cfg: DictConfig) -> None:
     from regseg.training.task import SegmentationTask
 
     L.seed_everything(cfg.seed, verbose=False)
-    values: Any = OmegaConf.to_container(cfg)
+    values = values_of(cfg)
     spec = make_datamodule(cfg).spec
     network = create_model(**check_options("model", values["model"], create_model), num_classes=spec.num_classes)
     data, loss = values["data"], instantiate(values["loss"], _convert_="all")
@@ -119,7 +120,7 @@ def networks(cfg: DictConfig) -> Iterator[tuple[str, Any]]:
         network = load_model(cfg.weights)
         yield title_of(network), network
     else:
-        options = check_options("model", OmegaConf.to_container(cfg.model), create_model)
+        options = check_options("model", values_of(cfg.model), create_model)
         network = create_model(**options, num_classes=19)
         yield title_of(network), network
 

@@ -8,7 +8,7 @@ import re
 import shlex
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from omegaconf import DictConfig, OmegaConf, open_dict
 
@@ -30,6 +30,13 @@ def open_groups(config_name: str) -> list[str]:
     """Return the groups of a command that accept options which their files do not list: ``trainer``."""
     text = (config_dir() / f"{config_name}.yaml").read_text(encoding="utf-8")
     return ["trainer"] if re.search(r"^  - trainer:", text, re.MULTILINE) else []
+
+
+def values_of(cfg: DictConfig) -> dict[str, Any]:
+    """Return a node of a configuration as plain values."""
+    values = OmegaConf.to_container(cfg)
+    assert isinstance(values, dict)
+    return cast(dict[str, Any], values)
 
 
 def register_resolvers() -> None:

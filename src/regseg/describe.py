@@ -10,6 +10,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from regseg.cli import entry_point
+from regseg.config import values_of
 from regseg.errors import InputError, check_number
 
 
@@ -43,8 +44,7 @@ def chosen_network(cfg: DictConfig) -> Iterator[tuple[str, Any]]:
     """Yield (title, network) of the model group, with ``weights`` loaded if they are given."""
     from regseg.models import create_model, load_weights, title_of
 
-    options: Any = OmegaConf.to_container(cfg.model)
-    network = create_model(**options, num_classes=cfg.num_classes)
+    network = create_model(**values_of(cfg.model), num_classes=cfg.num_classes)
     if cfg.weights:
         load_weights(network, cfg.weights)
     yield title_of(network), network

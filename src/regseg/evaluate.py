@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from omegaconf import DictConfig, OmegaConf
 
 from regseg.cli import entry_point
+from regseg.config import values_of
 from regseg.errors import InputError, check_number
 
 
@@ -27,7 +28,8 @@ def main(cfg: DictConfig) -> float:
     from regseg.training.progress import print_scores
 
     scores, datamodule = evaluate(cfg)
-    if rank_zero_only.rank:  # of a distributed evaluation, whose ranks have the same scores
+    # In a distributed evaluation all ranks have the same scores. Lightning sets the attribute at run time.
+    if rank_zero_only.rank:  # type: ignore[attr-defined]
         return scores.miou
     print(f"{cfg.weights} on {datamodule.spec.name}, split {cfg.split}")
     print_scores(scores, datamodule.spec.excluded)
@@ -58,7 +60,7 @@ def compare_sizes(cfg: DictConfig) -> float:
     results = []
     for size in sorted(set(cfg.val_sizes)):
         print(f"short side {size}")
-        scores, datamodule = evaluate(OmegaConf.merge(cfg, {"val_size": size}))
+        scores, datamodule = evaluate(cast(DictConfig, OmegaConf.merge(cfg, {"val_size": size})))
         results.append({"val_size": size, "metrics": scores.metrics()})
     print(f"{cfg.weights} on {datamodule.spec.name}, split {cfg.split}, labels at their own size")
     sizes_table(results)
@@ -98,9 +100,7 @@ def evaluate(cfg: DictConfig) -> tuple[Any, Any]:
     if cfg.flip or list(cfg.scales) != [1.0]:
         network = TestTimeAugmentation(network, cfg.scales, cfg.flip)
     task = SegmentationTask(network, datamodule.spec)
-    trainer = make_trainer(
-        {"benchmark": False, **OmegaConf.to_container(cfg.trainer)}, Path(cfg.pictures or "."), callbacks
-    )
+    trainer = make_trainer({"benchmark": False, **values_of(cfg.trainer)}, Path(cfg.pictures or "."), callbacks)
     trainer.validate(task, datamodule, verbose=False)
     if cfg.confusion and trainer.is_global_zero:
         path = out_folder(cfg) / "confusion.png"
@@ -136,7 +136,7 @@ def description_of(weights: str) -> Any:
 
 def make_network(cfg: DictConfig, datamodule: Any) -> Any:
     """The network of ``weights``, checked to have the dataset's classes."""
-    from regseg.models import create_model
+    from regseg.models.factory import config_of, create_model
     from regseg.models.weights import classes_in, load_model, load_weights
 
     spec = datamodule.spec
@@ -146,9 +146,9 @@ def make_network(cfg: DictConfig, datamodule: Any) -> Any:
         return open_network(cfg, spec)
     if OmegaConf.select(cfg, "model") is None:
         network = load_model(cfg.weights)
-        fits = network.config["num_classes"] == spec.num_classes
+        fits = config_of(network)["num_classes"] == spec.num_classes
     else:
-        network = create_model(**OmegaConf.to_container(cfg.model), num_classes=spec.num_classes)
+        network = create_model(**values_of(cfg.model), num_classes=spec.num_classes)
         fits = not load_weights(network, cfg.weights).skipped
     trained_on = classes_in(cfg.weights)
     if not fits or trained_on not in (None, list(spec.classes)):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -28,7 +29,7 @@ def main(cfg: DictConfig) -> None:
     print(f"Exported to {out} ({sum(path.stat().st_size for path in files_of(out)) / 1e6:.1f} MB).")
 
 
-def checked_size(size: object) -> tuple[int, int] | None:
+def checked_size(size: Any) -> tuple[int, int] | None:
     """``size`` as (height, width), or None.
 
     Raises:

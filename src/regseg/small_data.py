@@ -9,6 +9,8 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from regseg.config import values_of
+
 EPOCHS, ITERATIONS = 100, 2000  # the training lasts for both at least
 EVALUATIONS = 20  # about as many during the training
 LARGEST_SIDE, LARGEST_CROP = 1024, 768  # pixels; larger photographs are resized
@@ -39,8 +41,7 @@ def fill_in(cfg: DictConfig) -> None:
         return
     from hydra.utils import instantiate
 
-    known = OmegaConf.to_container(cfg.data)
-    assert isinstance(known, dict)
+    known = values_of(cfg.data)
     plain = {"batch_size": 1, "crop_size": [32, 32], "short_side": [32, 32], "val_size": None}
     data = {key: plain[key] if value == "auto" else value for key, value in known.items() if key != "augment"}
     dataset = instantiate(data).dataset

@@ -10,7 +10,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from regseg.cli import entry_point
-from regseg.config import shrink
+from regseg.config import shrink, values_of
 from regseg.errors import InputError, check_number, check_options
 from regseg.multirun import check_launch, command_of_sweep, queued_again, run_beside_others, runs_beside_others
 from regseg.run_dir import best_miou, check_finished, check_free, claim, hold, how_to_start, is_done
@@ -54,7 +54,7 @@ def check_options_of_run(cfg: DictConfig) -> None:
 def run(cfg: DictConfig, folder: Path, *, spawn: bool) -> None:
     """Train unless the run in ``folder`` is finished already; ``spawn`` as for `make_trainer`."""
     if cfg.resume == "last" and not cfg.overwrite and is_done(folder, cfg.trainer):
-        check_finished(folder, OmegaConf.to_container(cfg), files_of_data(cfg.data))
+        check_finished(folder, values_of(cfg), files_of_data(cfg.data))
         print(f"Skipping {folder}: already finished.")
     else:
         from regseg.training.record import end_noted
@@ -93,9 +93,9 @@ def train(cfg: DictConfig, folder: Path, *, spawn: bool = False) -> None:
     from regseg.training.trainer import make_trainer, quiet
 
     quiet()
-    values = OmegaConf.to_container(cfg)
+    values = values_of(cfg)
     # Lightning starts the other processes of a distributed run by the same command, after the first one came here.
-    first = rank_zero_only.rank == 0
+    first = rank_zero_only.rank == 0  # type: ignore[attr-defined]  # Lightning sets it at run time
     if first:
         check_free(folder, resume=cfg.resume, overwrite=cfg.overwrite)
     start = find_start(folder) if cfg.resume and not cfg.overwrite else None

@@ -11,9 +11,8 @@ from typing import Any
 
 from hydra import compose, initialize_config_dir
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig, OmegaConf
 
-from regseg.config import config_dir
+from regseg.config import config_dir, values_of
 
 _LINE = re.compile(r"^( *)([\w.]+):(?: +(?P<value>(?:'[^']*'|\"[^\"]*\"|[^#'\"])*?))?(?: *# *(?P<comment>.*))?$")
 _HIDDEN = ("_target_", "_partial_", "_convert_", "_recursive_", "_args_")
@@ -34,7 +33,7 @@ def print_help(config_name: str, overrides: Sequence[str]) -> None:
                 print(_wrapped(f"  {name}", names))
     print("\nOptions (OPTION=VALUE)\n")
     comments = option_comments(config_name, chosen)
-    for name, value in _options({key: node for key, node in _plain(cfg).items() if key != "hydra"}):
+    for name, value in _options({key: node for key, node in values_of(cfg).items() if key != "hydra"}):
         required = "required: " if value == "???" else ""
         print(_wrapped(f"  {name}=" + ("…" if required else value), required + comments.get(name, "")))
     print("\n-m sweeps over values that are separated by commas; --cfg job prints the composed configuration.")
@@ -70,12 +69,6 @@ def _comments_in(path: Path) -> Iterator[tuple[str, str]]:
 def _choices(group: str, choice: str | None) -> str:
     names = sorted(path.stem for path in (config_dir() / group).glob("*.yaml") if not path.stem.startswith("_"))
     return ", ".join(f"[{name}]" if name == choice else name for name in names)
-
-
-def _plain(cfg: DictConfig) -> dict[str, Any]:
-    found = OmegaConf.to_container(cfg, resolve=False)
-    assert isinstance(found, dict)
-    return found
 
 
 def _options(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:

@@ -28,6 +28,7 @@ from regseg.inference.metadata import ExportInfo
 from regseg.inference.runtimes import open_runtime
 from regseg.inference.torch_runtime import TorchRuntime
 from regseg.models import load_model, save_weights
+from regseg.models.factory import config_of
 from regseg.system.cpu import num_threads
 
 BASELINE = "author's way"  # float32, eager, NCHW, logits at full size
@@ -79,7 +80,7 @@ def benchmark_inference(
     """
     torch.set_num_threads(num_threads())
     torch.backends.cudnn.benchmark = True
-    spec = _spec(network.config["num_classes"])
+    spec = _spec(config_of(network)["num_classes"])
     results = []
     with tempfile.TemporaryDirectory() as folder:
         ways = list(_ways(network, spec, Path(folder), int8))
@@ -91,7 +92,7 @@ def benchmark_inference(
             for way in ways:
                 found = {"size": list(size), "way": way.name, **summary(times[way.name], times[BASELINE])}
                 results.append(found | ({"peak_memory_mb": _peak_memory(way, spec, size)} if memory else {}))
-    return {"machine": machine(), "network": network.config, "iterations": iterations, "results": results}
+    return {"machine": machine(), "network": config_of(network), "iterations": iterations, "results": results}
 
 
 def machine() -> str:

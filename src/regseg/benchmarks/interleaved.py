@@ -22,7 +22,8 @@ def time_in_turn(ways: Mapping[str, Callable[[], Any]], warm_up: int, iterations
     Returns:
         name -> milliseconds of every call.
     """
-    order, milliseconds = list(ways), {name: [] for name in ways}
+    order = list(ways)
+    milliseconds: dict[str, list[float]] = {name: [] for name in ways}
     generator = random.Random(0)
     for number in range(warm_up + iterations):
         generator.shuffle(order)

@@ -118,12 +118,13 @@ def _read_labelmap(path: Path) -> dict[Color, str]:
     """Colour -> name of CVAT's ``labelmap.txt`` (lines ``name:red,green,blue:parts:actions``); empty without one."""
     if not path.exists():
         return {}
-    names = {}
+    names: dict[Color, str] = {}
     for line in path.read_text(encoding="utf-8-sig", errors="replace").splitlines():
         name, _, rest = line.partition(":")
         parts = rest.partition(":")[0].split(",")
         if not line.startswith("#") and len(parts) == 3 and all(part.strip().isdigit() for part in parts):
-            names[tuple(int(part) for part in parts)] = name
+            red, green, blue = map(int, parts)
+            names[red, green, blue] = name
     return names
 
 
@@ -142,17 +143,18 @@ def _voc_color(index: int) -> Color:
     color = [0, 0, 0]
     for bit in range(8):
         color[bit % 3] |= (index >> bit & 1) << (7 - bit // 3)
-    return tuple(color)
+    return color[0], color[1], color[2]
 
 
 def _yaml(pixels: Counter[Any], palette: Mapping[int, Color], names: Mapping[Color, str], files: int) -> str:
     """The content of classes.yaml."""
     import yaml
 
-    color_of = {value: value if isinstance(value, tuple) else palette.get(value) for value in pixels}
+    color_of: dict[Any, Any] = {value: value if isinstance(value, tuple) else palette.get(value) for value in pixels}
     names = names or _known_names([color for color in color_of.values() if color is not None])
     ignored = [value for value in sorted(pixels) if value in (255, _WHITE_BORDER) or color_of[value] == _WHITE_BORDER]
-    total, used, lines = pixels.total(), Counter(), []
+    used: Counter[str] = Counter()
+    total, lines = pixels.total(), []
     for index, value in enumerate(value for value in sorted(pixels) if value not in ignored):
         name = names.get(color_of[value]) or f"class_{index}"
         used[name] += 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Mapping
+from operator import methodcaller
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +48,7 @@ def import_coco(datamodule: Any, source: Path) -> None:
             raise InputError(f"{source}: the annotations of {image['file_name']} are damaged ({error!r}).") from error
         png = cv2.imencode(".png", label)[1].tobytes()
         target.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(target, lambda file, png=png: file.write(png), durable=False)
+        write_whole(target, methodcaller("write", png), durable=False)
     write_text(root / "classes.yaml", _classes([name for _, name in categories], source))
     print(f"{len(targets)} labels and {root / 'classes.yaml'}; look at them by what=check and what=show")
 

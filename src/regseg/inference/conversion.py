@@ -49,7 +49,7 @@ def to_onnx(network: ExportNetwork, size: tuple[int, int] | None = None) -> Any:
         torch.onnx.export(
             network.eval(),
             (_example(size),),
-            file,
+            file,  # type: ignore[arg-type]  # with dynamo=False it may be an open file
             dynamo=False,
             input_names=["images"],
             output_names=[network.output, LOW_RESOLUTION],

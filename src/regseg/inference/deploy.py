@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -28,16 +29,18 @@ def fold_batch_norm(network: nn.Module) -> nn.Module:
 @torch.no_grad()
 def _fold(block: ConvBnAct) -> None:
     bn = block.bn
+    assert bn.running_mean is not None and bn.running_var is not None
     scale = bn.weight.double() / torch.sqrt(bn.running_var.double() + bn.eps)
     shift = bn.bias.double() - bn.running_mean.double() * scale
     start = 0
-    for conv in block.conv.branches if isinstance(block.conv, DilatedConv) else [block.conv]:
+    for conv in [*block.conv.branches] if isinstance(block.conv, DilatedConv) else [block.conv]:
+        assert isinstance(conv, nn.Conv2d)
         part = slice(start, start + conv.out_channels)
         start = part.stop
         conv.weight.copy_(conv.weight.double() * scale[part, None, None, None])
         bias = shift[part] if conv.bias is None else shift[part] + conv.bias.double() * scale[part]
         conv.bias = nn.Parameter(bias.to(conv.weight.dtype))
-    block.bn = nn.Identity()
+    block.register_module("bn", nn.Identity())
 
 
 class BranchedConvs(nn.Module):
@@ -48,8 +51,8 @@ class BranchedConvs(nn.Module):
 
     def __init__(self, block: DBlock) -> None:
         super().__init__()
-        branches = block.conv2.conv.branches
-        self.reduce = nn.ModuleList(_part_of(block.conv1.conv, i, len(branches)) for i in range(len(branches)))
+        reduce, branches = cast(nn.Conv2d, block.conv1.conv), cast(DilatedConv, block.conv2.conv).branches
+        self.reduce = nn.ModuleList(_part_of(reduce, i, len(branches)) for i in range(len(branches)))
         self.dilate = nn.ModuleList(branches)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -63,6 +66,7 @@ def _part_of(conv: nn.Conv2d, index: int, count: int) -> nn.Conv2d:
     width = conv.out_channels // count
     part = nn.Conv2d(conv.in_channels, width, 1)
     channels = slice(index * width, (index + 1) * width)
+    assert part.bias is not None and conv.bias is not None
     part.weight.copy_(conv.weight[channels])
     part.bias.copy_(conv.bias[channels])
     return part
@@ -75,8 +79,9 @@ def split_branches(network: nn.Module) -> nn.Module:
         network: from `fold_batch_norm`.
     """
     for block in [module for module in network.modules() if isinstance(module, DBlock)]:
-        if len(block.conv2.conv.branches) > 1:
-            block.conv1, block.conv2 = BranchedConvs(block), nn.Identity()
+        if len(cast(DilatedConv, block.conv2.conv).branches) > 1:
+            block.register_module("conv1", BranchedConvs(block))
+            block.register_module("conv2", nn.Identity())
     return network
 
 
@@ -89,6 +94,8 @@ class ExportNetwork(nn.Module):
         mean: of the normalisation, on a scale of 0 to 255.
         std: likewise.
     """
+
+    mean: Tensor
 
     def __init__(
         self, network: nn.Module, output: str = "labels", mean: Sequence[float] = MEAN, std: Sequence[float] = STD
@@ -103,6 +110,6 @@ class ExportNetwork(nn.Module):
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """(B, H, W, 3) uint8 to labels (B, H, W) uint8 or logits (B, C, H, W), and logits (B, C, H/4, W/4)."""
         x = images.permute(0, 3, 1, 2).to(self.mean.dtype) - self.mean
-        low = self.network.low_resolution_logits(x)
+        low = cast(Any, self.network).low_resolution_logits(x)
         logits = F.interpolate(low, size=images.shape[1:3], mode="bilinear", align_corners=False)
         return (logits if self.output == "logits" else logits.argmax(1).to(torch.uint8)), low

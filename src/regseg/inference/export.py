@@ -24,6 +24,7 @@ from regseg.inference.exported import require
 from regseg.inference.metadata import KEY, ExportInfo
 from regseg.inference.predictor import SMALLEST
 from regseg.inference.torch_runtime import spec_in
+from regseg.models.factory import config_of
 from regseg.models.weights import load_model
 from regseg.system.checkpoint_file import write_weights_file
 
@@ -72,7 +73,7 @@ def export(
     data = _data(description, weights, root)
     normalization = {"mean": list(MEAN), "std": list(STD)}
     stored = {key: value for key, value in (description or {}).items() if key != "root"}
-    info = ExportInfo(spec, precision, output, size, network.config, stored, normalization, _provenance(weights))
+    info = ExportInfo(spec, precision, output, size, config_of(network), stored, normalization, _provenance(weights))
     out.parent.mkdir(parents=True, exist_ok=True)
     folder = out.parent / f".{out.name}.{os.getpid()}"
     folder.mkdir()

@@ -20,6 +20,8 @@ class PositionPrior(nn.Module):
         size: (height, width) at which the labels are counted; other images get the map resized by nearest neighbour.
     """
 
+    logits: Tensor
+
     def __init__(self, labels: Iterable[np.ndarray], num_classes: int, size: tuple[int, int]) -> None:
         super().__init__()
         counts = np.zeros((num_classes, *size), np.int64)

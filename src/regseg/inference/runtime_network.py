@@ -25,4 +25,4 @@ class RuntimeNetwork(nn.Module):
     def forward(self, images: Tensor, size: tuple[int, int]) -> Tensor:
         """Images (B, H, W, 3) uint8 to class indices (B, *size) uint8."""
         batch = np.concatenate([at_size(image, self.runtime.size)[None] for image in images.cpu().numpy()])
-        return torch.from_numpy(self.runtime(batch, tuple(size))).to(images.device)
+        return torch.from_numpy(self.runtime(batch, (size[0], size[1]))).to(images.device)

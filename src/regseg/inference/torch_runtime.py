@@ -35,7 +35,7 @@ class TorchRuntime:
     """
 
     name = "torch"
-    size = None
+    size: tuple[int, int] | None = None
 
     def __init__(self, network: nn.Module, spec: DatasetSpec, precision: str = "auto", device: str = "auto") -> None:
         self.spec, self.device = spec, _device(device)
@@ -43,7 +43,7 @@ class TorchRuntime:
             precision = "bf16" if self.device.type == "cuda" or computes_in_bfloat16() else "f32"
         self.precision, self._dtype = precision, _DTYPES[precision]
         folded = fold_batch_norm(network)
-        self.network = folded.to(self.device, self._dtype, memory_format=torch.channels_last).eval()
+        self.network = folded.to(self.device, self._dtype, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]  # PyTorch's stubs lack memory_format
 
     @classmethod
     def from_checkpoint(cls, path: str | Path, precision: str = "auto", device: str = "auto") -> TorchRuntime:

@@ -24,7 +24,7 @@ class TestTimeAugmentation(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """(B, 3, H, W) float to mean log-free probabilities (B, C, H, W)."""
-        total: Tensor | float = 0.0
+        total = torch.zeros((), device=images.device)
         for scale in self.scales:
             scaled = images if scale == 1 else _resize(images, [round(side * scale) for side in images.shape[2:]])
             for mirrored in (False, True) if self.flip else (False,):

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import lightning as L
 import torch
+from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim import SGD, Optimizer
@@ -81,7 +82,7 @@ class SegmentationTask(L.LightningModule):
         self.save_hyperparameters(description, logger=False)
 
     @classmethod
-    def load_from_checkpoint(
+    def load_from_checkpoint(  # type: ignore[override]  # leaves out options of Lightning that have no effect here
         cls, checkpoint_path: str | Path, *, weights_only: bool | None = True, **changes: Any
     ) -> SegmentationTask:
         """The task of a checkpoint, in eval mode, on the CPU. No code of the file runs.
@@ -104,13 +105,13 @@ class SegmentationTask(L.LightningModule):
             raise InputError(f"{checkpoint_path} is not the checkpoint of a training ({error}).") from error
 
     def setup(self, stage: str) -> None:
-        if self.trainer.datamodule is not None and stage in ("fit", "validate"):
+        if cast(Any, self.trainer).datamodule is not None and stage in ("fit", "validate"):
             check_limits(self.trainer, stage)
         # Before a distributed strategy wraps the parameters.
         if (
             self.trainer.strategy.root_device.type == "cuda"
         ):  # images are channels-last already; cuDNN would convert the weights every time
-            self.network.to(memory_format=torch.channels_last)
+            self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # PyTorch's stubs lack it
 
     def forward(self, images: Tensor) -> Tensor:
         """Images (B, H, W, 3) uint8 RGB to logits (B, C, H, W)."""
@@ -121,14 +122,14 @@ class SegmentationTask(L.LightningModule):
         return normalize(images).to(dtype)  # float32 but for the precisions 16-true, bf16-true, 64-true
 
     def on_fit_start(self) -> None:
-        data = self.trainer.datamodule
+        data = cast(Any, self.trainer).datamodule
         if data is not None:
             check_batch_size(self.network, data.batch_size, data.hparams.crop_size)
 
     def training_step(self, batch: Mapping[str, Any], batch_idx: int) -> Tensor:
         loss = self.loss(self(batch["image"]), batch["label"].long())
         self._steps.add(loss, batch["name"])
-        self.log("lr", self.optimizers().param_groups[0]["lr"])
+        self.log("lr", self.trainer.optimizers[0].param_groups[0]["lr"])
         self.log("train/loss", loss, on_step=False, on_epoch=True, sync_dist=True, batch_size=len(batch["image"]))
         return loss
 
@@ -154,7 +155,7 @@ class SegmentationTask(L.LightningModule):
         if isinstance(self.network, RuntimeNetwork):
             return self.network(images, size)
         low = getattr(self.network, "low_resolution_logits", self.network)
-        return labels_of(low(self._normalized(images)), tuple(size))
+        return labels_of(low(self._normalized(images)), (size[0], size[1]))
 
     def validation_step(self, batch: Mapping[str, Any], batch_idx: int) -> Tensor:
         predictions = self.predict_labels(batch["image"], batch["label"].shape[1:])
@@ -168,25 +169,25 @@ class SegmentationTask(L.LightningModule):
         self.log_dict(self.scores.metrics())
 
     def test_step(self, batch: Mapping[str, Any], batch_idx: int) -> Tensor:
+        """Count the predictions of a test batch."""
         return self.validation_step(batch, batch_idx)
 
     def on_test_epoch_end(self) -> None:
-        self.scores = Scores.from_confusion(self.confusion.compute(), self.spec)
-        self.confusion.reset()
-        self.log_dict(self.scores.metrics("test/"))
+        """Log the scores of the test split as ``test/miou``, …"""
+        self._end_of_evaluation("test/")
 
     def predict_step(self, batch: Mapping[str, Any], batch_idx: int) -> Tensor:
-        """Images (B, H, W, 3) uint8 to class indices (B, h, w) uint8, at the size of the labels if there are any."""
+        """Map images (B, H, W, 3) uint8 to class indices (B, h, w) uint8, at the size of the labels if there are any."""
         sized_like = batch["label"] if "label" in batch else batch["image"]
         return self.predict_labels(batch["image"], tuple(sized_like.shape[1:3])).byte()
 
-    def configure_optimizers(self) -> dict[str, Any]:
+    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         optimizer = self._make_optimizer(parameter_groups(self.network))
         scheduler = self._make_scheduler(optimizer, self._total_iterations())
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
     def _total_iterations(self) -> int:
-        trainer = self.trainer
+        trainer = cast(Any, self.trainer)  # Lightning does not declare its datamodule
         if trainer.datamodule is None or trainer.max_epochs in (None, -1):
             return int(trainer.estimated_stepping_batches)
         return total_iterations(trainer, trainer.datamodule)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import heapq
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import cv2
 import lightning as L
 import numpy as np
 
-from regseg.data.datasets.spec import IGNORE_INDEX
+from regseg.data.datasets.spec import IGNORE_INDEX, DatasetSpec
 from regseg.errors import check_number
 from regseg.system.atomic import write_text, write_whole
 from regseg.training.pictures import prediction_grid
@@ -56,7 +56,7 @@ class WorstImages(L.Callback):
         """Score the images of a batch and keep the worst."""
         for image, label, prediction, name in zip(batch["image"], batch["label"], outputs, batch["name"], strict=True):
             arrays = [array.cpu().numpy().astype(np.uint8) for array in (image, label, prediction)]
-            score = mean_iou(arrays[1], arrays[2], pl_module.spec.num_classes)
+            score = mean_iou(arrays[1], arrays[2], cast(DatasetSpec, pl_module.spec).num_classes)
             if score is None:
                 continue
             scored = Scored(-score, name, *arrays)
@@ -73,7 +73,7 @@ class WorstImages(L.Callback):
             return
         rows = [(scored.image, scored.label, scored.prediction) for scored in kept]
         captions = [f"{100 * -scored.badness:.2f} % mIoU  {Path(scored.name).name}" for scored in kept]
-        grid = prediction_grid(rows, pl_module.spec, captions)
+        grid = prediction_grid(rows, cast(DatasetSpec, pl_module.spec), captions)
         picture = cv2.imencode(".png", cv2.cvtColor(grid, cv2.COLOR_RGB2BGR))[1].tobytes()
         self.folder.mkdir(parents=True, exist_ok=True)
         write_whole(self.folder / "worst.png", lambda file: file.write(picture))
