@@ -1,6 +1,7 @@
 """Tiny datasets in every layout that the project reads, and what every error message must be."""
 
 import re
+import threading
 
 import cv2
 import numpy as np
@@ -23,6 +24,11 @@ def is_sentence(error, *words):
     for word in words:
         assert str(word) in message, message
     return True
+
+
+def pipeline_threads():
+    """Number of threads that a prediction has left running."""
+    return sum(thread.name.startswith("regseg-pipeline") for thread in threading.enumerate())
 
 
 def write(path, array):

@@ -169,3 +169,25 @@ def test_one_class_trains(tmp_path):
     trainer = make_trainer({"max_epochs": 1, "accelerator": "cpu"}, tmp_path, [Pictures()])
     trainer.fit(task, data)
     assert trainer.callback_metrics["val/miou"] == 1 and task.scores.iou == {"a [b]": 1.0}
+
+
+def test_testing_and_predicting_by_the_trainer(datamodule, tmp_path):
+    """`Trainer.test` scores the split test; `Trainer.predict` labels the images of evaluation, or any other."""
+    torch.manual_seed(0)
+    task = SegmentationTask(regseg.create_model(backbone=[[1]], decoder="lraspp", num_classes=19), SPEC)
+    trainer = make_trainer({"accelerator": "cpu"}, tmp_path)
+    (tested,) = trainer.test(task, datamodule, verbose=False)
+    test_split = SegmentationDataModule("cityscapes", datamodule.hparams.root, val_split="test", num_workers=0)
+    (validated,) = trainer.validate(task, test_split, verbose=False)
+    assert {name.replace("test/", "val/"): value for name, value in tested.items()} == pytest.approx(
+        validated, nan_ok=True
+    )
+
+    predicted = trainer.predict(task, datamodule)
+    assert len(predicted) == 3 and all(labels.dtype == torch.uint8 for labels in predicted)
+    image = datamodule.val_set[1]["image"]
+    with torch.no_grad():
+        expected = task.eval().predict_labels(torch.from_numpy(image)[None], image.shape[:2])
+    assert torch.equal(predicted[1].long(), expected.long())
+    images = torch.utils.data.DataLoader([{"image": torch.from_numpy(image[:40].copy())}])  # without labels
+    assert trainer.predict(task, images)[0].shape == (1, 40, image.shape[1])

@@ -18,6 +18,7 @@ from regseg.inference.sources import Item
 from regseg.inference.tiles import Labeller
 
 T, R = TypeVar("T"), TypeVar("R")
+_THREADS = "regseg-pipeline"  # names of threads begin so
 Writer = Callable[[Item, np.ndarray, np.ndarray], None]
 
 
@@ -71,7 +72,7 @@ def map_ahead(function: Callable[[T], R], items: Iterable[T], workers: int) -> I
     At most ``workers + 1`` items are taken before their results are consumed.
     """
     waiting: deque[Future[R]] = deque()
-    with ThreadPoolExecutor(workers) as pool:
+    with ThreadPoolExecutor(workers, _THREADS) as pool:
         try:
             for item in items:
                 waiting.append(pool.submit(function, item))

@@ -167,7 +167,7 @@ def predict_video(
     labeller: Labeller,
     draw: Callable[[np.ndarray, np.ndarray], np.ndarray],
     target: Path,
-    advance: Callable[[], None],
+    advance: Callable[[], None] = lambda: None,
 ) -> None:
     """Draw the labels of every frame into an H.264 video that browsers play.
 
