@@ -64,7 +64,7 @@ class BranchedConvs(nn.Module):
 def _part_of(conv: nn.Conv2d, index: int, count: int) -> nn.Conv2d:
     """The 1x1 convolution that gives the part ``index`` of ``count`` equal parts of the channels of ``conv``."""
     width = conv.out_channels // count
-    part = nn.Conv2d(conv.in_channels, width, 1)
+    part = nn.Conv2d(conv.in_channels, width, 1, device=conv.weight.device, dtype=conv.weight.dtype)
     channels = slice(index * width, (index + 1) * width)
     assert part.bias is not None and conv.bias is not None
     part.weight.copy_(conv.weight[channels])

@@ -52,6 +52,10 @@ class ExportedRuntime:
             return labels
         return np.stack([cv2.resize(one, size[::-1], interpolation=cv2.INTER_NEAREST) for one in labels])
 
+    def low_resolution_logits(self, images: np.ndarray) -> np.ndarray | None:
+        """See `regseg.inference.runtimes.Runtime`."""
+        return self.run(images) if self.fused else None
+
     def run(self, images: np.ndarray) -> np.ndarray:
         """The low-resolution logits (B, C, h, w) float32 if `fused`, else the graph's output."""
         raise NotImplementedError

@@ -43,6 +43,9 @@ class Runtime(Protocol):
             (B, *size) uint8 class indices.
         """
 
+    def low_resolution_logits(self, images: np.ndarray) -> np.ndarray | None:
+        """The float32 logits (B, C, H/4, W/4) before the last upsampling; None if the runtime does not give them."""
+
 
 def open_runtime(
     weights: str | Path,

@@ -56,11 +56,14 @@ class TorchRuntime:
 
     @torch.inference_mode()
     def __call__(self, images: np.ndarray, size: tuple[int, int] | None = None) -> np.ndarray:
-        return labels_of(self.low_resolution_logits(images), size or images.shape[1:3]).cpu().numpy()
+        return labels_of(self._logits(images), size or images.shape[1:3]).cpu().numpy()
 
     @torch.inference_mode()
-    def low_resolution_logits(self, images: np.ndarray) -> torch.Tensor:
-        """(B, H, W, 3) uint8 RGB to float32 logits (B, C, H/4, W/4), or at 1/8, on the device."""
+    def low_resolution_logits(self, images: np.ndarray) -> np.ndarray:
+        """See `regseg.inference.runtimes.Runtime`."""
+        return self._logits(images).cpu().numpy()
+
+    def _logits(self, images: np.ndarray) -> torch.Tensor:
         batch = normalize(torch.from_numpy(images).to(self.device)).to(self._dtype)
         return self.network.low_resolution_logits(batch).float()
 

@@ -1,0 +1,77 @@
+"""A checkpoint of random weights whose labels vary, and its exports."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from regseg.data.datamodule import SegmentationDataModule
+from regseg.data.datasets.cityscapes import SPEC
+from regseg.inference.export import SUFFIXES, export
+from regseg.models import create_model
+
+
+def fill(network, seed=0):
+    """Draw all tensors so that every part of the network matters."""
+    generator = torch.Generator().manual_seed(seed)
+    for name, tensor in network.state_dict().items():
+        if tensor.dtype != torch.float32:
+            continue
+        if name.endswith("conv3.bn.weight"):  # small residuals: otherwise depth amplifies rounding to noise
+            tensor.uniform_(0.1, 0.2, generator=generator)
+            continue
+        if tensor.ndim == 4:
+            tensor.normal_(0, (2 / tensor[0].numel()) ** 0.5, generator=generator)
+        elif name.endswith(("running_var", "weight")):
+            tensor.uniform_(0.5, 1.5, generator=generator)
+        else:
+            tensor.normal_(0, 0.1, generator=generator)
+    return network.eval()
+
+
+def write_checkpoint(path, network, root, spec=SPEC):
+    """A file as a training writes it, but for the optimizer."""
+    data = SegmentationDataModule("cityscapes", root, batch_size=1, crop_size=[32, 32], val_size=64, num_workers=0)
+    content = {
+        "state_dict": {f"network.{name}": tensor for name, tensor in network.state_dict().items()},
+        "hyper_parameters": {"network": network.config, "spec": spec.to_dict()},
+        data.CHECKPOINT_HYPER_PARAMS_KEY: dict(data.hparams),
+    }
+    torch.save(content, path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def network():
+    """RegSeg with 3 instead of 13 blocks at 1/16."""
+    return fill(create_model("regseg", backbone=[[1], [1, 2], [1, 4]]))
+
+
+@pytest.fixture(scope="session")
+def checkpoint(network, streets_root, tmp_path_factory):
+    return write_checkpoint(tmp_path_factory.mktemp("run") / "best.ckpt", network, streets_root)
+
+
+@pytest.fixture(scope="session")
+def exported(checkpoint, tmp_path_factory):
+    """A call (format, **options) -> the exported file, each exported once."""
+    folder, done = tmp_path_factory.mktemp("exported"), {}
+
+    def get(format, **options):
+        key = (format, *sorted(options.items()))
+        if key not in done:
+            path = Path(folder, str(len(done)), f"model{SUFFIXES[format]}")
+            export(checkpoint, path, format, **options)
+            done[key] = path
+        return done[key]
+
+    return get
+
+
+@pytest.fixture(scope="session")
+def photograph():
+    """A picture (90, 122, 3) of smooth colours, so that labels form regions."""
+    noise = np.random.default_rng(0).normal(size=(1, 3, 6, 8)).astype(np.float32)
+    smooth = torch.nn.functional.interpolate(torch.from_numpy(noise), (90, 122), mode="bicubic")[0]
+    return np.ascontiguousarray((smooth * 60 + 128).clamp(0, 255).byte().permute(1, 2, 0).numpy())

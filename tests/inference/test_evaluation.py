@@ -1,0 +1,42 @@
+"""Exported files are evaluated like checkpoints, and labels come from low-resolution logits."""
+
+import pytest
+import torch
+
+from regseg.data.datasets.cityscapes import SPEC
+from regseg.inference.runtime_network import RuntimeNetwork
+from regseg.inference.runtimes import open_runtime
+from regseg.training.task import SegmentationTask
+
+
+@pytest.mark.parametrize("size", [(90, 122), (64, 128)])
+def test_a_runtime_in_place_of_the_network(exported, network, photograph, size):
+    images = torch.from_numpy(photograph[None])
+    with torch.inference_mode():
+        expected = SegmentationTask(network, SPEC).eval().predict_labels(images, size)
+        runtime = RuntimeNetwork(open_runtime(exported("onnx"), precision="f32"))
+        found = SegmentationTask(runtime, SPEC).predict_labels(images, size)
+    assert found.shape == (1, *size) and (found == expected).float().mean() > 0.9999
+
+
+def test_labels_are_those_of_the_full_size_logits(network, photograph):
+    images = torch.from_numpy(photograph[None])
+    task = SegmentationTask(network, SPEC).eval()
+    with torch.inference_mode():
+        full = task(images).argmax(1)
+        assert (task.predict_labels(images, full.shape[1:]) == full).float().mean() > 0.9999
+
+
+def test_evaluate_an_exported_file(run_module, exported, checkpoint, streets_root):
+    rows = []
+    for weights in (checkpoint, exported("onnx")):
+        options = ["precision=f32", "trainer.precision=32-true", "trainer.accelerator=cpu"]
+        done = run_module("regseg.evaluate", f"weights={weights}", f"root={streets_root}", *options)
+        assert done.returncode == 0, done.stderr
+        rows.append(next(line for line in done.stdout.splitlines() if "mIoU" in line and "reduced" not in line))
+    assert rows[0] == rows[1] and any(letter in "123456789" for letter in rows[0])
+
+
+def test_what_a_graph_cannot_do(run_module, exported, streets_root):
+    done = run_module("regseg.evaluate", f"weights={exported('onnx')}", f"root={streets_root}", "flip=true")
+    assert done.returncode == 2 and "flip and scales need logits" in done.stderr

@@ -1,0 +1,165 @@
+"""What is exported runs alone, carries its classes, and is checked before it appears."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import regseg
+from regseg.data.datasets.cityscapes import SPEC
+from regseg.errors import InputError
+from regseg.inference import export_check
+from regseg.inference.export import export
+from regseg.inference.metadata import KEY, ExportInfo
+from regseg.inference.runtimes import open_runtime
+
+pytest.importorskip("openvino")
+pytest.importorskip("onnxruntime")
+
+
+def expected(network, image):
+    from regseg.data.augment.transforms import normalize
+
+    with torch.inference_mode():
+        return network(normalize(torch.from_numpy(image[None]))).argmax(1)[0].byte().numpy()
+
+
+@pytest.mark.parametrize(
+    ("format", "runtime"),
+    [
+        ("onnx", "onnxruntime"),
+        ("onnx", "openvino"),
+        ("openvino", "openvino"),
+        ("torch", "torch"),
+        ("torch", "openvino"),
+    ],
+)
+def test_every_format_by_every_runtime(exported, network, photograph, format, runtime):
+    predictor = regseg.Predictor(exported(format), runtime, "f32")
+    for image in (photograph, photograph[:67, :33]):
+        labels = predictor(image)
+        assert labels.dtype == np.uint8 and labels.shape == image.shape[:2]
+        assert (labels == expected(network, image)).mean() > 0.9999
+        assert len(np.unique(labels)) > 3  # else the comparison says nothing
+    assert predictor.spec == SPEC
+
+
+def test_onnx_runtime_alone_as_the_docs_show(exported, network, photograph, tmp_path):
+    """The ten lines of docs/deploy.md, in a process that has nothing of this package."""
+    import cv2
+
+    text = (Path(__file__).parents[2] / "docs" / "deploy.md").read_text()
+    lines = text.split("```python\n")[1].split("```")[0]
+    assert len(lines.splitlines()) <= 10
+    (tmp_path / "model.onnx").write_bytes(exported("onnx").read_bytes())
+    cv2.imwrite(str(tmp_path / "photo.png"), photograph[:, :, ::-1])
+    code = (
+        lines
+        + "\nimport sys\nassert 'regseg' not in sys.modules\nnumpy.save('labels.npy', labels)\nprint(classes[0])\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, env={"PATH": ""})
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "road"
+    assert (np.load(tmp_path / "labels.npy") == expected(network, photograph)).mean() > 0.9999
+
+
+def test_logits_and_a_fixed_size(exported, photograph):
+    path = exported("openvino", output="logits", size=(64, 96))
+    runtime = open_runtime(path, precision="f32")
+    assert runtime.size == (64, 96) and runtime.info.output == "logits"
+    whole = open_runtime(path, precision="f32", fused=False)
+    assert whole.run(np.zeros((1, 64, 96, 3), np.uint8)).shape == (1, 19, 64, 96)
+    assert regseg.Predictor(path)(photograph).shape == photograph.shape[:2]
+
+
+@pytest.mark.parametrize(("format", "precision"), [("openvino", "bf16"), ("torch", "f16")])
+def test_half_precision_is_half_as_large(exported, format, precision, photograph):
+    path, full = exported(format, precision=precision), exported(format)
+    weights = ".bin" if format == "openvino" else path.suffix
+    assert path.with_suffix(weights).stat().st_size < 0.55 * full.with_suffix(weights).stat().st_size
+    near = regseg.Predictor(path)(photograph) == regseg.Predictor(full, precision="f32")(photograph)
+    assert near.mean() > 0.9
+
+
+def test_the_record(exported):
+    for format in ("onnx", "openvino"):
+        info = open_runtime(exported(format)).info
+        assert info.spec == SPEC and info.network["name"] == "regseg"
+        assert info.data["dataset"] == "cityscapes" and "root" not in info.data
+        checks = info.provenance["checks"]
+        assert [check["image"] for check in checks] == ["random", "random", "real", "real"]
+        assert any(check["size"][0] % 2 for check in checks) and max(check["changed"] for check in checks) <= 1e-4
+        assert "/" not in info.provenance["weights"]
+
+
+def test_a_failed_check_leaves_no_file(checkpoint, tmp_path, monkeypatch):
+    monkeypatch.setitem(export_check._ALLOWED, "f32", -1.0)
+    for name, format in (("model.onnx", "onnx"), ("model.safetensors", "torch")):
+        with pytest.raises(InputError, match="differs from PyTorch"):
+            export(checkpoint, tmp_path / name, format)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_leaves_no_file(checkpoint, tmp_path, monkeypatch):
+    def full(*_args, **_options):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(OSError, match="No space"):
+        export(checkpoint, tmp_path / "model.onnx", "onnx")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"format": "tflite"}, "format=tflite does not exist"),
+        ({"output": "masks"}, "output=masks does not exist"),
+        ({"precision": "bf16"}, "precision=bf16 does not exist for format=onnx"),
+        ({"size": (16, 64)}, "too small"),
+        ({"format": "openvino"}, "does not end in .xml"),
+    ],
+)
+def test_wrong_options(checkpoint, tmp_path, options, told):
+    with pytest.raises(InputError, match=told):
+        export(checkpoint, tmp_path / "model.onnx", **({"format": "onnx"} | options))
+
+
+def test_files_of_others_and_damaged_ones(exported, tmp_path):
+    import onnx
+
+    model = onnx.load(exported("onnx"))
+    del model.metadata_props[:]
+    onnx.save(model, tmp_path / "other.onnx")
+    for runtime in ("openvino", "onnxruntime"):
+        with pytest.raises(InputError, match="was not exported by this project"):
+            open_runtime(tmp_path / "other.onnx", runtime)
+        (tmp_path / "cut.onnx").write_bytes(exported("onnx").read_bytes()[:5000])
+        with pytest.raises(InputError, match="damaged"):
+            open_runtime(tmp_path / "cut.onnx", runtime)
+        with pytest.raises(InputError, match="There is no file"):
+            open_runtime(tmp_path / "missing.onnx", runtime)
+
+
+@pytest.mark.parametrize(
+    "change", [{"size": "ab"}, {"size": [1]}, {"precision": "f8"}, {"spec": {}}, {"network": 3}, {"output": 0}]
+)
+def test_damaged_records(change):
+    values = json.loads(ExportInfo(SPEC).to_json()) | change
+    with pytest.raises(InputError, match="is damaged"):
+        ExportInfo.from_json(json.dumps(values), "model.onnx")
+
+
+@pytest.mark.slow
+def test_int8(checkpoint, tmp_path, photograph, capsys):
+    pytest.importorskip("nncf")
+    info = export(checkpoint, tmp_path / "int8.xml", "openvino", precision="int8", calibration_images=2)
+    assert "mIoU on 3 images" in capsys.readouterr().out
+    assert set(info.provenance["int8"]) == {"miou_f32", "miou_int8", "images", "calibration"}
+    predictor = regseg.Predictor(tmp_path / "int8.xml")
+    assert predictor.runtime.precision == "int8" and predictor(photograph).shape == photograph.shape[:2]
+    assert KEY == "regseg"
