@@ -177,7 +177,7 @@ class SegmentationTask(L.LightningModule):
         self._end_of_evaluation("test/")
 
     def predict_step(self, batch: Mapping[str, Any], batch_idx: int) -> Tensor:
-        """Map images (B, H, W, 3) uint8 to class indices (B, h, w) uint8, at the size of the labels if there are any."""
+        """Map images (B, H, W, 3) uint8 to class indices (B, h, w) uint8, at the size of the labels if given."""
         sized_like = batch["label"] if "label" in batch else batch["image"]
         return self.predict_labels(batch["image"], tuple(sized_like.shape[1:3]))
 
