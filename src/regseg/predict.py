@@ -16,6 +16,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from regseg.cli import entry_point
+from regseg.config import values_of
 from regseg.errors import InputError, RunFailure, check_number
 from regseg.multirun import own_gpu, runs_beside_others
 
@@ -30,7 +31,7 @@ def main(cfg: DictConfig) -> None:
     check_number("opacity", cfg.opacity, highest=1)
     if not isinstance(cfg.overwrite, bool):
         raise InputError(f"overwrite={cfg.overwrite} is neither true nor false.")
-    options = OmegaConf.to_container(cfg)
+    options = values_of(cfg)
     check_save(options["save"])
     (predict_video if is_video(cfg.source) else predict_images)(options)
 

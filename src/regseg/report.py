@@ -62,9 +62,9 @@ def write(group: str, runs_folder: Path, out: Path) -> tuple[str, list[Path]]:
         markdown.write_text(linked, encoding="utf-8")
         page.write_text(_html(linked, staged), encoding="utf-8")
         files = [*staged, markdown, page]
-        for name, content in tables.items():
+        for name, table in tables.items():
             files.append(Path(folder) / name)
-            files[-1].write_text(content, encoding="utf-8")
+            files[-1].write_text(table, encoding="utf-8")
         for path in files:
             os.replace(path, out / path.name)
     return text, [out / path.name for path in staged]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from typing import NamedTuple, TypeVar
@@ -17,7 +17,8 @@ from regseg.errors import InputError
 from regseg.inference.sources import Item
 from regseg.inference.tiles import Labeller
 
-T, R = TypeVar("T"), TypeVar("R")
+T = TypeVar("T")
+R = TypeVar("R")
 _THREADS = "regseg-pipeline"  # names of threads begin so
 Writer = Callable[[Item, np.ndarray, np.ndarray], None]
 
@@ -66,7 +67,7 @@ def predict_images(
     return failures
 
 
-def map_ahead(function: Callable[[T], R], items: Iterable[T], workers: int) -> Iterator[R]:
+def map_ahead(function: Callable[[T], R], items: Iterable[T], workers: int) -> Generator[R, None, None]:
     """``map(function, items)`` by threads that work ahead of the consumer, in the order of ``items``.
 
     At most ``workers + 1`` items are taken before their results are consumed.
@@ -117,7 +118,7 @@ def _lacks_memory(error: Exception) -> bool:
 
 def _writing(write: Writer) -> Callable[[_Step], _Step]:
     def step_written(step: _Step) -> _Step:
-        if step.error is None:
+        if step.image is not None and step.labels is not None and step.error is None:
             write(step.item, step.image, step.labels)
         return _Step(step.item, error=step.error)  # without the pixels
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from fractions import Fraction
 from pathlib import Path
@@ -107,7 +107,7 @@ class Video:
     @property
     def damage(self) -> str | None:
         """After `frames`: what of the video could not be read, as the rest of a sentence; None if all was read."""
-        if self._seconds - self._read > max(2, self._seconds / 10):  # sound may be somewhat longer
+        if self._seconds - self._read > max(2.0, float(self._seconds) / 10):  # sound may be somewhat longer
             return f"ends after {float(self._read):.0f} of {float(self._seconds):.0f} seconds"
         return f"cannot be decoded in {self._undecoded} places" if self._undecoded else None
 
@@ -212,12 +212,15 @@ def predict_video(
     write_whole(target, write)
 
 
-def _frames_ahead(video: Video) -> Iterator[Frame]:
+def _frames_ahead(video: Video) -> Generator[Frame, None, None]:
     """The frames, decoded by another thread."""
     frames = video.frames()
     ahead = map_ahead(lambda _: next(frames, None), itertools.count(), workers=1)
     with closing(ahead):
-        yield from itertools.takewhile(lambda frame: frame is not None, ahead)
+        for frame in ahead:
+            if frame is None:
+                break
+            yield frame
 
 
 class Encoder:

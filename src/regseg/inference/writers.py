@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zipfile
 from collections.abc import Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import IO
 
@@ -106,7 +107,7 @@ class Outputs:
         """
         for mode, path in self.paths(item).items():
             data = _encode(self._pixels(mode, image, labels), path.suffix)
-            write_whole(path, lambda file, data=data: file.write(data))
+            write_whole(path, partial(_write, data))
 
     def _pixels(self, mode: str, image: np.ndarray, labels: np.ndarray) -> np.ndarray:
         if mode == "overlay":
@@ -204,6 +205,10 @@ def write_legend(path: Path, spec: DatasetSpec) -> None:
     """Write a PNG of all classes' colours and names."""
     data = _encode(legend(spec, _LEGEND_WIDTH), path.suffix)
     write_whole(path, lambda file: file.write(data))
+
+
+def _write(data: bytes, file: IO[bytes]) -> None:
+    file.write(data)
 
 
 def _encode(pixels: np.ndarray, suffix: str) -> bytes:

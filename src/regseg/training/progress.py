@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import lightning as L
 from lightning.pytorch.callbacks import Checkpoint
@@ -110,7 +110,7 @@ class ProgressLine(Checkpoint):
         metrics, scores = trainer.callback_metrics, ""
         if self._evaluated:
             scores = f"mIoU {100 * metrics['val/miou']:.2f}  "
-            if pl_module.spec.excluded:
+            if cast(Any, pl_module).spec.excluded:
                 scores += f"reduced {100 * metrics['val/miou_reduced']:.2f}  "
             scores += f"accuracy {100 * metrics['val/accuracy']:.2f}  "
         loss = f"loss {metrics['train/loss']:.3f}"

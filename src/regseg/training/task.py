@@ -163,10 +163,13 @@ class SegmentationTask(L.LightningModule):
         return predictions
 
     def on_validation_epoch_end(self) -> None:
-        self.counts = self.confusion.compute().clone()  # (C, C), rows the label
+        self._end_of_evaluation("val/")
+
+    def _end_of_evaluation(self, prefix: str) -> None:
+        self.counts: Tensor = self.confusion.compute().clone()  # (C, C), rows the label
         self.scores = Scores.from_confusion(self.counts, self.spec)
         self.confusion.reset()
-        self.log_dict(self.scores.metrics())
+        self.log_dict(self.scores.metrics(prefix))
 
     def test_step(self, batch: Mapping[str, Any], batch_idx: int) -> Tensor:
         """Count the predictions of a test batch."""
