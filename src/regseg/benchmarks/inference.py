@@ -23,7 +23,7 @@ from regseg.data.augment.transforms import normalize
 from regseg.data.datasets.spec import DatasetSpec, distinct_colors
 from regseg.inference.conversion import to_onnx, to_openvino
 from regseg.inference.deploy import ExportNetwork
-from regseg.inference.export import save_onnx, save_openvino
+from regseg.inference.graph_files import save_onnx, save_openvino
 from regseg.inference.metadata import ExportInfo
 from regseg.inference.runtimes import open_runtime
 from regseg.inference.torch_runtime import TorchRuntime

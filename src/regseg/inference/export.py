@@ -11,22 +11,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import nn
-
 from regseg.data.augment.transforms import MEAN, STD
 from regseg.data.datamodule import SegmentationDataModule, description_in
 from regseg.errors import InputError
-from regseg.inference.conversion import to_onnx, to_openvino
-from regseg.inference.deploy import ExportNetwork
 from regseg.inference.export_check import Check, check_export, evaluation_images
-from regseg.inference.exported import require
-from regseg.inference.metadata import KEY, ExportInfo
+from regseg.inference.graph_files import replace_record, write_graph
+from regseg.inference.metadata import ExportInfo
 from regseg.inference.predictor import SMALLEST
 from regseg.inference.torch_runtime import spec_in
 from regseg.models.factory import config_of
 from regseg.models.weights import load_model
-from regseg.system.checkpoint_file import write_weights_file
 
 SUFFIXES = {"onnx": ".onnx", "openvino": ".xml", "torch": ".safetensors"}
 _PRECISIONS = {
@@ -34,7 +28,6 @@ _PRECISIONS = {
     "openvino": ("f32", "f16", "bf16", "int8"),
     "torch": ("f32", "f16", "bf16"),
 }
-_DTYPES = {"f32": torch.float32, "f16": torch.float16, "bf16": torch.bfloat16}
 
 
 def export(
@@ -88,7 +81,7 @@ def export(
         checks = check_export(draft, network, spec, precision, size, evaluation_images(data, 2))
         report(checks)
         info = replace(info, provenance={**info.provenance, "checks": [check.to_dict() for check in checks]})
-        _record(draft, format, info)
+        replace_record(draft, format, info)
         _move(draft, out)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -115,38 +108,6 @@ def check_choices(out: Path, format: str, output: str, size: tuple[int, int] | N
         raise InputError("format=torch stores weights, which have no output and size; leave both options out.")
 
 
-def write_graph(path: Path, format: str, network: nn.Module, info: ExportInfo) -> None:
-    """Write a network in any precision but int8, with its record."""
-    if format == "torch":
-        dtype = _DTYPES[info.precision]
-        tensors = {name: t.to(dtype) if t.is_floating_point() else t for name, t in network.state_dict().items()}
-        write_weights_file(path, tensors, {KEY: info.to_json()})
-        return
-    graph = ExportNetwork(network, info.output)
-    if format == "onnx":
-        graph = graph.to(_DTYPES[info.precision])
-        save_onnx(path, to_onnx(graph, info.size), info)
-    else:
-        save_openvino(path, to_openvino(graph, info.size), info)
-
-
-def save_onnx(path: Path, model: Any, info: ExportInfo) -> None:
-    """Write an `onnx.ModelProto` with its record."""
-    onnx = require("onnx", "onnx", "format=onnx")
-    onnx.helper.set_model_props(model, {KEY: info.to_json()})
-    path.write_bytes(model.SerializeToString())
-
-
-def save_openvino(path: Path, model: Any, info: ExportInfo) -> None:
-    """Write an `openvino.Model` with its record; weights as float16 unless the precision is f32."""
-    ov = require("openvino", "openvino", "format=openvino")
-    model.set_rt_info(info.to_json(), [KEY])
-    try:
-        ov.save_model(model, path, compress_to_fp16=info.precision != "f32")
-    except RuntimeError as error:
-        raise InputError(f"{path.parent.parent} cannot be written; make room there or choose another place.") from error
-
-
 def report(checks: list[Check]) -> None:
     """Print what the checks found; raise InputError if one failed."""
     for check in checks:
@@ -156,28 +117,6 @@ def report(checks: list[Check]) -> None:
             f"The export differs from PyTorch in {failed.changed:.3%} of the labels (allowed: {failed.allowed:.3%}), "
             "so no file was written; choose another precision or format."
         )
-
-
-def _record(path: Path, format: str, info: ExportInfo) -> None:
-    """Replace the record in a file."""
-    if format == "onnx":
-        save_onnx(path, require("onnx", "onnx", "format=onnx").load(path), info)
-    elif format == "openvino":
-        # The text is quoted in the .xml alone; saving again would compress the weights once more.
-        text = path.read_text("utf-8")
-        start = text.index(f"<{KEY} value=")
-        stop = text.index("/>", start)
-        path.write_text(f"{text[:start]}<{KEY} value={_quoted(info.to_json())} {text[stop:]}", "utf-8")
-    else:
-        from safetensors.torch import load_file
-
-        write_weights_file(path, load_file(path), {KEY: info.to_json()})
-
-
-def _quoted(text: str) -> str:
-    from xml.sax.saxutils import escape
-
-    return '"' + escape(text, {'"': "&quot;"}) + '"'
 
 
 def _move(draft: Path, out: Path) -> None:

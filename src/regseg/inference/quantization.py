@@ -41,7 +41,7 @@ def write_int8(
     Raises:
         InputError: a package is missing or there is no training image.
     """
-    from regseg.inference.export import save_onnx, save_openvino, write_graph
+    from regseg.inference.graph_files import save_onnx, save_openvino, write_graph
     from regseg.inference.runtimes import open_runtime
 
     float_path = path.with_name(f"f32{path.suffix}")
