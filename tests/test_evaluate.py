@@ -45,3 +45,13 @@ def test_evaluate_refuses_foreign_classes(copy_of_finished, run_module, tmp_path
         EVALUATE, f"weights={RUN}/checkpoints/best.ckpt", "data=folder", f"data.root={tmp_path / 'mine'}"
     )
     assert failed(result, "other classes")
+
+
+def test_a_run_is_named_by_its_folder(copy_of_finished, run_module):
+    by_folder = run_module(EVALUATE, f"weights={RUN}")
+    by_file = run_module(EVALUATE, f"weights={RUN}/checkpoints/best.ckpt")
+    assert by_folder.returncode == 0 and "Using" in by_folder.stdout and "best.ckpt" in by_folder.stdout
+    assert by_folder.stdout[by_folder.stdout.index("┃ class") :] == by_file.stdout[by_file.stdout.index("┃ class") :]
+    empty = copy_of_finished / "empty"
+    empty.mkdir()
+    assert failed(run_module(EVALUATE, f"weights={empty}"), "empty", "best.ckpt")

@@ -16,6 +16,10 @@ from regseg.errors import InputError, check_number
 def main(cfg: DictConfig) -> float:
     """Print the table of one evaluation; return its mean IoU."""
     OmegaConf.resolve(cfg)
+    if cfg.weights != "position":
+        from regseg.inference.runtimes import resolve_weights
+
+        cfg.weights = str(resolve_weights(cfg.weights))
     check_scales(cfg)
     if cfg.val_sizes is not None:
         if cfg.val_size is not None or cfg.pictures or cfg.worst or cfg.confusion:
