@@ -148,14 +148,17 @@ class SegmentationTask(L.LightningModule):
         self._steps.check_state(checkpoint["state_dict"], self.trainer)
 
     def predict_labels(self, images: Tensor, size: tuple[int, int]) -> Tensor:
-        """Images (B, H, W, 3) uint8 to class indices (B, *size) uint8.
+        """Map images (B, H, W, 3) uint8 to class indices (B, *size) uint8.
 
-        The network's low-resolution logits are interpolated to ``size`` in one step, without full-size logits.
+        As in the author's release, logits are upsampled to the images' size and then, if it is another one, to
+        ``size``. At the images' own size this is one step without full-size logits.
         """
         if isinstance(self.network, RuntimeNetwork):
             return self.network(images, size)
-        low = getattr(self.network, "low_resolution_logits", self.network)
-        return labels_of(low(self._normalized(images)), (size[0], size[1]))
+        low = getattr(self.network, "low_resolution_logits", None)
+        if low is not None and images.shape[1:3] == tuple(size):
+            return labels_of(low(self._normalized(images)), (size[0], size[1]))
+        return labels_of(self.network(self._normalized(images)), (size[0], size[1]))
 
     def validation_step(self, batch: Mapping[str, Any], batch_idx: int) -> Tensor:
         predictions = self.predict_labels(batch["image"], batch["label"].shape[1:])
