@@ -47,7 +47,7 @@ def fork_server():
     command = [sys.executable, str(Path(__file__).with_name("fork_server.py"))]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
         yield server
-        server.stdin.close()
+        server.terminate()  # closing its input does not end it while a loader worker, forked meanwhile, has it open
 
 
 @pytest.fixture
