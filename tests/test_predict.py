@@ -270,7 +270,7 @@ def test_a_full_disk_is_one_sentence(predict, photos, tmp_path, monkeypatch):
 
     monkeypatch.setattr("regseg.inference.writers.write_whole", full)
     result = predict("source=photos")
-    assert failed(result, 1, "overlay/", "No space left", "make room") and len(result.err.splitlines()) == 1
+    assert failed(result, 1, "overlay/", "No space left", "free some space") and len(result.err.splitlines()) == 1
     assert files(tmp_path / "predictions") == [".lock", "predictions.json"]
 
 

@@ -122,7 +122,8 @@ def _of_hydra(chain: list[BaseException]) -> str | None:
     if isinstance(first, MissingConfigException) and first.options:
         options = [option for option in first.options if not option.startswith("_")]
         remedy = did_you_mean(str(first.missing_cfg_file).rpartition("/")[2], options)
-        return f"{first.missing_cfg_file} does not exist; {remedy or 'choose one of ' + ', '.join(options) + '.'}"
+        choices = f"hoose one of {', '.join(options)}."
+        return f"{first.missing_cfg_file} does not exist; {remedy + ' C' if remedy else 'c'}{choices}"
     if isinstance(first, InstantiationException):
         return _of_instantiation(str(first), chain[-1])
     if str(first).startswith("Config group override must be"):

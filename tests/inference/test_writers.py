@@ -97,7 +97,7 @@ def test_the_server_takes_names_of_cityscapes_alone(tmp_path):
 
 
 def test_classes_of_cityscapes_in_another_order():
-    spec = replace(CITYSCAPES, classes=("car", "road"), colors=CITYSCAPES.colors[:2], ids={}, left_out=())
+    spec = replace(CITYSCAPES, classes=("car", "road"), colors=CITYSCAPES.colors[:2], ids={}, excluded=())
     assert cityscapes_ids(spec)[:2].tolist() == [26, 7]
 
 
