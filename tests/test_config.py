@@ -61,6 +61,12 @@ def test_smoke_shrinks_every_experiment(compose, experiment):
     assert cfg.data.batch_size <= 2 and max(cfg.data.crop_size) <= 64 and max(cfg.data.short_side) <= 96
 
 
+def test_smoke_keeps_what_the_command_line_sets(compose):
+    cfg = compose("trainer=smoke", "data.batch_size=6", "trainer.max_epochs=5")
+    shrink(cfg, {"trainer", "data.batch_size", "trainer.max_epochs"})
+    assert (cfg.data.batch_size, cfg.trainer.max_epochs, cfg.data.num_workers) == (6, 5, 0)
+
+
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
 def test_every_experiment_takes_its_steps(run_module, streets_root, streets_options, experiment, tmp_path):
     """Whole, from the command line to the summary, on drawn streets."""

@@ -6,7 +6,7 @@ import hashlib
 import math
 import re
 import shlex
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any, cast
 
@@ -45,24 +45,35 @@ def register_resolvers() -> None:
         OmegaConf.register_new_resolver(name, resolver, replace=True)
 
 
-def shrink(cfg: DictConfig) -> None:
+def shrink(cfg: DictConfig, explicit: Collection[str] = ()) -> None:
     """Reduce any composed training to a smoke test, in place: two epochs of two small steps on a CPU.
 
     This happens after composition because an experiment overrides the trainer group.
+
+    Args:
+        cfg: The configuration.
+        explicit: Dotted names of the options that the command line sets, which keep their values.
     """
+    values: dict[str, Any] = {
+        "data.batch_size": _at_most(2, cfg.data.batch_size),
+        "data.short_side": [48, 96],
+        "data.val_size": 64,
+        "data.num_workers": 0,
+        "trainer.accelerator": "cpu",
+        "trainer.limit_train_batches": 2,
+        "trainer.limit_val_batches": 2,
+        "trainer.max_epochs": _at_most(2, cfg.trainer.max_epochs),
+    }
+    if OmegaConf.is_list(cfg.data.crop_size):  # otherwise the DataModule reports the error
+        values["data.crop_size"] = [_at_most(64, side) for side in cfg.data.crop_size]
+    if "warmup_iters" in cfg.scheduler:
+        values["scheduler.warmup_iters"] = _at_most(1, cfg.scheduler.warmup_iters)
+    if cfg.callbacks.evaluation:
+        values |= {"callbacks.evaluation.every": 1, "callbacks.evaluation.last": 1}
     with open_dict(cfg):
-        cfg.data.batch_size = _at_most(2, cfg.data.batch_size)
-        if OmegaConf.is_list(cfg.data.crop_size):  # otherwise the DataModule reports the error
-            cfg.data.crop_size = [_at_most(64, side) for side in cfg.data.crop_size]
-        cfg.data.short_side = [48, 96]
-        cfg.data.val_size = 64
-        cfg.data.num_workers = 0
-        cfg.trainer.update({"accelerator": "cpu", "limit_train_batches": 2, "limit_val_batches": 2})
-        cfg.trainer.max_epochs = _at_most(2, cfg.trainer.max_epochs)
-        if "warmup_iters" in cfg.scheduler:
-            cfg.scheduler.warmup_iters = _at_most(1, cfg.scheduler.warmup_iters)
-        if cfg.callbacks.evaluation:
-            cfg.callbacks.evaluation.update({"every": 1, "last": 1})
+        for name, value in values.items():
+            if name not in explicit:
+                OmegaConf.update(cfg, name, value)
 
 
 def _at_most(limit: int, value: Any) -> Any:

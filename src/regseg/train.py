@@ -31,8 +31,14 @@ def main(cfg: DictConfig) -> float | None:
     OmegaConf.resolve(cfg)
     fill_in(cfg)
     check_options_of_run(cfg)
+    typed = {text.lstrip("+").partition("=")[0] for text in hydra.overrides.task}
     if cfg.trainer.smoke:
-        shrink(cfg)
+        shrink(cfg, typed)
+    elif not typed & {"data", "experiment"}:
+        print(
+            f"No dataset was chosen: training {cfg.trainer.max_epochs} epochs on drawn streets (data=streets). Choose "
+            "one by data=NAME, or a short training by experiment=demo."
+        )
     cfg.resume, cfg.overwrite = how_to_start(folder, cfg, sweep=sweep, queued_again=queued_again())
     if runs_beside_others():
         run_beside_others(partial(run, cfg, folder, spawn=True), folder, cfg.trainer)
