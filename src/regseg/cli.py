@@ -67,6 +67,8 @@ def entry_point(
                 if number is not None:
                     repeats = sweeps or repeatable
                     way_on = _continuation(config_name, arguments, repeats) if resumable or repeats else None
+                    if repeatable:  # with overwrite=true too: what is not replaced yet must not be skipped
+                        way_on = _command(config_name, arguments)
                     _interrupted(number, way_on)
                 if isinstance(error, SystemExit):
                     raise

@@ -148,6 +148,10 @@ def make_network(cfg: DictConfig, datamodule: Any) -> Any:
         return position_prior(datamodule)
     if runs_otherwise(cfg):
         return open_network(cfg, spec)
+    if cfg.precision != "auto":
+        raise InputError(
+            f"precision={cfg.precision} is of other runtimes; add runtime=openvino, or set trainer.precision."
+        )
     if OmegaConf.select(cfg, "model") is None:
         network = load_model(cfg.weights)
         fits = config_of(network)["num_classes"] == spec.num_classes

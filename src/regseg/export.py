@@ -23,6 +23,8 @@ def main(cfg: DictConfig) -> None:
     weights = resolve_weights(cfg.weights)
     suffix = SUFFIXES.get(cfg.format, "")
     out = Path(cfg.out).expanduser() if cfg.out else weights.with_suffix(suffix)
+    if out.absolute() == weights.absolute():
+        raise InputError(f"out={out} is the file of the weights; choose another out.")
     check_choices(out, cfg.format, cfg.output, size, cfg.precision)
     options = {"output": cfg.output, "size": size, "precision": cfg.precision, "root": cfg.data.root}
     export(weights, out, cfg.format, calibration_images=cfg.calibration_images, **options)

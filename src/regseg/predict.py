@@ -50,7 +50,7 @@ def predict_images(options: dict[str, Any]) -> None:
     weights, predictor, labeller = open_network(options)
     pictures = {name: options[name] for name in ("overlay_format", "opacity")}
     outputs = Outputs(out, options["save"], predictor.spec, **pictures)
-    record = {"weights": out_folder.digest(weights), "source": str(base), **{name: options[name] for name in DECIDING}}
+    record = record_of(weights, predictor, base, options)
     since = out_folder.enter(out, record, outputs.files(items), overwrite=overwrite)
     todo = [item for item in mine if overwrite or outputs.missing(item, since)]
     if len(todo) < len(mine):
@@ -81,7 +81,7 @@ def predict_video(options: dict[str, Any]) -> None:
     Video(source).close()  # says what is wrong with it before the network is read
     weights, predictor, labeller = open_network(options)
     base = source.absolute().parent
-    record = {"weights": out_folder.digest(weights), "source": str(base), **{name: options[name] for name in DECIDING}}
+    record = record_of(weights, predictor, base, options)
     since = out_folder.enter(out, record, targets.values(), overwrite=overwrite)
     damage = None
     for mode, target in targets.items():
@@ -99,7 +99,13 @@ def predict_video(options: dict[str, Any]) -> None:
         raise RunFailure(f"{source} is damaged: it {damage}; the result lacks those frames.")
 
 
-DECIDING = ("tile", "opacity")  # options that change the content of outputs of the same name
+def record_of(weights: Path, predictor: Any, base: Path, options: dict[str, Any]) -> dict[str, Any]:
+    """Return what decides the content of outputs of the same name, see `regseg.inference.out_folder`."""
+    from regseg.inference import out_folder
+
+    opened = {"runtime": predictor.runtime.name, "precision": predictor.runtime.precision}
+    deciding = {name: options[name] for name in ("tile", "opacity")}
+    return {"weights": out_folder.digest(weights), "source": str(base), **opened, **deciding}
 
 
 def open_network(options: dict[str, Any]) -> tuple[Path, Any, Any]:

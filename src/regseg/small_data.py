@@ -10,8 +10,9 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from regseg.config import values_of
+from regseg.errors import check_number
 
-EPOCHS, ITERATIONS = 100, 2000  # the training lasts for both at least
+EPOCHS, ITERATIONS = 100, 2000  # train for at least this many epochs and this many iterations
 EVALUATIONS = 20  # about as many during the training
 LARGEST_SIDE, LARGEST_CROP = 1024, 768  # pixels; larger photographs are resized
 SCALES = (0.4, 1.6)  # of the short side, as in Sec. 4.2 for CamVid
@@ -48,6 +49,10 @@ def fill_in(cfg: DictConfig) -> None:
     samples = dataset.samples(cfg.data.train_split)
     values = sizes(images_sizes([sample.image for sample in samples]))
     values["data.batch_size"] = min(8, len(samples))
+    if cfg.trainer.max_epochs != "auto":
+        check_number("trainer.max_epochs", cfg.trainer.max_epochs, lowest=1, integer=True)
+    if cfg.data.batch_size != "auto":
+        check_number("data.batch_size", cfg.data.batch_size, lowest=1, integer=True)
     batch = values["data.batch_size"] if cfg.data.batch_size == "auto" else cfg.data.batch_size
     per_epoch = max(1, len(samples) // batch)
     values["trainer.max_epochs"] = max(EPOCHS, -(-ITERATIONS // per_epoch))

@@ -202,3 +202,17 @@ def test_the_contact_sheet_of_tiny_images(tmp_path):
     out = tmp_path / os.fsdecode(b"out\xe9")
     show(SegmentationDataModule("folder", root, batch_size=1, crop_size=(16, 20), short_side=(1, 40)), out)
     assert cv2.imdecode(np.fromfile(out / "crops.png", np.uint8), cv2.IMREAD_COLOR).shape[1] > 1000
+
+
+def test_a_flat_dataset_has_no_problem(tmp_path):
+    """Both splits share one folder of labels."""
+    root = write_folder(tmp_path / "mine", (("train", 12),))
+    for kind in ("images", "labels"):
+        for path in (root / kind / "train").iterdir():
+            path.rename(root / kind / path.name)
+        (root / kind / "train").rmdir()
+    problems, counts = find_problems(Folder(root), Folder(root).spec)
+    assert not problems and sum(counts.values()) == 12
+    write(root / "labels" / "alone.png", np.zeros((4, 4), np.uint8))
+    (problem,) = find_problems(Folder(root), Folder(root).spec)[0]
+    assert "alone.png" in problem.sentence

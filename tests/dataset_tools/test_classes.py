@@ -89,3 +89,12 @@ def test_what_cannot_be_class_maps(tmp_path):
     with pytest.raises(InputError) as error:  # a person's edits are not lost
         classes(data(tmp_path), tmp_path)
     assert is_sentence(error, tmp_path / "classes.yaml", "exists")
+
+
+def test_repeated_colours_of_a_palette_are_left_out(tmp_path):
+    image = Image.fromarray(np.array([[0, 1, 2]], np.uint8), "P")
+    image.putpalette([0, 0, 0, 9, 9, 9, 0, 0, 0])
+    (tmp_path / "labels").mkdir()
+    image.save(tmp_path / "labels/a.png")
+    spec, text = written(tmp_path)
+    assert spec.ids == {0: 0, 1: 1, 2: 2, 255: 255} and text.count("[0, 0, 0]") == 1

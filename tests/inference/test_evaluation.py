@@ -38,8 +38,8 @@ def test_labels_are_those_of_the_full_size_logits(network, photograph):
 
 def test_evaluate_an_exported_file(run_module, exported, checkpoint, streets_root):
     rows = []
-    for weights in (checkpoint, exported("onnx")):
-        options = ["precision=f32", "trainer.precision=32-true", "trainer.accelerator=cpu"]
+    for weights, precision in ((checkpoint, "auto"), (exported("onnx"), "f32")):
+        options = [f"precision={precision}", "trainer.precision=32-true", "trainer.accelerator=cpu"]
         done = run_module("regseg.evaluate", f"weights={weights}", f"data.root={streets_root}", *options)
         assert done.returncode == 0, done.stderr
         rows.append(next(line for line in done.stdout.splitlines() if "mIoU" in line and "reduced" not in line))
@@ -49,3 +49,8 @@ def test_evaluate_an_exported_file(run_module, exported, checkpoint, streets_roo
 def test_what_a_graph_cannot_do(run_module, exported, streets_root):
     done = run_module("regseg.evaluate", f"weights={exported('onnx')}", f"data.root={streets_root}", "flip=true")
     assert done.returncode == 2 and "flip and scales need logits" in done.stderr
+
+
+def test_a_precision_without_a_runtime_is_not_ignored(run_module, checkpoint, streets_root):
+    done = run_module("regseg.evaluate", f"weights={checkpoint}", f"data.root={streets_root}", "precision=bf16")
+    assert done.returncode == 2 and "trainer.precision" in done.stderr

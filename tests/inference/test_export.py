@@ -76,7 +76,7 @@ def test_logits_and_a_fixed_size(exported, photograph):
     assert regseg.Predictor(path)(photograph).shape == photograph.shape[:2]
 
 
-@pytest.mark.parametrize(("format", "precision"), [("openvino", "bf16"), ("torch", "f16")])
+@pytest.mark.parametrize(("format", "precision"), [("openvino", "bf16"), ("torch", "f16"), ("onnx", "f16")])
 def test_half_precision_is_half_as_large(exported, format, precision, photograph):
     path, full = exported(format, precision=precision), exported(format)
     weights = ".bin" if format == "openvino" else path.suffix

@@ -95,7 +95,7 @@ class SegmentationDataModule(L.LightningDataModule):
         self.transform = TrainTransform(crop_size, short_side, **augment)
         # Absolute, because checkpoints store it and may be evaluated from another working directory.
         layout, root = dataset_class(dataset), str(Path(root).expanduser().absolute())
-        options = check_options("data.options", options, layout, root) | accepted_options(dataset, dataset_options)
+        options = accepted_options(dataset, dataset_options) | check_options("data.options", options, layout, root)
         check_options("data", options, layout, root)
         self.root = Path(root)
         self.dataset: DatasetLayout = layout(root, **options)

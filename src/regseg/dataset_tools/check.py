@@ -61,9 +61,9 @@ def find_problems(dataset: Any, spec: DatasetSpec) -> tuple[list[Problem], dict[
             if split != "test":
                 problems.append(Problem(f"no split {split}", str(error)))
             continue
-        problems += labels_without_image(splits[split])
-    problems += repeated_images(splits)
     pairs = [sample for samples in splits.values() for sample in samples]
+    problems += labels_without_image(pairs)  # of all splits, which may share a folder of labels
+    problems += repeated_images(splits)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         results = pool.map(lambda sample: check_pair(sample, spec), pairs)
         checked = dict(zip(pairs, progress(results, len(pairs), "reading all images and labels"), strict=True))

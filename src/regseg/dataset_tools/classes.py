@@ -155,13 +155,16 @@ def _yaml(pixels: Counter[Any], palette: Mapping[int, Color], names: Mapping[Col
     ignored = [value for value in sorted(pixels) if value in (255, _WHITE_BORDER) or color_of[value] == _WHITE_BORDER]
     used: Counter[str] = Counter()
     total, lines = pixels.total(), []
+    shown: set[Color | None] = set()  # unused entries of a palette are often black, and colours must differ
     for index, value in enumerate(value for value in sorted(pixels) if value not in ignored):
-        name = names.get(color_of[value]) or f"class_{index}"
+        repeated = color_of[value] in shown
+        name = (None if repeated else names.get(color_of[value])) or f"class_{index}"
         used[name] += 1
         entry: dict[str, Any] = {"name": name if used[name] == 1 else f"{name}_{used[name]}"}
         if not isinstance(value, tuple):
             entry["id"] = value
-        if color_of[value] is not None:
+        if color_of[value] is not None and not repeated:
+            shown.add(color_of[value])
             entry["color"] = list(color_of[value])
         text = yaml.safe_dump(entry, default_flow_style=True, sort_keys=False, allow_unicode=True, width=1000).strip()
         lines.append(f"  - {text}  # {100 * pixels[value] / total:.2f} % of all pixels\n")

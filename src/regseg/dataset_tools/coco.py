@@ -38,6 +38,9 @@ def import_coco(datamodule: Any, source: Path) -> None:
     for entry in content["annotations"]:
         objects[entry["image_id"]].append(entry)
     targets = [_target(root, image, source) for image in content["images"]]
+    if len(set(targets)) < len(targets):
+        twice = next(path for path in targets if targets.count(path) > 1)
+        raise InputError(f"{source} has two images whose label would be {twice}; rename one of them.")
     if taken := [path for path in (*targets, root / "classes.yaml") if path.exists()]:
         raise InputError(f"{taken[0]} exists; move it away to import {source}.")
     work = zip(content["images"], targets, strict=True)

@@ -112,4 +112,4 @@ class ExportNetwork(nn.Module):
         x = images.permute(0, 3, 1, 2).to(self.mean.dtype) - self.mean
         low = cast(Any, self.network).low_resolution_logits(x)
         logits = F.interpolate(low, size=images.shape[1:3], mode="bilinear", align_corners=False)
-        return (logits if self.output == "logits" else logits.argmax(1).to(torch.uint8)), low
+        return (logits.float() if self.output == "logits" else logits.argmax(1).to(torch.uint8)), low

@@ -24,7 +24,7 @@ class ExportInfo:
         spec: the dataset's classes.
         precision: one of `PRECISIONS`.
         output: ``labels`` or ``logits``.
-        size: (height, width) of the images if only one size fits, else None.
+        size: (height, width) of the images if the model accepts only one size, else None.
         network: arguments of `regseg.models.create_model`.
         data: the dataset description of the checkpoint without its folder; empty if it has none.
         normalization: ``mean`` and ``std`` on a scale of 0 to 255, which the graph applies.

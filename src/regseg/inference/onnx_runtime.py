@@ -74,8 +74,10 @@ def _up_to(path: Path, name: str) -> bytes | None:
         return None
     del model.graph.node[:], model.graph.output[:]
     model.graph.node.extend(reversed(kept))
-    model.graph.output.append(onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None))
     weights = [tensor for tensor in model.graph.initializer if tensor.name in needed]
+    half = any(tensor.data_type == onnx.TensorProto.FLOAT16 for tensor in weights)
+    kind = onnx.TensorProto.FLOAT16 if half else onnx.TensorProto.FLOAT
+    model.graph.output.append(onnx.helper.make_tensor_value_info(name, kind, None))
     del model.graph.initializer[:]
     model.graph.initializer.extend(weights)
     return model.SerializeToString()

@@ -22,7 +22,7 @@ _SIZES = 4  # how many sizes get a compilation of their own
 
 
 class OpenVinoRuntime(ExportedRuntime):
-    """An OpenVINO model, compiled for the sizes that it meets.
+    """An OpenVINO model, compiled once per input size.
 
     Args:
         model: an `openvino.Model` whose record is ``info``.

@@ -1,4 +1,4 @@
-"""An output folder's record of what its files were predicted from, so that no stale file passes for a new one."""
+"""The record of what an output folder's files were predicted from, so that stale files are recognized."""
 
 from __future__ import annotations
 

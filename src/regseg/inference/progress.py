@@ -65,5 +65,5 @@ class Counter:
 
     @property
     def seconds(self) -> float:
-        """Since the begin."""
+        """Seconds since the start."""
         return time.perf_counter() - self._began

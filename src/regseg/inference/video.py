@@ -224,7 +224,7 @@ def _frames_ahead(video: Video) -> Generator[Frame, None, None]:
 
 
 class Encoder:
-    """An H.264 mp4 file. Its index is at the begin, so that a browser can play it while it is loading.
+    """An H.264 mp4 file. Its index is at the beginning, so that a browser can play it while it is loading.
 
     Args:
         path: of the file; its suffix does not matter.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zipfile
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import IO
@@ -91,7 +92,9 @@ class Outputs:
         return list(owners)
 
     def missing(self, item: Item, since: int) -> bool:
-        """Whether an output of ``item`` is not there, or older than ``since``, see `out_folder.enter`."""
+        """Return whether an output is missing, or older than its image or ``since`` (see `out_folder.enter`)."""
+        with suppress(OSError):  # an image that is gone is reported when it is read
+            since = max(since, item.path.stat().st_mtime_ns)
         return not all(is_current(path, since) for path in self.paths(item).values())
 
     def write(self, item: Item, image: np.ndarray, labels: np.ndarray) -> None:

@@ -136,7 +136,7 @@ class SegmentationTask(L.LightningModule):
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         self._steps.check(self.network, self.trainer)
 
-    # What is not finite is neither evaluated, so never the best, nor recorded, nor saved.
+    # Non-finite weights are never evaluated, recorded or saved.
 
     def on_validation_start(self) -> None:
         self._steps.check_state(self.network.state_dict(), self.trainer)
