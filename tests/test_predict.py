@@ -281,3 +281,9 @@ def test_help_is_quick_and_explains_each_option(run_module):
     options = re.findall(r"^(\w+): .*$", text.partition("\nweights")[2].partition("\nhydra")[0], re.M)
     lines = [line for line in text.splitlines() if re.match(r"\w+: ", line)]
     assert len(lines) > 12 and all("#" in line for line in lines) and {"source", "shards"} <= set(options)
+
+
+def test_missing_options_are_named(run_module):
+    for arguments, missing in ((["source=a.png"], "weights"), (["weights=a.ckpt"], "source")):
+        done = run_module("regseg.predict", *arguments)
+        assert done.returncode == 2 and f"{missing} is missing" in done.stderr, done.stderr

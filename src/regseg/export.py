@@ -18,9 +18,11 @@ def main(cfg: DictConfig) -> None:
     check_number("calibration_images", cfg.calibration_images, lowest=1, integer=True)
     size = checked_size(cfg.size)
     from regseg.inference.export import SUFFIXES, check_choices, export
-    from regseg.inference.runtimes import resolve_weights
+    from regseg.inference.runtimes import GRAPHS, resolve_weights
 
     weights = resolve_weights(cfg.weights)
+    if weights.suffix in GRAPHS:
+        raise InputError(f"{weights} is an export already; give the checkpoint that it was made from.")
     suffix = SUFFIXES.get(cfg.format, "")
     out = Path(cfg.out).expanduser() if cfg.out else weights.with_suffix(suffix)
     if out.absolute() == weights.absolute():

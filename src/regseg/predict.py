@@ -31,6 +31,7 @@ def main(cfg: DictConfig) -> None:
     check_number("opacity", cfg.opacity, highest=1)
     if not isinstance(cfg.overwrite, bool):
         raise InputError(f"overwrite={cfg.overwrite} is neither true nor false.")
+    _ = cfg.weights, cfg.source  # raises for a value that is missing
     options = values_of(cfg)
     check_save(options["save"])
     (predict_video if is_video(cfg.source) else predict_images)(options)

@@ -60,7 +60,8 @@ def fill_in(cfg: DictConfig) -> None:
     values["callbacks.evaluation.every"] = max(1, epochs // EVALUATIONS)
     for name in wanted:
         OmegaConf.update(cfg, name, values[name])
-    print("From the images found: " + ", ".join(f"{name}={_typed(values[name])}" for name in wanted))
+    if not cfg.trainer.smoke:  # a smoke test shrinks them
+        print("From the images found: " + ", ".join(f"{name}={_typed(values[name])}" for name in wanted))
 
 
 def images_sizes(paths: Sequence[Path]) -> list[tuple[int, int]]:

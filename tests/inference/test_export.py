@@ -163,3 +163,8 @@ def test_int8(checkpoint, tmp_path, photograph, capsys):
     predictor = regseg.Predictor(tmp_path / "int8.xml")
     assert predictor.runtime.precision == "int8" and predictor(photograph).shape == photograph.shape[:2]
     assert KEY == "regseg"
+
+
+def test_an_export_is_not_exported_again(run_module, exported):
+    done = run_module("regseg.export", f"weights={exported('onnx')}", "format=openvino", "out=again.xml")
+    assert done.returncode == 2 and "is an export already" in done.stderr, done.stderr
