@@ -45,7 +45,7 @@ def test_the_picture(run_module, tmp_path, streets_root):
         ("size=[64]", "size=[1024,2048]"),
         ("size=[8,64]", "of at least 32"),
         ("model.backbone.dilations=[[1,2,3]]", "1 or 2 or 4"),
-        ("model/decoder=unet", "hoose one of"),
+        ("model/decoder=unet", "choose one of"),
     ],
 )
 def test_mistakes(run_module, argument, words):

@@ -1,14 +1,13 @@
 """How a command ends: signals, processes of a distributed run, output that nobody reads; told in one sentence."""
 
-import contextlib
 import errno
 import signal
-import subprocess
 import sys
 import time
 from types import SimpleNamespace
 
 import pytest
+from child_processes import WAIT, job, started
 
 from regseg.cli import _continuation, entry_point
 from regseg.errors import InputError, RunFailure
@@ -17,33 +16,6 @@ from regseg.run_dir import mark_ended, read_summary, write_json
 from regseg.system import processes
 from regseg.training.record import RunRecord, end_noted
 from regseg.training.trainer import make_trainer
-
-WAIT = "import sys, time\nprint('ready', flush=True)\nfor _ in range(200): time.sleep(0.1)\n"
-# As a terminal starts a command; a test run in a shell's background would hand an ignored SIGINT on.
-DEFAULT = "import signal\nfor n in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP): signal.signal(n, signal.SIG_DFL)\n"
-
-
-@contextlib.contextmanager
-def started(code):
-    """A process of Python that prints `ready` and then waits."""
-    process = subprocess.Popen(
-        [sys.executable, "-c", DEFAULT + code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-    try:
-        while (line := process.stdout.readline()) and "ready" not in line:
-            pass
-        yield process
-    finally:
-        process.kill()
-        process.communicate()
-
-
-def job(code):
-    """A command whose job is ``code``."""
-    lines = "".join(f"    {line}\n" for line in code.splitlines())
-    return f"import sys\nfrom regseg.cli import entry_point\nsys.argv = ['x', 'table=4']\ndef job(cfg):\n{lines}" + (
-        "entry_point('report', resumable=True)(job)()\n"
-    )
 
 
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGINT", "SIGHUP"])
@@ -58,7 +30,6 @@ def test_a_signal_ends_a_command_with_its_status_and_the_way_on(name):
 def test_what_continues_a_command():
     arguments = ["data.root=a b", "overwrite=true", "+resume=null", "lr=1"]
     assert _continuation("train", arguments, False) == "python -m regseg.train 'data.root=a b' lr=1 resume=last"
-    assert _continuation("predict", ["source=a b", "overwrite=true"], True) == "python -m regseg.predict 'source=a b'"
     assert _continuation("train", ["-m", *arguments], True) == "python -m regseg.train -m 'data.root=a b' lr=1"
 
 

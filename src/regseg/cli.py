@@ -65,10 +65,11 @@ def entry_point(
             except BaseException as error:
                 number = processes.received() or (signal.SIGINT if isinstance(error, KeyboardInterrupt) else None)
                 if number is not None:
-                    repeats = sweeps or repeatable
-                    way_on = _continuation(config_name, arguments, repeats) if resumable or repeats else None
+                    way_on: str | None = None
                     if repeatable:  # with overwrite=true too: what is not replaced yet must not be skipped
                         way_on = _command(config_name, arguments)
+                    elif resumable or sweeps:
+                        way_on = _continuation(config_name, arguments, sweeps)
                     _interrupted(number, way_on)
                 if isinstance(error, SystemExit):
                     raise
@@ -132,10 +133,10 @@ def _command(config_name: str, arguments: Sequence[str]) -> str:
     return shlex.join(["python", "-m", f"regseg.{config_name}", *arguments])
 
 
-def _continuation(config_name: str, arguments: Sequence[str], repeats: bool) -> str:
-    """Return the command that continues ``arguments``; a sweep, for example, resumes without ``resume=last``."""
+def _continuation(config_name: str, arguments: Sequence[str], sweeps: bool) -> str:
+    """Return the command that continues ``arguments``; a sweep resumes without ``resume=last``."""
     kept = [text for text in arguments if text.lstrip("+").partition("=")[0] not in ("resume", "overwrite")]
-    return _command(config_name, kept if repeats else [*kept, "resume=last"])
+    return _command(config_name, kept if sweeps else [*kept, "resume=last"])
 
 
 def _interrupted(number: int, continuation: str | None) -> None:

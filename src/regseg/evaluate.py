@@ -32,8 +32,8 @@ def main(cfg: DictConfig) -> float:
     from regseg.training.progress import print_scores
 
     scores, datamodule = evaluate(cfg)
-    # In a distributed evaluation all ranks have the same scores. Lightning sets the attribute at run time.
-    if rank_zero_only.rank:  # type: ignore[attr-defined]
+    # In a distributed evaluation all ranks have the same scores.
+    if rank_zero_only.rank:  # type: ignore[attr-defined]  # Lightning sets it at run time
         return scores.miou
     print(f"{cfg.weights} on {datamodule.spec.name}, split {cfg.split}")
     print_scores(scores, datamodule.spec.excluded)

@@ -121,9 +121,9 @@ def _of_hydra(chain: list[BaseException]) -> str | None:
             return f"hydra/launcher={extra} needs a package that is not installed: pip install 'regseg[{extra}]'."
     if isinstance(first, MissingConfigException) and first.options:
         options = [option for option in first.options if not option.startswith("_")]
-        remedy = did_you_mean(str(first.missing_cfg_file).rpartition("/")[2], options)
-        choices = f"hoose one of {', '.join(options)}."
-        return f"{first.missing_cfg_file} does not exist; {remedy + ' C' if remedy else 'c'}{choices}"
+        hint = did_you_mean(str(first.missing_cfg_file).rpartition("/")[2], options)
+        hint = f" ({hint})" if hint else ""
+        return f"{first.missing_cfg_file} does not exist{hint}; choose one of {', '.join(options)}."
     if isinstance(first, InstantiationException):
         return _of_instantiation(str(first), chain[-1])
     if str(first).startswith("Config group override must be"):

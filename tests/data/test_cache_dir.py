@@ -1,22 +1,11 @@
 """The folder for derived files."""
 
 import pytest
-from layouts import is_sentence, write_folder
+from layouts import is_sentence
 
 from regseg.data.cache_dir import progress, relative, working_folder
-from regseg.data.datasets.folder import Folder
 from regseg.data.image_cache import make
 from regseg.errors import InputError
-
-
-@pytest.fixture
-def dataset(tmp_path):
-    return Folder(write_folder(tmp_path / "mine"))
-
-
-@pytest.fixture
-def samples(dataset):
-    return dataset.samples("train")
 
 
 def test_folders_that_are_not_writable_are_reported(dataset, samples, tmp_path, monkeypatch):

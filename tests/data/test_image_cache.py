@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import cv2
 import numpy as np
 import pytest
-from layouts import is_sentence, write_folder
+from layouts import is_sentence
 from PIL import Image
 
 from regseg.data import image_cache as storage
@@ -20,26 +20,6 @@ from regseg.data.io import read_sample
 from regseg.data.sampling.epochs import stream
 from regseg.data.torch_datasets import EvaluationSet
 from regseg.errors import InputError
-
-
-@pytest.fixture
-def dataset(tmp_path):
-    return Folder(write_folder(tmp_path / "mine"))
-
-
-@pytest.fixture
-def samples(dataset):
-    return dataset.samples("train")
-
-
-@pytest.fixture
-def encoded(monkeypatch):
-    """The images whose files were created."""
-    made = []
-    for name in ("_encode_half", "_encode_pair"):
-        encode = getattr(storage, name)
-        monkeypatch.setattr(storage, name, lambda sample, spec, e=encode: made.append(sample.image) or e(sample, spec))
-    return made
 
 
 def grow(sample, height, width):

@@ -7,35 +7,14 @@ import os
 import cv2
 import numpy as np
 import pytest
-from layouts import is_sentence, write_folder
+from layouts import is_sentence
 
 from regseg.data import image_cache as storage
 from regseg.data.augment.transforms import TrainTransform
-from regseg.data.datasets.folder import Folder
 from regseg.data.image_cache import make, open_storage
 from regseg.data.torch_datasets import EvaluationSet, TrainSet
 from regseg.errors import InputError
 from regseg.system import reading
-
-
-@pytest.fixture
-def dataset(tmp_path):
-    return Folder(write_folder(tmp_path / "mine"))
-
-
-@pytest.fixture
-def samples(dataset):
-    return dataset.samples("train")
-
-
-@pytest.fixture
-def encoded(monkeypatch):
-    """The images whose files were created."""
-    made = []
-    for name in ("_encode_half", "_encode_pair"):
-        encode = getattr(storage, name)
-        monkeypatch.setattr(storage, name, lambda sample, spec, e=encode: made.append(sample.image) or e(sample, spec))
-    return made
 
 
 @pytest.mark.parametrize("kind", ["half", "cache"])

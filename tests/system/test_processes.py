@@ -1,6 +1,5 @@
 """Signals, child processes that exit with their parent, and output that nobody reads."""
 
-import contextlib
 import os
 import signal
 import subprocess
@@ -8,34 +7,9 @@ import sys
 import time
 
 import pytest
+from child_processes import WAIT, job, started
 
-WAIT = "import sys, time\nprint('ready', flush=True)\nfor _ in range(200): time.sleep(0.1)\n"
-# As in a terminal; tests that run in the background of a shell would pass on an ignored SIGINT.
-DEFAULT = "import signal\nfor n in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP): signal.signal(n, signal.SIG_DFL)\n"
 CHILD = "import os\nfrom regseg.system import processes\nprocesses."
-
-
-@contextlib.contextmanager
-def started(code):
-    """Start a Python process that prints `ready` and then waits."""
-    process = subprocess.Popen(
-        [sys.executable, "-c", DEFAULT + code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-    try:
-        while (line := process.stdout.readline()) and "ready" not in line:
-            pass
-        yield process
-    finally:
-        process.kill()
-        process.communicate()
-
-
-def job(code):
-    """Return the code of a command whose job is ``code``."""
-    lines = "".join(f"    {line}\n" for line in code.splitlines())
-    return f"import sys\nfrom regseg.cli import entry_point\nsys.argv = ['x', 'table=4']\ndef job(cfg):\n{lines}" + (
-        "entry_point('report', resumable=True)(job)()\n"
-    )
 
 
 def test_a_second_signal_exits_at_once_but_a_duplicate_does_not():

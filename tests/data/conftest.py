@@ -1,0 +1,34 @@
+"""A small folder dataset, and what is encoded of it."""
+
+import pytest
+from layouts import write_folder
+
+from regseg.data import image_cache
+from regseg.data.datasets.folder import Folder
+
+
+@pytest.fixture
+def dataset(tmp_path):
+    return Folder(write_folder(tmp_path / "mine"))
+
+
+@pytest.fixture
+def samples(dataset):
+    return dataset.samples("train")
+
+
+@pytest.fixture
+def encoded(monkeypatch):
+    """The images whose files were created."""
+    made = []
+
+    def counting(encode):
+        def encode_and_count(sample, spec):
+            made.append(sample.image)
+            return encode(sample, spec)
+
+        return encode_and_count
+
+    for name in ("_encode_half", "_encode_pair"):
+        monkeypatch.setattr(image_cache, name, counting(getattr(image_cache, name)))
+    return made
