@@ -18,6 +18,8 @@ def test_the_wheel_works_away_from_the_checkout(tmp_path):
     subprocess.run([*pip, "install", "--no-deps", "--target", tmp_path / "site", wheel], check=True)
     assert (tmp_path / "site/regseg/conf/model/backbone/dilation_1_14.yaml").exists()
     assert (tmp_path / "site/regseg/py.typed").exists()
+    tables = {path.name for path in (checkout / "experiments").glob("*.*")}
+    assert tables == {path.name for path in (tmp_path / "site/regseg/experiments").iterdir()}
     code = "import regseg.config; print(regseg.config.config_dir())"
     environment = {**os.environ, "PYTHONPATH": str(tmp_path / "site")}
     run = {"cwd": tmp_path, "env": environment, "capture_output": True, "text": True, "check": True}
