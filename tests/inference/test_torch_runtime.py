@@ -56,7 +56,7 @@ def test_graphs_and_kernels_on_a_gpu_give_the_labels_of_eager(network, precision
         "both": TorchRuntime(network, SPEC, precision, "cuda"),
     }
     assert not capsys.readouterr().out  # nothing fell back
-    rng, most = np.random.default_rng(0), {"f16": 0.02, "bf16": 0.1, "f32": 1e-4}[precision]
+    rng, most = np.random.default_rng(0), {"f16": 0.02, "bf16": 0.1, "f32": 0.02}[precision]  # f32 multiplies in TF32
     for shape in ((1, 64, 96, 3), (2, 97, 131, 3)):
         for _ in range(3):  # eager, captured, replayed
             images = rng.integers(0, 256, shape, np.uint8)
@@ -76,8 +76,7 @@ def test_a_replayed_graph_does_not_wait_before_the_labels_are_read(network):
     (graph,) = runtime._graphs._graphs.values()
     torch.cuda.set_sync_debug_mode("error")
     try:
-        with pytest.raises(RuntimeError, match="synchroniz"):  # from the copy of the labels, not before
-            graph(images)
-        graph._graph.replay()
+        with torch.inference_mode():
+            graph.start(images)
     finally:
         torch.cuda.set_sync_debug_mode("default")

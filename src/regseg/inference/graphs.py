@@ -30,7 +30,7 @@ class CudaGraph:
             stream = torch.cuda.Stream()
             stream.wait_stream(torch.cuda.current_stream())
             with torch.cuda.stream(stream):
-                for _ in range(3):  # kernels are chosen and compiled, constants are made
+                for _ in range(3):  # kernels are chosen and compiled, memory is allocated
                     compute(self._images)
             torch.cuda.current_stream().wait_stream(stream)
             self._graph = torch.cuda.CUDAGraph()
@@ -40,10 +40,15 @@ class CudaGraph:
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
         """Run the graph; the host waits once, for the labels."""
-        self._pinned.numpy()[...] = images
-        self._images.copy_(self._pinned, non_blocking=True)
-        self._graph.replay()
+        self.start(images)
         return self._labels.cpu().numpy()
+
+    def start(self, images: np.ndarray) -> None:
+        """Start the graph without waiting."""
+        with torch.cuda.device(self._images.device):
+            self._pinned.numpy()[...] = images  # the copy of the last image has ended: its labels were read
+            self._images.copy_(self._pinned, non_blocking=True)
+            self._graph.replay()
 
 
 class GraphsBySize:

@@ -67,9 +67,9 @@ def dilated_conv_relu(images: Tensor, weights: Tensor, biases: Tensor, rates: Te
     outputs = torch.empty_like(images)
     pixels = batch * height * width
     grid = (len(rates), triton.cdiv(pixels, _PIXELS))
-    _dilated_conv_kernel[grid](
-        images, weights, biases, rates, outputs, pixels, height, width, channels, PIXELS=_PIXELS, GROUP=GROUP_WIDTH
-    )
+    sizes = (pixels, height, width, channels)
+    with torch.cuda.device_of(images):  # Triton starts kernels on the current device
+        _dilated_conv_kernel[grid](images, weights, biases, rates, outputs, *sizes, PIXELS=_PIXELS, GROUP=GROUP_WIDTH)
     return outputs
 
 
@@ -133,16 +133,8 @@ def upsample_argmax(logits: Tensor, size: tuple[int, int]) -> Tensor:
     batch, classes, source_height, source_width = logits.shape
     labels = torch.empty((batch, *size), dtype=torch.uint8, device=logits.device)
     grid = (triton.cdiv(size[1], _PIXELS), size[0], batch)
-    _upsample_argmax_kernel[grid](
-        logits,
-        labels,
-        classes,
-        source_height,
-        source_width,
-        *size,
-        *logits.stride(),
-        source_height / size[0],
-        source_width / size[1],
-        PIXELS=_PIXELS,
-    )
+    scales = (source_height / size[0], source_width / size[1])
+    sizes = (classes, source_height, source_width, *size)
+    with torch.cuda.device_of(logits):
+        _upsample_argmax_kernel[grid](logits, labels, *sizes, *logits.stride(), *scales, PIXELS=_PIXELS)
     return labels
