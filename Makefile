@@ -23,7 +23,7 @@ demo: $(READY)  ## draw street scenes, train RegSeg on them and evaluate it (4 t
 test: $(READY)  ## run the tests (about 7 minutes on 2 cores)
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
-test-slow: $(READY)  ## run the tests that compile networks or build the wheel (2 minutes more)
+test-slow: $(READY)  ## run the tests that compile networks or kernels, or build the wheel (2 minutes more)
 	$(BIN)/python -m pytest -m slow -n 2
 
 test-soak: $(READY)  ## kill a training run 24 times and compare its result with an undisturbed run (5 minutes)

@@ -16,6 +16,8 @@ torch.set_num_threads(1)
 os.fsync = lambda descriptor: None  # only a power cut would tell the difference, and a disk takes half the time
 os.environ.setdefault("WANDB_MODE", "offline")  # no test asks the network
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
+if not torch.cuda.is_available():
+    os.environ.setdefault("TRITON_INTERPRET", "1")  # kernels run on the CPU; read when Triton is imported
 
 
 @pytest.fixture(scope="session")

@@ -65,6 +65,8 @@ def test_without_torch_and_quickly(exported, tmp_path):
     ("options", "told"),
     [
         ({"runtime": "tensorrt"}, "runtime=tensorrt does not exist"),
+        ({"runtime": "openvino", "precision": "f16"}, "runtime=openvino does not take precision=f16; choose bf16"),
+        ({"runtime": "torch", "precision": "f16", "device": "cpu"}, "precision=f16 needs a GPU"),
         ({"precision": "int4"}, "precision=int4 does not exist"),
         ({"runtime": "onnxruntime"}, "export the checkpoint first"),
         ({"runtime": "torch", "device": "cuda:7"}, "device=cuda:7 cannot be used"),

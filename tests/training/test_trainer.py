@@ -1,6 +1,7 @@
 """The Trainer in a sweep."""
 
 import pytest
+import torch
 from lightning.pytorch.strategies.launchers import _SubprocessScriptLauncher
 
 from regseg.errors import InputError
@@ -20,3 +21,10 @@ def test_a_strategy_that_cannot_be_spawned_is_refused(tmp_path):
     arguments = {"accelerator": "cpu", "devices": 2, "strategy": "ddp_find_unused_parameters_true"}
     with pytest.raises(InputError, match="cannot run in a sweep"):
         make_trainer(arguments, tmp_path, spawn=True)
+
+
+def test_ranks_do_not_exchange_signals_before_every_batch(tmp_path):
+    """They would wait for their GPUs; `regseg.system.processes` handles signals."""
+    loop = make_trainer({"accelerator": "cpu", "devices": 2}, tmp_path).fit_loop.epoch_loop
+    assert hasattr(type(loop), "_broadcast_sigterm_tensor")  # what is replaced exists
+    assert loop._broadcast_sigterm_tensor() is None and not torch.distributed.is_initialized()

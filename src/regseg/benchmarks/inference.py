@@ -43,21 +43,26 @@ class Way:
     Attributes:
         name: in tables.
         path: a checkpoint or an exported file.
-        runtime: see `regseg.inference.runtimes`; empty for `BASELINE`.
-        precision: likewise.
+        runtime: see `regseg.inference.runtimes`; empty for the author's way.
+        precision: likewise; ``f16`` of the author's way is autocast.
+        kernels: whether the torch runtime uses Triton's kernels on a GPU.
+        graphs: whether it uses CUDA graphs there.
     """
 
     name: str
     path: str
     runtime: str = ""
     precision: str = "f32"
+    kernels: bool = True
+    graphs: bool = True
 
     def open(self, spec: DatasetSpec) -> Callable[[np.ndarray], np.ndarray]:
         """A call (1, H, W, 3) uint8 -> (1, H, W) class indices."""
         if not self.runtime:
-            return _author(load_model(self.path))
+            return _author(load_model(self.path), autocast=self.precision == "f16")
         if self.runtime == "torch":
-            return TorchRuntime(load_model(self.path), spec, self.precision)
+            network = load_model(self.path)
+            return TorchRuntime(network, spec, self.precision, kernels=self.kernels, graphs=self.graphs)
         precision = self.precision if self.precision in ("f32", "bf16") else "auto"
         return open_runtime(self.path, self.runtime, precision)
 
@@ -115,13 +120,17 @@ def inference_table(found: Mapping[str, Any]) -> Table:
         table.add_row(
             f"{row['size'][0]}x{row['size'][1]}",
             row["way"],
-            f"{row['median_ms']:.0f}",
-            f"{row['quartile_1_ms']:.0f}-{row['quartile_3_ms']:.0f}",
+            _ms(row["median_ms"]),
+            f"{_ms(row['quartile_1_ms'])}-{_ms(row['quartile_3_ms'])}",
             f"{row['images_per_second']:.1f}",
             f"{row['times_as_fast']:.1f}",
             f"{row['peak_memory_mb']:.0f}" if "peak_memory_mb" in row else "–",
         )
     return table
+
+
+def _ms(value: float) -> str:
+    return f"{value:.0f}" if value >= 100 else f"{value:.2f}"
 
 
 def write_results(found: Any, folder: Path, name: str) -> Path:
@@ -154,6 +163,9 @@ def _ways(network: nn.Module, spec: DatasetSpec, folder: Path, int8: bool) -> It
     checkpoint = str(folder / "network.ckpt")
     save_weights(network.eval(), checkpoint)
     yield Way(BASELINE, checkpoint)
+    if torch.cuda.is_available():
+        yield from _gpu_ways(checkpoint)
+        return  # the other runtimes run on the CPU
     for precision in ("f32", "bf16"):
         yield Way(f"torch {precision}", checkpoint, "torch", precision)
     if _installed("onnx", "onnxruntime"):
@@ -173,15 +185,26 @@ def _ways(network: nn.Module, spec: DatasetSpec, folder: Path, int8: bool) -> It
         yield Way("openvino int8", str(folder / "int8.xml"), "openvino", "int8")
 
 
-def _author(network: nn.Module) -> Callable[[np.ndarray], np.ndarray]:
-    """As the author's release computes: float32, eager, channels first, full-size logits, their maximum."""
+def _gpu_ways(checkpoint: str) -> Iterator[Way]:
+    """What each step from the author's way to the torch runtime gains."""
+    yield Way("author's way, autocast f16", checkpoint, "", "f16")
+    yield Way("torch f32", checkpoint, "torch", "f32")
+    for precision in ("f16", "bf16"):
+        for kernels, graphs in ((False, False), (True, False), (False, True), (True, True)):
+            more = ", Triton" * kernels + ", graphs" * graphs
+            yield Way(f"torch {precision}{more}", checkpoint, "torch", precision, kernels, graphs)
+
+
+def _author(network: nn.Module, *, autocast: bool) -> Callable[[np.ndarray], np.ndarray]:
+    """As the author's release computes: eager, channels first, full-size logits, their maximum."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
     network = network.eval().to(device)
 
     @torch.inference_mode()
     def call(images: np.ndarray) -> np.ndarray:
         batch = normalize(torch.from_numpy(images).to(device)).contiguous()
-        return network(batch).argmax(1).cpu().numpy()
+        with torch.autocast(device, torch.float16, enabled=autocast):
+            return network(batch).argmax(1).cpu().numpy()
 
     return call
 

@@ -25,7 +25,8 @@ class Predictor:
     Args:
         weights: a checkpoint, a run's folder, or an exported file (.onnx, .xml, .safetensors).
         runtime: ``auto``, ``torch``, ``onnxruntime`` or ``openvino``. ``auto`` picks the fastest that is installed.
-        precision: ``auto``, ``f32`` or ``bf16``. ``auto`` takes bfloat16 where the processor computes in it.
+        precision: ``auto``, ``f32``, ``bf16`` or, on a GPU, ``f16``. ``auto`` takes float16 on a GPU, and
+            bfloat16 on a processor that computes in it.
         device: ``auto``, ``cpu`` or, with the torch runtime, a device such as ``cuda:0``.
 
     Attributes:

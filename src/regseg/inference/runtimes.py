@@ -13,7 +13,7 @@ from regseg.errors import InputError
 from regseg.inference.metadata import ExportInfo
 
 RUNTIMES = ("torch", "onnxruntime", "openvino")
-PRECISIONS = ("f32", "bf16")
+PRECISIONS = ("f32", "f16", "bf16")
 GRAPHS = (".onnx", ".xml")  # suffixes of exported graphs
 
 
@@ -63,7 +63,7 @@ def open_runtime(
     Args:
         weights: the file or folder; of a run, best.ckpt is taken, else last.ckpt.
         runtime: ``auto`` or one of `RUNTIMES`.
-        precision: ``auto`` or one of `PRECISIONS`.
+        precision: ``auto`` or one of `PRECISIONS`; ``f16`` by PyTorch on a GPU only.
         device: ``auto``, ``cpu`` or, with the torch runtime, a device such as ``cuda:0``.
         fused: of an exported file: False runs its whole graph, upsampling included.
 
@@ -79,6 +79,8 @@ def open_runtime(
         raise InputError(f"{path} is a graph, which runtime=torch cannot run; leave runtime out or give a checkpoint.")
     if chosen != "torch" and device not in ("auto", "cpu"):
         raise InputError(f"runtime={chosen} runs on the CPU; leave device={device} out or use runtime=torch.")
+    if precision == "f16" and chosen != "torch":
+        raise InputError(f"runtime={chosen} does not take precision=f16; choose bf16 or f32, or leave it out.")
     opened = _open(path, chosen, precision, device, fused)
     if "auto" in (runtime, precision) and fused is None:
         print(f"Running {path.name} by {opened.name} in {opened.precision}.")

@@ -9,41 +9,62 @@ import numpy as np
 import torch
 from torch import nn
 
-from regseg.data.augment.transforms import normalize
+from regseg.data.augment.transforms import MEAN, STD, normalize
 from regseg.data.datasets.spec import DatasetSpec
 from regseg.errors import InputError
 from regseg.inference.deploy import fold_batch_norm
+from regseg.inference.fused import Upsample, with_kernels
+from regseg.inference.graphs import GraphsBySize
 from regseg.inference.upsample import labels_of
 from regseg.models.weights import load_model
 from regseg.system.checkpoint_file import read_checkpoint_file
 from regseg.system.cpu import computes_in_bfloat16
 
-_DTYPES = {"f32": torch.float32, "bf16": torch.bfloat16}
+_DTYPES = {"f32": torch.float32, "f16": torch.float16, "bf16": torch.bfloat16}
 
 
 class TorchRuntime:
     """A network of this project in eval mode, BatchNorm folded, in channels-last memory.
 
+    On a GPU, grouped convolutions and the last upsampling run by Triton's kernels if they agree with PyTorch's
+    operations there, and images of one size after another by a CUDA graph.
+
     Args:
         network: with `low_resolution_logits`; it is copied.
         spec: the dataset's classes.
-        precision: ``auto``, ``f32`` or ``bf16``.
+        precision: ``auto``, ``f32``, ``bf16`` or, on a GPU, ``f16``.
         device: ``auto`` takes a GPU if there is one.
+        kernels: whether to use Triton's kernels on a GPU.
+        graphs: whether to use CUDA graphs on a GPU.
 
     Raises:
-        InputError: the device does not exist.
+        InputError: the device does not exist, or cannot compute in the precision.
     """
 
     name = "torch"
     size: tuple[int, int] | None = None
 
-    def __init__(self, network: nn.Module, spec: DatasetSpec, precision: str = "auto", device: str = "auto") -> None:
+    def __init__(
+        self,
+        network: nn.Module,
+        spec: DatasetSpec,
+        precision: str = "auto",
+        device: str = "auto",
+        *,
+        kernels: bool = True,
+        graphs: bool = True,
+    ) -> None:
         self.spec, self.device = spec, _device(device)
-        if precision == "auto":
-            precision = "bf16" if self.device.type == "cuda" or computes_in_bfloat16() else "f32"
-        self.precision, self._dtype = precision, _DTYPES[precision]
+        self.precision = _precision(precision, self.device)
+        self._dtype = _DTYPES[self.precision]
         folded = fold_batch_norm(network)
         self.network = folded.to(self.device, self._dtype, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]  # PyTorch's stubs lack memory_format
+        on_gpu = self.device.type == "cuda"
+        self._upsample: Upsample = labels_of
+        if on_gpu and kernels and self._dtype != torch.float32:
+            self.network, self._upsample = with_kernels(self.network)
+        self._normalize = _Normalize().to(self.device) if on_gpu else normalize
+        self._graphs = GraphsBySize(self._labels, self.device) if on_gpu and graphs else None
 
     @classmethod
     def from_checkpoint(cls, path: str | Path, precision: str = "auto", device: str = "auto") -> TorchRuntime:
@@ -56,16 +77,37 @@ class TorchRuntime:
 
     @torch.inference_mode()
     def __call__(self, images: np.ndarray, size: tuple[int, int] | None = None) -> np.ndarray:
-        return labels_of(self._logits(images), size or images.shape[1:3]).cpu().numpy()
+        height, width = size or images.shape[1:3]
+        if self._graphs is not None:
+            return self._graphs(images, (height, width))
+        return self._labels(torch.from_numpy(images).to(self.device), (height, width)).cpu().numpy()
 
     @torch.inference_mode()
     def low_resolution_logits(self, images: np.ndarray) -> np.ndarray:
         """See `regseg.inference.runtimes.Runtime`."""
-        return self._logits(images).cpu().numpy()
+        return self._logits(torch.from_numpy(images).to(self.device)).float().cpu().numpy()
 
-    def _logits(self, images: np.ndarray) -> torch.Tensor:
-        batch = normalize(torch.from_numpy(images).to(self.device)).to(self._dtype)
-        return self.network.low_resolution_logits(batch).float()
+    def _labels(self, images: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+        return self._upsample(self._logits(images), size)
+
+    def _logits(self, images: torch.Tensor) -> torch.Tensor:
+        return self.network.low_resolution_logits(self._normalize(images).to(self._dtype))
+
+
+class _Normalize(nn.Module):
+    """`normalize` with constants of its own, because a graph needs them as long as it lives."""
+
+    scale: torch.Tensor
+    shift: torch.Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        mean, std = (torch.tensor(values, dtype=torch.float64)[:, None, None] for values in (MEAN, STD))
+        self.register_buffer("scale", (1 / std).float())
+        self.register_buffer("shift", (-mean / std).float())
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return torch.addcmul(self.shift, images.permute(0, 3, 1, 2).float(), self.scale)
 
 
 def spec_in(path: str | Path) -> DatasetSpec:
@@ -80,6 +122,14 @@ def spec_in(path: str | Path) -> DatasetSpec:
     if not isinstance(values, Mapping):
         raise InputError(f"{path} does not record its classes; give a checkpoint of a training of this project.")
     return DatasetSpec.from_dict(values)
+
+
+def _precision(name: str, device: torch.device) -> str:
+    if device.type == "cuda":
+        return "f16" if name == "auto" else name  # Sec. 4.7 measures half precision, and every GPU has it
+    if name == "f16":
+        raise InputError("precision=f16 needs a GPU; choose bf16 or f32.")
+    return ("bf16" if computes_in_bfloat16() else "f32") if name == "auto" else name
 
 
 def _device(name: str) -> torch.device:

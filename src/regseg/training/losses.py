@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from regseg.data.datasets.spec import IGNORE_INDEX
 from regseg.errors import check_number
+from regseg.training.deferred import runs_behind
 
 
 class CrossEntropy(nn.Module):
@@ -43,9 +44,12 @@ class OHEM(nn.Module):
         losses = losses.flatten()
         fewest = int(losses.numel() * self.min_share)
         hard = losses > self.threshold
-        if hard.sum() > fewest:
-            return losses[hard].mean()
-        return torch.topk(losses, max(fewest, 1)).values.mean()
+        count = hard.sum()
+        of_hard = torch.where(hard, losses, 0).sum() / count.clamp(min=1)
+        if not runs_behind(losses.device) and count > fewest:
+            return of_hard  # where reading the count costs nothing, the sort is avoided
+        of_largest = torch.topk(losses, max(fewest, 1), sorted=False).values.mean()
+        return torch.where(count > fewest, of_hard, of_largest)
 
 
 def _at_least_float32(logits: Tensor) -> Tensor:

@@ -129,7 +129,8 @@ class SegmentationTask(L.LightningModule):
     def training_step(self, batch: Mapping[str, Any], batch_idx: int) -> Tensor:
         loss = self.loss(self(batch["image"]), batch["label"].long())
         self._steps.add(loss, batch["name"])
-        self.log("lr", self.trainer.optimizers[0].param_groups[0]["lr"])
+        # As a tensor of the CPU: Lightning would copy a number to the GPU and wait for everything that is queued there.
+        self.log("lr", torch.tensor(float(self.trainer.optimizers[0].param_groups[0]["lr"])))
         self.log("train/loss", loss, on_step=False, on_epoch=True, sync_dist=True, batch_size=len(batch["image"]))
         return loss
 

@@ -82,6 +82,8 @@ def make_trainer(
         strategy = arguments["strategy"]
         raise InputError(f"trainer.strategy={strategy} cannot run in a sweep; remove it, or start the rows one by one.")
     trainer._signal_connector = _NoHandlers(trainer)
+    # Ranks would exchange before every batch whether Lightning's handler got SIGTERM, and wait for their GPUs.
+    cast(Any, trainer.fit_loop.epoch_loop)._broadcast_sigterm_tensor = _nothing
     cast(Any, subprocess_script)._launch_process_observer = processes.watch_ranks
     return trainer
 
@@ -162,6 +164,10 @@ def quiet() -> None:
 
 def _false() -> bool:  # named, so that it can be pickled for other processes
     return False
+
+
+def _nothing() -> None:
+    pass
 
 
 def _runs_on_cpu(accelerator: Any) -> bool:

@@ -1,0 +1,47 @@
+"""Table 1's rows, and those that a GPU adds."""
+
+import importlib.util
+
+import pytest
+import torch
+from torch import nn
+
+from regseg.benchmarks import blocks
+from regseg.benchmarks.blocks import benchmark_blocks, blocks_table
+from regseg.inference import fused
+from regseg.inference.fused import FusedDilatedConv
+from regseg.models.blocks import ConvBnAct, DBlock, YBlock
+
+
+@pytest.fixture
+def small(monkeypatch):
+    for name, value in (("CHANNELS", 32), ("SIZE", (4, 6))):
+        monkeypatch.setattr(blocks, name, value)
+    monkeypatch.setattr(fused, "_TEST_SIZES", ((3, 4),))
+    monkeypatch.setattr(fused, "_CLASSES", 3)
+
+
+def test_rows_of_table_1(small):
+    rows = benchmark_blocks(1, 2)
+    assert [(row["block"], row["paper_ms"]) for row in rows][:4] == list(blocks.PAPER.items())
+    assert all(row["median_ms"] > 0 for row in rows)
+
+
+def test_a_row_that_the_paper_lacks():
+    times = {"quartile_1_ms": 1.0, "quartile_3_ms": 3.0}
+    rows = [{"block": "Y block", "median_ms": 2.0, "paper_ms": 1.0, **times}]
+    rows += [{"block": "Y block, folded", "median_ms": 1.0, "paper_ms": None, **times}]
+    columns = {str(column.header): list(column.cells) for column in blocks_table(rows, "a card").columns}
+    assert columns["paper, ms"] == ["1.0", "–"] and columns["to the Y block"] == ["1.00", "0.50"]
+
+
+@pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="Triton is not installed")
+def test_folded_blocks_by_both(small):
+    pair: dict[str, nn.Module] = {"Y": YBlock(32, 32), "D": DBlock(32, 32, dilations=(1, 2))}
+    rows = blocks._folded({name: block.eval() for name, block in pair.items()})
+    assert list(rows) == ["Y, folded", "Y, folded, Triton", "D, folded", "D, folded, Triton"]
+    assert isinstance(rows["D, folded"].conv2, ConvBnAct)
+    assert isinstance(rows["D, folded, Triton"].conv2, FusedDilatedConv)
+    x = torch.randn(1, 32, 4, 5).contiguous(memory_format=torch.channels_last)
+    with torch.inference_mode():
+        torch.testing.assert_close(rows["D, folded, Triton"](x), pair["D"](x), rtol=1e-4, atol=1e-4)
