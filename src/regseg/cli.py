@@ -70,7 +70,7 @@ def entry_point(
                         way_on = _command(config_name, arguments)
                     elif resumable or sweeps:
                         way_on = _continuation(config_name, arguments, sweeps)
-                    _interrupted(number, way_on)
+                    _interrupted(number, None if asks_for_help(arguments) else way_on)
                 if isinstance(error, SystemExit):
                     raise
                 _fail(error)
@@ -95,8 +95,9 @@ def _run_in_hydra(job: Callable[[DictConfig], Any], config_name: str, command: s
         try:
             return job(cfg)
         except Exception as error:  # here, because Hydra would print the overrides first
-            if not processes.received():
-                _fail(error)
+            if (number := processes.received()) is not None:  # a consequence of the signal
+                raise processes.Terminated(128 + number) from None
+            _fail(error)
             raise
 
     main = hydra.main(version_base="1.3", config_path=str(config_dir()), config_name=config_name)

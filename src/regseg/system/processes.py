@@ -21,17 +21,26 @@ from collections.abc import Sequence
 from types import FrameType
 from typing import Any
 
+from regseg.system.startup import NAMES
+
 _MAIN = "REGSEG_MAIN_PROCESS"
 _PR_SET_PDEATHSIG = 1  # from linux/prctl.h
 _GRACE = 5.0  # seconds for the main process to end its workers after a signal to the process group
 _AGAIN = 0.5  # seconds; a later signal counts as a second one (`timeout` sends the same signal twice at once)
 _TIMEOUT = 10.0  # seconds for the main process to exit by itself after another rank has failed
 _received: tuple[int, float] | None = None
+_ending = False  # whether `end` was called, so that an exception of a signal has done its work
 _ranks: list[subprocess.Popen[bytes]] = []
 
 
 class Terminated(SystemExit):
-    """Raised when a signal asks this process to exit; the exit status is 128 plus the signal's number."""
+    """Raised when a signal asks this process to exit; the exit status is 128 plus the signal's number.
+
+    Where code discards it, as some libraries do with any error of an import, the signal is sent again.
+    """
+
+    def __del__(self) -> None:
+        _send_again()
 
 
 def set_up_main() -> None:
@@ -101,6 +110,8 @@ def received() -> int | None:
 
 def end(status: int) -> None:
     """Kill loader workers and spawned processes without printing messages about them, and exit with ``status``."""
+    global _ending
+    _ending = True
     if hasattr(signal, "SIGCHLD"):
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     for child in multiprocessing.active_children():
@@ -190,7 +201,7 @@ class _Output(io.FileIO):
 
 def _unignored() -> list[int]:
     """Return the termination signals, except those that are ignored under nohup or in the background of a shell."""
-    numbers = [getattr(signal, name) for name in ("SIGTERM", "SIGINT", "SIGHUP") if hasattr(signal, name)]
+    numbers = [getattr(signal, name) for name in NAMES if hasattr(signal, name)]
     return [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]
 
 
@@ -204,13 +215,20 @@ def _terminate(number: int, frame: FrameType | None) -> None:
 
 
 def _unraisable(unraisable: Any) -> None:
-    """Send the signal again if its exception was raised where Python discards it, such as in a destructor."""
-    global _received
-    if isinstance(unraisable.exc_value, Terminated) and _received is not None:
-        number, _received = _received[0], None
-        threading.Timer(0.1, os.kill, (os.getpid(), number)).start()
-    else:
+    """Print nothing about a `Terminated` that Python discards, such as in a destructor: its signal is sent again."""
+    if not isinstance(unraisable.exc_value, Terminated):
         sys.__unraisablehook__(unraisable)
+
+
+def _send_again() -> None:
+    """Send the received signal to this process again, a little later, unless the process is about to exit."""
+    global _received
+    if _received is None or _ending or sys.is_finalizing():
+        return
+    number, _received = _received[0], None
+    timer = threading.Timer(0.1, os.kill, (os.getpid(), number))
+    timer.daemon = True
+    timer.start()
 
 
 def _end_with(parent: int) -> None:
