@@ -21,10 +21,10 @@ from omegaconf import DictConfig, OmegaConf
 
 from regseg import multirun
 from regseg.arguments import asks_for_help, asks_for_sweep, for_hydra, overrides_of
-from regseg.config import config_dir, jobs_of_sweep, open_groups, register_resolvers
+from regseg.config import config_dir, jobs_of_sweep, open_groups, register_resolvers, sweep_dir
 from regseg.errors import RunFailure
 from regseg.explain import explain
-from regseg.run_dir import mark_ended
+from regseg.run_dir import mark_ended, remove_empty
 from regseg.system import processes
 from regseg.usage import print_help
 
@@ -99,6 +99,8 @@ def _run_in_hydra(job: Callable[[DictConfig], Any], config_name: str, command: s
                 raise processes.Terminated(128 + number) from None
             _fail(error)
             raise
+        finally:
+            remove_empty(Path(HydraConfig.get().runtime.output_dir))
 
     main = hydra.main(version_base="1.3", config_path=str(config_dir()), config_name=config_name)
     sys.argv = [typed[0], *for_hydra(typed[1:], open_groups(config_name))]
@@ -121,6 +123,9 @@ def _run_in_hydra(job: Callable[[DictConfig], Any], config_name: str, command: s
                     multirun.fail_sweep(failed)
     finally:
         sys.argv = typed
+        if sweeps and (folder := sweep_dir(config_name, typed[1:])) is not None:
+            (folder / "multirun.yaml").unlink(missing_ok=True)  # Hydra's; every run records its own configuration
+            remove_empty(folder)
 
 
 def _current_folder_exists() -> bool:
@@ -183,6 +188,8 @@ def _run_of_sweep(job: Callable[[DictConfig], Any], cfg: DictConfig) -> Any:
         print(f"regseg: {explained[1]}", file=sys.stderr)
         multirun.note_failure(hydra_cfg.job.num, overrides, explained[1])
         return None
+    finally:
+        remove_empty(Path(hydra_cfg.runtime.output_dir))
 
 
 def _end_within(error: BaseException | None) -> BaseException | None:

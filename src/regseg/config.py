@@ -6,10 +6,11 @@ import hashlib
 import math
 import re
 import shlex
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any, cast
 
+import yaml
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from regseg.arguments import plain, swept_values
@@ -30,6 +31,15 @@ def open_groups(config_name: str) -> list[str]:
     """Return the groups of a command that accept options which their files do not list: ``trainer``."""
     text = (config_dir() / f"{config_name}.yaml").read_text(encoding="utf-8")
     return ["trainer"] if re.search(r"^  - trainer:", text, re.MULTILINE) else []
+
+
+def sweep_dir(config_name: str, arguments: Sequence[str]) -> Path | None:
+    """Return the folder in which a command's sweep puts its jobs; None if it depends on other options."""
+    key = "hydra.sweep.dir="
+    typed = [text.removeprefix(key) for text in arguments if text.startswith(key)]
+    content = yaml.safe_load((config_dir() / f"{config_name}.yaml").read_text(encoding="utf-8"))
+    folder = typed[-1] if typed else content["hydra"]["sweep"]["dir"]
+    return None if "${" in folder else Path(folder).expanduser().absolute()
 
 
 def values_of(cfg: DictConfig) -> dict[str, Any]:

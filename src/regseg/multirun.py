@@ -195,7 +195,10 @@ def run_beside_others(run: Callable[[], None], folder: Path, trainer: MutableMap
 
 @contextlib.contextmanager
 def output_in(folder: Path) -> Iterator[None]:
-    """Redirect stdout to ``folder/output.log``, because jobs that run at once would mix their output."""
+    """Redirect stdout to ``folder/output.log``, because jobs that run at once would mix their output.
+
+    The file is removed where the run did not begin.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     sys.stdout.flush()
     terminal = os.dup(1)
@@ -207,6 +210,8 @@ def output_in(folder: Path) -> Iterator[None]:
         sys.stdout.flush()
         os.dup2(terminal, 1)
         os.close(terminal)
+        if not (folder / "summary.json").exists():
+            (folder / "output.log").unlink(missing_ok=True)
 
 
 def own_gpu() -> int | None:

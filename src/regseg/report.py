@@ -74,12 +74,13 @@ def no_runs(group: str, runs_folder: Path) -> InputError:
     """Return the error for a group without runs: it names the command that starts them, or the existing groups."""
     from regseg.reporting.pages import sizes_command
     from regseg.reporting.published import paper
+    from regseg.reporting.run_records import run_folders
 
     is_folder = runs_folder.is_dir()
     missing = f"{runs_folder} contains no runs of {group}" if is_folder else f"{runs_folder} is not a folder"
     command = launch_command(group)
     if command is None:
-        groups = sorted(path.name for path in runs_folder.iterdir() if path.is_dir()) if is_folder else []
+        groups = sorted(path.name for path in runs_folder.iterdir() if run_folders(path)) if is_folder else []
         choices = ", ".join(dict.fromkeys([*paper(), *groups]))
         return InputError(f"table={group} has no runs and is not a table of the paper; choose one of {choices}.")
     if "runs_of" in paper().get(group, {}):

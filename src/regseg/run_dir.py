@@ -60,6 +60,21 @@ def check_free(folder: Path, *, resume: str | None, overwrite: bool, held: bool 
         )
 
 
+def remove_empty(folder: Path) -> None:
+    """Remove ``folder``, its group's folder and the folder of all groups as far as they are empty.
+
+    Hydra creates them before anything is checked, so that a run that never began would leave a name without a run.
+    """
+    here = Path.cwd()
+    for place in (folder, folder.parent, folder.parent.parent):
+        if place == here or place in here.parents:
+            return
+        try:
+            place.rmdir()
+        except OSError:  # not empty, or not ours to remove
+            return
+
+
 def holds_results(folder: Path) -> bool:
     """Whether a training epoch was finished in ``folder``.
 
