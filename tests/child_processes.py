@@ -19,7 +19,7 @@ def started(*arguments, env=None):
         stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, **(env or {})},
-        preexec_fn=_default_signals,
+        preexec_fn=default_signals,
     )
     try:
         while (line := process.stdout.readline()) and "ready" not in line:
@@ -30,7 +30,7 @@ def started(*arguments, env=None):
         process.communicate()
 
 
-def _default_signals():
+def default_signals():
     """As in a terminal; tests that run in the background of a shell would pass on an ignored SIGINT."""
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_DFL)

@@ -104,6 +104,8 @@ def _run_in_hydra(job: Callable[[DictConfig], Any], config_name: str, command: s
 
     main = hydra.main(version_base="1.3", config_path=str(config_dir()), config_name=config_name)
     sys.argv = [typed[0], *for_hydra(typed[1:], open_groups(config_name))]
+    if "hydra/launcher=submitit_local" in typed:
+        multirun.detach_local_queue()
     try:
         with multirun.sweep_folder(command) if sweeps else contextlib.nullcontext():
             try:
@@ -114,7 +116,7 @@ def _run_in_hydra(job: Callable[[DictConfig], Any], config_name: str, command: s
                     multirun.fail_sweep(multirun.failures(), stopped)
                 raise
             except BaseException:
-                for folder in multirun.run_folders() if sweeps else []:  # their processes may be gone
+                for folder in multirun.run_folders(ended=True) if sweeps else []:  # their processes may be gone
                     mark_ended(folder, "interrupted")
                 raise
             if sweeps:
@@ -164,7 +166,9 @@ def _fail(error: BaseException) -> None:
 
 def _run_of_sweep(job: Callable[[DictConfig], Any], cfg: DictConfig) -> Any:
     """Run a job of a sweep; record a failure and let the sweep continue."""
-    if multirun.runs_beside_others() and not multirun.is_queued():  # submitit requeues its job at a signal
+    if (main := multirun.main_of_local_queue()) is not None:
+        processes.set_up_descendant(main)
+    elif multirun.runs_beside_others() and not multirun.is_queued():  # submitit requeues its Slurm job at a signal
         processes.set_up_job()
     hydra_cfg = HydraConfig.get()
     overrides = " ".join(hydra_cfg.overrides.task)
@@ -176,9 +180,11 @@ def _run_of_sweep(job: Callable[[DictConfig], Any], cfg: DictConfig) -> Any:
         total = jobs_of_sweep()
         print(f"run {hydra_cfg.job.num + 1}" + (f" of {total}: " if total else ": ") + overrides, flush=True)
         return job(cfg)
-    except Exception as error:
+    except BaseException as error:
         if (number := processes.received()) is not None:
-            raise processes.Terminated(128 + number) from None
+            processes.end(128 + number)
+        if not isinstance(error, Exception):
+            raise
         if (end := _end_within(error)) is not None:
             raise end from None
         explained = explain(error)

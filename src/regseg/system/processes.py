@@ -65,6 +65,24 @@ def set_up_job() -> None:
     _end_with(os.getppid())
 
 
+def set_up_descendant(main: int) -> None:
+    """Set up a process in which a local queue runs a job: like `set_up_job`, but ``main`` is not its parent.
+
+    When the process ``main`` has exited, this one ends as after SIGTERM, so that its run is recorded as interrupted.
+    """
+    end_on_signals()
+    guard_output()
+
+    def watch() -> None:
+        while _exists(main):
+            time.sleep(0.5)
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(_TIMEOUT)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
 def set_up_rank(parent: int) -> None:
     """Set up a rank of a distributed run: it ignores signals and exits with the process ``parent`` that started it."""
     guard_output()
@@ -229,6 +247,16 @@ def _send_again() -> None:
     timer = threading.Timer(0.1, os.kill, (os.getpid(), number))
     timer.daemon = True
     timer.start()
+
+
+def _exists(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
 
 
 def _end_with(parent: int) -> None:
