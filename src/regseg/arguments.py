@@ -14,7 +14,18 @@ from hydra.errors import HydraException
 from regseg.errors import InputError
 
 # Options that hold a path in every command: there, 2024, true and [a] are names of folders.
-PATHS = {"data.root", "source", "weights", "out", "runs", "picture", "pictures", "hydra.run.dir", "hydra.sweep.dir"}
+PATHS = {
+    "data.root",
+    "source",
+    "weights",
+    "out",
+    "runs",
+    "benchmark",
+    "picture",
+    "pictures",
+    "hydra.run.dir",
+    "hydra.sweep.dir",
+}
 # Options of earlier versions and their present names.
 RENAMED = {
     "root": "data.root",

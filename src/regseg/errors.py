@@ -23,6 +23,10 @@ class InputError(ValueError):
         super().__init__(sentence.rpartition("InputError: ")[2].strip().rstrip(".") + ".")
 
 
+class Consequence(InputError):
+    """A mistake that another process of a distributed run may name more exactly; its sentence is then printed."""
+
+
 class RunFailure(Exception):
     """An external failure, such as a removed folder, as one sentence. Entry points print it and exit with status 1."""
 

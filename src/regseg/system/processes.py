@@ -19,7 +19,7 @@ import threading
 import time
 from collections.abc import Sequence
 from types import FrameType
-from typing import Any
+from typing import Any, NoReturn
 
 from regseg.system.startup import NAMES
 
@@ -134,7 +134,22 @@ def end(status: int) -> None:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     for child in multiprocessing.active_children():
         child.kill()
+    for rank in _ranks:
+        rank.kill()
     sys.exit(status)
+
+
+def end_rank(status: int, sentence: str, *, first: bool) -> NoReturn:
+    """Print the error message of a rank and exit, unless another process that knows the cause ends this one before.
+
+    Args:
+        status: the exit status.
+        sentence: the message.
+        first: whether the cause is known; otherwise the other processes go first.
+    """
+    time.sleep((1.5 if first else 6.0) + 0.5 * int(os.environ.get("LOCAL_RANK", 0)))
+    print(f"regseg: {sentence}", file=sys.stderr, flush=True)
+    os._exit(status)  # at once, so that the main process sees it before it prints
 
 
 def watch_ranks(ranks: Sequence[subprocess.Popen[bytes]]) -> None:
@@ -250,13 +265,15 @@ def _send_again() -> None:
 
 
 def _exists(process: int) -> bool:
+    """Whether a process runs; not if it has exited and its parent has not asked for its status yet."""
     try:
         os.kill(process, 0)
+        with open(f"/proc/{process}/stat", encoding="utf-8", errors="replace") as file:
+            return file.read().rpartition(")")[2].split()[0] != "Z"
     except ProcessLookupError:
         return False
-    except PermissionError:
-        pass
-    return True
+    except OSError:  # no /proc, or a process of another user
+        return True
 
 
 def _end_with(parent: int) -> None:

@@ -9,7 +9,7 @@ import lightning as L
 import torch
 from torch import Tensor, nn
 
-from regseg.errors import InputError
+from regseg.errors import Consequence, InputError
 from regseg.models.finite import first_not_finite
 
 # A gradient scaler starts at 2^16 and halves at each overflow, so 20 skipped steps in a row have another cause.
@@ -59,7 +59,8 @@ class FiniteSteps:
                 if not torch.isfinite(loss):
                     raise InputError(f"The loss is {loss.item()} at {_place(trainer, names, often)}; {_REMEDY}")
             place = _place(trainer, self._trained_on, often)
-            raise InputError(f"The gradients are not finite at {place}; {_REMEDY}")
+            # In a distributed run they are averages over all processes, one of which has the loss.
+            raise Consequence(f"The gradients are not finite at {place}; {_REMEDY}")
         self.check_state(network.state_dict(), trainer)
 
     def check_state(self, state: Mapping[str, Tensor], trainer: L.Trainer) -> None:
