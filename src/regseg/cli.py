@@ -22,7 +22,7 @@ from omegaconf import DictConfig, OmegaConf
 from regseg import multirun
 from regseg.arguments import asks_for_help, asks_for_sweep, for_hydra, overrides_of
 from regseg.config import config_dir, jobs_of_sweep, open_groups, register_resolvers, sweep_dir
-from regseg.errors import Consequence, InputError, RunFailure
+from regseg.errors import RunFailure, is_cause
 from regseg.explain import explain
 from regseg.run_dir import mark_ended, remove_empty
 from regseg.system import processes
@@ -160,10 +160,11 @@ def _fail(error: BaseException) -> None:
     In a distributed run, one process prints: the first one, unless only another one knows the cause.
     """
     found = explain(error)
-    knows = isinstance(error, (InputError, RunFailure)) and not isinstance(error, Consequence)
     if processes.is_rank() and found is not None:
-        processes.end_rank(*found, first=knows)
-    status, sentence = processes.failed_rank(wait=0.0 if knows else 4.0) or found or (None, None)
+        processes.end_rank(*found, first=is_cause(error))
+    status, sentence = (
+        processes.failed_rank(wait=0.0 if is_cause(error) else processes.WAIT_FOR_RANKS) or found or (None, None)
+    )
     if status is None:
         return
     if sentence is not None:

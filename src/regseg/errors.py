@@ -31,6 +31,11 @@ class RunFailure(Exception):
     """An external failure, such as a removed folder, as one sentence. Entry points print it and exit with status 1."""
 
 
+def is_cause(error: BaseException) -> bool:
+    """Whether ``error`` names the cause of a failure, rather than what another process caused."""
+    return isinstance(error, (InputError, RunFailure)) and not isinstance(error, Consequence)
+
+
 def message(error: BaseException) -> str:
     """Return the message of ``error``; of an error from another process, the last line of its trace."""
     text = str(error).strip()

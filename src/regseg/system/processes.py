@@ -28,6 +28,7 @@ _PR_SET_PDEATHSIG = 1  # from linux/prctl.h
 _GRACE = 5.0  # seconds for the main process to end its workers after a signal to the process group
 _AGAIN = 0.5  # seconds; a later signal counts as a second one (`timeout` sends the same signal twice at once)
 _TIMEOUT = 10.0  # seconds for the main process to exit by itself after another rank has failed
+WAIT_FOR_RANKS = 8.0  # seconds for another rank to report the error that this process only suffers from
 _received: tuple[int, float] | None = None
 _ending = False  # whether `end` was called, so that an exception of a signal has done its work
 _ranks: list[subprocess.Popen[bytes]] = []
@@ -147,7 +148,7 @@ def end_rank(status: int, sentence: str, *, first: bool) -> NoReturn:
         sentence: the message.
         first: whether the cause is known; otherwise the other processes go first.
     """
-    time.sleep((1.5 if first else 6.0) + 0.5 * int(os.environ.get("LOCAL_RANK", 0)))
+    time.sleep((1.5 if first else 1.5 * WAIT_FOR_RANKS) + 0.5 * int(os.environ.get("LOCAL_RANK", 0)))
     print(f"regseg: {sentence}", file=sys.stderr, flush=True)
     os._exit(status)  # at once, so that the main process sees it before it prints
 
@@ -176,6 +177,11 @@ def watch_ranks(ranks: Sequence[subprocess.Popen[bytes]]) -> None:
         os._exit(status)
 
     threading.Thread(target=watch, daemon=True).start()
+
+
+def watched_ranks() -> list[subprocess.Popen[bytes]]:
+    """Return the processes of the other ranks, which may be removed from the list."""
+    return _ranks
 
 
 def failed_rank(wait: float = 0.0) -> tuple[int, str | None] | None:

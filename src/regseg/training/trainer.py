@@ -128,18 +128,19 @@ class _NoHandlers(_SignalConnector):
         pass
 
 
-def end_ranks(trainer: L.Trainer, *, interrupted: bool) -> None:
+def end_ranks(trainer: L.Trainer, *, wait: float) -> None:
     """End the other processes of a distributed run before they report a lost connection.
 
     Args:
         trainer: The Trainer.
-        interrupted: Whether a signal ended the training. Otherwise a failed process gets time to report its error.
+        wait: Seconds that a failed process gets to report its error.
     """
     launcher = trainer.strategy.launcher
     if launcher is not None:
-        if not interrupted:
-            processes.failed_rank(wait=2.0)
+        failed = processes.failed_rank(wait)
         launcher.kill(signal.SIGKILL)
+        if failed is None:
+            processes.watched_ranks().clear()  # what is killed here has not failed
 
 
 def quiet() -> None:
