@@ -81,9 +81,28 @@ def shrink(cfg: DictConfig, explicit: Collection[str] = ()) -> None:
     if cfg.callbacks.evaluation:
         values |= {"callbacks.evaluation.every": 1, "callbacks.evaluation.last": 1}
     with open_dict(cfg):
-        for name, value in values.items():
+        for name, value in (values | _few_streets(cfg, explicit)).items():
             if name not in explicit:
                 OmegaConf.update(cfg, name, value)
+
+
+def _few_streets(cfg: DictConfig, explicit: Collection[str]) -> dict[str, Any]:
+    """Return the options of a few street scenes in a folder of their own, if all would have to be created first."""
+    given = any(name in ("data.root", "data.options") or name.startswith("data.options.") for name in explicit)
+    if given or cfg.data.get("dataset") != "streets" or Path(cfg.data.root).exists():
+        return {}
+    options = values_of(cfg.data).get("options") or {}
+    return {
+        "data.root": f"{cfg.data.root}_smoke",
+        "data.options": options | {"counts": {"train": 8, "val": 4, "test": 4}},
+    }
+
+
+def is_typed(name: str) -> bool:
+    """Return whether the command line of this job sets the option ``name``."""
+    from hydra.core.hydra_config import HydraConfig
+
+    return HydraConfig.initialized() and name in {_key(text) for text in HydraConfig.get().overrides.task}
 
 
 def _at_most(limit: int, value: Any) -> Any:

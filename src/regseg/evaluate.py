@@ -8,7 +8,7 @@ from typing import Any, cast
 from omegaconf import DictConfig, OmegaConf
 
 from regseg.cli import entry_point
-from regseg.config import values_of
+from regseg.config import is_typed, values_of
 from regseg.errors import InputError, check_number
 
 
@@ -106,7 +106,8 @@ def evaluate(cfg: DictConfig) -> tuple[Any, Any]:
     if cfg.flip or list(cfg.scales) != [1.0]:
         network = TestTimeAugmentation(network, cfg.scales, cfg.flip)
     task = SegmentationTask(network, datamodule.spec)
-    trainer = make_trainer({"benchmark": False, **values_of(cfg.trainer)}, Path(cfg.pictures or "."), callbacks)
+    options, chosen = {"benchmark": False, **values_of(cfg.trainer)}, is_typed("trainer.precision")
+    trainer = make_trainer(options, Path(cfg.pictures or "."), callbacks, chosen=chosen)
     trainer.validate(task, datamodule, verbose=False)
     if cfg.confusion and trainer.is_global_zero:
         path = out_folder(cfg) / "confusion.png"

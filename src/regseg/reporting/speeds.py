@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from regseg.errors import InputError
-from regseg.reporting.run_records import printable, read_json
+from regseg.reporting.run_records import printable
+from regseg.system.records import read_json
 
 DEFAULT = Path("reports/benchmark/inference.json")  # where the benchmark writes
 Size = tuple[int, int]
