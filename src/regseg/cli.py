@@ -125,9 +125,9 @@ def _run_in_hydra(job: Callable[[DictConfig], Any], config_name: str, command: s
                     multirun.fail_sweep(failed)
     finally:
         sys.argv = typed
-        if sweeps and (folder := sweep_dir(config_name, typed[1:])) is not None:
-            (folder / "multirun.yaml").unlink(missing_ok=True)  # Hydra's; every run records its own configuration
-            remove_empty(folder)
+        if sweeps and (sweep := sweep_dir(config_name, typed[1:])) is not None:
+            (sweep / "multirun.yaml").unlink(missing_ok=True)  # Hydra's; every run records its own configuration
+            remove_empty(sweep)
 
 
 def _current_folder_exists() -> bool:

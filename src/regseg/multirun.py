@@ -21,7 +21,7 @@ import time
 from collections.abc import Callable, Iterator, MutableMapping
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 from regseg.errors import InputError
 from regseg.run_dir import best_miou, load_summary, status_of
@@ -155,7 +155,7 @@ def detach_local_queue() -> None:
     from submitit.local import local
 
     popen = functools.partial(subprocess.Popen, start_new_session=True)
-    local.subprocess = SimpleNamespace(Popen=popen)
+    cast(Any, local).subprocess = SimpleNamespace(Popen=popen)
 
 
 def failures() -> list[tuple[str, str]]:

@@ -27,13 +27,13 @@ class Rows(NamedTuple):
     Attributes:
         header: The names of the columns.
         rows: The cells of every row that has as many as the header and a line end.
-        count: The number of rows, with those that are left out.
+        total: The number of rows, with those that are left out.
         problem: Why there is no content; empty otherwise.
     """
 
     header: list[str]
     rows: list[list[str]]
-    count: int
+    total: int
     problem: str = ""
 
 
