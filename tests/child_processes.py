@@ -1,19 +1,25 @@
 """Python processes that tests start, signal and end."""
 
 import contextlib
+import os
+import signal
 import subprocess
 import sys
 
 WAIT = "import sys, time\nprint('ready', flush=True)\nfor _ in range(200): time.sleep(0.1)\n"
-# As in a terminal; tests that run in the background of a shell would pass on an ignored SIGINT.
-DEFAULT = "import signal\nfor n in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP): signal.signal(n, signal.SIG_DFL)\n"
 
 
 @contextlib.contextmanager
-def started(code):
-    """Start a Python process that prints `ready` and then waits."""
+def started(*arguments, env=None):
+    """Start Python with these arguments, or with the code that is the only one; it prints `ready` and then waits."""
+    arguments = ("-c", *arguments) if len(arguments) == 1 else arguments
     process = subprocess.Popen(
-        [sys.executable, "-c", DEFAULT + code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [sys.executable, *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, **(env or {})},
+        preexec_fn=default_signals,
     )
     try:
         while (line := process.stdout.readline()) and "ready" not in line:
@@ -22,6 +28,12 @@ def started(code):
     finally:
         process.kill()
         process.communicate()
+
+
+def default_signals():
+    """As in a terminal; tests that run in the background of a shell would pass on an ignored SIGINT."""
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
 
 
 def job(code):

@@ -176,3 +176,10 @@ def test_two_runs_of_a_sweep_do_not_share_a_folder(tmp_path, monkeypatch):
         with pytest.raises(InputError, match="already used by the sweep's run seed=0 trainer"):
             note_run(2, "seed=0 trainer.max_epochs=2", tmp_path / "r", "c")
         assert sorted(run_folders()) == [tmp_path / "r", tmp_path / "s"]
+
+
+@pytest.mark.parametrize("typed", [["--weights", "x"], ["--weights=x"], ["source=a", "--weights", "x"]])
+def test_options_with_dashes_get_the_right_form(typed):
+    with pytest.raises(InputError, match=r"--weights.* is not an option.*did you mean weights=x\?"):
+        for_hydra(typed)
+    assert for_hydra(["-m", "--config-dir", "mine", "weights=x"]) == ["-m", "--config-dir", "mine", "weights=x"]

@@ -68,9 +68,25 @@ def test_help_imports_nothing_heavy(run_module):
         (["hydra/launcher=parallel"], ["hydra/launcher=parallel", "-m"]),
     ],
 )
-def test_mistakes_get_one_sentence(run_module, streets_root, streets_options, arguments, words):
+def test_mistakes_get_one_sentence(run_module, streets_root, streets_options, tmp_path, arguments, words):
     data = [] if any(a.startswith("data=") for a in arguments) else [*streets_options, f"data.root={streets_root}"]
     assert failed(run_module(TRAIN, "trainer=smoke", *data, *arguments), *words)
+    assert not list(tmp_path.iterdir())  # no folder of a run that never began
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [TRAIN, "trainer=smoke", "model=regseg,ddrnet23", "data=folder", "data.root=nowhere"],
+        [TRAIN, "trainer=smoke", "data=folder", "data.root=nowhere", "seed=0,1", "hydra/launcher=parallel"],
+        [TRAIN, "trainer=smoke", "optimizer=nonsense,sgd"],
+        ["regseg.evaluate", "weights=a.ckpt,b.ckpt"],
+    ],
+)
+def test_a_sweep_that_never_began_leaves_no_folder(run_module, tmp_path, arguments):
+    result = run_module(arguments[0], "-m", *arguments[1:])
+    assert result.returncode in (1, 2) and "Traceback" not in result.stderr, result.stderr
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_bad_file_met_by_a_worker_gets_one_sentence(run_module, streets_root, tmp_path):

@@ -83,3 +83,16 @@ def test_names_that_other_work_relies_on(compose):
     assert (
         "lr" in cfg.optimizer and "warmup_iters" in cfg.scheduler and {"every", "last"} <= set(cfg.callbacks.evaluation)
     )
+
+
+def test_a_smoke_test_creates_few_street_scenes(compose, tmp_path):
+    """In a folder of their own, so that the folder of all scenes stays free for them."""
+    root = tmp_path / "streets"
+    cfg = compose("experiment=demo", f"data.root={root}")
+    shrink(cfg)
+    assert cfg.data.root == f"{root}_smoke" and sum(cfg.data.options.counts.values()) < 20
+    root.mkdir()
+    for explicit in ((), ("data.root",)):
+        cfg = compose("experiment=demo", f"data.root={root}")
+        shrink(cfg, explicit)
+        assert cfg.data.root == str(root)

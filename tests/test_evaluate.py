@@ -55,3 +55,21 @@ def test_a_run_is_named_by_its_folder(copy_of_finished, run_module):
     empty = copy_of_finished / "empty"
     empty.mkdir()
     assert failed(run_module(EVALUATE, f"weights={empty}"), "empty", "best.ckpt")
+
+
+def test_the_checkpoint_is_read_once(copy_of_finished, run_module, tmp_path):
+    """Reading it checks the checksums of the whole file."""
+    (tmp_path / "counted.py").write_text(
+        "import zipfile\n"
+        "whole = zipfile.ZipFile.testzip\n"
+        "def counted(self):\n"
+        f"    with open({str(tmp_path / 'reads')!r}, 'a') as file: file.write('read ')\n"
+        "    return whole(self)\n"
+        "zipfile.ZipFile.testzip = counted\n"
+    )
+    (tmp_path / "run_counted.py").write_text(
+        "import runpy, counted\nrunpy.run_module('regseg.evaluate', run_name='__main__', alter_sys=True)\n"
+    )
+    result = run_module("run_counted", f"weights={RUN}", env={"PYTHONPATH": str(tmp_path)})
+    assert result.returncode == 0, result.stderr
+    assert (tmp_path / "reads").read_text().split() == ["read"]

@@ -1,8 +1,19 @@
 """Several runs of a sweep at once, as jobs of a queue, and on several processes."""
 
-from commands import smoke
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from child_processes import default_signals
+from commands import TINY, smoke
 from hydra import compose, initialize_config_dir
 
+import regseg
 from regseg.config import config_dir
 from regseg.run_dir import read_metrics, read_summary
 
@@ -54,6 +65,53 @@ def test_as_jobs_of_a_queue(run_module, streets_root, streets_options, tmp_path)
     folder = tmp_path / "runs" / "table5" / "lraspp_seed0"
     assert [int(row["epoch"]) for row in read_metrics(folder)] == [0, 1]
     assert (folder / "output.log").read_text().count("parameters, on streets") == 1
+
+
+def processes_of(folder):
+    """(pid, command) of the processes that have ``folder`` in their command line or as their current folder."""
+    found = []
+    for place in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            command = (place / "cmdline").read_bytes().decode(errors="replace")
+            if command and (str(folder) in command or (place / "cwd").readlink() == folder):
+                found.append((int(place.name), command.replace("\0", " ")))
+    return found
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="finds processes in /proc")
+@pytest.mark.parametrize(("name", "whom"), [("SIGTERM", "sweep"), ("SIGINT", "sweep"), ("SIGTERM", "job")])
+def test_signals_to_jobs_of_a_local_queue(streets_root, streets_options, tmp_path, name, whom):
+    """The sweep, or one of its jobs: the runs are recorded as interrupted, and no process stays."""
+    command = ["-m", "regseg.train", "-m", "hydra/launcher=submitit_local", *TINY, *streets_options, "seed=0,1"]
+    command += [f"data.root={streets_root}", "trainer.max_epochs=5000"]
+    environment = {**os.environ, "PYTHONPATH": str(Path(regseg.__file__).parents[1])}
+    process = subprocess.Popen(
+        [sys.executable, *command], cwd=tmp_path, env=environment, preexec_fn=default_signals, start_new_session=True,
+        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    try:
+        until = time.monotonic() + 120
+        while len(list(tmp_path.glob("runs/*/*/metrics.csv"))) < 2 and time.monotonic() < until:
+            time.sleep(0.1)
+        if whom == "sweep":
+            os.killpg(process.pid, getattr(signal, name))  # as Ctrl-C in a terminal does
+        else:
+            for number, text in processes_of(tmp_path):
+                if "submitit.core._submit" in text:
+                    os.kill(number, getattr(signal, name))
+        errors = process.communicate(timeout=120)[1]
+        until = time.monotonic() + 60
+        while (left := processes_of(tmp_path)) and time.monotonic() < until:
+            time.sleep(0.2)
+        assert not left
+    finally:
+        for number, _ in processes_of(tmp_path):
+            os.kill(number, signal.SIGKILL)
+    assert "Traceback" not in errors and ("same command" in errors or "continue with this command" in errors)
+    assert process.returncode == (128 + getattr(signal, name) if whom == "sweep" else 1)
+    summaries = [read_summary(path.parent) for path in tmp_path.glob("runs/*/*/summary.json")]
+    assert [summary["status"] for summary in summaries] == ["interrupted", "interrupted"]
 
 
 def test_slurm_is_asked_for_a_job_a_run_that_may_be_queued_again():

@@ -89,10 +89,17 @@ def test_without_runs_an_earlier_report_stays(tmp_path, table, command):
 
 
 def test_an_unknown_table_is_one_sentence(run_module, tmp_path):
-    (tmp_path / "runs" / "mine").mkdir(parents=True)
+    write_sizes(tmp_path / "runs" / "mine", "row", {})
+    (tmp_path / "runs" / "mine" / "table6").rename(tmp_path / "runs" / "of_mine")
+    (tmp_path / "runs" / "begun" / "run_seed0").mkdir(parents=True)  # without any record
     result = run_module("regseg.report", "table=11")
     assert result.returncode == 2 and "table=table11 has no runs" in result.stderr
-    assert "table10" in result.stderr and "mine" in result.stderr and len(result.stderr.strip().splitlines()) == 1
+    assert (
+        "table10" in result.stderr
+        and "of_mine" in result.stderr
+        and "begun" not in result.stderr
+        and len(result.stderr.strip().splitlines()) == 1
+    )
 
 
 def test_a_report_that_fails_changes_nothing(runs, tmp_path, monkeypatch):

@@ -1,14 +1,18 @@
 """How a command ends: signals, processes of a distributed run, output that nobody reads; told in one sentence."""
 
 import errno
+import os
 import signal
+import subprocess
 import sys
 import time
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 from child_processes import WAIT, job, started
 
+import regseg
 from regseg.cli import _continuation, entry_point
 from regseg.errors import InputError, RunFailure
 from regseg.explain import explain
@@ -25,6 +29,46 @@ def test_a_signal_ends_a_command_with_its_status_and_the_way_on(name):
         _, errors = process.communicate(timeout=30)
     assert process.returncode == 128 + getattr(signal, name)
     assert errors == "regseg: interrupted; continue with this command:\n  python -m regseg.report table=4 resume=last\n"
+
+
+SOURCES = Path(regseg.__file__).parents[1]
+WAITS = "for _ in range(50): time.sleep(0.1)"
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        f"try:\n    {WAITS}\nexcept BaseException: pass\n{WAITS}",
+        f"class Gone:\n    def __del__(self):\n        {WAITS}\nGone()\n{WAITS}",
+    ],
+    ids=["caught", "destructor"],
+)
+def test_a_signal_that_a_library_discards_is_sent_again(code):
+    """As some do with any error while they are imported; a destructor cannot raise at all."""
+    with started(job(f"import sys, time\nprint('ready', flush=True)\n{code}")) as process:
+        process.send_signal(signal.SIGTERM)
+        _, errors = process.communicate(timeout=30)
+    assert process.returncode == 143 and errors.startswith("regseg: interrupted;") and errors.count("\n") == 2
+
+
+@pytest.mark.parametrize("program", [["-m", "regseg.train"], ["-m", "regseg", "train"], ["regseg", "describe"]])
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"])
+def test_a_signal_while_a_command_starts_is_one_sentence(program, name, tmp_path):
+    """Python imports Hydra then, before the command's own code runs."""
+    slow = tmp_path / "omegaconf.py"  # stands for the import of any library
+    slow.write_text("import time\nprint('ready', flush=True)\ntime.sleep(20)\n")
+    if program[0] == "regseg":
+        program[0] = str(tmp_path / "regseg")
+        (tmp_path / "regseg").write_text("from regseg.__main__ import main\nmain()\n")
+    with started(*program, env={"PYTHONPATH": f"{tmp_path}{os.pathsep}{SOURCES}"}) as process:
+        process.send_signal(getattr(signal, name))
+        _, errors = process.communicate(timeout=30)
+    assert (process.returncode, errors) == (128 + getattr(signal, name), "regseg: interrupted.\n")
+
+
+def test_importing_the_package_sets_no_signal_handlers():
+    code = "import signal, regseg; print(signal.getsignal(signal.SIGTERM), 'ready')"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "0 ready\n"
 
 
 def test_what_continues_a_command():

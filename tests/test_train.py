@@ -155,6 +155,12 @@ def test_two_processes(run_module, streets_root, streets_options, tmp_path):
     assert alone.stdout[alone.stdout.index("┃ class") :] in result.stdout
 
 
+def test_what_two_processes_find_is_said_once(run_module, streets_root, streets_options):
+    arguments = [TRAIN, *TINY, *streets_options, f"data.root={streets_root}", "trainer.devices=2"]
+    result = run_module(*arguments, "trainer.strategy=ddp", "optimizer.lr=1e30", "trainer.limit_train_batches=1.0")
+    assert failed(result, "iteration")
+
+
 def test_a_users_own_config_dir(run_module, streets_root, tmp_path):
     (tmp_path / "mine" / "experiment").mkdir(parents=True)
     (tmp_path / "mine" / "data").mkdir()

@@ -14,7 +14,18 @@ from hydra.errors import HydraException
 from regseg.errors import InputError
 
 # Options that hold a path in every command: there, 2024, true and [a] are names of folders.
-PATHS = {"data.root", "source", "weights", "out", "runs", "picture", "pictures", "hydra.run.dir", "hydra.sweep.dir"}
+PATHS = {
+    "data.root",
+    "source",
+    "weights",
+    "out",
+    "runs",
+    "benchmark",
+    "picture",
+    "pictures",
+    "hydra.run.dir",
+    "hydra.sweep.dir",
+}
 # Options of earlier versions and their present names.
 RENAMED = {
     "root": "data.root",
@@ -61,8 +72,9 @@ def for_hydra(arguments: Sequence[str], open_groups: Sequence[str] = ()) -> list
         The command line for Hydra.
 
     Raises:
-        InputError: An option was renamed.
+        InputError: An option was renamed, or is written with dashes.
     """
+    _check_dashes(arguments)
     sweeps = asks_for_sweep(arguments)
     overrides = set(_overrides(arguments))
     for key in (text.lstrip("+").partition("=")[0] for text in overrides):
@@ -73,6 +85,19 @@ def for_hydra(arguments: Sequence[str], open_groups: Sequence[str] = ()) -> list
         ("++" if argument.startswith(opened) else "") + _quoted(argument, sweeps) if argument in overrides else argument
         for argument in arguments
     ]
+
+
+def _check_dashes(arguments: Sequence[str]) -> None:
+    """Raise InputError for an option that is written as ``--option value``."""
+    unknown = get_args_parser().parse_known_args([text for text in arguments if text not in _HELP])[1]
+    for text in unknown:
+        name, equals, value = text.lstrip("-").partition("=")
+        if not text.startswith("-") or not name:
+            continue
+        following = arguments[arguments.index(text) + 1 :][:1]
+        if not equals:
+            value = next((other for other in following if "=" not in other and not other.startswith("-")), "VALUE")
+        raise InputError(f"{text} is not an option; did you mean {name}={value}? Options are written without dashes.")
 
 
 def swept_values(arguments: Sequence[str]) -> dict[str, list[str]]:

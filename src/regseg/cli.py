@@ -21,10 +21,10 @@ from omegaconf import DictConfig, OmegaConf
 
 from regseg import multirun
 from regseg.arguments import asks_for_help, asks_for_sweep, for_hydra, overrides_of
-from regseg.config import config_dir, jobs_of_sweep, open_groups, register_resolvers
-from regseg.errors import RunFailure
+from regseg.config import config_dir, jobs_of_sweep, open_groups, register_resolvers, sweep_dir
+from regseg.errors import RunFailure, is_cause
 from regseg.explain import explain
-from regseg.run_dir import mark_ended
+from regseg.run_dir import mark_ended, remove_empty
 from regseg.system import processes
 from regseg.usage import print_help
 
@@ -70,7 +70,7 @@ def entry_point(
                         way_on = _command(config_name, arguments)
                     elif resumable or sweeps:
                         way_on = _continuation(config_name, arguments, sweeps)
-                    _interrupted(number, way_on)
+                    _interrupted(number, None if asks_for_help(arguments) else way_on)
                 if isinstance(error, SystemExit):
                     raise
                 _fail(error)
@@ -95,12 +95,17 @@ def _run_in_hydra(job: Callable[[DictConfig], Any], config_name: str, command: s
         try:
             return job(cfg)
         except Exception as error:  # here, because Hydra would print the overrides first
-            if not processes.received():
-                _fail(error)
+            if (number := processes.received()) is not None:  # a consequence of the signal
+                raise processes.Terminated(128 + number) from None
+            _fail(error)
             raise
+        finally:
+            remove_empty(Path(HydraConfig.get().runtime.output_dir))
 
     main = hydra.main(version_base="1.3", config_path=str(config_dir()), config_name=config_name)
     sys.argv = [typed[0], *for_hydra(typed[1:], open_groups(config_name))]
+    if "hydra/launcher=submitit_local" in typed:
+        multirun.detach_local_queue()
     try:
         with multirun.sweep_folder(command) if sweeps else contextlib.nullcontext():
             try:
@@ -111,7 +116,7 @@ def _run_in_hydra(job: Callable[[DictConfig], Any], config_name: str, command: s
                     multirun.fail_sweep(multirun.failures(), stopped)
                 raise
             except BaseException:
-                for folder in multirun.run_folders() if sweeps else []:  # their processes may be gone
+                for folder in multirun.run_folders(ended=True) if sweeps else []:  # their processes may be gone
                     mark_ended(folder, "interrupted")
                 raise
             if sweeps:
@@ -120,6 +125,9 @@ def _run_in_hydra(job: Callable[[DictConfig], Any], config_name: str, command: s
                     multirun.fail_sweep(failed)
     finally:
         sys.argv = typed
+        if sweeps and (sweep := sweep_dir(config_name, typed[1:])) is not None:
+            (sweep / "multirun.yaml").unlink(missing_ok=True)  # Hydra's; every run records its own configuration
+            remove_empty(sweep)
 
 
 def _current_folder_exists() -> bool:
@@ -147,8 +155,16 @@ def _interrupted(number: int, continuation: str | None) -> None:
 
 
 def _fail(error: BaseException) -> None:
-    """Print one sentence for ``error`` and exit, if there is one; return otherwise."""
-    status, sentence = processes.failed_rank(wait=2.0) or explain(error) or (None, None)
+    """Print one sentence for ``error`` and exit, if there is one; return otherwise.
+
+    In a distributed run, one process prints: the first one, unless only another one knows the cause.
+    """
+    found = explain(error)
+    if processes.is_rank() and found is not None:
+        processes.end_rank(*found, first=is_cause(error))
+    status, sentence = (
+        processes.failed_rank(wait=0.0 if is_cause(error) else processes.WAIT_FOR_RANKS) or found or (None, None)
+    )
     if status is None:
         return
     if sentence is not None:
@@ -158,7 +174,9 @@ def _fail(error: BaseException) -> None:
 
 def _run_of_sweep(job: Callable[[DictConfig], Any], cfg: DictConfig) -> Any:
     """Run a job of a sweep; record a failure and let the sweep continue."""
-    if multirun.runs_beside_others() and not multirun.is_queued():  # submitit requeues its job at a signal
+    if (main := multirun.main_of_local_queue()) is not None:
+        processes.set_up_descendant(main)
+    elif multirun.runs_beside_others() and not multirun.is_queued():  # submitit requeues its Slurm job at a signal
         processes.set_up_job()
     hydra_cfg = HydraConfig.get()
     overrides = " ".join(hydra_cfg.overrides.task)
@@ -170,9 +188,11 @@ def _run_of_sweep(job: Callable[[DictConfig], Any], cfg: DictConfig) -> Any:
         total = jobs_of_sweep()
         print(f"run {hydra_cfg.job.num + 1}" + (f" of {total}: " if total else ": ") + overrides, flush=True)
         return job(cfg)
-    except Exception as error:
+    except BaseException as error:
         if (number := processes.received()) is not None:
-            raise processes.Terminated(128 + number) from None
+            processes.end(128 + number)
+        if not isinstance(error, Exception):
+            raise
         if (end := _end_within(error)) is not None:
             raise end from None
         explained = explain(error)
@@ -182,6 +202,8 @@ def _run_of_sweep(job: Callable[[DictConfig], Any], cfg: DictConfig) -> Any:
         print(f"regseg: {explained[1]}", file=sys.stderr)
         multirun.note_failure(hydra_cfg.job.num, overrides, explained[1])
         return None
+    finally:
+        remove_empty(Path(hydra_cfg.runtime.output_dir))
 
 
 def _end_within(error: BaseException | None) -> BaseException | None:

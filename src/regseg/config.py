@@ -6,10 +6,11 @@ import hashlib
 import math
 import re
 import shlex
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any, cast
 
+import yaml
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from regseg.arguments import plain, swept_values
@@ -30,6 +31,15 @@ def open_groups(config_name: str) -> list[str]:
     """Return the groups of a command that accept options which their files do not list: ``trainer``."""
     text = (config_dir() / f"{config_name}.yaml").read_text(encoding="utf-8")
     return ["trainer"] if re.search(r"^  - trainer:", text, re.MULTILINE) else []
+
+
+def sweep_dir(config_name: str, arguments: Sequence[str]) -> Path | None:
+    """Return the folder in which a command's sweep puts its jobs; None if it depends on other options."""
+    key = "hydra.sweep.dir="
+    typed = [text.removeprefix(key) for text in arguments if text.startswith(key)]
+    content = yaml.safe_load((config_dir() / f"{config_name}.yaml").read_text(encoding="utf-8"))
+    folder = typed[-1] if typed else content["hydra"]["sweep"]["dir"]
+    return None if "${" in folder else Path(folder).expanduser().absolute()
 
 
 def values_of(cfg: DictConfig) -> dict[str, Any]:
@@ -71,9 +81,28 @@ def shrink(cfg: DictConfig, explicit: Collection[str] = ()) -> None:
     if cfg.callbacks.evaluation:
         values |= {"callbacks.evaluation.every": 1, "callbacks.evaluation.last": 1}
     with open_dict(cfg):
-        for name, value in values.items():
+        for name, value in (values | _few_streets(cfg, explicit)).items():
             if name not in explicit:
                 OmegaConf.update(cfg, name, value)
+
+
+def _few_streets(cfg: DictConfig, explicit: Collection[str]) -> dict[str, Any]:
+    """Return the options of a few street scenes in a folder of their own, if all would have to be created first."""
+    given = any(name in ("data.root", "data.options") or name.startswith("data.options.") for name in explicit)
+    if given or cfg.data.get("dataset") != "streets" or Path(cfg.data.root).exists():
+        return {}
+    options = values_of(cfg.data).get("options") or {}
+    return {
+        "data.root": f"{cfg.data.root}_smoke",
+        "data.options": options | {"counts": {"train": 8, "val": 4, "test": 4}},
+    }
+
+
+def is_typed(name: str) -> bool:
+    """Return whether the command line of this job sets the option ``name``."""
+    from hydra.core.hydra_config import HydraConfig
+
+    return HydraConfig.initialized() and name in {_key(text) for text in HydraConfig.get().overrides.task}
 
 
 def _at_most(limit: int, value: Any) -> Any:

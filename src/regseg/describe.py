@@ -24,10 +24,14 @@ def main(cfg: DictConfig) -> None:
     for side in cfg.size:
         check_number("size", side, lowest=32, integer=True)
     from regseg.reporting.network_figures import describe_with_paper
+    from regseg.reporting.speeds import read_speeds
 
     size = (cfg.size[0], cfg.size[1])
     networks = dict(all_networks(cfg.num_classes) if cfg.all else chosen_network(cfg))
     descriptions = {title: describe_with_paper(network, size) for title, network in networks.items()}
+    if speeds := read_speeds(cfg.benchmark):
+        for title, facts in descriptions.items():
+            facts["speed"] = {"machine": speeds.machine, "fps": speeds.cell(title, size)}
     if cfg.format == "json":
         print(json.dumps(descriptions, indent=2))
     else:
@@ -71,8 +75,14 @@ def print_table(descriptions: dict[str, dict[str, Any]]) -> None:
 
     height, width = next(iter(descriptions.values()))["size"]
     table = Table(caption=f"GFLOPs at {height}x{width}; the paper's values in brackets")
+    speed = next(iter(descriptions.values())).get("speed")
     table.add_column("network", no_wrap=True)
-    for column in ("parameters", "GFLOPs", "field of view"):
+    for column in (
+        "parameters",
+        "GFLOPs",
+        "field of view",
+        *([f"FPS (this machine: {speed['machine']})"] if speed else []),
+    ):
         table.add_column(column, justify="right")
     for title, facts in descriptions.items():
         paper = {row["quantity"].split()[0]: f" ({row['paper']})" for row in facts["paper"]}
@@ -82,6 +92,7 @@ def print_table(descriptions: dict[str, dict[str, Any]]) -> None:
             f"{facts['parameters']:,}" + paper.get("parameters", ""),
             f"{facts['gflops']:.2f}" + (paper.get("GFLOPs", "") if at_the_papers_size else ""),
             ("–" if facts["field_of_view"] is None else f"{facts['field_of_view']}") + paper.get("field", ""),
+            *([facts["speed"]["fps"]] if speed else []),
         )
     plain_console().print(table)
 

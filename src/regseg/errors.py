@@ -23,8 +23,17 @@ class InputError(ValueError):
         super().__init__(sentence.rpartition("InputError: ")[2].strip().rstrip(".") + ".")
 
 
+class Consequence(InputError):
+    """A mistake that another process of a distributed run may name more exactly; its sentence is then printed."""
+
+
 class RunFailure(Exception):
     """An external failure, such as a removed folder, as one sentence. Entry points print it and exit with status 1."""
+
+
+def is_cause(error: BaseException) -> bool:
+    """Whether ``error`` names the cause of a failure, rather than what another process caused."""
+    return isinstance(error, (InputError, RunFailure)) and not isinstance(error, Consequence)
 
 
 def message(error: BaseException) -> str:

@@ -8,7 +8,7 @@ from typing import Any, cast
 from omegaconf import DictConfig, OmegaConf
 
 from regseg.cli import entry_point
-from regseg.config import values_of
+from regseg.config import is_typed, values_of
 from regseg.errors import InputError, check_number
 
 
@@ -90,6 +90,7 @@ def evaluate(cfg: DictConfig) -> tuple[Any, Any]:
     """(Scores, DataModule) of one evaluation as the resolved ``cfg`` describes it."""
     from regseg.inference.tta import TestTimeAugmentation
     from regseg.reporting.confusion import draw_confusion
+    from regseg.system.checkpoint_file import open_checkpoint_file
     from regseg.training.callbacks import Pictures
     from regseg.training.progress import EvaluationBar
     from regseg.training.task import SegmentationTask
@@ -97,14 +98,16 @@ def evaluate(cfg: DictConfig) -> tuple[Any, Any]:
     from regseg.training.worst import WorstImages
 
     quiet()
-    datamodule = make_datamodule(cfg)
-    network = make_network(cfg, datamodule)
+    file = None if cfg.weights == "position" or runs_otherwise(cfg) else open_checkpoint_file(cfg.weights)
+    datamodule = make_datamodule(cfg, file)
+    network = make_network(cfg, datamodule, file)
     callbacks = [EvaluationBar(), *([Pictures()] if cfg.pictures else [])]
     callbacks += [WorstImages(cfg.worst, out_folder(cfg))] if cfg.worst else []
     if cfg.flip or list(cfg.scales) != [1.0]:
         network = TestTimeAugmentation(network, cfg.scales, cfg.flip)
     task = SegmentationTask(network, datamodule.spec)
-    trainer = make_trainer({"benchmark": False, **values_of(cfg.trainer)}, Path(cfg.pictures or "."), callbacks)
+    options, chosen = {"benchmark": False, **values_of(cfg.trainer)}, is_typed("trainer.precision")
+    trainer = make_trainer(options, Path(cfg.pictures or "."), callbacks, chosen=chosen)
     trainer.validate(task, datamodule, verbose=False)
     if cfg.confusion and trainer.is_global_zero:
         path = out_folder(cfg) / "confusion.png"
@@ -113,7 +116,7 @@ def evaluate(cfg: DictConfig) -> tuple[Any, Any]:
     return task.scores, datamodule
 
 
-def make_datamodule(cfg: DictConfig) -> Any:
+def make_datamodule(cfg: DictConfig, file: Any = None) -> Any:
     """The chosen dataset, or the one that the checkpoint was trained on, at the chosen split and size."""
     from hydra.utils import instantiate
 
@@ -127,19 +130,19 @@ def make_datamodule(cfg: DictConfig) -> Any:
         raise InputError("weights=position needs a dataset; choose one, such as data=cityscapes.")
     if cfg.data.root is not None:
         changes["root"] = cfg.data.root
-    return SegmentationDataModule.from_description(description_of(cfg.weights), cfg.weights, **changes)
+    return SegmentationDataModule.from_description(description_of(file or cfg.weights), cfg.weights, **changes)
 
 
-def description_of(weights: str) -> Any:
+def description_of(weights: Any) -> Any:
     """Return the dataset that a checkpoint or an exported file records; None if it records none."""
     from regseg.data.datamodule import description_in
     from regseg.inference.runtimes import GRAPHS, info_of
 
-    return dict(info_of(weights).data) or None if Path(weights).suffix in GRAPHS else description_in(weights)
+    return dict(info_of(weights).data) or None if Path(str(weights)).suffix in GRAPHS else description_in(weights)
 
 
-def make_network(cfg: DictConfig, datamodule: Any) -> Any:
-    """The network of ``weights``, checked to have the dataset's classes."""
+def make_network(cfg: DictConfig, datamodule: Any, file: Any = None) -> Any:
+    """The network of ``weights``, which may have been read into ``file``, checked to have the dataset's classes."""
     from regseg.models.factory import config_of, create_model
     from regseg.models.weights import classes_in, load_model, load_weights
 
@@ -153,12 +156,12 @@ def make_network(cfg: DictConfig, datamodule: Any) -> Any:
             f"precision={cfg.precision} is of other runtimes; add runtime=openvino, or set trainer.precision."
         )
     if OmegaConf.select(cfg, "model") is None:
-        network = load_model(cfg.weights)
+        network = load_model(file or cfg.weights)
         fits = config_of(network)["num_classes"] == spec.num_classes
     else:
         network = create_model(**values_of(cfg.model), num_classes=spec.num_classes)
-        fits = not load_weights(network, cfg.weights).skipped
-    trained_on = classes_in(cfg.weights)
+        fits = not load_weights(network, file or cfg.weights).skipped
+    trained_on = classes_in(file or cfg.weights)
     if not fits or trained_on not in (None, list(spec.classes)):
         differing = next(
             (pair for pair in zip(trained_on or [], spec.classes, strict=False) if pair[0] != pair[1]), None

@@ -22,7 +22,7 @@ _MISCONFIGURED = ("MisconfigurationException",)
 _UNKNOWN_METRIC = "Early stopping conditioned on metric"
 # The errors in a trace that a process of a distributed run passes to its parent; the last one counts.
 _LAST_ERROR = re.compile(
-    r"^(?:[\w.]+\.)?(InputError|RunFailure|MisconfigurationException|RuntimeError): (.*)", re.M | re.S
+    r"^(?:[\w.]+\.)?(InputError|Consequence|RunFailure|MisconfigurationException|RuntimeError): (.*)", re.M | re.S
 )
 
 
@@ -90,8 +90,8 @@ def _of_text(kind: str, text: str) -> tuple[int, str] | None:
     """Errors of torch and Lightning that are recognized by their text, raised in this process or in another one."""
     if kind == "ProcessRaisedException" and (last := list(_LAST_ERROR.finditer(text))):
         kind, text = last[-1].groups()
-        if kind in ("InputError", "RunFailure"):
-            return (MISTAKE if kind == "InputError" else FAILURE), " ".join(text.split())
+        if kind in ("InputError", "Consequence", "RunFailure"):
+            return (FAILURE if kind == "RunFailure" else MISTAKE), " ".join(text.split())
         return _of_text(kind, text)
     if kind == "ProcessExitedException" and (found := re.search(r"signal (\w+)", text)):
         return FAILURE, killed_sentence(found[1])

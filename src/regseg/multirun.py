@@ -7,18 +7,21 @@ environment variable, because launchers run them in separate processes.
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import json
 import multiprocessing
 import os
 import shlex
 import socket
+import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, MutableMapping
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 from regseg.errors import InputError
 from regseg.run_dir import best_miou, load_summary, status_of
@@ -73,11 +76,12 @@ def note_run(number: int, overrides: str, folder: Path, config: str) -> bool:
     note = Path(os.environ[_FOLDER]) / f"run_{hashlib.sha1(os.fsencode(folder)).hexdigest()}.json"
     try:
         with open(note, "x", encoding="utf-8") as file:
-            json.dump([str(folder), number, overrides, digest], file)
+            outlives = is_queued() and main_of_local_queue() is None
+            json.dump([str(folder), number, overrides, digest, outlives], file)
     except FileExistsError:
         while not (text := note.read_text(encoding="utf-8")):  # the other job is about to write it
             time.sleep(0.05)
-        _, first, its_overrides, its_digest = json.loads(text)
+        _, first, its_overrides, its_digest, _ = json.loads(text)
         if first == number:  # requeued
             return True
         if its_digest == digest:
@@ -91,11 +95,15 @@ def note_run(number: int, overrides: str, folder: Path, config: str) -> bool:
     return True
 
 
-def run_folders() -> list[Path]:
-    """Return the folders of the runs that were started, in the order of the jobs."""
+def run_folders(*, ended: bool = False) -> list[Path]:
+    """Return the folders of the runs that were started, in the order of the jobs.
+
+    Args:
+        ended: Whether to omit runs that continue when the process that started the sweep ends, such as Slurm jobs.
+    """
     notes = [note.read_text(encoding="utf-8") for note in Path(os.environ[_FOLDER]).glob("run_*.json")]
     found = sorted((json.loads(text) for text in notes if text), key=lambda note: note[1])  # empty: about to be written
-    return [Path(folder) for folder, *_ in found]
+    return [Path(folder) for folder, *_, outlives in found if not (ended and outlives)]
 
 
 def print_runs() -> None:
@@ -130,6 +138,24 @@ def _miou(evaluation: Any) -> str:
 def is_queued() -> bool:
     """Return whether submitit started this process, under Slurm or on this machine."""
     return "SUBMITIT_EXECUTOR" in os.environ
+
+
+def main_of_local_queue() -> int | None:
+    """Return the process that started the sweep, if submitit started this one on the same machine; None otherwise."""
+    if os.environ.get("SUBMITIT_EXECUTOR") != "local" or not runs_beside_others():
+        return None
+    return int(os.environ[_PROCESS].rpartition(":")[2])
+
+
+def detach_local_queue() -> None:
+    """Let submitit start its local jobs in sessions of their own.
+
+    Ctrl-C in a terminal would reach its controllers too, which print traces and kill their jobs a second later.
+    """
+    from submitit.local import local
+
+    popen = functools.partial(subprocess.Popen, start_new_session=True)
+    cast(Any, local).subprocess = SimpleNamespace(Popen=popen)
 
 
 def failures() -> list[tuple[str, str]]:
@@ -195,7 +221,10 @@ def run_beside_others(run: Callable[[], None], folder: Path, trainer: MutableMap
 
 @contextlib.contextmanager
 def output_in(folder: Path) -> Iterator[None]:
-    """Redirect stdout to ``folder/output.log``, because jobs that run at once would mix their output."""
+    """Redirect stdout to ``folder/output.log``, because jobs that run at once would mix their output.
+
+    The file is removed where the run did not begin.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     sys.stdout.flush()
     terminal = os.dup(1)
@@ -207,6 +236,8 @@ def output_in(folder: Path) -> Iterator[None]:
         sys.stdout.flush()
         os.dup2(terminal, 1)
         os.close(terminal)
+        if not (folder / "summary.json").exists():
+            (folder / "output.log").unlink(missing_ok=True)
 
 
 def own_gpu() -> int | None:

@@ -6,6 +6,7 @@ import base64
 import os
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import yaml
 from markdown_it import MarkdownIt
@@ -15,21 +16,26 @@ from regseg.cli import entry_point
 from regseg.config import config_dir
 from regseg.errors import InputError
 
+if TYPE_CHECKING:
+    from regseg.reporting.speeds import Speeds
+
 
 @entry_point("report")
 def main(cfg: DictConfig) -> None:
     """Write the report of one group of runs and print its table."""
+    from regseg.reporting.speeds import read_speeds
+
     OmegaConf.resolve(cfg)
     group = f"table{cfg.table}" if str(cfg.table).isdigit() else str(cfg.table)
     out = Path(cfg.out) if cfg.out else Path("reports") / group
-    text, pictures = write(group, Path(cfg.runs), out)
+    text, pictures = write(group, Path(cfg.runs), out, read_speeds(cfg.benchmark))
     print(text)
     print(f"report: {out / 'report.md'}, {out / 'report.html'}; pictures: {', '.join(path.name for path in pictures)}")
     if (out / "table.csv").exists():
         print(f"table: {out / 'table.csv'}, {out / 'table.tex'}")
 
 
-def write(group: str, runs_folder: Path, out: Path) -> tuple[str, list[Path]]:
+def write(group: str, runs_folder: Path, out: Path, speeds: Speeds | None = None) -> tuple[str, list[Path]]:
     """Write ``report.md``, ``report.html``, ``table.csv``, ``table.tex`` and the pictures into ``out``.
 
     Nothing in ``out`` changes until all files are complete; each is then replaced as a whole.
@@ -38,6 +44,7 @@ def write(group: str, runs_folder: Path, out: Path) -> tuple[str, list[Path]]:
         group: The name of a table, or of any folder of runs.
         runs_folder: The folder of all groups of runs.
         out: The report's folder.
+        speeds: Speeds on this machine.
 
     Returns:
         The Markdown and the paths of the pictures.
@@ -47,7 +54,7 @@ def write(group: str, runs_folder: Path, out: Path) -> tuple[str, list[Path]]:
     """
     from regseg.reporting.pages import page_of
 
-    content = page_of(group, runs_folder)
+    content = page_of(group, runs_folder, speeds)
     if content is None:
         raise no_runs(group, runs_folder)
     text, drawings, tables = content
@@ -74,12 +81,13 @@ def no_runs(group: str, runs_folder: Path) -> InputError:
     """Return the error for a group without runs: it names the command that starts them, or the existing groups."""
     from regseg.reporting.pages import sizes_command
     from regseg.reporting.published import paper
+    from regseg.reporting.run_records import run_folders
 
     is_folder = runs_folder.is_dir()
     missing = f"{runs_folder} contains no runs of {group}" if is_folder else f"{runs_folder} is not a folder"
     command = launch_command(group)
     if command is None:
-        groups = sorted(path.name for path in runs_folder.iterdir() if path.is_dir()) if is_folder else []
+        groups = sorted(path.name for path in runs_folder.iterdir() if run_folders(path)) if is_folder else []
         choices = ", ".join(dict.fromkeys([*paper(), *groups]))
         return InputError(f"table={group} has no runs and is not a table of the paper; choose one of {choices}.")
     if "runs_of" in paper().get(group, {}):

@@ -23,6 +23,7 @@ from regseg.errors import InputError
 from regseg.run_settings import check_settings, images_per_step, limits_of, settings_of
 from regseg.system.atomic import remove_leftovers, write_text
 from regseg.system.locks import Held, is_held, lock
+from regseg.system.records import read_csv, read_json
 
 # In the order in which they are removed. The summary stays: it marks the folder as a run's.
 _CONTENTS = ("checkpoints", "metrics.csv", "pictures", "tensorboard", "wandb", "wandb_id.txt", "config.yaml")
@@ -58,6 +59,21 @@ def check_free(folder: Path, *, resume: str | None, overwrite: bool, held: bool 
             f"{folder} contains a run that is {status}; use {remedy}overwrite=true to replace it, or run.name=NAME to "
             "keep both."
         )
+
+
+def remove_empty(folder: Path) -> None:
+    """Remove ``folder``, its group's folder and the folder of all groups as far as they are empty.
+
+    Hydra creates them before anything is checked, so that a run that never began would leave a name without a run.
+    """
+    here = Path.cwd()
+    for place in (folder, folder.parent, folder.parent.parent):
+        if place == here or place in here.parents:
+            return
+        try:
+            place.rmdir()
+        except OSError:  # not empty, or not ours to remove
+            return
 
 
 def holds_results(folder: Path) -> bool:
@@ -206,12 +222,12 @@ def read_summary(folder: Path) -> dict[str, Any] | None:
         InputError: The file is damaged.
     """
     path = Path(folder) / "summary.json"
-    try:
-        content = json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{path} is damaged ({error}); use resume=last or overwrite=true to restore it.") from error
-    if not isinstance(content, dict | None):
-        raise InputError(f"{path} is damaged; use resume=last or overwrite=true to restore it.")
+    if not path.exists():
+        return None
+    content, problem = read_json(path)
+    if problem or not isinstance(content, dict):
+        what = f"{path.parent / problem}" if problem else f"{path} is damaged"
+        raise InputError(f"{what}; use resume=last or overwrite=true to restore it.")
     return content
 
 
@@ -241,14 +257,9 @@ def config_of(folder: Path) -> Mapping[str, Any]:
 
 def read_metrics(folder: Path) -> list[dict[str, str]]:
     """Return the rows of a run's ``metrics.csv``, one per epoch. Truncated or damaged rows are skipped."""
-    path = Path(folder) / "metrics.csv"
-    try:
-        text = path.read_text(encoding="utf-8", errors="replace").replace("\0", "")
-        whole = text[: text.rfind("\n") + 1]  # a row without a line end is truncated
-        rows = list(csv.DictReader(io.StringIO(whole, newline="")))
-    except (FileNotFoundError, IsADirectoryError, csv.Error):
-        return []
-    return [row for row in rows if None not in row and None not in row.values() and (row.get("epoch") or "").isdigit()]
+    table = read_csv(Path(folder) / "metrics.csv")
+    rows = (dict(zip(table.header, row, strict=True)) for row in table.rows)
+    return [row for row in rows if row.get("epoch", "").isdigit()]
 
 
 def mark_ended(folder: Path, status: str, error: str = "") -> None:

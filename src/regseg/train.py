@@ -10,7 +10,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from regseg.cli import entry_point
-from regseg.config import shrink, values_of
+from regseg.config import is_typed, shrink, values_of
 from regseg.errors import InputError, check_number, check_options
 from regseg.multirun import check_launch, command_of_sweep, queued_again, run_beside_others, runs_beside_others
 from regseg.run_dir import best_miou, check_finished, check_free, claim, hold, how_to_start, is_done
@@ -111,7 +111,7 @@ def train(cfg: DictConfig, folder: Path, *, spawn: bool = False) -> None:
     if not values["trainer"].get("sync_batchnorm"):
         check_batch_size(task.network, datamodule.batch_size, datamodule.hparams.crop_size)
     callbacks = [instantiate(callback) for callback in cfg.callbacks.values() if callback]
-    trainer = make_trainer(values["trainer"], folder, callbacks, spawn=spawn)
+    trainer = make_trainer(values["trainer"], folder, callbacks, spawn=spawn, chosen=is_typed("trainer.precision"))
     trainer.loggers = [instantiate(node) for node in nodes_of(cfg.logger)]
     common = fingerprint(values, datamodule, trainer)
     if common["iterations"] < 1:

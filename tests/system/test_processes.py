@@ -33,7 +33,7 @@ def test_a_signal_in_a_finalizer_is_not_lost():
 
 
 def test_ignored_signals_stay_ignored():
-    code = "signal.signal(signal.SIGHUP, signal.SIG_IGN)\n" + job(WAIT)  # nohup
+    code = "import signal\nsignal.signal(signal.SIGHUP, signal.SIG_IGN)\n" + job(WAIT)  # nohup
     with started(code) as process:
         process.send_signal(signal.SIGHUP)
         with pytest.raises(subprocess.TimeoutExpired):

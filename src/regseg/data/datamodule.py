@@ -25,7 +25,7 @@ from regseg.data.sampling.epochs import EpochSampler, UnpaddedSampler
 from regseg.data.torch_datasets import EvaluationSet, TrainSet
 from regseg.data.worker import set_up_worker, usable_cores
 from regseg.errors import InputError, check_number, check_options
-from regseg.system.checkpoint_file import read_checkpoint_file
+from regseg.system.checkpoint_file import OpenedFile, read_checkpoint_file
 
 
 class SegmentationDataModule(L.LightningDataModule):
@@ -285,7 +285,7 @@ class SegmentationDataModule(L.LightningDataModule):
         return (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
 
 
-def description_in(checkpoint: str | Path) -> Any:
+def description_in(checkpoint: str | Path | OpenedFile) -> Any:
     """Return the arguments of `SegmentationDataModule` that a checkpoint stores; None if it stores none.
 
     Raises:

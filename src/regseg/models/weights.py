@@ -17,7 +17,7 @@ from regseg.errors import InputError, check_options
 from regseg.models.author_keys import remap_key
 from regseg.models.factory import config_of, create_model
 from regseg.models.finite import first_not_finite
-from regseg.system.checkpoint_file import read_checkpoint_file, write_checkpoint_file
+from regseg.system.checkpoint_file import OpenedFile, read_checkpoint_file, write_checkpoint_file
 
 # The LightningModule stores the model's config as its hyperparameter "network"; its attribute `network` is the model.
 HYPERPARAMETERS, NETWORK = "hyper_parameters", "network"
@@ -25,7 +25,7 @@ HYPERPARAMETERS, NETWORK = "hyper_parameters", "network"
 # Prefixes added by the LightningModule, by DataParallel and AveragedModel, and by torch.compile.
 _WRAPPERS = (f"{NETWORK}.", "module.", "_orig_mod.")
 
-Source = str | Path | Mapping[str, Any]
+Source = str | Path | Mapping[str, Any] | OpenedFile
 
 
 @dataclass(frozen=True)
@@ -131,7 +131,7 @@ def save_weights(model: nn.Module, path: str | Path) -> None:
     write_checkpoint_file(path, {HYPERPARAMETERS: {NETWORK: config_of(model)}, "state_dict": model.state_dict()})
 
 
-def load_model(path: str | Path) -> nn.Module:
+def load_model(path: str | Path | OpenedFile) -> nn.Module:
     """Create the model that a checkpoint of this project records, and load its weights.
 
     Args:
@@ -196,7 +196,7 @@ def _unwrapped(state: dict[str, Tensor]) -> dict[str, Tensor]:
     return {key.replace("._orig_mod.", "."): value for key, value in state.items()}  # of compiled submodules
 
 
-def classes_in(path: str | Path) -> list[str] | None:
+def classes_in(path: str | Path | OpenedFile) -> list[str] | None:
     """Return the class names that a checkpoint of a training run records, in order; None if it records none.
 
     Raises:

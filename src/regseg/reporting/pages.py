@@ -11,6 +11,7 @@ from regseg.reporting import figures, val_sizes
 from regseg.reporting.markdown import at_same_epochs, classes_markdown, escaped, markdown, runs_markdown, table
 from regseg.reporting.paper_tables import columns_markdown, differences_markdown, our_row
 from regseg.reporting.published import paper
+from regseg.reporting.speeds import Speeds
 from regseg.reporting.tables import Run, compare, read_runs
 from regseg.reporting.tabular import csv_text, latex_text, significance_markdown
 
@@ -18,12 +19,13 @@ Drawings = dict[str, Callable[[Path], bool]]  # name -> draws a picture, and ret
 Tables = dict[str, str]  # file name -> content
 
 
-def page_of(group: str, runs_folder: Path) -> tuple[str, Drawings, Tables] | None:
+def page_of(group: str, runs_folder: Path, speeds: Speeds | None = None) -> tuple[str, Drawings, Tables] | None:
     """Return the report on a published table or figure, or on any group of runs.
 
     Args:
         group: The name of a table of ``experiments/*.yaml``, or of a folder of runs.
         runs_folder: The folder of all groups of runs.
+        speeds: Speeds on this machine, for tables with FPS.
 
     Returns:
         The Markdown, the pictures, and the contents of other files by name; None if there are no runs to report on. A
@@ -34,11 +36,11 @@ def page_of(group: str, runs_folder: Path) -> tuple[str, Drawings, Tables] | Non
         found = sizes_page(group, runs_folder)
         return None if found is None else (*found, {})
     if content and "rows" not in content:
-        return (*methods_page(group, runs_folder), {})
-    return runs_page(group, runs_folder)
+        return (*methods_page(group, runs_folder, speeds), {})
+    return runs_page(group, runs_folder, speeds)
 
 
-def runs_page(group: str, runs_folder: Path) -> tuple[str, Drawings, Tables] | None:
+def runs_page(group: str, runs_folder: Path, speeds: Speeds | None = None) -> tuple[str, Drawings, Tables] | None:
     """Return the report on a table of runs; None without runs."""
     runs = read_runs(runs_folder, group)
     if not runs:
@@ -46,7 +48,7 @@ def runs_page(group: str, runs_folder: Path) -> tuple[str, Drawings, Tables] | N
     rows = compare(group, runs)
     text = f"{_heading(group)}{markdown(group, rows)}"
     text += _section("Every run at its last epoch", runs_markdown(group, runs))
-    text += _section("All columns of the paper's table", columns_markdown(group, runs_folder))
+    text += _section("All columns of the paper's table", columns_markdown(group, runs_folder, speeds))
     text += _section("Differences stated in the paper's text", differences_markdown(group, rows))
     text += _section("Significance", significance_markdown(rows))
     text += _section("IoU per class at the last evaluation, %", classes_markdown(runs))
@@ -61,9 +63,9 @@ def runs_page(group: str, runs_folder: Path) -> tuple[str, Drawings, Tables] | N
     return text, drawings | _trade_offs(group, runs_folder), tables
 
 
-def methods_page(group: str, runs_folder: Path) -> tuple[str, Drawings]:
+def methods_page(group: str, runs_folder: Path, speeds: Speeds | None = None) -> tuple[str, Drawings]:
     """Return the report on a table that compares methods, with lines for our runs."""
-    text = f"{_heading(group)}{columns_markdown(group, runs_folder)}"
+    text = f"{_heading(group)}{columns_markdown(group, runs_folder, speeds)}"
     text += _section("Differences stated in the paper's text", differences_markdown(group, []))
     if star := _star(paper()[group], runs_folder):
         text += f"\nThe star in the pictures is {escaped(star[0])}: {star[1]:.2f}.\n"

@@ -10,6 +10,7 @@ from typing import Any
 
 from regseg.reporting.markdown import escaped, printed, table, with_deviation
 from regseg.reporting.published import author_runs, paper
+from regseg.reporting.speeds import Speeds, title_of_network
 from regseg.reporting.tables import Row, average, compare, metric_of, read_runs
 
 _COMPUTED = ("parameters", "gflops")  # the columns that `network_cost` fills
@@ -75,12 +76,13 @@ def _difference(source: Callable[[str], float | None], of: list[str], over: list
     return statistics.mean(minuends) - statistics.mean(subtrahends)
 
 
-def columns_markdown(group: str, runs_folder: Path) -> str:
+def columns_markdown(group: str, runs_folder: Path, speeds: Speeds | None = None) -> str:
     """Return a table with all columns that the paper prints, and lines for our runs.
 
     Args:
         group: A table's name.
         runs_folder: The folder of all groups of runs.
+        speeds: Speeds on this machine, for one more column where the paper prints FPS.
 
     Returns:
         A Markdown table with notes; empty if the paper prints no other columns.
@@ -89,15 +91,19 @@ def columns_markdown(group: str, runs_folder: Path) -> str:
     if "columns" not in content:
         return ""
     columns, lines = content["columns"], []
+    measured = speeds if "fps" in columns else None
+    headings = [*columns.values(), *([escaped(measured.heading)] if measured else [])]
     for name in content["models"]:
-        lines.append([escaped(name), *(printed(*figure_of(content, name, key)) for key in columns)])
+        figures = [printed(*figure_of(content, name, key)) for key in columns]
+        lines.append([escaped(name), *figures, *(["–"] if measured else [])])
         for line in content.get("ours", ()):
             if line["below"] == name:
-                own = (_our_figure(line, key, runs_folder) for key in columns)
-                lines.append([f"**{escaped(name)}, your runs**", *own])
+                own = [_our_figure(line, key, runs_folder) for key in columns]
+                speed = [escaped(_our_speed(line, measured))] if measured else []
+                lines.append([f"**{escaped(name)}, your runs**", *own, *speed])
     reasons = [(name, why) for name, by_figure in content.get("why", {}).items() for why in by_figure.values()]
     notes = "".join(f"- {escaped(name)}: {why}.\n" for name, why in reasons)
-    text = table(["method", *columns.values()], lines)
+    text = table(["method", *headings], lines)
     text += f"\n{content['note']}\n" if "note" in content else ""
     return text + (f"\n{notes}" if notes else "")
 
@@ -117,6 +123,15 @@ def _our_figure(line: Mapping[str, Any], key: str, runs_folder: Path) -> str:
     if key in _COMPUTED and "network" in line:
         return network_cost(line["network"])[_COMPUTED.index(key)]
     return printed(line.get(key))
+
+
+def _our_speed(line: Mapping[str, Any], speeds: Speeds) -> str:
+    if "speed" not in line:
+        return "–"
+    height, width = line["speed"]["size"]
+    name, size = line["speed"]["network"], (height, width)
+    named = speeds.cell(name, size)
+    return named if named != "–" else speeds.cell(title_of_network(name), size)
 
 
 def our_row(references: Iterable[str], runs_folder: Path) -> Row | None:

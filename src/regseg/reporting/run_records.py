@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import json
 import math
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from regseg.system.records import read_csv, read_json
 
 _RECORDS = ("summary.json", "metrics.csv", "config.yaml", "checkpoints")
 _MEANS = ("val/miou", "val/miou_reduced")
@@ -45,18 +44,6 @@ def printable(text: str) -> str:
     return " ".join(text.encode("utf-8", "replace").decode().split())
 
 
-def read_json(path: Path) -> tuple[Any, str]:
-    """Return (content, problem) of a JSON file; the content is None if there is a problem."""
-    try:
-        if not path.is_file():
-            return None, f"{path.name} is missing"
-        return json.loads(path.read_text(encoding="utf-8")), ""
-    except OSError as error:
-        return None, f"{path.name} cannot be read ({error.strerror})"
-    except (ValueError, RecursionError):
-        return None, f"{path.name} is damaged"
-
-
 class Summary:
     """``summary.json`` with checked values; ``problems`` lists what is damaged or of the wrong type."""
 
@@ -90,30 +77,18 @@ _WRONG = object()  # marks a dotted name whose parent is not a mapping
 
 def read_evaluations(folder: Path) -> tuple[Evaluations, str]:
     """Return (content, problem) of ``metrics.csv``; rows that cannot be read are skipped and counted."""
-    path = folder / "metrics.csv"
-    if not path.exists():
-        return Evaluations(), "metrics.csv is missing"
-    try:
-        text = path.read_bytes().decode("utf-8", "replace") if path.is_file() else ""
-        header, *rows = [row for row in csv.reader(io.StringIO(text, newline="")) if row]
-    except OSError as error:
-        return Evaluations(), f"metrics.csv cannot be read ({error.strerror})"
-    except csv.Error:
-        return Evaluations(), "metrics.csv is damaged"
-    except ValueError:  # nothing to unpack
-        return Evaluations(), "metrics.csv is empty"
+    header, rows, count, problem = read_csv(folder / "metrics.csv")
+    if problem:
+        return Evaluations(), problem
     if missing := [name for name in ("epoch", *_MEANS) if name not in header]:
         return Evaluations(), f"metrics.csv has no column {missing[0]}"
-    whole = rows if text.endswith("\n") else rows[:-1]
-    values = [value for row in whole if (value := _row(header, row)) is not None]
-    bad = len(rows) - len(values)
-    return _evaluations(header, values), f"{bad} of {len(rows)} rows of metrics.csv cannot be read" if bad else ""
+    values = [value for row in rows if (value := _row(header, row)) is not None]
+    bad = count - len(values)
+    return _evaluations(header, values), f"{bad} of {count} rows of metrics.csv cannot be read" if bad else ""
 
 
 def _row(header: list[str], cells: list[str]) -> dict[str, float] | None:
     """Return the epoch and scores of a row, NaN for empty cells; None if any cell is invalid."""
-    if len(cells) != len(header):
-        return None
     values = {}
     for name, cell in zip(header, cells, strict=True):
         if name == "epoch" or name in _MEANS or name.startswith("val/iou/"):

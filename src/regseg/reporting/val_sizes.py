@@ -10,8 +10,8 @@ from typing import Any
 from rich.table import Table
 
 from regseg.reporting.plots import CYCLE, figure
-from regseg.reporting.run_records import read_json
 from regseg.system.console import plain_console
+from regseg.system.records import read_json
 
 Results = Sequence[Mapping[str, Any]]  # {"val_size": pixels, "metrics": {"val/miou": fraction, …}}
 

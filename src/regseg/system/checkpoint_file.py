@@ -10,6 +10,7 @@ import stat
 import warnings
 import zipfile
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,23 @@ from regseg.errors import InputError
 from regseg.system.atomic import write_whole
 
 
-def read_checkpoint_file(path: str | Path) -> Any:
+@dataclass(frozen=True)
+class OpenedFile:
+    """A checkpoint file that was read; it can be given in place of the path, so that the file is not read again."""
+
+    path: Path
+    content: Any
+
+    def __str__(self) -> str:
+        return str(self.path)
+
+
+def open_checkpoint_file(path: str | Path) -> OpenedFile:
+    """Read a checkpoint file by `read_checkpoint_file`, for several readers of its content."""
+    return OpenedFile(Path(path), read_checkpoint_file(path))
+
+
+def read_checkpoint_file(path: str | Path | OpenedFile) -> Any:
     """Read a checkpoint file to the CPU without running code from it.
 
     The checksums of the archive are verified, which `torch.load` does not do.
@@ -33,6 +50,8 @@ def read_checkpoint_file(path: str | Path) -> Any:
     Raises:
         InputError: the file is missing, unreadable, damaged, or would run code.
     """
+    if isinstance(path, OpenedFile):
+        return path.content
     path = Path(path)
     if path.suffix == ".safetensors":
         return _read_weights_file(path)

@@ -19,19 +19,29 @@ import threading
 import time
 from collections.abc import Sequence
 from types import FrameType
-from typing import Any
+from typing import Any, NoReturn
+
+from regseg.system.startup import NAMES
 
 _MAIN = "REGSEG_MAIN_PROCESS"
 _PR_SET_PDEATHSIG = 1  # from linux/prctl.h
 _GRACE = 5.0  # seconds for the main process to end its workers after a signal to the process group
 _AGAIN = 0.5  # seconds; a later signal counts as a second one (`timeout` sends the same signal twice at once)
 _TIMEOUT = 10.0  # seconds for the main process to exit by itself after another rank has failed
+WAIT_FOR_RANKS = 8.0  # seconds for another rank to report the error that this process only suffers from
 _received: tuple[int, float] | None = None
+_ending = False  # whether `end` was called, so that an exception of a signal has done its work
 _ranks: list[subprocess.Popen[bytes]] = []
 
 
 class Terminated(SystemExit):
-    """Raised when a signal asks this process to exit; the exit status is 128 plus the signal's number."""
+    """Raised when a signal asks this process to exit; the exit status is 128 plus the signal's number.
+
+    Where code discards it, as some libraries do with any error of an import, the signal is sent again.
+    """
+
+    def __del__(self) -> None:
+        _send_again()
 
 
 def set_up_main() -> None:
@@ -54,6 +64,24 @@ def set_up_job() -> None:
     end_on_signals()
     guard_output()
     _end_with(os.getppid())
+
+
+def set_up_descendant(main: int) -> None:
+    """Set up a process in which a local queue runs a job: like `set_up_job`, but ``main`` is not its parent.
+
+    When the process ``main`` has exited, this one ends as after SIGTERM, so that its run is recorded as interrupted.
+    """
+    end_on_signals()
+    guard_output()
+
+    def watch() -> None:
+        while _exists(main):
+            time.sleep(0.5)
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(_TIMEOUT)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def set_up_rank(parent: int) -> None:
@@ -101,11 +129,28 @@ def received() -> int | None:
 
 def end(status: int) -> None:
     """Kill loader workers and spawned processes without printing messages about them, and exit with ``status``."""
+    global _ending
+    _ending = True
     if hasattr(signal, "SIGCHLD"):
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     for child in multiprocessing.active_children():
         child.kill()
+    for rank in _ranks:
+        rank.kill()
     sys.exit(status)
+
+
+def end_rank(status: int, sentence: str, *, first: bool) -> NoReturn:
+    """Print the error message of a rank and exit, unless another process that knows the cause ends this one before.
+
+    Args:
+        status: the exit status.
+        sentence: the message.
+        first: whether the cause is known; otherwise the other processes go first.
+    """
+    time.sleep((1.5 if first else 1.5 * WAIT_FOR_RANKS) + 0.5 * int(os.environ.get("LOCAL_RANK", 0)))
+    print(f"regseg: {sentence}", file=sys.stderr, flush=True)
+    os._exit(status)  # at once, so that the main process sees it before it prints
 
 
 def watch_ranks(ranks: Sequence[subprocess.Popen[bytes]]) -> None:
@@ -132,6 +177,11 @@ def watch_ranks(ranks: Sequence[subprocess.Popen[bytes]]) -> None:
         os._exit(status)
 
     threading.Thread(target=watch, daemon=True).start()
+
+
+def watched_ranks() -> list[subprocess.Popen[bytes]]:
+    """Return the processes of the other ranks, which may be removed from the list."""
+    return _ranks
 
 
 def failed_rank(wait: float = 0.0) -> tuple[int, str | None] | None:
@@ -190,7 +240,7 @@ class _Output(io.FileIO):
 
 def _unignored() -> list[int]:
     """Return the termination signals, except those that are ignored under nohup or in the background of a shell."""
-    numbers = [getattr(signal, name) for name in ("SIGTERM", "SIGINT", "SIGHUP") if hasattr(signal, name)]
+    numbers = [getattr(signal, name) for name in NAMES if hasattr(signal, name)]
     return [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]
 
 
@@ -204,13 +254,32 @@ def _terminate(number: int, frame: FrameType | None) -> None:
 
 
 def _unraisable(unraisable: Any) -> None:
-    """Send the signal again if its exception was raised where Python discards it, such as in a destructor."""
-    global _received
-    if isinstance(unraisable.exc_value, Terminated) and _received is not None:
-        number, _received = _received[0], None
-        threading.Timer(0.1, os.kill, (os.getpid(), number)).start()
-    else:
+    """Print nothing about a `Terminated` that Python discards, such as in a destructor: its signal is sent again."""
+    if not isinstance(unraisable.exc_value, Terminated):
         sys.__unraisablehook__(unraisable)
+
+
+def _send_again() -> None:
+    """Send the received signal to this process again, a little later, unless the process is about to exit."""
+    global _received
+    if _received is None or _ending or sys.is_finalizing():
+        return
+    number, _received = _received[0], None
+    timer = threading.Timer(0.1, os.kill, (os.getpid(), number))
+    timer.daemon = True
+    timer.start()
+
+
+def _exists(process: int) -> bool:
+    """Whether a process runs; not if it has exited and its parent has not asked for its status yet."""
+    try:
+        os.kill(process, 0)
+        with open(f"/proc/{process}/stat", encoding="utf-8", errors="replace") as file:
+            return file.read().rpartition(")")[2].split()[0] != "Z"
+    except ProcessLookupError:
+        return False
+    except OSError:  # no /proc, or a process of another user
+        return True
 
 
 def _end_with(parent: int) -> None:

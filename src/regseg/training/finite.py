@@ -11,7 +11,7 @@ import lightning as L
 import torch
 from torch import Tensor, nn
 
-from regseg.errors import InputError
+from regseg.errors import Consequence, InputError
 from regseg.models.finite import first_not_finite
 from regseg.training.deferred import DeferredRead, runs_behind
 
@@ -110,17 +110,18 @@ class FiniteSteps:
                 name = first_not_finite(state())
                 raise InputError(f"{name} is not finite before {step.number}{_on(step.before)}; {_REMEDY}")
             if not skips or self._skipped >= MOST_SKIPPED:
-                raise InputError(self._reason(step, losses, skips))
+                raise self._reason(step, losses, skips)
             if not statistics:
                 name = first_not_finite(state())
                 raise InputError(f"{name} is not finite after {step.number}{_on(step.names)}; {_REMEDY}")
 
-    def _reason(self, step: _Step, losses: Sequence[bool], skips: bool) -> str:
+    def _reason(self, step: _Step, losses: Sequence[bool], skips: bool) -> InputError:
         often = f", in {self._skipped} iterations in a row" if skips else ""
         for (loss, names), finite in zip(step.batches, losses, strict=True):
             if not finite:
-                return f"The loss is {loss.item()} at {step.number}{often}{_on(names)}; {_REMEDY}"
-        return f"The gradients are not finite at {step.number}{often}{_on(step.names)}; {_REMEDY}"
+                return InputError(f"The loss is {loss.item()} at {step.number}{often}{_on(names)}; {_REMEDY}")
+        # In a distributed run they are averages over all processes, one of which has the loss.
+        return Consequence(f"The gradients are not finite at {step.number}{often}{_on(step.names)}; {_REMEDY}")
 
 
 def _finite(losses: Sequence[Tensor], network: nn.Module) -> Tensor:

@@ -15,10 +15,11 @@ from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.strategies.launchers import _MultiProcessingLauncher
 
 from regseg.data.datasets.spec import DatasetSpec
-from regseg.errors import RunFailure, message
+from regseg.errors import RunFailure, is_cause, message
 from regseg.run_dir import hold, load_summary, mark_ended, read_metrics, write_json, write_metrics
 from regseg.run_settings import limits_of
 from regseg.system import processes
+from regseg.system.processes import WAIT_FOR_RANKS
 from regseg.training.callbacks import ended_by
 from regseg.training.metrics import Scores
 from regseg.training.trainer import end_ranks, quiet
@@ -137,7 +138,7 @@ class RunRecord(Checkpoint):
 
     def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
         interrupted = isinstance(exception, (KeyboardInterrupt, SystemExit)) or processes.received() is not None
-        end_ranks(trainer, interrupted=interrupted)
+        end_ranks(trainer, wait=0.0 if interrupted or is_cause(exception) else WAIT_FOR_RANKS)
         with contextlib.suppress(OSError):  # the disk may be full or the folder removed; `exception` says so
             if not self.folder.is_dir():
                 pass  # nothing is written into a folder that was removed

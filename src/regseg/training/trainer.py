@@ -29,7 +29,12 @@ announce = rank_zero_only(print)  # prints once in a distributed run
 
 
 def make_trainer(
-    arguments: Mapping[str, Any], folder: Path, callbacks: Sequence[L.Callback] = (), *, spawn: bool = False
+    arguments: Mapping[str, Any],
+    folder: Path,
+    callbacks: Sequence[L.Callback] = (),
+    *,
+    spawn: bool = False,
+    chosen: bool = True,
 ) -> L.Trainer:
     """Create a Trainer that writes into ``folder``.
 
@@ -41,6 +46,7 @@ def make_trainer(
         callbacks: Callbacks in addition to Lightning's.
         spawn: Spawn the processes of a distributed run, for sweeps: Lightning would start them by the same command
             line, and each would start the whole sweep.
+        chosen: Whether the user chose the precision, so that a message says that another is used.
 
     Returns:
         The Trainer.
@@ -65,7 +71,8 @@ def make_trainer(
             raise InputError(f"trainer.precision={precision} does not exist; choose one of {', '.join(PRECISIONS)}.")
     if arguments.get("precision") == "16-mixed" and _runs_on_cpu(arguments.get("accelerator", "auto")):
         arguments["precision"] = "bf16-mixed" if computes_in_bfloat16() else "32-true"
-        announce(f"16-mixed needs a GPU; using {arguments['precision']} on the CPU.")
+        if chosen:
+            announce(f"16-mixed needs a GPU; using {arguments['precision']} on the CPU.")
     # Shapes repeat in training, so cuDNN may time its algorithms once, but not in a deterministic run.
     arguments.setdefault("benchmark", not arguments.get("deterministic"))
     arguments["plugins"] = _plugins(arguments.get("plugins"), spawn)
@@ -130,18 +137,19 @@ class _NoHandlers(_SignalConnector):
         pass
 
 
-def end_ranks(trainer: L.Trainer, *, interrupted: bool) -> None:
+def end_ranks(trainer: L.Trainer, *, wait: float) -> None:
     """End the other processes of a distributed run before they report a lost connection.
 
     Args:
         trainer: The Trainer.
-        interrupted: Whether a signal ended the training. Otherwise a failed process gets time to report its error.
+        wait: Seconds that a failed process gets to report its error.
     """
     launcher = trainer.strategy.launcher
     if launcher is not None:
-        if not interrupted:
-            processes.failed_rank(wait=2.0)
+        failed = processes.failed_rank(wait)
         launcher.kill(signal.SIGKILL)
+        if failed is None:
+            processes.watched_ranks().clear()  # what is killed here has not failed
 
 
 def quiet() -> None:

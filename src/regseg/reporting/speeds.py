@@ -1,0 +1,108 @@
+"""Speeds that ``python -m regseg.benchmark what=inference`` measured on a machine."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from regseg.errors import InputError
+from regseg.reporting.run_records import printable
+from regseg.system.records import read_json
+
+DEFAULT = Path("reports/benchmark/inference.json")  # where the benchmark writes
+Size = tuple[int, int]
+
+
+class Speeds(NamedTuple):
+    """Measured speeds.
+
+    Attributes:
+        machine: The hardware, in words.
+        fastest: For each (network, (height, width)), images per second and the runtime and precision that reached them.
+    """
+
+    machine: str
+    fastest: dict[tuple[str, Size], tuple[float, str]]
+
+    @property
+    def heading(self) -> str:
+        """The heading of a column of these speeds."""
+        return f"FPS (this machine: {self.machine})"
+
+    def cell(self, network: str, size: Size) -> str:
+        """Return the highest speed of a network as text; – if it was not measured at this size."""
+        found = self.fastest.get((network, size))
+        return "–" if found is None else f"{found[0]:.1f} ({found[1]})"
+
+
+def read_speeds(path: str | Path | None) -> Speeds | None:
+    """Read a file of the benchmark.
+
+    Args:
+        path: The file; None for the one that the benchmark writes if it is given no ``out``.
+
+    Returns:
+        The speeds; None if no file is given and there is none.
+
+    Raises:
+        InputError: The given file is missing or holds no speeds.
+    """
+    file = DEFAULT if path is None else Path(path)
+    content, problem = read_json(file)
+    rows = [] if problem else list(_rows(content))
+    if not rows:
+        if path is None:
+            return None
+        raise InputError(
+            f"benchmark={file} holds no speeds ({problem or 'no results'}); write it by "
+            "`python -m regseg.benchmark what=inference networks=all`."
+        )
+    fastest: dict[tuple[str, Size], tuple[float, str]] = {}
+    for machine, network, row in rows:
+        if machine != rows[0][0]:
+            continue  # one column holds one machine
+        key, fps = (network, (row["size"][0], row["size"][1])), _fps(row)
+        if fps is not None and fps > fastest.get(key, (0.0, ""))[0]:
+            fastest[key] = fps, _way(row)
+    return Speeds(rows[0][0], fastest)
+
+
+def _rows(content: Any) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
+    """Yield (machine, network, row); ``results`` name their networks, or each network has ``results`` of its own."""
+    if not isinstance(content, Mapping):
+        return
+    parts = [("", content)] if "results" in content else list(content.items())
+    for title, part in parts:
+        results = part.get("results") if isinstance(part, Mapping) else None
+        machine = part.get("machine", content.get("machine")) if isinstance(part, Mapping) else None
+        for row in results if isinstance(results, list) else []:
+            network = row.get("network", title) if isinstance(row, Mapping) else None
+            if isinstance(network, str) and _is_size(row.get("size")):
+                yield printable(str(machine or "unknown")), network, row
+
+
+def _is_size(value: Any) -> bool:
+    return isinstance(value, list) and len(value) == 2 and all(type(side) is int for side in value)
+
+
+def _fps(row: Mapping[str, Any]) -> float | None:
+    for name in ("images_per_s", "images_per_second"):
+        if isinstance(row.get(name), (int, float)):
+            return float(row[name])
+    median = row.get("median_ms")
+    return 1000 / median if isinstance(median, (int, float)) and median > 0 else None
+
+
+def _way(row: Mapping[str, Any]) -> str:
+    parts = [row[name] for name in ("way", "runtime", "precision") if isinstance(row.get(name), str)]
+    return printable(parts[0] if "way" in row and parts else " ".join(parts)) or "unknown runtime"
+
+
+@functools.cache
+def title_of_network(name: str) -> str:
+    """Return the title under which the benchmark lists the network that `create_model` calls ``name``."""
+    from regseg.models import create_model, title_of
+
+    return title_of(create_model(name))
