@@ -25,8 +25,8 @@ def import_coco(datamodule: Any, source: Path) -> None:
     class background; crowds (``iscrowd``) are ignored. Classes are numbered from 1 in the order of category ids.
 
     Raises:
-        InputError: the annotations or an image are missing or damaged, an annotation has only a box, labels or ``classes.yaml`` exist already, or
-            pycocotools is not installed.
+        InputError: the annotations or an image are missing or damaged, an annotation is only a box, labels or
+            ``classes.yaml`` exist already, or pycocotools is not installed.
     """
     root = Path(datamodule.hparams.root)
     content = _read(source)
@@ -64,7 +64,8 @@ def _read(source: Path) -> dict[str, Any]:
             if not isinstance(content[key], list):
                 raise TypeError(key)
         for image in content["images"]:
-            if not isinstance(image["file_name"], str) or not isinstance(image["id"], int | str) or min(image["height"], image["width"]) < 1:
+            named = isinstance(image["file_name"], str) and isinstance(image["id"], int | str)
+            if not named or min(image["height"], image["width"]) < 1:
                 raise TypeError(f"image {image['id']}")
         _ = [(entry["image_id"], entry["category_id"], entry.get) for entry in content["annotations"]]
         _ = [(entry["id"] + 0, entry["name"]) for entry in content["categories"]]

@@ -114,8 +114,9 @@ def report(checks: list[Check]) -> None:
         print(check)
     if failed := next((check for check in checks if not check.passed), None):
         raise InputError(
-            f"The export differs from PyTorch in {failed.changed:.3%} of the labels (allowed: {failed.allowed:.3%}), "
-            "so no file was written; choose another precision or format."
+            f"The export changes {failed.changed:.3%} of PyTorch's labels (allowed: {failed.allowed:.3%}) and logits by "
+            f"{failed.difference:.2g} of the largest (allowed: {failed.allowed_difference:.2g}), so no file was written; "
+            "train the weights further, or choose another precision or format."
         )
 
 

@@ -36,6 +36,7 @@ class TorchRuntime:
 
     name = "torch"
     size: tuple[int, int] | None = None
+    resizes_logits = True
 
     def __init__(self, network: nn.Module, spec: DatasetSpec, precision: str = "auto", device: str = "auto") -> None:
         self.spec, self.device = spec, _device(device)
@@ -56,7 +57,10 @@ class TorchRuntime:
 
     @torch.inference_mode()
     def __call__(self, images: np.ndarray, size: tuple[int, int] | None = None) -> np.ndarray:
-        return labels_of(self._logits(images), size or images.shape[1:3]).cpu().numpy()
+        own, logits = images.shape[1:3], self._logits(images)
+        if size is not None and tuple(size) != own:
+            logits = nn.functional.interpolate(logits, own, mode="bilinear", align_corners=False)
+        return labels_of(logits, size or own).cpu().numpy()
 
     @torch.inference_mode()
     def low_resolution_logits(self, images: np.ndarray) -> np.ndarray:
