@@ -35,7 +35,7 @@ def test_each_pixel_is_labelled_in_its_place():
 
 
 def test_no_seam_where_the_field_of_view_fits_into_the_overlap():
-    """A labeller that looks as far as 16 pixels, half the overlap, labels tiles like the whole image; one beyond not."""
+    """A labeller that looks 16 pixels far, half the overlap, labels tiles like the whole image."""
     image = np.random.default_rng(0).integers(0, 255, (300, 517, 3), np.uint8)
 
     def labeller(reach):
