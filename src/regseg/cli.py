@@ -146,7 +146,7 @@ def entered() -> Iterator[None]:
     """Mark an interruption of this block: ``overwrite=true`` has removed what it replaces and must not be repeated."""
     try:
         yield
-    except BaseException as error:
+    except (KeyboardInterrupt, SystemExit) as error:
         error.add_note(_ENTERED)
         raise
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 # f32 0 and 1.4e-6, f16 0.06 % and 1.4e-3, bf16 0.47 % and 0.029, int8 1.8 % and 0.04. The bounds are twice that or
 # more, because networks round differently. One that is hardly trained can exceed them: its classes are nearly tied.
 _ALLOWED = {"f32": (1e-4, 1e-4), "f16": (2e-3, 0.01), "bf16": (0.01, 0.06), "int8": (0.05, 0.12)}
+_ON_NOISE = 3  # times as many labels: no class fits noise, and a sound bf16 file changed 1.4 % of its labels
 _RANDOM_SIZES = ((128, 192), (97, 131))
 
 
@@ -95,7 +96,9 @@ def check_export(
         changed = max(float((runtime(image[None]) != expected).mean()) for runtime in (whole, fused))
         found = fused.low_resolution_logits(image[None])
         difference = 0.0 if found is None else float(np.abs(found - low.numpy()).max() / low.abs().max())
-        checks.append(Check(name, image.shape[:2], changed, difference, *_ALLOWED[precision]))
+        share, furthest = _ALLOWED[precision]
+        share *= _ON_NOISE if name == "random" else 1
+        checks.append(Check(name, image.shape[:2], changed, difference, share, furthest))
     return checks
 
 
