@@ -20,6 +20,16 @@ def failed(result, *words):
     return True
 
 
+def ended(result, status, *words):
+    """Whether a command ended with the status and nothing but sentences, the last of which holds the words."""
+    errors = getattr(result, "stderr", None) or result.err
+    lines = errors.strip().splitlines()
+    assert result.returncode == status and lines and all(line.startswith("regseg: ") for line in lines), errors
+    for word in words:
+        assert word in lines[-1], errors
+    return True
+
+
 def smoke(run_module, streets_root, streets_options, table, *more, timeout=300):
     arguments = [f"experiment={table}", "trainer=smoke", *streets_options, f"data.root={streets_root}", *more]
     return run_module("regseg.train", "-m", *arguments, timeout=timeout)

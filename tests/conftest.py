@@ -5,6 +5,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -119,3 +120,55 @@ def finished(streets_root, streets_options, tmp_path_factory):
 def copy_of_finished(finished, tmp_path):
     shutil.copytree(finished[0] / "runs", tmp_path / "runs")
     return tmp_path
+
+
+@pytest.fixture(scope="session")
+def tiny_weights(tmp_path_factory):
+    """A checkpoint of a very small network of Cityscapes' classes that was never trained."""
+    from untrained import write_checkpoint
+
+    return write_checkpoint(tmp_path_factory.mktemp("weights") / "net.ckpt")
+
+
+def _for_predict(arguments, weights):
+    given = {text.partition("=")[0] for text in arguments}
+    defaults = (f"weights={weights}", "runtime=torch", "precision=f32")
+    return [*arguments, *(text for text in defaults if text.partition("=")[0] not in given)]
+
+
+@pytest.fixture
+def predict_as_user(run_module, tiny_weights):
+    """Run `regseg.predict` in a process of its own."""
+    return lambda *arguments: run_module("regseg.predict", *_for_predict(arguments, tiny_weights))
+
+
+@pytest.fixture
+def predict(tiny_weights, tmp_path, monkeypatch, capsys):
+    """Run `regseg.predict` in this process, which is quicker; its status and what it printed."""
+    from regseg import predict as command
+    from regseg.system import processes
+
+    monkeypatch.setattr(processes, "set_up_main", lambda: None)
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments, weights=tiny_weights):
+        monkeypatch.setattr(sys, "argv", ["predict", *_for_predict(arguments, weights)])
+        capsys.readouterr()
+        status = 0
+        try:
+            command.main()
+        except SystemExit as end:
+            status = end.code
+        return SimpleNamespace(returncode=status, **dict(zip(("out", "err"), capsys.readouterr(), strict=True)))
+
+    return run
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """A folder of three images of 40x56."""
+    from layouts import noise, write
+
+    for name in ("b.png", "a.jpg", "trip/c.png"):
+        write(tmp_path / "photos" / name, noise(0, (40, 56)))
+    return tmp_path / "photos"

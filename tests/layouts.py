@@ -26,6 +26,11 @@ def is_sentence(error, *words):
     return True
 
 
+def files(folder):
+    """The files below a folder, as paths relative to it."""
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+
+
 def pipeline_threads():
     """Number of threads that a prediction has left running."""
     return sum(thread.name.startswith("regseg-pipeline") for thread in threading.enumerate())

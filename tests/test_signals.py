@@ -143,6 +143,8 @@ class MisconfigurationException(Exception):
         (ProcessRaisedException("Traceback …\nregseg.errors.InputError: lower it.\n"), 2, "lower it."),
         (OSError(errno.ENOSPC, "No space left on device", "runs"), 1, "runs cannot be read or written"),
         (PermissionError(errno.EACCES, "Permission denied", "runs"), 2, "choose another path"),
+        (NotADirectoryError(errno.ENOTDIR, "Not a directory", "a/b"), 2, "a/b cannot be read or written"),
+        (OSError(errno.EFBIG, "File too large", "a"), 1, "free some space"),
         (RunFailure("It was removed."), 1, "It was removed."),
     ],
 )  # fmt: skip

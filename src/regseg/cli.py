@@ -10,7 +10,7 @@ import signal
 import sys
 import traceback
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,8 @@ from regseg.explain import explain
 from regseg.run_dir import mark_ended, remove_empty
 from regseg.system import processes
 from regseg.usage import print_help
+
+_ENTERED = "The job has removed what overwrite=true replaces."
 
 register_resolvers()  # at import, because the processes of a launcher only import this module
 os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # let exceptions reach `run`, which explains them
@@ -66,8 +68,8 @@ def entry_point(
                 number = processes.received() or (signal.SIGINT if isinstance(error, KeyboardInterrupt) else None)
                 if number is not None:
                     way_on: str | None = None
-                    if repeatable:  # with overwrite=true too: what is not replaced yet must not be skipped
-                        way_on = _command(config_name, arguments)
+                    if repeatable:
+                        way_on = _repetition(config_name, arguments, replaced=_ENTERED in _notes(error) and not sweeps)
                     elif resumable or sweeps:
                         way_on = _continuation(config_name, arguments, sweeps)
                     _interrupted(number, None if asks_for_help(arguments) else way_on)
@@ -145,6 +147,31 @@ def _continuation(config_name: str, arguments: Sequence[str], sweeps: bool) -> s
     """Return the command that continues ``arguments``; a sweep resumes without ``resume=last``."""
     kept = [text for text in arguments if text.lstrip("+").partition("=")[0] not in ("resume", "overwrite")]
     return _command(config_name, kept if sweeps else [*kept, "resume=last"])
+
+
+@contextlib.contextmanager
+def entered() -> Iterator[None]:
+    """Mark an interruption of this block: ``overwrite=true`` has removed what it replaces and must not be repeated."""
+    try:
+        yield
+    except (KeyboardInterrupt, SystemExit) as error:
+        error.add_note(_ENTERED)
+        raise
+
+
+def _notes(error: BaseException | None) -> Iterator[str]:
+    """The notes of ``error`` and of the errors during which it was raised."""
+    while error is not None:
+        yield from getattr(error, "__notes__", ())
+        error = error.__context__
+
+
+def _repetition(config_name: str, arguments: Sequence[str], *, replaced: bool) -> str:
+    """Return the command that continues a repeatable command.
+
+    Jobs of a sweep that did not begin still have to replace their files, so a sweep keeps ``overwrite=true``.
+    """
+    return _command(config_name, [text for text in arguments if not (replaced and text.startswith("overwrite="))])
 
 
 def _interrupted(number: int, continuation: str | None) -> None:

@@ -147,6 +147,7 @@ def make_network(cfg: DictConfig, datamodule: Any, file: Any = None) -> Any:
     from regseg.models.weights import classes_in, load_model, load_weights
 
     spec = datamodule.spec
+    check_model(cfg)
     if cfg.weights == "position":
         return position_prior(datamodule)
     if runs_otherwise(cfg):
@@ -172,6 +173,14 @@ def make_network(cfg: DictConfig, datamodule: Any, file: Any = None) -> Any:
             "choose the dataset it was trained on as data=NAME."
         )
     return network
+
+
+def check_model(cfg: DictConfig) -> None:
+    """Raise InputError if ``model`` is given where it is not used."""
+    if OmegaConf.select(cfg, "model") is None or (cfg.weights != "position" and not runs_otherwise(cfg)):
+        return
+    what = f"runtime={cfg.runtime}" if cfg.runtime != "torch" else f"weights={cfg.weights}"
+    raise InputError(f"model is for checkpoints that runtime=torch evaluates, not for {what}; leave model out.")
 
 
 def runs_otherwise(cfg: DictConfig) -> bool:

@@ -15,8 +15,8 @@ from regseg.errors import InputError, RunFailure, did_you_mean
 from regseg.system.processes import killed_sentence
 
 MISTAKE, FAILURE = 2, 1  # exit statuses: of a mistake in the command or the data, and of anything else
-_UNWRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS)
-_FULL = (errno.ENOSPC, errno.EDQUOT)
+_UNWRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.ENAMETOOLONG)
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 # Lightning's exception for a callback or logger that does not fit the training.
 _MISCONFIGURED = ("MisconfigurationException",)
 _UNKNOWN_METRIC = "Early stopping conditioned on metric"

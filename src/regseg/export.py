@@ -28,9 +28,25 @@ def main(cfg: DictConfig) -> None:
     if out.absolute() == weights.absolute():
         raise InputError(f"out={out} is the file of the weights; choose another out.")
     check_choices(out, cfg.format, cfg.output, size, cfg.precision)
+    check_target(out, cfg.overwrite)
     options = {"output": cfg.output, "size": size, "precision": cfg.precision, "root": cfg.data.root}
     export(weights, out, cfg.format, calibration_images=cfg.calibration_images, **options)
     print(f"Exported to {out} ({sum(path.stat().st_size for path in files_of(out)) / 1e6:.1f} MB).")
+
+
+def check_target(out: Path, overwrite: Any) -> None:
+    """Check that writing ``out`` replaces nothing but what ``overwrite`` allows.
+
+    Raises:
+        InputError: it does, or ``overwrite`` is no truth value.
+    """
+    if not isinstance(overwrite, bool):
+        raise InputError(f"overwrite={overwrite} is neither true nor false.")
+    for path in files_of(out):
+        if path.is_dir():
+            raise InputError(f"out={path} is a folder; give a file.")
+        if path.exists() and not overwrite:
+            raise InputError(f"{path} exists; choose another out, or overwrite=true to replace it.")
 
 
 def checked_size(size: Any) -> tuple[int, int] | None:

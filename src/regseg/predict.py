@@ -10,12 +10,13 @@ The same in Python, one image at a time::
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from regseg.cli import entry_point
+from regseg.cli import entered, entry_point
 from regseg.config import values_of
 from regseg.errors import InputError, RunFailure, check_number
 from regseg.multirun import own_gpu, runs_beside_others
@@ -45,23 +46,26 @@ def predict_images(options: dict[str, Any]) -> None:
     from regseg.inference.sources import find_images, shard_of
     from regseg.inference.writers import Outputs, zip_labels
 
-    out, overwrite = Path(options["out"]), options["overwrite"]
-    items, base = find_images(options["source"], out)
+    out = Path(options["out"])
+    items = find_images(options["source"], out)
     mine = shard_of(items, options["shard"], options["shards"])
-    weights, predictor, labeller = open_network(options)
+    settings, predictor, labeller = open_network(options)
     pictures = {name: options[name] for name in ("overlay_format", "opacity")}
     outputs = Outputs(out, options["save"], predictor.spec, **pictures)
-    record = record_of(weights, predictor, base, options)
-    since = out_folder.enter(out, record, outputs.files(items), overwrite=overwrite)
-    todo = [item for item in mine if overwrite or outputs.missing(item, since)]
-    if len(todo) < len(mine):
-        print(f"Skipping {len(mine) - len(todo)} of {len(mine)} images: already predicted.")
-    with Counter(len(todo), bar=not runs_beside_others()) as counter:
-        failures = predict_images(todo, labeller, outputs.write, counter.advance)
-    if todo:
-        print(f"{counter.summary()} into {', '.join(str(out / mode) for mode in outputs.save)}")
-    if "cityscapes" in outputs.save:
-        print(zip_labels(outputs, items, since))
+    origins = outputs.origins(items, settings)
+    files = {path: origins[path] for item in mine for path in outputs.paths(item).values()}
+    out_folder.enter(out, files, overwrite=options["overwrite"])
+    with entered():
+        missing = out_folder.missing(out, files)
+        todo = [item for item in mine if not missing.isdisjoint(outputs.paths(item).values())]
+        if len(todo) < len(mine):
+            print(f"Skipping {len(mine) - len(todo)} of {len(mine)} images: already predicted.")
+        with Counter(len(todo), bar=not runs_beside_others()) as counter:
+            failures = predict_images(todo, labeller, outputs.write, counter.advance)
+        if todo:
+            print(f"{counter.summary()} into {', '.join(str(out / mode) for mode in outputs.save)}")
+        if "cityscapes" in outputs.save:
+            print(zip_labels(outputs, items, out_folder.missing(out, origins)))
     if failures:
         raise RunFailure(f"{len(failures)} of {len(todo)} images could not be predicted; they are named above.")
 
@@ -69,58 +73,77 @@ def predict_images(options: dict[str, Any]) -> None:
 def predict_video(options: dict[str, Any]) -> None:
     """Predict a video, into one video for each of ``save``."""
     from regseg.inference import out_folder
-    from regseg.inference.progress import Counter
     from regseg.inference.sources import check_out
-    from regseg.inference.video import Video, drawing, predict_video, video_outputs
-    from regseg.inference.writers import write_legend
+    from regseg.inference.video import Video, video_outputs
 
-    out, source, overwrite = Path(options["out"]), Path(options["source"]), options["overwrite"]
+    out, source = Path(options["out"]), Path(options["source"])
     if options["shards"] != 1:
         raise InputError(f"{source} is a video, which is not divided; leave out shards.")
     targets = video_outputs(out, source, options["save"])
     check_out(out, [source])
     Video(source).close()  # says what is wrong with it before the network is read
-    weights, predictor, labeller = open_network(options)
-    base = source.absolute().parent
-    record = record_of(weights, predictor, base, options)
-    since = out_folder.enter(out, record, targets.values(), overwrite=overwrite)
-    damage = None
-    for mode, target in targets.items():
-        if not overwrite and out_folder.is_current(target, since):
-            print(f"Skipping {target}: already predicted.")
-            continue
-        draw = drawing(mode, predictor.spec, options["opacity"])
-        with Video(source) as video, Counter(video.count, "frames", bar=not runs_beside_others()) as counter:
-            predict_video(video, labeller, draw, target, counter.advance)
-            damage = video.damage
-        if mode == "overlay":
-            write_legend(target.with_name(f"{target.stem}_legend.png"), predictor.spec)
-        print(f"{counter.summary()} into {target}{'; the sound is left out' if video.has_sound else ''}")
-    if damage:
+    settings, predictor, labeller = open_network(options)
+    files = {mode: video_origins(mode, target, source, settings, options) for mode, target in targets.items()}
+    everything = {path: origin for part in files.values() for path, origin in part.items()}
+    out_folder.enter(out, everything, overwrite=options["overwrite"])
+    damages = []
+    with entered():
+        missing = out_folder.missing(out, everything)
+        for mode, target in targets.items():
+            if missing.isdisjoint(files[mode]):
+                print(f"Skipping {target}: already predicted.")
+                continue
+            out_folder.mark(out, [target], incomplete=True)
+            damages.append(write_video(mode, target, source, predictor.spec, labeller, options["opacity"]))
+            out_folder.mark(out, [target], incomplete=damages[-1] is not None)
+    if damage := next((one for one in damages if one), None):
         raise RunFailure(f"{source} is damaged: it {damage}; the result lacks those frames.")
 
 
-def record_of(weights: Path, predictor: Any, base: Path, options: dict[str, Any]) -> dict[str, Any]:
-    """Return what decides the content of outputs of the same name, see `regseg.inference.out_folder`."""
-    from regseg.inference import out_folder
+def video_origins(mode: str, target: Path, source: Path, settings: dict[str, Any], options: dict[str, Any]) -> Any:
+    """The files of one mode, and what decides their content, see `regseg.inference.out_folder`."""
+    from regseg.inference.out_folder import Origin
+    from regseg.inference.writers import settings_of
 
-    opened = {"runtime": predictor.runtime.name, "precision": predictor.runtime.precision}
-    deciding = {name: options[name] for name in ("tile", "opacity")}
-    return {"weights": out_folder.digest(weights), "source": str(base), **opened, **deciding}
+    origin = Origin(os.path.abspath(source), settings_of(mode, settings, options["opacity"]))
+    return dict.fromkeys([target, *([legend_of(target)] if mode == "overlay" else [])], origin)
 
 
-def open_network(options: dict[str, Any]) -> tuple[Path, Any, Any]:
-    """(file of the weights, Predictor, what labels an image) as the options say."""
+def write_video(mode: str, target: Path, source: Path, spec: Any, labeller: Any, opacity: float) -> str | None:
+    """Write one video; return what of the source could not be read, as the rest of a sentence."""
+    from regseg.inference.progress import Counter
+    from regseg.inference.video import Video, drawing, predict_video
+    from regseg.inference.writers import write_legend
+
+    draw = drawing(mode, spec, opacity)
+    with Video(source) as video, Counter(video.count, "frames", bar=not runs_beside_others()) as counter:
+        predict_video(video, labeller, draw, target, counter.advance)
+    if mode == "overlay":
+        write_legend(legend_of(target), spec)
+    print(f"{counter.summary()} into {target}{'; the sound is left out' if video.has_sound else ''}")
+    return video.damage
+
+
+def legend_of(target: Path) -> Path:
+    """The picture of all classes next to a video."""
+    return target.with_name(f"{target.stem}_legend.png")
+
+
+def open_network(options: dict[str, Any]) -> tuple[dict[str, Any], Any, Any]:
+    """(what decides the labels, Predictor, what labels an image) as the options say."""
+    from regseg.inference.out_folder import digest
     from regseg.inference.predictor import Predictor
     from regseg.inference.runtimes import resolve_weights
     from regseg.inference.tiles import Tiled
 
-    weights, device = resolve_weights(options["weights"]), options["device"]
+    weights, device, tile = resolve_weights(options["weights"]), options["device"], options["tile"]
     if device == "auto" and runs_beside_others() and (gpu := own_gpu()) is not None:
         device = f"cuda:{gpu}"
     predictor = Predictor(weights, options["runtime"], options["precision"], device)
     print(f"{weights}: {predictor.spec.num_classes} classes of {predictor.spec.name}", flush=True)
-    return weights, predictor, predictor if options["tile"] is None else Tiled(predictor, options["tile"])
+    runtime = predictor.runtime
+    settings = {"weights": digest(weights), "runtime": runtime.name, "precision": runtime.precision, "tile": tile}
+    return settings, predictor, predictor if tile is None else Tiled(predictor, tile)
 
 
 if __name__ == "__main__":

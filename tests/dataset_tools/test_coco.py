@@ -89,7 +89,13 @@ def test_nothing_is_overwritten(dataset):
         (lambda c: c["images"][0].update(file_name="b.png"), ["two images", "b.png"]),
         (lambda c: c["annotations"][0].update(category_id=99), ["drive/a.png", "damaged"]),
         (lambda c: c["annotations"][2]["segmentation"].update(size=[3, 3]), ["drive/a.png"]),
-        (lambda c: c["annotations"][1].update(segmentation=[]), ["drive/a.png"]),
+        (lambda c: c["annotations"][1].update(segmentation=[]), ["1 of 4 annotations", "drive/a.png"]),
+        (
+            lambda c: [(one.pop("segmentation"), one.update(bbox=[0, 0, 2, 2])) for one in c["annotations"]],
+            ["4 of 4 annotations have no segmentation", "boxes label no pixels", "export the masks"],
+        ),
+        (lambda c: c["annotations"][0].update(segmentation=None, image_id=99), ["the first is of image_id 99"]),
+        (lambda c: c["images"][0].update(id=[1]), ["not a COCO annotation file"]),
     ],
 )
 def test_damaged_annotations_are_one_sentence(dataset, change, words):
@@ -99,3 +105,4 @@ def test_damaged_annotations_are_one_sentence(dataset, change, words):
     with pytest.raises(InputError) as error:
         run(root, path)
     assert is_sentence(error, *words)
+    assert "segmentation" not in str(error.value) or not (root / "labels").exists()

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from regseg.data.augment.transforms import normalize
 from regseg.data.datamodule import SegmentationDataModule
 from regseg.data.datasets.cityscapes import SPEC
 from regseg.inference.export import SUFFIXES, export
@@ -54,15 +55,36 @@ def checkpoint(network, streets_root, tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def trained(streets_root, tmp_path_factory):
+    """A checkpoint of the same network after a few seconds of training: its classes are no longer nearly tied."""
+    data = SegmentationDataModule("cityscapes", streets_root, crop_size=[32, 32], val_size=64, val_split="train")
+    data.setup("validate")
+    samples = [data.val_set[index] for index in range(len(data.val_set))]
+    images = normalize(torch.from_numpy(np.stack([sample["image"] for sample in samples])))
+    labels = torch.from_numpy(np.stack([sample["label"] for sample in samples])).long()
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        network = create_model("regseg", backbone=[[1], [1, 2], [1, 4]]).train()
+        optimizer = torch.optim.Adam(network.parameters(), lr=3e-3)
+        for _ in range(40):
+            chosen = torch.randperm(len(images))[:3]
+            loss = torch.nn.functional.cross_entropy(network(images[chosen]), labels[chosen], ignore_index=255)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+    return write_checkpoint(tmp_path_factory.mktemp("trained") / "best.ckpt", network.eval(), streets_root)
+
+
+@pytest.fixture(scope="session")
 def exported(checkpoint, tmp_path_factory):
-    """A call (format, **options) -> the exported file, each exported once."""
+    """A call (format, **options) -> the exported file, each exported once; ``weights`` is another checkpoint."""
     folder, done = tmp_path_factory.mktemp("exported"), {}
 
-    def get(format, **options):
-        key = (format, *sorted(options.items()))
+    def get(format, weights=checkpoint, **options):
+        key = (format, weights, *sorted(options.items()))
         if key not in done:
             path = Path(folder, str(len(done)), f"model{SUFFIXES[format]}")
-            export(checkpoint, path, format, **options)
+            export(weights, path, format, **options)
             done[key] = path
         return done[key]
 

@@ -2,26 +2,47 @@
 
 import pytest
 import torch
+from layouts import is_sentence
 
-from regseg.data.augment.transforms import normalize
+import regseg
 from regseg.data.datasets.cityscapes import SPEC
+from regseg.errors import InputError
+from regseg.inference.predictor import at_size
 from regseg.inference.runtime_network import RuntimeNetwork
 from regseg.inference.runtimes import open_runtime
-from regseg.inference.upsample import labels_of
+from regseg.inference.torch_runtime import TorchRuntime
 from regseg.training.task import SegmentationTask
 
 
-@pytest.mark.parametrize("size", [(90, 122), (64, 128)])
-def test_a_runtime_in_place_of_the_network(exported, network, photograph, size):
+@pytest.mark.parametrize("size", [(90, 122), (64, 128), (180, 250)])
+@pytest.mark.parametrize("options", [{}, {"output": "logits"}])
+@pytest.mark.parametrize("numba", [True, False])
+def test_a_runtime_in_place_of_the_network(exported, network, photograph, size, options, numba, monkeypatch):
+    """Also at another size than the images', where the release interpolates twice."""
     images = torch.from_numpy(photograph[None])
+    opened = open_runtime(exported("onnx", **options), precision="f32", fused=numba)
     with torch.inference_mode():
-        task = SegmentationTask(network, SPEC).eval()
-        # A runtime has no full-size logits: it interpolates once, also to another size than the images'.
-        expected = labels_of(network.low_resolution_logits(normalize(images)), size)
-        assert size != images.shape[1:3] or torch.equal(task.predict_labels(images, size), expected)
-        runtime = RuntimeNetwork(open_runtime(exported("onnx"), precision="f32"))
-        found = SegmentationTask(runtime, SPEC).predict_labels(images, size)
+        expected = SegmentationTask(network, SPEC).eval().predict_labels(images, size)
+        task = SegmentationTask(RuntimeNetwork(opened), SPEC)
+        if not numba and not options and size != images.shape[1:3]:
+            with pytest.raises(InputError) as error:
+                task.predict_labels(images, size)
+            assert is_sentence(error, "90x122", f"{size[0]}x{size[1]}", "numba", "output=logits")
+            return
+        found = task.predict_labels(images, size)
     assert found.shape == (1, *size) and (found == expected).float().mean() > 0.9999
+
+
+def test_the_torch_runtime_interpolates_twice_too(network, photograph):
+    expected = SegmentationTask(network, SPEC).eval().predict_labels(torch.from_numpy(photograph[None]), (64, 128))
+    assert (TorchRuntime(network, SPEC, "f32", "cpu")(photograph[None], (64, 128)) == expected.numpy()).mean() > 0.9999
+
+
+def test_a_fixed_size_is_interpolated_twice_too(exported, network, photograph):
+    found = regseg.Predictor(exported("openvino", size=(64, 96)), precision="f32")(photograph)
+    small = torch.from_numpy(at_size(photograph, (64, 96))[None])
+    expected = SegmentationTask(network, SPEC).eval().predict_labels(small, photograph.shape[:2])[0]
+    assert (found == expected.numpy()).mean() > 0.9999
 
 
 def test_labels_are_those_of_the_full_size_logits(network, photograph):
@@ -39,7 +60,7 @@ def test_labels_are_those_of_the_full_size_logits(network, photograph):
 def test_evaluate_an_exported_file(run_module, exported, checkpoint, streets_root):
     rows = []
     for weights, precision in ((checkpoint, "auto"), (exported("onnx"), "f32")):
-        options = [f"precision={precision}", "trainer.precision=32-true", "trainer.accelerator=cpu"]
+        options = [f"precision={precision}", "trainer.precision=32-true", "trainer.accelerator=cpu", "val_size=48"]
         done = run_module("regseg.evaluate", f"weights={weights}", f"data.root={streets_root}", *options)
         assert done.returncode == 0, done.stderr
         rows.append(next(line for line in done.stdout.splitlines() if "mIoU" in line and "reduced" not in line))
@@ -54,3 +75,13 @@ def test_what_a_graph_cannot_do(run_module, exported, streets_root):
 def test_a_precision_without_a_runtime_is_not_ignored(run_module, checkpoint, streets_root):
     done = run_module("regseg.evaluate", f"weights={checkpoint}", f"data.root={streets_root}", "precision=bf16")
     assert done.returncode == 2 and "trainer.precision" in done.stderr
+
+
+def test_a_model_that_would_not_be_used(run_module, exported, checkpoint, streets_root):
+    for options, words in (
+        ([f"weights={exported('onnx')}"], "not for weights="),
+        ([f"weights={checkpoint}", "runtime=openvino"], "not for runtime=openvino"),
+        (["weights=position", "data=cityscapes"], "not for weights=position"),
+    ):
+        done = run_module("regseg.evaluate", *options, f"data.root={streets_root}", "model=regseg")
+        assert done.returncode == 2 and words in done.stderr and "leave model out" in done.stderr, done.stderr

@@ -1,5 +1,6 @@
 """What is exported runs alone, carries its classes, and is checked before it appears."""
 
+import copy
 import json
 import subprocess
 import sys
@@ -12,9 +13,12 @@ import torch
 import regseg
 from regseg.data.datasets.cityscapes import SPEC
 from regseg.errors import InputError
-from regseg.inference import export_check
-from regseg.inference.export import export
-from regseg.inference.metadata import KEY, ExportInfo
+from regseg.inference import export as export_module
+from regseg.inference import export_check, quantization
+from regseg.inference.export import SUFFIXES, export, report
+from regseg.inference.export_check import Check
+from regseg.inference.metadata import ExportInfo
+from regseg.inference.quantization import check_loss
 from regseg.inference.runtimes import open_runtime
 
 pytest.importorskip("openvino")
@@ -77,12 +81,12 @@ def test_logits_and_a_fixed_size(exported, photograph):
 
 
 @pytest.mark.parametrize(("format", "precision"), [("openvino", "bf16"), ("torch", "f16"), ("onnx", "f16")])
-def test_half_precision_is_half_as_large(exported, format, precision, photograph):
-    path, full = exported(format, precision=precision), exported(format)
+def test_half_precision_is_half_as_large(exported, trained, format, precision, photograph):
+    path, full = exported(format, trained, precision=precision), exported(format, trained)
     weights = ".bin" if format == "openvino" else path.suffix
     assert path.with_suffix(weights).stat().st_size < 0.55 * full.with_suffix(weights).stat().st_size
     near = regseg.Predictor(path)(photograph) == regseg.Predictor(full, precision="f32")(photograph)
-    assert near.mean() > 0.9
+    assert near.mean() > 0.98
 
 
 def test_the_record(exported):
@@ -93,13 +97,14 @@ def test_the_record(exported):
         checks = info.provenance["checks"]
         assert [check["image"] for check in checks] == ["random", "random", "real", "real"]
         assert any(check["size"][0] % 2 for check in checks) and max(check["changed"] for check in checks) <= 1e-4
+        assert 0 < max(check["difference"] for check in checks) < 1e-5
         assert "/" not in info.provenance["weights"]
 
 
 def test_a_failed_check_leaves_no_file(checkpoint, tmp_path, monkeypatch):
-    monkeypatch.setitem(export_check._ALLOWED, "f32", -1.0)
+    monkeypatch.setitem(export_check._ALLOWED, "f32", (-1.0, 1.0))
     for name, format in (("model.onnx", "onnx"), ("model.safetensors", "torch")):
-        with pytest.raises(InputError, match="differs from PyTorch"):
+        with pytest.raises(InputError, match="The export changes"):
             export(checkpoint, tmp_path / name, format)
     assert list(tmp_path.iterdir()) == []
 
@@ -154,17 +159,86 @@ def test_damaged_records(change):
         ExportInfo.from_json(json.dumps(values), "model.onnx")
 
 
+def broken(write, strength):
+    """``write`` of a network of which one layer's weights are scaled; as a wrong graph would compute."""
+
+    def write_broken(path, format, network, info, *more):
+        network = copy.deepcopy(network)
+        with torch.no_grad():
+            next(module for name, module in network.named_modules() if name.endswith("conv2.bn")).weight.mul_(strength)
+        return write(path, format, network, info, *more)
+
+    return write_broken
+
+
+@pytest.mark.parametrize(
+    ("format", "precision", "strength"),
+    [("onnx", "f32", 1.001), ("openvino", "f32", 1.001), ("torch", "f32", 1.001), ("onnx", "f16", 1.3),
+     ("openvino", "f16", 1.3), ("openvino", "bf16", 2.0), ("torch", "bf16", 2.0)],
+)  # fmt: skip
+def test_the_check_sees_a_layer_that_computes_something_else(
+    trained, tmp_path, monkeypatch, format, precision, strength
+):
+    monkeypatch.setattr(export_module, "write_graph", broken(export_module.write_graph, strength))
+    out = tmp_path / f"model{SUFFIXES[format]}"
+    with pytest.raises(InputError, match="The export changes"):
+        export(trained, out, format, precision=precision)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("changed", "difference"), [(0.02, 0.0), (0.0, 0.2), (0.0, float("nan"))])
+def test_labels_and_logits_are_both_bounded(changed, difference):
+    assert Check("real", (64, 64), 0.01, 0.05, 0.01, 0.06).passed
+    with pytest.raises(InputError, match="allowed"):
+        report([Check("real", (64, 64), changed, difference, 0.01, 0.06)])
+
+
+def test_int8_may_lose_little():
+    check_loss(0.5, 0.481)
+    check_loss(0.5, 0.6)
+    for after in (0.479, float("nan")):
+        with pytest.raises(InputError, match="no file was written"):
+            check_loss(0.5, after)
+
+
 @pytest.mark.slow
-def test_int8(checkpoint, tmp_path, photograph, capsys):
+@pytest.mark.parametrize("format", ["openvino", "onnx"])
+def test_int8(trained, tmp_path, photograph, capsys, monkeypatch, format):
     pytest.importorskip("nncf")
-    info = export(checkpoint, tmp_path / "int8.xml", "openvino", precision="int8", calibration_images=2)
+    out, options = tmp_path / f"int8{SUFFIXES[format]}", {"precision": "int8", "calibration_images": 9}
+    info = export(trained, out, format, **options)
     assert "mIoU on 3 images" in capsys.readouterr().out
-    assert set(info.provenance["int8"]) == {"miou_f32", "miou_int8", "images", "calibration"}
-    predictor = regseg.Predictor(tmp_path / "int8.xml")
+    scores = info.provenance["int8"]
+    assert scores["miou_f32"] > 0.08 and abs(scores["miou_int8"] - scores["miou_f32"]) < 0.02
+    assert [check["image"] for check in info.provenance["checks"]] == ["real", "real"]
+    predictor = regseg.Predictor(out)
     assert predictor.runtime.precision == "int8" and predictor(photograph).shape == photograph.shape[:2]
-    assert KEY == "regseg"
+    if format == "openvino":
+        monkeypatch.setattr(quantization, "write_int8", broken(quantization.write_int8, 3.0))
+        with pytest.raises(InputError, match="The export changes"):
+            export(trained, tmp_path / "broken.xml", format, **options)
+        assert not (tmp_path / "broken.xml").exists()
 
 
 def test_an_export_is_not_exported_again(run_module, exported):
     done = run_module("regseg.export", f"weights={exported('onnx')}", "format=openvino", "out=again.xml")
     assert done.returncode == 2 and "is an export already" in done.stderr, done.stderr
+
+
+@pytest.mark.parametrize("default", [True, False])
+def test_an_existing_file_is_replaced_by_overwrite_alone(run_module, checkpoint, tmp_path, default):
+    """Also at the default place, next to the weights; for OpenVINO also if only the .bin exists."""
+    weights = tmp_path / "best.ckpt"
+    weights.write_bytes(checkpoint.read_bytes())
+    taken = tmp_path / ("best.safetensors" if default else "other.bin")
+    taken.write_bytes(b"kept")
+    options = ["format=torch"] if default else ["format=openvino", f"out={tmp_path / 'other.xml'}"]
+    done = run_module("regseg.export", f"weights={weights}", *options)
+    assert done.returncode == 2 and f"{taken} exists; choose another out, or overwrite=true" in done.stderr
+    assert taken.read_bytes() == b"kept" and len(done.stderr.splitlines()) == 1
+    if default:
+        done = run_module("regseg.export", f"weights={weights}", *options, "overwrite=true")
+        assert done.returncode == 0 and taken.stat().st_size > 10000, done.stderr
+        (tmp_path / "best.onnx").mkdir()
+        done = run_module("regseg.export", f"weights={weights}", "overwrite=true")
+        assert done.returncode == 2 and "is a folder" in done.stderr

@@ -1,57 +1,123 @@
+import json
 import os
 
 import pytest
 from layouts import is_sentence
 
 from regseg.errors import InputError
-from regseg.inference.out_folder import RECORD, digest, enter, is_current
+from regseg.inference.out_folder import RECORD, Origin, digest, enter, mark, missing
+
+ONE, OTHER = {"weights": "1", "tile": None}, {"weights": "2", "tile": None}
 
 
-def test_outputs_of_something_else_are_neither_kept_nor_taken_for_new(tmp_path):
-    out, output = tmp_path / "out", tmp_path / "out" / "overlay" / "a.jpg"
-    since = enter(out, {"weights": "1"}, [output], overwrite=False)
-    assert not is_current(output, since)
-    output.parent.mkdir()
-    output.write_text("picture")
-    assert enter(out, {"weights": "1"}, [output], overwrite=False) == since and is_current(output, since)
-    record = (out / RECORD).read_bytes()
+@pytest.fixture
+def out(tmp_path):
+    """A folder of outputs, next to their sources."""
+    for name in "abc":
+        (tmp_path / f"{name}.png").write_text(name)
+    return tmp_path / "out"
+
+
+def origins(out, names="a", settings=ONE, suffix="png"):
+    return {out / "overlay" / f"{name}.jpg": Origin(str(out.parent / f"{name}.{suffix}"), settings) for name in names}
+
+
+def make(out, outputs):
+    for path in missing(out, outputs):
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("picture")
+
+
+def test_what_the_same_settings_made_is_kept(out):
+    outputs = origins(out, "ab")
+    enter(out, outputs, overwrite=False)
+    assert missing(out, outputs) == set(outputs)
+    make(out, outputs)
+    enter(out, outputs, overwrite=False)
+    assert missing(out, outputs) == set()
+
+
+def test_other_settings_and_sources_of_the_same_name_are_refused(out):
+    enter(out, origins(out), overwrite=False)
+    make(out, origins(out))
+    path, record = out / "overlay" / "a.jpg", (out / RECORD).read_bytes()
+    for outputs, words in (
+        (origins(out, settings=OTHER), "was predicted with other weights"),
+        (origins(out, settings=ONE | {"tile": 128}), "was predicted with tile=None"),
+        (origins(out, suffix="jpg"), f"was predicted from {out.parent / 'a.png'}"),
+    ):
+        with pytest.raises(InputError) as error:
+            enter(out, outputs, overwrite=False)
+        assert is_sentence(error, path, words, "choose another out", "overwrite=true")
+        assert (out / RECORD).read_bytes() == record and path.exists()
+        assert missing(out, outputs) == {path}
+
+
+def test_sources_share_the_folder_and_alternate(out):
+    first, second = origins(out, "a"), origins(out, "b", OTHER)
+    for outputs in (first, second, first, second):
+        enter(out, outputs, overwrite=False)
+        make(out, outputs)
+    assert missing(out, first | second) == set()
+    assert len(json.loads((out / RECORD).read_text())["made"]) == 2
+
+
+def test_overwriting_removes_first_and_is_then_continued_without_it(out):
+    enter(out, origins(out, "abc"), overwrite=False)
+    make(out, origins(out, "abc"))
+    new = origins(out, "ab", OTHER)
+    enter(out, new, overwrite=True)  # interrupted before it made anything
+    enter(out, new, overwrite=False)
+    assert missing(out, new) == set(new) and not any(path.exists() for path in new)
+    assert missing(out, origins(out, "c")) == set()  # made by the first settings still
+
+
+def test_an_incomplete_output_is_made_again(out):
+    outputs = origins(out, "ab")
+    enter(out, outputs, overwrite=False)
+    make(out, outputs)
+    first = next(iter(outputs))
+    mark(out, [first], incomplete=True)
+    assert missing(out, outputs) == {first}
+    mark(out, [first], incomplete=False)
+    assert missing(out, outputs) == set()
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff", b'{"made": [3], "incomplete": []}', b'{"source": "a"}'])
+def test_a_damaged_record_counts_as_none(out, content):
+    outputs = origins(out)
+    (out / "overlay").mkdir(parents=True)
+    (out / RECORD).write_bytes(content)
+    (out / "overlay" / "a.jpg").write_text("x")
     with pytest.raises(InputError) as error:
-        enter(out, {"weights": "2"}, [output], overwrite=False)
-    assert is_sentence(error, output, "another weights", "overwrite=true") and (out / RECORD).read_bytes() == record
-
-    since = enter(out, {"weights": "2"}, [output], overwrite=True)
-    assert not is_current(output, since)  # a second start without overwrite predicts it again
-    assert enter(out, {"weights": "2"}, [output], overwrite=False) == since
-    output.write_text("new")
-    assert is_current(output, since)
+        enter(out, outputs, overwrite=False)
+    assert is_sentence(error, "is not recorded in", RECORD, "overwrite=true")
+    enter(out, origins(out, "b"), overwrite=False)
+    assert b"b.jpg" in (out / RECORD).read_bytes()
 
 
-def test_other_images_may_share_the_folder(tmp_path):
-    enter(tmp_path, {"source": "a"}, [], overwrite=False)
-    (tmp_path / "x.jpg").write_text("of a")
-    enter(tmp_path, {"source": "b"}, [tmp_path / "y.jpg"], overwrite=False)
-    with pytest.raises(InputError, match="another source"):
-        enter(tmp_path, {"source": "a"}, [tmp_path / "x.jpg"], overwrite=False)
+def test_empty_and_older_files_are_no_outputs(out):
+    outputs = origins(out)
+    path, source = next(iter(outputs)), out.parent / "a.png"
+    enter(out, outputs, overwrite=False)
+    path.parent.mkdir()
+    path.touch()
+    assert missing(out, outputs) == {path}
+    path.write_text("picture")
+    for file, time in ((source, 5), (path, 5)):
+        os.utime(file, ns=(time, time))
+    assert missing(out, outputs) == set()
+    os.utime(source, ns=(6, 6))
+    assert missing(out, outputs) == {path}
+    source.unlink()  # its output stays
+    assert missing(out, outputs) == set()
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff"])
-def test_a_damaged_record_counts_as_none(tmp_path, content):
-    (tmp_path / RECORD).write_bytes(content)
-    (tmp_path / "x.jpg").write_text("x")
-    with pytest.raises(InputError) as error:
-        enter(tmp_path, {"source": "a"}, [tmp_path / "x.jpg"], overwrite=False)
-    assert is_sentence(error, "without a record", RECORD)
-    enter(tmp_path, {"source": "a"}, [], overwrite=False)
-    assert b"source" in (tmp_path / RECORD).read_bytes()
-
-
-def test_an_empty_file_is_no_output(tmp_path):
-    (tmp_path / "x.jpg").touch()
-    assert not is_current(tmp_path / "x.jpg", 0)
-    os.utime(tmp_path / "x.jpg", ns=(5, 5))
-    (tmp_path / "y.jpg").write_text("y")
-    os.utime(tmp_path / "y.jpg", ns=(5, 5))
-    assert is_current(tmp_path / "y.jpg", 5) and not is_current(tmp_path / "y.jpg", 6)
+def test_names_of_any_bytes(out):
+    outputs = {out / os.fsdecode(b"\xff.png"): Origin(os.fsdecode(b"/\xfe.png"), ONE)}
+    enter(out, outputs, overwrite=False)
+    make(out, outputs)
+    assert missing(out, outputs) == set()
 
 
 def test_a_digest_covers_both_files_of_openvino(tmp_path):

@@ -44,6 +44,28 @@ def test_work_stops_when_its_consumer_does():
     assert len(started) <= 3 and pipeline_threads() == 0
 
 
+def test_a_thread_that_the_pool_does_not_know_is_waited_for(monkeypatch):
+    """An exception of a signal handler while a thread starts: the pool has its work, but would not join it."""
+    started, ended = threading.Event(), []
+    start = threading.Thread.start
+
+    def interrupted(thread):
+        start(thread)
+        if thread.name.startswith("regseg-pipeline"):
+            assert started.wait(10)
+            raise KeyboardInterrupt
+
+    def work(item):
+        started.set()
+        time.sleep(0.2)
+        ended.append(item)
+
+    monkeypatch.setattr(threading.Thread, "start", interrupted)
+    with pytest.raises(KeyboardInterrupt), closing(map_ahead(work, range(9), 1)) as results:
+        next(results)
+    assert ended == [0]
+
+
 def test_reading_network_and_writing_run_at_the_same_time(items, monkeypatch):
     """Each stage waits until the others work on other images."""
     busy = {"read": threading.Event(), "write": threading.Event()}

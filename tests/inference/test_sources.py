@@ -21,7 +21,7 @@ def photos(tmp_path, monkeypatch):
 def names(source, out="out"):
     from pathlib import Path
 
-    return [str(item.name) for item in find_images(source, Path(out))[0]]
+    return [str(item.name) for item in find_images(source, Path(out))]
 
 
 def test_a_folder_keeps_its_subfolders(photos):

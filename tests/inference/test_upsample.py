@@ -6,7 +6,7 @@ import torch
 from torch.nn import functional as F
 
 from regseg.inference import upsample
-from regseg.inference.upsample import _labels_by_torch, labels_from_logits, labels_of
+from regseg.inference.upsample import _labels_by_torch, interpolated, labels_from_logits, labels_of
 
 SIZES = [((16, 24), (64, 96)), ((17, 23), (66, 91)), ((12, 9), (96, 72)), ((33, 20), (33, 20)), ((8, 8), (63, 17))]
 SIZES += [((20, 30), (11, 17)), ((1, 1), (5, 7))]
@@ -30,6 +30,13 @@ def test_equal_to_interpolate_and_argmax(labels, source, target):
     lost = full.amax(1) - full.gather(1, found[:, None].long())[:, 0]
     assert lost.max() < 1e-5
     assert (found != full.argmax(1)).float().mean() < 1e-4
+
+
+@pytest.mark.parametrize(("source", "target"), SIZES)
+def test_interpolated_logits(source, target):
+    logits = torch.randn(2, 5, *source, generator=torch.Generator().manual_seed(0))
+    expected = F.interpolate(logits, target, mode="bilinear", align_corners=False)
+    assert np.allclose(interpolated(logits.numpy(), target), expected.numpy(), atol=1e-5)
 
 
 def test_the_first_of_equal_classes(labels):

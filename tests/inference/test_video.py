@@ -6,6 +6,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 from layouts import is_sentence, pipeline_threads
+from videos import write_damaged_video, write_video
 
 from regseg.data.datasets.cityscapes import SPEC
 from regseg.errors import InputError
@@ -13,38 +14,6 @@ from regseg.inference import video as module
 from regseg.inference.video import Video, drawing, predict_video, video_outputs
 
 av = pytest.importorskip("av")
-
-
-def write_video(
-    path, frames=12, size=(48, 64), codec="libx264", pixels="yuv420p", rate=Fraction(30000, 1001), rotation=0,
-    aspect=None, times=None, sound=False,
-):  # fmt: skip
-    """Red on the left, and a blue on the right that changes its green from frame to frame; the top differs."""
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream(codec, rate=rate)
-        stream.height, stream.width, stream.pix_fmt = *size, pixels
-        track = container.add_stream("aac", rate=8000) if sound else None
-        if aspect:
-            stream.codec_context.sample_aspect_ratio = aspect
-        if rotation:
-            stream.set_display_rotation(rotation)
-        if times:
-            stream.codec_context.time_base = Fraction(1, 1000)
-        for number in range(frames):
-            picture = np.zeros((*size, 3), np.uint8)
-            picture[:, : size[1] // 2] = 200, 40, 40
-            picture[: size[0] // 2, size[1] // 2 :] = 40, 10 * number % 250, 200
-            frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
-            if times:
-                frame.pts, frame.time_base = times[number], Fraction(1, 1000)
-            container.mux(stream.encode(frame))
-        container.mux(stream.encode(None))
-        if track is not None:
-            silence = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), format="fltp", layout="mono")
-            silence.sample_rate = 8000
-            container.mux(track.encode(silence))
-            container.mux(track.encode(None))
-    return path
 
 
 def zeros(image):
@@ -142,11 +111,8 @@ def test_decoding_stays_a_few_frames_ahead(tmp_path, monkeypatch):
 
 
 def test_a_damaged_video_is_read_as_far_as_possible_and_told(tmp_path):
-    options = {"codec": "ffv1", "pixels": "bgr0", "frames": 40, "rate": Fraction(2), "size": (96, 128)}
-    path = write_video(tmp_path / "damaged.mkv", **options)
-    data = path.read_bytes()
+    path, data, damaged = write_damaged_video(tmp_path / "damaged.mkv")
     half = len(data) // 2
-    damaged = data[:half] + bytes(300) + data[half + 300 :]
     for content, words in ((data, None), (damaged, "cannot be decoded in 1 places"), (data[:half], "of 20 seconds")):
         path.write_bytes(content)
         with Video(path) as video:

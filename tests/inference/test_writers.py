@@ -32,9 +32,7 @@ def test_every_mode_is_read_back(tmp_path, prediction):
     image, labels = prediction
     outputs = Outputs(tmp_path / "out", MODES, CITYSCAPES)
     one = item(tmp_path)
-    assert outputs.missing(one, 0)
     outputs.write(one, image, labels)
-    assert not outputs.missing(one, 0) and outputs.missing(one, 2**63)
     paths = outputs.paths(one)
     found = {mode: path.relative_to(tmp_path / "out").as_posix() for mode, path in paths.items()}
     assert found == {
@@ -51,6 +49,13 @@ def test_every_mode_is_read_back(tmp_path, prediction):
     assert (read_label(paths["color"], by_color) == labels).all()
     picture = read_image(paths["overlay"])
     assert picture.shape[0] > 40 and picture.shape[1] == 300
+
+
+def test_opacity_decides_overlays_alone(tmp_path):
+    outputs = Outputs(tmp_path, ["overlay", "index"], CITYSCAPES, opacity=0.3)
+    found = outputs.origins([item(tmp_path)], {"weights": "1"})
+    assert [origin.settings for origin in found.values()] == [{"weights": "1", "opacity": 0.3}, {"weights": "1"}]
+    assert {origin.source for origin in found.values()} == {str(item(tmp_path).path)}
 
 
 def test_an_overlay_without_loss(tmp_path, prediction):
@@ -91,9 +96,9 @@ def test_the_server_takes_names_of_cityscapes_alone(tmp_path):
         assert is_sentence(error, name, "leftImg8bit", "index")
     twice = [item(tmp_path, f"{folder}/ulm_000000_000019_leftImg8bit") for folder in "ab"]
     with pytest.raises(InputError) as error:
-        outputs.files(twice)
+        outputs.origins(twice, {})
     assert is_sentence(error, twice[0].path, twice[1].path)
-    assert len(Outputs(tmp_path, ["index"], CITYSCAPES).files(twice)) == 2
+    assert len(Outputs(tmp_path, ["index"], CITYSCAPES).origins(twice, {})) == 2
 
 
 def test_classes_of_cityscapes_in_another_order():
@@ -104,11 +109,12 @@ def test_classes_of_cityscapes_in_another_order():
 def test_our_evaluator_and_the_official_one_agree_on_written_predictions(streets_root, tmp_path, monkeypatch):
     """On drawn streets with wrong pixels, through the files, the official search by name, and the zip archive."""
     official = pytest.importorskip("cityscapesscripts.evaluation.evalPixelLevelSemanticLabeling")
-    items, _ = find_images(streets_root / "leftImg8bit" / "val", tmp_path / "out")
+    items = find_images(streets_root / "leftImg8bit" / "val", tmp_path / "out")
     truth = {sample.image.name: sample.label for sample in Cityscapes(streets_root).samples("val")}
     outputs = Outputs(tmp_path / "out", ["cityscapes"], CITYSCAPES)
     rng, matrix = np.random.default_rng(0), ConfusionMatrix(19)
-    assert "3 of 3 results are missing" in zip_labels(outputs, items, 0)
+    everything = set(outputs.origins(items, {}))
+    assert "3 of 3 results are missing" in zip_labels(outputs, items, everything)
     for one in items:
         label = read_label(truth[one.path.name], CITYSCAPES)
         wrong = cv2.resize(rng.integers(0, 19, (8, 16), np.uint8), label.shape[::-1], interpolation=cv2.INTER_NEAREST)
@@ -116,7 +122,7 @@ def test_our_evaluator_and_the_official_one_agree_on_written_predictions(streets
         outputs.write(one, read_image(one.path), predicted)
         matrix.update(torch.from_numpy(predicted), torch.from_numpy(label))
     ours = Scores.from_confusion(matrix.compute(), CITYSCAPES)
-    assert "3 results" in zip_labels(outputs, items, 0)
+    assert "3 results" in zip_labels(outputs, items, set())
     with zipfile.ZipFile(tmp_path / "out" / "cityscapes.zip") as archive:
         assert sorted(archive.namelist()) == sorted(f"{one.path.stem}.png" for one in items)
         archive.extractall(tmp_path / "sent")

@@ -25,11 +25,12 @@ def import_coco(datamodule: Any, source: Path) -> None:
     class background; crowds (``iscrowd``) are ignored. Classes are numbered from 1 in the order of category ids.
 
     Raises:
-        InputError: the annotations or an image are missing or damaged, labels or ``classes.yaml`` exist already, or
-            pycocotools is not installed.
+        InputError: the annotations or an image are missing or damaged, an annotation is only a box, labels or
+            ``classes.yaml`` exist already, or pycocotools is not installed.
     """
     root = Path(datamodule.hparams.root)
     content = _read(source)
+    _check_masks(content, source)
     categories = sorted((entry["id"], str(entry["name"])) for entry in content["categories"])
     values = {identifier: index for index, (identifier, _) in enumerate(categories, 1)}
     if len(values) >= IGNORE_INDEX - 1:
@@ -63,15 +64,28 @@ def _read(source: Path) -> dict[str, Any]:
             if not isinstance(content[key], list):
                 raise TypeError(key)
         for image in content["images"]:
-            if not isinstance(image["file_name"], str) or min(image["height"], image["width"]) < 1:
+            named = isinstance(image["file_name"], str) and isinstance(image["id"], int | str)
+            if not named or min(image["height"], image["width"]) < 1:
                 raise TypeError(f"image {image['id']}")
-        _ = [(entry["image_id"], entry["category_id"]) for entry in content["annotations"]]
+        _ = [(entry["image_id"], entry["category_id"], entry.get) for entry in content["annotations"]]
         _ = [(entry["id"] + 0, entry["name"]) for entry in content["categories"]]
     except OSError as error:
         raise InputError(f"{source} cannot be read ({error.strerror}); check the path.") from error
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise InputError(f"{source} is not a COCO annotation file ({error!r}); export it as COCO instances.") from error
     return content
+
+
+def _check_masks(content: Mapping[str, Any], source: Path) -> None:
+    """Refuse annotations without masks: objects that are left out would become background."""
+    annotations = content["annotations"]
+    if boxes := [entry for entry in annotations if not entry.get("segmentation")]:
+        names = {image["id"]: image["file_name"] for image in content["images"]}
+        first = names.get(boxes[0]["image_id"], f"image_id {boxes[0]['image_id']}")
+        raise InputError(
+            f"{source}: {len(boxes)} of {len(annotations)} annotations have no segmentation (the first is of {first}), "
+            "and boxes label no pixels; export the masks too, or remove these annotations."
+        )
 
 
 def _target(root: Path, image: Mapping[str, Any], source: Path) -> Path:

@@ -113,9 +113,11 @@ def report(checks: list[Check]) -> None:
     for check in checks:
         print(check)
     if failed := next((check for check in checks if not check.passed), None):
+        labels, logits = f"{failed.changed:.3%} of the labels", f"logits by {failed.difference:.2g} of the largest"
         raise InputError(
-            f"The export differs from PyTorch in {failed.changed:.3%} of the labels (allowed: {failed.allowed:.3%}), "
-            "so no file was written; choose another precision or format."
+            f"The export changes {labels} (allowed: {failed.allowed:.3%}) and {logits} (allowed: "
+            f"{failed.allowed_difference:.2g}), so no file was written; train the weights further, or choose another "
+            "precision or format."
         )
 
 

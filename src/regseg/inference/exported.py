@@ -10,7 +10,7 @@ import numpy as np
 
 from regseg.errors import InputError
 from regseg.inference.metadata import ExportInfo
-from regseg.inference.upsample import has_numba, labels_from_logits
+from regseg.inference.upsample import has_numba, interpolated, labels_from_logits
 
 
 def require(package: str, extra: str, what: str) -> ModuleType:
@@ -42,15 +42,22 @@ class ExportedRuntime:
         self.info, self.spec, self.size, self.precision = info, info.spec, info.size, info.precision
         self.fused = has_numba() if fused is None else fused
 
+    @property
+    def resizes_logits(self) -> bool:
+        """See `regseg.inference.runtimes.Runtime`."""
+        return self.fused or self.info.output == "logits"
+
     def __call__(self, images: np.ndarray, size: tuple[int, int] | None = None) -> np.ndarray:
-        size = size or images.shape[1:3]
+        own = images.shape[1:3]
+        size = own if size is None else (size[0], size[1])
         output = self.run(images)
         if self.fused:
-            return labels_from_logits(output, size)
-        labels = output if self.info.output == "labels" else output.argmax(1).astype(np.uint8)
-        if labels.shape[1:] == tuple(size):
-            return labels
-        return np.stack([cv2.resize(one, size[::-1], interpolation=cv2.INTER_NEAREST) for one in labels])
+            return labels_from_logits(output if size == own else interpolated(output, own), size)
+        if self.info.output == "logits":
+            return (output if size == own else interpolated(output, size)).argmax(1).astype(np.uint8)
+        if size == own:
+            return output
+        return np.stack([cv2.resize(one, size[::-1], interpolation=cv2.INTER_NEAREST) for one in output])
 
     def low_resolution_logits(self, images: np.ndarray) -> np.ndarray | None:
         """See `regseg.inference.runtimes.Runtime`."""

@@ -1,12 +1,13 @@
-"""The record of what an output folder's files were predicted from, so that stale files are recognized."""
+"""The record of what made each file of an output folder, so that nothing stale is kept and nothing foreign replaced."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+import os
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from regseg.errors import InputError
 from regseg.system.atomic import write_text
@@ -15,43 +16,68 @@ from regseg.system.locks import lock
 RECORD = "predictions.json"
 
 
-def enter(out: Path, record: dict[str, Any], outputs: Iterable[Path], *, overwrite: bool) -> int:
-    """Begin or continue predictions in ``out``.
+class Origin(NamedTuple):
+    """What decides the content of an output file.
+
+    Attributes:
+        source: absolute path of the image or video.
+        settings: the weights' digest and the options that matter to the file; plain values.
+    """
+
+    source: str
+    settings: Mapping[str, Any]
+
+
+class _Record(NamedTuple):
+    """The content of `RECORD`, by paths relative to the folder."""
+
+    origins: dict[str, Origin]
+    incomplete: set[str]
+
+
+def enter(out: Path, outputs: Mapping[Path, Origin], *, overwrite: bool) -> None:
+    """Record what the output files are about to be made from. Several shards may do so at once.
 
     Args:
         out: the output folder, which is created.
-        record: what decides the content of outputs: weights, source and options.
-        outputs: the files that are about to be written.
-        overwrite: replace outputs that were predicted from something else.
-
-    Returns:
-        A time of modification in nanoseconds: an output that is older was predicted from something else.
+        outputs: the files that the command makes.
+        overwrite: remove those that exist, so that a file of the record is always made from what the record says.
 
     Raises:
-        InputError: there are outputs that were predicted from something else, and ``overwrite`` is False.
+        InputError: a file was made from something else or is not in the record, and ``overwrite`` is False.
     """
-    path = out / RECORD
-    with lock(out / ".lock", wait=True):  # of several shards, the first writes the record
-        former = _read(path)
-        differing = [key for key in record if former.get(key) != record[key]]
-        if differing:
-            stale = next((one for one in outputs if one.is_file()), None)
-            if stale is not None and not overwrite:
-                reason = f"with another {differing[0]}" if former else f"without a record in {path}"
-                raise InputError(
-                    f"{stale} was predicted {reason}; choose another out, or overwrite=true to replace it."
-                )
-            write_text(path, json.dumps(record, indent=2) + "\n")
-        return path.stat().st_mtime_ns
+    with lock(out / ".lock", wait=True):
+        record = _read(out)
+        for path, origin in outputs.items():
+            former = record.origins.get(_name(path, out))
+            if overwrite:
+                path.unlink(missing_ok=True)
+            elif former != origin and path.is_file() and path.stat().st_size:
+                reason = f"is not recorded in {out / RECORD}" if former is None else _difference(former, origin)
+                raise InputError(f"{path} {reason}; choose another out, or overwrite=true to replace it.")
+        added = {_name(path, out): origin for path, origin in outputs.items()}
+        if any(record.origins.get(name) != origin for name, origin in added.items()):
+            _write(out, _Record(record.origins | added, record.incomplete))
 
 
-def is_current(path: Path, since: int) -> bool:
-    """Whether ``path`` is a file with content that was written since `enter` gave that time."""
-    try:
-        status = path.stat()
-    except OSError:
-        return False
-    return status.st_size > 0 and status.st_mtime_ns >= since
+def missing(out: Path, outputs: Mapping[Path, Origin]) -> set[Path]:
+    """Return the output files that are not there, incomplete, older than their source, or made from something else."""
+    record = _read(out)
+    return {
+        path
+        for path, origin in outputs.items()
+        if (name := _name(path, out)) in record.incomplete
+        or record.origins.get(name) != origin
+        or not _is_newer(path, origin.source)
+    }
+
+
+def mark(out: Path, paths: Iterable[Path], *, incomplete: bool) -> None:
+    """Record that files lack a part of their source, whose decoding failed, or that they no longer do."""
+    with lock(out / ".lock", wait=True):
+        record = _read(out)
+        names = {_name(path, out) for path in paths}
+        _write(out, _Record(record.origins, record.incomplete | names if incomplete else record.incomplete - names))
 
 
 def digest(path: Path) -> str:
@@ -64,9 +90,53 @@ def digest(path: Path) -> str:
     return found.hexdigest()
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _name(path: Path, out: Path) -> str:
+    return path.relative_to(out).as_posix()
+
+
+def _is_newer(path: Path, source: str) -> bool:
+    """Whether ``path`` is a file with content that is not older than ``source``; a source that is gone is older."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}
+        status = path.stat()
+    except OSError:
+        return False
+    try:
+        since = os.stat(source).st_mtime_ns
+    except OSError:
+        since = 0
+    return status.st_size > 0 and status.st_mtime_ns >= since
+
+
+def _difference(former: Origin, origin: Origin) -> str:
+    """How a file was made that is to be made otherwise."""
+    if former.source != origin.source:
+        return f"was predicted from {former.source}"
+    names = [*origin.settings, *former.settings]
+    name = next(name for name in names if former.settings.get(name) != origin.settings.get(name))
+    return f"was predicted with {'other weights' if name == 'weights' else f'{name}={former.settings.get(name)}'}"
+
+
+def _read(out: Path) -> _Record:
+    """The record; empty if there is none or it is damaged."""
+    try:
+        content = json.loads((out / RECORD).read_text(encoding="utf-8"))
+        origins = {
+            name: Origin(source, made["settings"])
+            for made in content["made"]
+            for name, source in made["outputs"].items()
+        }
+        return _Record(origins, {str(name) for name in content["incomplete"]})
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return _Record({}, set())
+
+
+def _write(out: Path, record: _Record) -> None:
+    """Write the record, one list of files for each combination of settings."""
+    made: list[dict[str, Any]] = []
+    for name, origin in record.origins.items():
+        group = next((one for one in made if one["settings"] == origin.settings), None)
+        if group is None:
+            made.append(group := {"settings": origin.settings, "outputs": {}})
+        group["outputs"][name] = origin.source
+    content = {"made": made, "incomplete": sorted(record.incomplete)}
+    write_text(out / RECORD, json.dumps(content, indent=1) + "\n")

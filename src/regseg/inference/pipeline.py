@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from contextlib import closing
-from typing import NamedTuple, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -73,10 +74,11 @@ def map_ahead(function: Callable[[T], R], items: Iterable[T], workers: int) -> G
     At most ``workers + 1`` items are taken before their results are consumed.
     """
     waiting: deque[Future[R]] = deque()
+    calls = _Calls(function)
     with ThreadPoolExecutor(workers, _THREADS) as pool:
         try:
             for item in items:
-                waiting.append(pool.submit(function, item))
+                waiting.append(pool.submit(calls, item))
                 if len(waiting) > workers:
                     yield waiting.popleft().result()
             while waiting:
@@ -84,6 +86,37 @@ def map_ahead(function: Callable[[T], R], items: Iterable[T], workers: int) -> G
         finally:
             for future in waiting:
                 future.cancel()
+            calls.stop()
+
+
+class _Calls(Generic[T, R]):
+    """Calls of a function by threads. After `stop` returns none is in progress and none begins.
+
+    A pool does not guarantee this: its shutdown does not wait for a thread during whose start a signal's exception was
+    raised, and a decoder or encoder that is closed while such a thread uses it crashes the process.
+    """
+
+    def __init__(self, function: Callable[[T], R]) -> None:
+        self._function, self._changed = function, threading.Condition()
+        self._running, self._stopped = 0, False
+
+    def __call__(self, item: T) -> R:
+        with self._changed:
+            if self._stopped:
+                raise CancelledError
+            self._running += 1
+        try:
+            return self._function(item)
+        finally:
+            with self._changed:
+                self._running -= 1
+                self._changed.notify_all()
+
+    def stop(self) -> None:
+        """Wait for the calls in progress."""
+        with self._changed:
+            self._stopped = True
+            self._changed.wait_for(lambda: self._running == 0)
 
 
 def _read(item: Item) -> _Step:

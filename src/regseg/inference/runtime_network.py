@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from regseg.errors import InputError
 from regseg.inference.predictor import at_size
 from regseg.inference.runtimes import Runtime
 
@@ -24,5 +25,29 @@ class RuntimeNetwork(nn.Module):
 
     def forward(self, images: Tensor, size: tuple[int, int]) -> Tensor:
         """Images (B, H, W, 3) uint8 to class indices (B, *size) uint8."""
-        batch = np.concatenate([at_size(image, self.runtime.size)[None] for image in images.cpu().numpy()])
-        return torch.from_numpy(self.runtime(batch, (size[0], size[1]))).to(images.device)
+        labels = [label_at(self.runtime, image, (size[0], size[1])) for image in images.cpu().numpy()]
+        return torch.from_numpy(np.stack(labels)).to(images.device)
+
+
+def label_at(runtime: Runtime, image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Label an image for an evaluation, exactly as every other runtime does.
+
+    Args:
+        runtime: what computes.
+        image: (H, W, 3) uint8 RGB.
+        size: (height, width) of the labels that the result is compared with.
+
+    Returns:
+        (*size) uint8 class indices.
+
+    Raises:
+        InputError: the runtime has no logits, which another size needs.
+    """
+    image = at_size(image, runtime.size)
+    if image.shape[:2] != size and not runtime.resizes_logits:
+        raise InputError(
+            f"The images have {image.shape[0]}x{image.shape[1]} pixels and their labels {size[0]}x{size[1]}, so logits "
+            "have to be resized, which this file needs more packages for: pip install 'regseg[onnx,numba]', or export "
+            "it with output=logits."
+        )
+    return runtime(image[None], size)[0]

@@ -32,12 +32,17 @@ class Runtime(Protocol):
     spec: DatasetSpec
     size: tuple[int, int] | None
 
+    @property
+    def resizes_logits(self) -> bool:
+        """Whether labels of another size than the images' come from resized logits; else from resized labels."""
+
     def __call__(self, images: np.ndarray, size: tuple[int, int] | None = None) -> np.ndarray:
         """Label images.
 
         Args:
             images: (B, H, W, 3) uint8 RGB.
-            size: (height, width) of the labels; None for the images' own. Logits are interpolated to it bilinearly.
+            size: (height, width) of the labels; None for the images' own. As in the author's release, logits are
+                interpolated to the images' size and then, if it is another one, to ``size``.
 
         Returns:
             (B, *size) uint8 class indices.

@@ -34,7 +34,7 @@ def is_video(source: str | Path) -> bool:
     return Path(source).suffix.lower() in VIDEO_SUFFIXES and not Path(source).is_dir()
 
 
-def find_images(source: str | Path, out: Path) -> tuple[list[Item], Path]:
+def find_images(source: str | Path, out: Path) -> list[Item]:
     """List the images of ``source``. No image is opened.
 
     Args:
@@ -43,9 +43,8 @@ def find_images(source: str | Path, out: Path) -> tuple[list[Item], Path]:
         out: the output folder. Images within it are outputs of an earlier prediction and are not listed.
 
     Returns:
-        The images of a folder or a pattern sorted by path, those of a list in its order, each once; and the folder
-        whose subfolders their outputs keep, which is the given one, the fixed part of the pattern, or the common folder
-        of the list.
+        The images of a folder or a pattern sorted by path, those of a list in its order, each once. Their outputs keep
+        the subfolders of the given folder, of the fixed part of the pattern, or of the common folder of the list.
 
     Raises:
         InputError: there is no such file, it is of another kind, it lists no images, or ``out`` is a folder of
@@ -67,8 +66,7 @@ def find_images(source: str | Path, out: Path) -> tuple[list[Item], Path]:
     paths = [one for one in dict.fromkeys(paths) if inside not in one.resolve().parents]
     if not paths:
         raise InputError(f"{source} holds no images ({', '.join(IMAGE_SUFFIXES)}); check the path.")
-    base = Path(os.path.abspath(base))
-    return _named(paths, base), base
+    return _named(paths, Path(os.path.abspath(base)))
 
 
 def check_out(out: Path, places: Path | Iterable[Path]) -> None:

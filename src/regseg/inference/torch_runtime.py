@@ -43,6 +43,7 @@ class TorchRuntime:
 
     name = "torch"
     size: tuple[int, int] | None = None
+    resizes_logits = True
 
     def __init__(
         self,
@@ -88,7 +89,10 @@ class TorchRuntime:
         return self._logits(torch.from_numpy(images).to(self.device)).float().cpu().numpy()
 
     def _labels(self, images: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
-        return self._upsample(self._logits(images), size)
+        logits, own = self._logits(images), (images.shape[1], images.shape[2])
+        if size != own:  # twice, as in the author's release
+            logits = nn.functional.interpolate(logits.float(), own, mode="bilinear", align_corners=False)
+        return self._upsample(logits, size)
 
     def _logits(self, images: torch.Tensor) -> torch.Tensor:
         return self.network.low_resolution_logits(self._normalize(images).to(self._dtype))

@@ -29,7 +29,7 @@ def has_numba() -> bool:
 
 
 def labels_from_logits(logits: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Interpolate logits to ``size`` and take the class of the largest. Needs numba.
+    """Interpolate logits to ``size`` and take the class of the largest; without numba in several times the time.
 
     Args:
         logits: (B, C, h, w) float32, C at most 254.
@@ -38,6 +38,8 @@ def labels_from_logits(logits: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     Returns:
         (B, H, W) uint8 class indices; of equal logits the first class.
     """
+    if not has_numba():
+        return interpolated(logits, size).argmax(1).astype(np.uint8)
     from regseg.inference.upsample_numba import label_rows
 
     labels = np.empty((len(logits), *size), np.uint8)
@@ -50,6 +52,14 @@ def labels_from_logits(logits: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     else:
         list(_pool().map(lambda band: label_rows(*band, *positions), bands))
     return labels
+
+
+def interpolated(logits: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Interpolate logits (B, C, h, w) float32 to (B, C, *size) as ``torch.nn.functional.interpolate`` does."""
+    top, bottom, down = source_positions(logits.shape[2], size[0])
+    left, right, across = source_positions(logits.shape[3], size[1])
+    rows = logits[:, :, top] + down[:, None] * (logits[:, :, bottom] - logits[:, :, top])
+    return rows[..., left] + across * (rows[..., right] - rows[..., left])
 
 
 def labels_of(logits: Tensor, size: tuple[int, int]) -> Tensor:

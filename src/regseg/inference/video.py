@@ -204,7 +204,11 @@ def predict_video(
             raise OSError(error.errno, error.strerror, str(target)) from error
 
     def labelled(frames: Iterator[Frame]) -> Iterator[tuple[Frame, np.ndarray]]:
-        return ((frame, labeller(frame.pixels)) for frame in frames)
+        for frame in frames:
+            try:
+                yield frame, labeller(frame.pixels)
+            except InputError as error:
+                raise InputError(f"{video.path}: {error}") from error
 
     def draw_and_encode(encoder: Encoder) -> Callable[[tuple[Frame, np.ndarray]], None]:
         return lambda pair: encoder.add(draw(pair[0].pixels, pair[1]), pair[0].pts)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import zipfile
-from collections.abc import Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Container, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import cv2
 import numpy as np
@@ -17,7 +17,7 @@ from regseg.data.datasets.spec import IGNORE_INDEX, DatasetSpec
 from regseg.data.legend import legend
 from regseg.errors import InputError
 from regseg.inference.drawing import overlay, with_legend
-from regseg.inference.out_folder import is_current
+from regseg.inference.out_folder import Origin
 from regseg.inference.sources import Item
 from regseg.system.atomic import write_whole
 
@@ -76,26 +76,25 @@ class Outputs:
             found[mode] = self.out / mode / name.with_name(name.name + suffix)
         return found
 
-    def files(self, items: Iterable[Item]) -> list[Path]:
-        """Every output file of the images.
+    def origins(self, items: Iterable[Item], settings: Mapping[str, Any]) -> dict[Path, Origin]:
+        """Every output file of the images, and what decides its content.
+
+        Args:
+            items: the images.
+            settings: what decides the labels.
 
         Raises:
             InputError: two images would have the same output, because Cityscapes' names are without folders.
         """
-        owners: dict[Path, Item] = {}
+        by_mode = {mode: settings_of(mode, settings, self.opacity) for mode in self.save}
+        found: dict[Path, Origin] = {}
         for item in items:
-            for path in self.paths(item).values():
-                if (other := owners.setdefault(path, item)) != item:
-                    raise InputError(
-                        f"{other.path} and {item.path} would both be written to {path}; rename one of them."
-                    )
-        return list(owners)
-
-    def missing(self, item: Item, since: int) -> bool:
-        """Return whether an output is missing, or older than its image or ``since`` (see `out_folder.enter`)."""
-        with suppress(OSError):  # an image that is gone is reported when it is read
-            since = max(since, item.path.stat().st_mtime_ns)
-        return not all(is_current(path, since) for path in self.paths(item).values())
+            source = os.path.abspath(item.path)
+            for mode, path in self.paths(item).items():
+                other = found.setdefault(path, Origin(source, by_mode[mode])).source
+                if other != source:
+                    raise InputError(f"{other} and {source} would both be written to {path}; rename one of them.")
+        return found
 
     def write(self, item: Item, image: np.ndarray, labels: np.ndarray) -> None:
         """Write every output of an image, each whole or not at all.
@@ -180,7 +179,12 @@ def cityscapes_name(path: Path) -> Path:
     return Path(path.stem)
 
 
-def zip_labels(outputs: Outputs, items: Sequence[Item], since: int) -> str:
+def settings_of(mode: str, settings: Mapping[str, Any], opacity: float) -> Mapping[str, Any]:
+    """What decides the content of the outputs of one mode."""
+    return {**settings, "opacity": opacity} if mode == "overlay" else settings
+
+
+def zip_labels(outputs: Outputs, items: Sequence[Item], missing: Container[Path]) -> str:
     """Zip the Cityscapes results of all images for the test server, if all are there; say what was done.
 
     Of several shards, the one that ends last finds all of them.
@@ -188,11 +192,11 @@ def zip_labels(outputs: Outputs, items: Sequence[Item], since: int) -> str:
     Args:
         outputs: of the prediction.
         items: all images, those of other shards too.
-        since: see `out_folder.enter`.
+        missing: the files that do not count, see `out_folder.missing`.
     """
     files = [outputs.paths(item)["cityscapes"] for item in items]
     target = outputs.out / "cityscapes.zip"
-    if lacking := sum(not is_current(path, since) for path in files):
+    if lacking := sum(path in missing for path in files):
         return f"{target} is not written yet: {lacking} of {len(files)} results are missing."
 
     def write(file: IO[bytes]) -> None:
