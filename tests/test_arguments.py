@@ -162,7 +162,7 @@ def test_swept_datasets_get_folders_of_their_own(aside):
 def test_no_swept_option_is_left_out_of_the_folder(aside):
     assert aside("data.num_workers=0,1", "data.num_workers=1") == "-data.num_workers_1"
     assert aside("trainer=smoke,default", "trainer=smoke", "seed=1") == "-trainer_smoke"
-    assert aside("logger.project=a,b", "logger.project=a") == "-logger.project_a"
+    assert aside("logger.wandb.project=a,b", "logger.wandb.project=a") == "-logger.wandb.project_a"
     assert aside("run.name=a,b", "run.name=a") == "" and aside("seed=1,2", "seed=1") == ""
 
 

@@ -110,6 +110,8 @@ def test_early_stopping_ends_the_training(compose, streets_root, tmp_path):
             ["logger=csv", "+logger@logger.board=tensorboard", "+logger@logger.wandb=wandb"],
             ["TensorBoardLogger", "WandbRun"],
         ),
+        (["logger=[csv,tensorboard]"], ["TensorBoardLogger"]),
+        (["logger=[tensorboard,mlflow,wandb]"], ["TensorBoardLogger", "MLFlowLogger", "WandbRun"]),
     ],
 )
 def test_the_loggers_of_a_run(compose, choices, expected):
