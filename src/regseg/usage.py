@@ -67,9 +67,9 @@ def option_comments(config_name: str, chosen: Mapping[str, str | None]) -> dict[
 
 
 def _package_of(path: Path, group: str) -> str:
-    """Where Hydra puts the content of a group's file: the group, or the part of it that the file's first line names."""
-    found, package = _PACKAGE.match(path.read_text(encoding="utf-8")), group.replace("/", ".")
-    return found[1] if found and found[1].startswith(f"{package}.") else package
+    """Where Hydra puts the content of a group's file: the group by default, or what the file's first line names."""
+    found = _PACKAGE.match(path.read_text(encoding="utf-8"))
+    return found[1] if found and found[1] != "_global_" else group.replace("/", ".")
 
 
 def _comments_in(path: Path) -> Iterator[tuple[str, str]]:
@@ -96,7 +96,7 @@ def _options(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str,
         name = f"{prefix}{key}"
         if key in _HIDDEN:
             continue
-        if isinstance(value, Mapping) and value:
+        if isinstance(value, Mapping):
             yield from _options(value, f"{name}.")
         else:
             yield name, _typed(value)
