@@ -55,10 +55,20 @@ def fork_server():
 
 
 @pytest.fixture
-def run_module(tmp_path, fork_server):
+def run_module(tmp_path, run_module_in):
     """Run ``python -m MODULE ARGUMENTS`` in an empty folder, as a user would; returns a `CompletedProcess`."""
 
     def run(module, *arguments, cwd=tmp_path, env=None, timeout=300):
+        return run_module_in(cwd, module, *arguments, env=env, timeout=timeout)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def run_module_in(fork_server):
+    """`run_module` in a given folder, for fixtures of a wider scope."""
+
+    def run(cwd, module, *arguments, env=None, timeout=300):
         arguments = [str(argument) for argument in arguments]
         environment = {**os.environ, "COLUMNS": "200", **(env or {})}
         with tempfile.TemporaryDirectory() as folder:

@@ -5,7 +5,7 @@ import sys
 from types import SimpleNamespace
 
 import pytest
-from hydra import initialize_config_dir
+from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 
@@ -27,8 +27,6 @@ NAMES = [
 @pytest.fixture
 def compose_typed():
     """The configuration of a command as a user types it."""
-    from hydra import compose
-
     config.register_resolvers()
 
     def run(*arguments, name="prepare"):
@@ -159,10 +157,51 @@ def test_swept_datasets_get_folders_of_their_own(aside):
     assert aside("seed=1", "data.root=d", params={"data.root": "d,e"}) == "-root_d"
 
 
+@pytest.fixture
+def group_of(monkeypatch):
+    """The group of a run by its command line."""
+
+    def run(*arguments):
+        from hydra.core.hydra_config import HydraConfig
+
+        config.register_resolvers()
+        with initialize_config_dir(str(config_dir()), version_base="1.3"):
+            cfg = compose("train", overrides=for_hydra(arguments), return_hydra_config=True)
+        monkeypatch.setattr(HydraConfig, "get", lambda: cfg.hydra)
+        return cfg.run.group
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("root", "group"),
+    [
+        ("/data/mine", "folder_mine_dilation_1_14_regseg"),
+        ("~/other/", "folder_other_dilation_1_14_regseg"),
+        ("a/../mine", "folder_mine_dilation_1_14_regseg"),
+        ("datasets/folder", "folder_dilation_1_14_regseg"),  # the default
+        ("/data/my photos (1)", r"folder_my_photos_1_\w{8}_dilation_1_14_regseg"),
+        ("/data/道路", r"folder_\w{8}_dilation_1_14_regseg"),
+        ("/data/" + "x" * 250, r"folder_x{60}_\w{8}_dilation_1_14_regseg"),
+        ("/", "folder_dilation_1_14_regseg"),
+    ],
+)
+def test_datasets_of_ones_own_have_groups_of_their_own(group_of, root, group):
+    found = group_of("data=folder", f"data.root={root}")
+    assert re.fullmatch(group, found, re.ASCII)
+    tuned = group_of("experiment=finetune", f"data.root={root}")
+    assert tuned == "finetune" + found.removeprefix("folder").removesuffix("_dilation_1_14_regseg")
+
+
+def test_groups_of_other_datasets_do_not_name_the_root(group_of):
+    assert group_of("data=camvid", "data.root=/x/y") == "camvid_dilation_1_14_regseg"
+    assert group_of("experiment=table4", "data.root=/x/y") == "table4"
+
+
 def test_no_swept_option_is_left_out_of_the_folder(aside):
     assert aside("data.num_workers=0,1", "data.num_workers=1") == "-data.num_workers_1"
     assert aside("trainer=smoke,default", "trainer=smoke", "seed=1") == "-trainer_smoke"
-    assert aside("logger.project=a,b", "logger.project=a") == "-logger.project_a"
+    assert aside("logger.wandb.project=a,b", "logger.wandb.project=a") == "-logger.wandb.project_a"
     assert aside("run.name=a,b", "run.name=a") == "" and aside("seed=1,2", "seed=1") == ""
 
 

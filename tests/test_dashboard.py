@@ -2,7 +2,10 @@
 
 import json
 
+from commands import failed
+
 from regseg.reporting.wandb_workspace import build_workspace, spec_of
+from regseg.run_dir import write_json
 
 
 def panels(spec):
@@ -10,7 +13,7 @@ def panels(spec):
 
 
 def test_bars_curves_classes_and_coordinates_over_one_group():
-    spec = spec_of(build_workspace("table4", "regseg", "me", ["road", "car"]))
+    spec = spec_of(build_workspace("table4", "regseg", "me", ["road", "car"], reduced=True))
     assert (spec["entity"], spec["project"], spec["displayName"]) == ("me", "regseg", "regseg table4")
     found = panels(spec)
     kinds = [panel["viewType"] for panel in found]
@@ -24,14 +27,39 @@ def test_bars_curves_classes_and_coordinates_over_one_group():
     assert '"table4"' in text and "run.value.name" in text and '"group"' in text
 
 
-def test_the_spec_is_written_offline(run_module, tmp_path):
-    result = run_module("regseg.dashboard", "group=camvid_table4", "classes=camvid", "out=workspace.json")
+def write_group(folder, *runs):
+    for number, (classes, excluded) in enumerate(runs):
+        run = folder / f"row_{number}_seed0"
+        run.mkdir(parents=True)
+        write_json(run / "summary.json", {"data": {"classes": classes, "excluded": excluded}})
+
+
+def test_classes_are_those_of_the_groups_runs(run_module, tmp_path):
+    write_group(tmp_path / "runs" / "mine", (["weed", "crop"], []), (["weed", "soil"], []))
+    result = run_module("regseg.dashboard", "group=mine", "out=workspace.json")
     assert result.returncode == 0, result.stderr
-    found = panels(json.loads((tmp_path / "workspace.json").read_text()))
-    assert sum("val/iou/" in json.dumps(panel) for panel in found) == 11
+    text = [json.dumps(panel) for panel in panels(json.loads((tmp_path / "workspace.json").read_text()))]
+    assert [name for name in ("weed", "crop", "soil", "road") if any(f"val/iou/{name}" in each for each in text)] == [
+        "weed", "crop", "soil",
+    ]  # fmt: skip
+    assert not any("reduced" in each for each in text)
 
 
-def test_what_an_upload_needs_is_told(run_module):
+def test_reduced_means_are_shown_where_a_dataset_excludes_classes(run_module, tmp_path):
+    write_group(tmp_path / "elsewhere" / "mine", (["weed", "crop"], ["crop"]))
+    result = run_module("regseg.dashboard", "group=mine", "runs=elsewhere", "out=workspace.json")
+    assert result.returncode == 0, result.stderr
+    assert "reduced mIoU" in (tmp_path / "workspace.json").read_text()
+
+
+def test_a_group_without_runs_is_one_sentence(run_module, tmp_path):
+    result = run_module("regseg.dashboard", "group=table4", "out=workspace.json")
+    assert failed(result, "runs has no runs of table4", "runs=FOLDER")
+    assert not (tmp_path / "workspace.json").exists()
+
+
+def test_what_an_upload_needs_is_told(run_module, tmp_path):
+    write_group(tmp_path / "runs" / "table4", (["road"], []))
     result = run_module("regseg.dashboard", "group=table4")
     assert result.returncode == 2 and "entity=NAME" in result.stderr
     result = run_module("regseg.dashboard", "group=table4", "entity=me", env={"WANDB_API_KEY": "", "HOME": "/nowhere"})

@@ -32,6 +32,7 @@ ADDED = {
     "scheduler._target_": "regseg.training.schedules.poly",
     "scheduler._partial_": True,
     "weights_part": "all",
+    "callbacks.evaluation.loss": False,
 }
 ADDED_TO = {"data=folder": {"data.val_share": 0.2, "data.split_by": "image"}}
 NEW = {"experiment=finetune"}  # compositions that the list does not know

@@ -36,6 +36,11 @@ def test_a_run_prints_table_and_paths_and_nothing_else(finished):
     assert result.stderr == ""
 
 
+def test_the_last_line_of_an_epoch_is_that_of_the_last(finished):
+    lines = [line for line in finished[1].stdout.splitlines() if line.startswith("epoch ")]
+    assert [line.split("  ")[0] for line in lines] == ["epoch 1/2", "epoch 2/2", "epoch 2 on the split val"]
+
+
 def test_a_finished_run_is_not_overwritten(copy_of_finished, run_module, streets_root, streets_options):
     arguments = [TRAIN, *TINY, *streets_options, f"data.root={streets_root}"]
     before = (copy_of_finished / RUN / "summary.json").read_text()

@@ -33,6 +33,9 @@ RENAMED = {
     "optimizer.power": "scheduler.power",
     "loss.name": "loss",
     "logger.name": "logger",
+    "logger.project": "logger.wandb.project",
+    "logger.entity": "logger.wandb.entity",
+    "logger.offline": "logger.wandb.offline",
 }
 _HELP = ("-h", "--help", "--hydra-help", "--version")
 _OPEN = re.compile(r"(\\*)\$\{(?![^}]+\})")  # an unclosed ${, which is not an interpolation

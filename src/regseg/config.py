@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import os
 import re
 import shlex
 from collections.abc import Collection, Iterable, Sequence
@@ -11,13 +12,14 @@ from pathlib import Path
 from typing import Any, cast
 
 import yaml
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
 
 from regseg.arguments import plain, swept_values
 from regseg.multirun import command_of_sweep
 
 # Options that are not part of a run's name unless a sweep varies them: a moved dataset keeps its runs.
 _UNNAMED = {"resume", "overwrite", "trainer", "logger", "data.root", "data.num_workers"}
+_LONGEST_DATASET = 60  # characters of a dataset's folder in a group's name
 _LONGEST = 160  # bytes of a name without its hash; file names are limited to 255, and the seed follows
 
 
@@ -50,8 +52,9 @@ def values_of(cfg: DictConfig) -> dict[str, Any]:
 
 
 def register_resolvers() -> None:
-    """Register the resolvers of a run folder's name: ``${run_group:}``, ``${run_name:}`` and ``${run_aside:}``."""
-    for name, resolver in (("run_group", _run_group), ("run_name", _run_name), ("run_aside", _run_aside)):
+    """Register the resolvers of a run's folder and tags: ``run_group``, ``run_name``, ``run_aside``, ``run_tags``."""
+    for resolver in (_run_group, _run_name, _run_aside, _run_tags):
+        name = resolver.__name__.lstrip("_")
         OmegaConf.register_new_resolver(name, resolver, replace=True)
 
 
@@ -110,16 +113,44 @@ def _at_most(limit: int, value: Any) -> Any:
     return min(limit, value) if isinstance(value, int) else value
 
 
-def _run_group() -> str:
-    """Return the experiment, or else dataset and model: ``table4``, ``camvid_dilation_1_14_regseg``."""
+def _run_group(*, _root_: DictConfig) -> str:
+    """Return the experiment, or else dataset and model: ``table4``, ``camvid_dilation_1_14_regseg``.
+
+    With ``data=folder`` the name of the dataset's folder is part of it: ``finetune_mine``, ``folder_mine_ddrnet23``.
+    """
+    from hydra.core.hydra_config import HydraConfig
+
+    choices, dataset = HydraConfig.get().runtime.choices, _dataset_name(_root_)
+    if choices.get("experiment"):
+        return choices["experiment"] + dataset.removeprefix(choices["data"])
+    custom = any(text.lstrip("+").startswith("model.backbone.dilations=") for text in HydraConfig.get().overrides.task)
+    model = ("own_schedule" if custom else choices.get("model/backbone"), choices.get("model/decoder"))
+    return "_".join([dataset, *([part for part in model if part] or [choices["model"]])])
+
+
+def _dataset_name(cfg: DictConfig) -> str:
+    """Return the choice of ``data``; for ``data=folder`` with its folder's name, unless a sweep varies the root."""
+    from hydra.core.hydra_config import HydraConfig
+    from hydra.types import RunMode
+
+    hydra_cfg = HydraConfig.get()
+    choice, root = hydra_cfg.runtime.choices["data"], OmegaConf.select(cfg, "data.root")
+    if choice != "folder" or not root or (hydra_cfg.mode == RunMode.MULTIRUN and "data.root" in _swept()):
+        return choice
+    last = Path(os.path.abspath(Path(str(root)).expanduser())).name
+    clean = re.sub(r"[^\w.+-]+", "_", last, flags=re.ASCII).strip("_.-")[:_LONGEST_DATASET]
+    parts = [choice, clean, "" if clean == last else _hash(last)]
+    return choice if last == choice else "_".join(part for part in parts if part)
+
+
+def _run_tags(*, _root_: DictConfig) -> ListConfig:
+    """Return what to find a run by at W&B: table and row, dataset, backbone and decoder, each at most 64 characters."""
     from hydra.core.hydra_config import HydraConfig
 
     choices = HydraConfig.get().runtime.choices
-    if choices.get("experiment"):
-        return choices["experiment"]
-    custom = any(text.lstrip("+").startswith("model.backbone.dilations=") for text in HydraConfig.get().overrides.task)
-    model = ("own_schedule" if custom else choices.get("model/backbone"), choices.get("model/decoder"))
-    return "_".join([choices["data"], *([part for part in model if part] or [choices["model"]])])
+    parts = [_root_.table, _root_.run.name] if _root_.table else []
+    parts += [_dataset_name(_root_), choices.get("model/backbone") or choices["model"], choices.get("model/decoder")]
+    return ListConfig(list(dict.fromkeys(str(part)[:64] for part in parts if part)))
 
 
 def _run_name() -> str:

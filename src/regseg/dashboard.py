@@ -13,17 +13,16 @@ from regseg.errors import InputError
 @entry_point("dashboard")
 def main(cfg: DictConfig) -> None:
     """Build the workspace, and upload it or write it to a file."""
-    from regseg.data.datasets.camvid import SPEC as CAMVID
-    from regseg.data.datasets.cityscapes import SPEC as CITYSCAPES
+    from regseg.reporting.run_records import classes_of
     from regseg.reporting.wandb_workspace import build_workspace, upload, write_spec
 
     OmegaConf.resolve(cfg)
-    spec = CAMVID if cfg.classes == "camvid" else CITYSCAPES
-    if cfg.classes not in ("cityscapes", "camvid"):
-        raise InputError(f"classes={cfg.classes} does not exist; choose one of cityscapes, camvid.")
     if not cfg.out and not cfg.entity:
         raise InputError("entity is missing; set entity=NAME to your W&B user or team, or out=FILE to write a file.")
-    workspace = build_workspace(str(cfg.group), cfg.project, cfg.entity or "entity", list(spec.classes))
+    classes, excluded = classes_of(Path(cfg.runs) / str(cfg.group))
+    if not classes:
+        raise InputError(f"{cfg.runs} has no runs of {cfg.group}; train one, or set runs=FOLDER to where they are.")
+    workspace = build_workspace(str(cfg.group), cfg.project, cfg.entity or "entity", classes, reduced=bool(excluded))
     if cfg.out:
         write_spec(workspace, Path(cfg.out))
         print(f"Workspace of {cfg.group}: {cfg.out}")

@@ -67,7 +67,7 @@ def compare_sizes(cfg: DictConfig) -> float:
         scores, datamodule = evaluate(cast(DictConfig, OmegaConf.merge(cfg, {"val_size": size})))
         results.append({"val_size": size, "metrics": scores.metrics()})
     print(f"{cfg.weights} on {datamodule.spec.name}, split {cfg.split}, labels at their own size")
-    sizes_table(results)
+    sizes_table(results, reduced=bool(datamodule.spec.excluded))
     folder = run_folder(cfg.weights)
     write_json(folder / "val_sizes.json", results)
     draw({Path(cfg.weights).stem if folder == Path(".") else folder.name: results}, folder / "val_sizes.png")

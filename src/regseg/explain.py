@@ -14,6 +14,7 @@ from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBase
 from regseg.errors import InputError, RunFailure, did_you_mean
 from regseg.system.processes import killed_sentence
 
+_EXTRAS = {"TensorBoardLogger": "tensorboard", "MLFlowLogger": "mlflow"}  # what a logger needs
 MISTAKE, FAILURE = 2, 1  # exit statuses: of a mistake in the command or the data, and of anything else
 _UNWRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.ENAMETOOLONG)
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -144,6 +145,10 @@ def _of_instantiation(text: str, cause: BaseException) -> str | None:
     # A _target_ that does not exist is the user's mistake; an error inside a target is a bug.
     if text.startswith("Error locating target"):
         return f"{text.split(', set env')[0]} ({cause})."
+    if isinstance(cause, ImportError) and (target := re.search(r"in call to target '[\w.]*?(\w+)'", text)):
+        name = target[1]
+        remedy = f"pip install 'regseg[{_EXTRAS[name]}]'" if name in _EXTRAS else f"install it ({cause})"
+        return f"{name} needs a package that is not installed: {remedy}."
     unfit = ("unexpected keyword argument", "required positional argument", "required keyword-only argument")
     if isinstance(cause, TypeError) and any(words in str(cause) for words in unfit):
         return f"{cause}."

@@ -124,7 +124,8 @@ def print_runs() -> None:
         table.add_row(folder.name, status_of(folder), *values)
     plain_console().print(table)
     for group in dict.fromkeys(folder.parent for folder in folders):
-        number = group.name.removeprefix("table") if group.name.startswith("table") else group.name
+        number = group.name.removeprefix("table")
+        number = number if number.isdigit() else group.name  # such as table4_mine
         runs = [] if group.parent == Path("runs").absolute() else [f"runs={group.parent}"]
         print(f"report: {shlex.join(['python', '-m', 'regseg.report', f'table={number}', *runs])}")
 

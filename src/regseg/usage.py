@@ -11,10 +11,12 @@ from typing import Any
 
 from hydra import compose, initialize_config_dir
 from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig
 
 from regseg.config import config_dir, values_of
 
 _LINE = re.compile(r"^( *)([\w.]+):(?: +(?P<value>(?:'[^']*'|\"[^\"]*\"|[^#'\"])*?))?(?: *# *(?P<comment>.*))?$")
+_PACKAGE = re.compile(r"# @package (\S+)")
 _HIDDEN = ("_target_", "_partial_", "_convert_", "_recursive_", "_args_")
 _COLUMN = 38  # where comments start
 
@@ -24,7 +26,7 @@ def print_help(config_name: str, overrides: Sequence[str]) -> None:
     with initialize_config_dir(str(config_dir()), version_base="1.3"):
         cfg = compose(config_name, overrides=list(overrides), return_hydra_config=True)
     HydraConfig.instance().set_config(cfg)
-    chosen = {name: choice for name, choice in cfg.hydra.runtime.choices.items() if not name.startswith("hydra/")}
+    chosen = _chosen(cfg)
     print(cfg.hydra.help.header.rstrip())
     if chosen:
         print("\nGroups (GROUP=NAME; the chosen name in brackets)\n")
@@ -39,18 +41,35 @@ def print_help(config_name: str, overrides: Sequence[str]) -> None:
     print("\n-m sweeps over values that are separated by commas; --cfg job prints the composed configuration.")
 
 
+def _chosen(cfg: DictConfig) -> dict[str, str | None]:
+    """Return group -> name, or several names separated by commas, as in ``logger=[tensorboard,wandb]``."""
+    chosen = {name: choice for name, choice in cfg.hydra.runtime.choices.items() if not name.startswith("hydra/")}
+    for text in cfg.hydra.overrides.task:  # Hydra's choices lack groups of which several names are chosen
+        group, _, value = text.lstrip("+").partition("=")
+        if value.startswith("[") and (config_dir() / group).is_dir():
+            chosen[group] = value.strip("[]").replace(" ", "")
+    return chosen
+
+
 def option_comments(config_name: str, chosen: Mapping[str, str | None]) -> dict[str, str]:
     """Dotted option -> comment, from the primary configuration and from the files of the ``chosen`` groups."""
     comments: dict[str, str] = {}
     for group, choice in chosen.items():
         folder = config_dir() / group
-        files = sorted(folder.glob("*.yaml"), key=lambda path: (path.stem != choice, not path.stem.startswith("_")))
-        package = group.replace("/", ".")
+        names = (choice or "").split(",")
+        files = sorted(folder.glob("*.yaml"), key=lambda path: (path.stem not in names, not path.stem.startswith("_")))
         for path in files:
+            package = _package_of(path, group)
             for name, comment in _comments_in(path):
                 comments.setdefault(f"{package}.{name}", comment)
     comments.update(_comments_in(config_dir() / f"{config_name}.yaml"))
     return comments
+
+
+def _package_of(path: Path, group: str) -> str:
+    """Where Hydra puts the content of a group's file: the group by default, or what the file's first line names."""
+    found = _PACKAGE.match(path.read_text(encoding="utf-8"))
+    return found[1] if found and found[1] != "_global_" else group.replace("/", ".")
 
 
 def _comments_in(path: Path) -> Iterator[tuple[str, str]]:
@@ -68,7 +87,7 @@ def _comments_in(path: Path) -> Iterator[tuple[str, str]]:
 
 def _choices(group: str, choice: str | None) -> str:
     names = sorted(path.stem for path in (config_dir() / group).glob("*.yaml") if not path.stem.startswith("_"))
-    return ", ".join(f"[{name}]" if name == choice else name for name in names)
+    return ", ".join(f"[{name}]" if name in (choice or "").split(",") else name for name in names)
 
 
 def _options(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
@@ -77,7 +96,7 @@ def _options(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str,
         name = f"{prefix}{key}"
         if key in _HIDDEN:
             continue
-        if isinstance(value, Mapping) and value:
+        if isinstance(value, Mapping):
             yield from _options(value, f"{name}.")
         else:
             yield name, _typed(value)

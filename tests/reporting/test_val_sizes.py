@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from regseg.reporting.val_sizes import means_by_size, read
+from regseg.reporting.val_sizes import means_by_size, read, sizes_table
 
 
 def results(**mious):
@@ -21,3 +21,12 @@ def test_sizes_without_scores_are_skipped(tmp_path):
     (tmp_path / "val_sizes.json").write_text(json.dumps(results(s64=None)))
     assert read(tmp_path) == ([], "val_sizes.json has no scores")
     assert read(tmp_path / "nowhere") == ([], "val_sizes.json is missing")
+
+
+@pytest.mark.parametrize("reduced", [True, False])
+def test_reduced_miou_is_printed_where_classes_are_excluded(reduced, capsys):
+    metrics = {"val/miou": 0.5, "val/miou_reduced": 0.25, "val/accuracy": 0.75}
+    sizes_table([{"val_size": 64, "metrics": metrics}], reduced=reduced)
+    printed = capsys.readouterr().out
+    assert "50.00" in printed and "75.00" in printed
+    assert ("reduced" in printed) == ("25.00" in printed) == reduced

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 import torch
@@ -27,7 +28,7 @@ class Training:
 
     def __init__(self, folder, root, *more):
         folder.mkdir()
-        self.folder, self.run = folder, folder / "runs" / "folder_own_schedule_regseg" / "run_seed0"
+        self.folder, self.run = folder, folder / "runs" / f"folder_{Path(root).name}_own_schedule_regseg" / "run_seed0"
         self.command = [
             sys.executable, "-m", "regseg.train", "data=folder", f"data.root={root}", "model.backbone.dilations=[[1]]",
             "data.crop_size=[32,32]", "data.short_side=[24,48]", "data.batch_size=2", "data.num_workers=1",

@@ -5,12 +5,14 @@ from functools import partial
 
 import pytest
 import torch
+from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from tiny import train_tiny
 
 import regseg
 from regseg.data.datasets.cityscapes import SPEC
 from regseg.errors import InputError
+from regseg.explain import explain
 from regseg.models.weights import load_model
 from regseg.train import nodes_of
 from regseg.training.schedules import constant
@@ -110,6 +112,8 @@ def test_early_stopping_ends_the_training(compose, streets_root, tmp_path):
             ["logger=csv", "+logger@logger.board=tensorboard", "+logger@logger.wandb=wandb"],
             ["TensorBoardLogger", "WandbRun"],
         ),
+        (["logger=[csv,tensorboard]"], ["TensorBoardLogger"]),
+        (["logger=[tensorboard,mlflow,wandb]"], ["TensorBoardLogger", "MLFlowLogger", "WandbRun"]),
     ],
 )
 def test_the_loggers_of_a_run(compose, choices, expected):
@@ -121,14 +125,41 @@ def test_tensorboard_gets_every_metric(compose, run_module, streets_root, street
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     arguments = [*streets_options, f"data.root={streets_root}", "trainer=smoke", "model.backbone.dilations=[[1]]"]
-    arguments += ["logger=csv", "+logger@logger.tensorboard=tensorboard", "hydra.run.dir=run"]
+    arguments += ["logger=[csv,tensorboard]", "hydra.run.dir=run", "trainer.log_every_n_steps=1"]
     arguments += ["+callbacks@callbacks.ema=ema", "trainer.gradient_clip_val=5", "optimizer=adamw"]
     result = run_module("regseg.train", *arguments)
     assert result.returncode == 0, result.stderr
     events = EventAccumulator(str(tmp_path / "run" / "tensorboard"))
     events.Reload()
-    assert {"train/loss", "val/miou", "val/iou/road"} <= set(events.Tags()["scalars"])
+    assert {"train/loss", "train/loss_step", "lr", "train/images_per_s", "val/miou", "val/iou/road"} <= set(
+        events.Tags()["scalars"]
+    )
     assert (tmp_path / "run" / "tensorboard" / "hparams.yaml").read_text().count("torch.optim.AdamW") == 1
+
+
+def test_mlflow_gets_every_metric(run_module, streets_root, streets_options, tmp_path):
+    mlflow = pytest.importorskip(
+        "mlflow", reason="needs the extra mlflow, which is too large for the tests' environment"
+    )
+    pytest.importorskip("sqlalchemy", reason="needs the extra mlflow")
+    arguments = [*streets_options, f"data.root={streets_root}", "trainer=smoke", "model.backbone.dilations=[[1]]"]
+    result = run_module("regseg.train", *arguments, "logger=mlflow", "trainer.log_every_n_steps=1")
+    assert result.returncode == 0, result.stderr
+    client = mlflow.MlflowClient(f"sqlite:///{tmp_path}/runs/mlflow.db")
+    (experiment,) = [found for found in client.search_experiments() if found.name.startswith("streets_")]
+    (run,) = client.search_runs([experiment.experiment_id])
+    assert run.info.run_name == "run_seed0" and run.info.status == "FINISHED"
+    assert {"train/loss", "train/loss_step", "lr", "val/miou", "val/iou/traffic light"} <= set(run.data.metrics)
+    assert run.data.params["optimizer/lr"] == "0.05" and run.data.params["network/gflops"]
+
+
+def test_a_logger_that_is_not_installed_names_its_extra():
+    for target, extra in (("MLFlowLogger", "mlflow"), ("TensorBoardLogger", "tensorboard")):
+        error = InstantiationException(
+            f"Error in call to target 'lightning.pytorch.loggers.x.{target}':\nModuleNotFound…"
+        )
+        error.__cause__ = ModuleNotFoundError("Requirement not met")
+        assert explain(error) == (2, f"{target} needs a package that is not installed: pip install 'regseg[{extra}]'.")
 
 
 def test_a_node_without_a_target_is_refused(compose):

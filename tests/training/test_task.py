@@ -76,6 +76,24 @@ def test_learning_rate_of_every_iteration(datamodule, tmp_path):
     assert pytest.approx(expected) == Rates.seen
 
 
+def test_the_loss_of_an_evaluation(datamodule, tmp_path):
+    """It is the mean over the labelled pixels of all images at full size, and costs no change of the scores."""
+    task = SegmentationTask(regseg.create_model(backbone=[[1]], num_classes=19), SPEC).eval()
+    trainer = make_trainer({"accelerator": "cpu"}, tmp_path)
+    (without,) = trainer.validate(task, datamodule, verbose=False)
+    task.with_val_loss = True
+    (scores,) = trainer.validate(task, datamodule, verbose=False)
+    losses = []
+    for batch in datamodule.val_dataloader():
+        with torch.no_grad():
+            pixels = nn.functional.cross_entropy(
+                task(batch["image"]), batch["label"].long(), ignore_index=255, reduction="none"
+            )
+        losses.append(pixels[batch["label"] != 255])
+    assert scores.pop("val/loss") == pytest.approx(torch.cat(losses).mean().item(), rel=1e-5)
+    assert scores == pytest.approx(without, nan_ok=True, abs=0)
+
+
 def test_labels_are_scored_at_their_own_size(datamodule):
     datamodule.val_size = 32
     datamodule.setup("validate")

@@ -1,11 +1,13 @@
 """However a training ends by itself, its final weights are evaluated once and recorded."""
 
+import csv
 import shutil
 
 import lightning as L
 import pytest
 import torch
 from lightning.pytorch.callbacks import EarlyStopping
+from lightning.pytorch.loggers import CSVLogger
 from tiny import Calls, train_tiny
 
 from regseg.errors import RunFailure
@@ -132,3 +134,18 @@ def test_a_folder_that_is_removed_ends_the_training(streets_root, tmp_path):
     with pytest.raises(RunFailure, match="was removed"):
         train_tiny(streets_root, folder, callbacks=[remove], max_epochs=9, limit_val_batches=1)
     assert not folder.exists()
+
+
+@pytest.mark.parametrize("limit", [{"max_epochs": 2}, {"max_steps": 6}])
+def test_loggers_get_every_epoch_however_training_ends(streets_root, tmp_path, limit):
+    """At max_steps the final evaluation runs inside the hook that logs the epoch."""
+    logger = CSVLogger(tmp_path / "log")
+    train_tiny(streets_root, tmp_path, logger=logger, log_every_n_steps=1, **limit)
+    with open(f"{logger.log_dir}/metrics.csv", newline="") as file:
+        logged = list(csv.DictReader(file))
+    for name in ("train/loss", "train/images_per_s", "val/miou"):
+        values = [float(row[name]) for row in logged if row[name]]
+        assert values == pytest.approx(
+            [float(row[name.replace("train/images", "images")]) for row in read_metrics(tmp_path)]
+        )
+    assert len([row for row in logged if row["train/loss_step"]]) == limit.get("max_steps", 8)

@@ -1,9 +1,16 @@
 """What a run sends to Weights & Biases, read back from its offline file."""
 
 import json
+import re
 import struct
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import pytest
+import torch
+
+import regseg
+from regseg.run_dir import read_metrics
 
 BLOCK = 32768
 
@@ -25,31 +32,52 @@ def records(path):
             parts = b""
 
 
-@pytest.fixture(scope="module")
-def logged(streets_root, streets_options, tmp_path_factory):
-    """(run record, summary, list of history steps, folder) of one row of Table 5."""
-    import os
-    import subprocess
-    import sys
+class Logged(NamedTuple):
+    """What one start of a run has written to its offline file."""
 
-    folder = tmp_path_factory.mktemp("wandb")
-    command = [sys.executable, "-m", "regseg.train", "-m", "experiment=table5", "model/decoder=lraspp", "trainer=smoke"]
-    command += [*streets_options, f"data.root={streets_root}", "logger=wandb", "logger.offline=true"]
-    environment = {**os.environ, "WANDB_MODE": "offline"}
-    result = subprocess.run(command, cwd=folder, capture_output=True, text=True, env=environment, timeout=300)
-    assert result.returncode == 0, result.stderr
-    run = folder / "runs" / "table5" / "lraspp_seed0"
-    (file,) = run.glob("wandb/offline-run-*/run-*.wandb")
-    found, summary, history = None, {}, []
+    run: Any  # the first run record
+    config: dict[str, Any]
+    summary: dict[str, Any]
+    history: list[dict[str, Any]]
+    folder: Path  # of the run
+    printed: str
+
+
+def read(file, printed=""):
+    found, config, summary, history = None, {}, {}, []
     for record in records(file):
         kind = record.WhichOneof("record_type")
         if kind == "run":
-            found = record.run
+            found = found or record.run
+        elif kind == "config":
+            config |= {_key(item): json.loads(item.value_json) for item in record.config.update}
         elif kind == "summary":
             summary |= {_key(item): json.loads(item.value_json) for item in record.summary.update}
         elif kind == "history":
             history.append({_key(item): json.loads(item.value_json) for item in record.history.item})
-    return found, summary, history, run
+    return Logged(found, config, summary, history, file.parents[2], printed)
+
+
+@pytest.fixture(scope="module")
+def starts(streets_root, streets_options, tmp_path_factory, run_module_in):
+    """A row of Table 5 that is trained for two epochs, and then continued for one more: what each start has logged."""
+    folder = tmp_path_factory.mktemp("logged")
+    arguments = ["-m", "experiment=table5", "model/decoder=lraspp", "trainer=smoke", "trainer.log_every_n_steps=1"]
+    arguments += [*streets_options, f"data.root={streets_root}", "logger=wandb", "logger.wandb.offline=true"]
+    arguments += ["callbacks.evaluation.loss=true"]
+    found, files = [], set()
+    for epochs in (2, 3):
+        result = run_module_in(folder, "regseg.train", *arguments, f"trainer.max_epochs={epochs}")
+        assert result.returncode == 0, result.stderr
+        (new,) = set(folder.glob("runs/table5/lraspp_seed0/wandb/offline-run-*/run-*.wandb")) - files
+        files.add(new)
+        found.append(read(new, result.stdout + result.stderr))
+    return found
+
+
+@pytest.fixture
+def logged(starts):
+    return starts[0]
 
 
 def _key(item):
@@ -63,32 +91,74 @@ def entries(history, name):
 
 
 def test_a_row_is_in_its_tables_group_by_its_name(logged):
-    run, *_ = logged
+    run = logged.run
     assert (run.run_group, run.display_name, run.project) == ("table5", "lraspp_seed0", "regseg")
+    assert run.job_type == "train" and list(run.tags) == ["table5", "lraspp", "streets", "dilation_1_12"]
 
 
-def test_best_and_last_are_those_of_the_run_folder(logged):
-    _, summary, _, folder = logged
-    known = json.loads((folder / "summary.json").read_text())
+def test_a_run_has_its_settings_size_cost_and_code(logged):
+    config, summary = logged.config, json.loads((logged.folder / "summary.json").read_text())
+    assert config["optimizer"]["lr"] == 0.05 and config["model"]["decoder"]["name"] == "lraspp"
+    network = regseg.create_model(backbone="dilation_1_12", decoder="lraspp", num_classes=19)
+    assert config["network"]["parameters"] == regseg.models.count_parameters(network)
+    assert config["network"]["gflops"] == pytest.approx(regseg.models.gflops(network), abs=0.01)
+    assert config["versions"]["regseg"] == regseg.__version__ and config["git_commit"] == summary["git_commit"]
+
+
+def test_losses_and_rates_of_training(logged):
+    """Every step and every epoch is logged; the epochs are those of ``metrics.csv``."""
+    steps = [step for step in logged.history if "train/loss_step" in step]
+    assert len(steps) == 4 and all("lr" in step for step in steps)
+    epochs = [step for step in logged.history if "train/loss" in step]
+    rows = read_metrics(logged.folder)
+    for name in ("train/loss", "val/miou", "val/loss"):
+        assert [step[name] for step in epochs] == pytest.approx([float(row[name]) for row in rows[:2]], rel=1e-6)
+    assert [step["train/images_per_s"] for step in epochs] == pytest.approx(
+        [float(row["images_per_s"]) for row in rows[:2]], rel=1e-6
+    )
+    assert "train/loss_step" not in rows[0]
+    assert ("train/gpu_memory_gib" in epochs[0]) == torch.cuda.is_available()
+
+
+def test_the_console_gets_one_line(logged):
+    lines = [line for line in logged.printed.splitlines() if not line.startswith("run 1 of 1: ")]  # the overrides
+    (line,) = [line for line in lines if "wandb" in line.lower() or "W&B" in line]
+    (folder,) = re.fullmatch(r"W&B: offline; upload by `wandb sync (.*)`", line).groups()
+    assert "offline-run-" in folder and (logged.folder.parents[2] / folder).is_dir()
+
+
+def test_a_resumed_run_continues(starts):
+    """The files have one id, which W&B joins, and steps that follow each other, which it does not overwrite."""
+    first, second = starts
+    assert first.run.run_id == second.run.run_id == (first.folder / "wandb_id.txt").read_text()
+    steps = [[step["_step"] for step in start.history] for start in starts]
+    assert steps[0] == sorted(set(steps[0])) and steps[1] == sorted(set(steps[1]))
+    assert max(steps[0]) < min(steps[1])
+    assert {step["epoch"] for step in second.history if "epoch" in step} == {2}
+
+
+def test_best_and_last_are_those_of_the_run_folder(starts):
+    logged = starts[1]
+    summary, known = logged.summary, json.loads((logged.folder / "summary.json").read_text())
     for which in ("best", "last"):
         for name in ("miou", "miou_reduced"):
             assert summary[f"{which}/{name}"] == pytest.approx(known[which]["metrics"][f"val/{name}"])
 
 
 def test_means_are_logged_at_every_evaluation(logged):
-    history = [step for step in logged[2] if "val/miou" in step]
+    history = [step for step in logged.history if "val/miou" in step]
     assert len(history) == 2 and all("val/miou_reduced" in step and "val/iou/road" in step for step in history)
 
 
 def test_classes_are_a_table(logged):
-    (*_, entry) = entries(logged[2], "val/iou_of_classes")
+    (*_, entry) = entries(logged.history, "val/iou_of_classes")
     assert (entry["_type"], entry["ncols"], entry["nrows"]) == ("table-file", 2, 19)
-    (path,) = logged[3].glob(f"wandb/offline-run-*/files/{entry['path']}")
+    (path,) = logged.folder.glob(f"wandb/offline-run-*/files/{entry['path']}")
     table = json.loads(path.read_text())
     assert table["columns"] == ["class", "IoU"] and table["data"][0][0] == "road"
 
 
 def test_predictions_are_images_with_masks(logged):
-    (*_, entry) = entries(logged[2], "val/predictions")
+    (*_, entry) = entries(logged.history, "val/predictions")
     assert entry["_type"] == "images/separated" and entry["count"] == 2
     assert all(set(masks) == {"label", "prediction"} for masks in entry["all_masks"])

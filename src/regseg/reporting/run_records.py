@@ -87,6 +87,20 @@ def read_evaluations(folder: Path) -> tuple[Evaluations, str]:
     return _evaluations(header, values), f"{bad} of {count} rows of metrics.csv cannot be read" if bad else ""
 
 
+def classes_of(group: Path) -> tuple[list[str], list[str]]:
+    """Return the classes of the runs in a group's folder, and those that their datasets exclude from the reduced mIoU.
+
+    The runs of a group may have different datasets; both lists are empty without a run that records its classes.
+    """
+    classes: dict[str, None] = {}
+    excluded: dict[str, None] = {}
+    for folder in run_folders(group):
+        summary = Summary(folder)
+        for found, name in ((classes, "data.classes"), (excluded, "data.excluded")):
+            found |= dict.fromkeys(printable(entry) for entry in summary.get(name, list, []) if isinstance(entry, str))
+    return list(classes), list(excluded)
+
+
 def _row(header: list[str], cells: list[str]) -> dict[str, float] | None:
     """Return the epoch and scores of a row, NaN for empty cells; None if any cell is invalid."""
     values = {}

@@ -16,13 +16,14 @@ from regseg.system.records import read_json
 Results = Sequence[Mapping[str, Any]]  # {"val_size": pixels, "metrics": {"val/miou": fraction, …}}
 
 
-def sizes_table(results: Results) -> None:
-    """Print mIoU, reduced mIoU and pixel accuracy in percent, one row per size."""
+def sizes_table(results: Results, *, reduced: bool) -> None:
+    """Print mIoU, pixel accuracy and, if ``reduced``, the reduced mIoU in percent, one row per size."""
     table = Table()
-    for heading in ("short side", "mIoU", "reduced mIoU", "pixel accuracy"):
+    columns = {"miou": "mIoU"} | ({"miou_reduced": "reduced mIoU"} if reduced else {}) | {"accuracy": "pixel accuracy"}
+    for heading in ("short side", *columns.values()):
         table.add_column(heading, justify="right")
     for result in results:
-        means = (result["metrics"][f"val/{name}"] for name in ("miou", "miou_reduced", "accuracy"))
+        means = (result["metrics"][f"val/{name}"] for name in columns)
         table.add_row(str(result["val_size"]), *(f"{100 * mean:.2f}" for mean in means))
     plain_console().print(table)
 

@@ -10,20 +10,19 @@ from typing import Any
 from regseg.errors import InputError
 from regseg.system.atomic import write_text
 
-MEANS = {"miou": "mIoU", "miou_reduced": "reduced mIoU"}
 
-
-def build_workspace(group: str, project: str, entity: str, classes: list[str]) -> Any:
+def build_workspace(group: str, project: str, entity: str, classes: list[str], *, reduced: bool) -> Any:
     """Build a workspace over the runs of ``group``; nothing is uploaded.
 
-    It shows the best and last mIoU and reduced mIoU as bars and as curves over epochs, grouped by row with the standard
-    deviation over seeds, the IoU of every class, and parallel coordinates from the row to the means.
+    It shows the best and last mean IoU as bars and as curves over epochs, grouped by row with the standard deviation
+    over seeds, the IoU of every class, and parallel coordinates from the row to the means.
 
     Args:
         group: The W&B group of the runs.
         project: The W&B project.
         entity: The W&B user or team.
         classes: Class names, one panel each.
+        reduced: Whether a dataset of the group excludes classes, so that the reduced mIoU is another figure.
 
     Returns:
         A `wandb_workspaces.workspaces.Workspace`.
@@ -46,16 +45,17 @@ def build_workspace(group: str, project: str, entity: str, classes: list[str]) -
     def curve(metric: str, title: str) -> Any:
         return wr.LinePlot(title=title, x="epoch", y=[metric], **by_row)
 
+    names = {"miou": "mIoU"} | ({"miou_reduced": "reduced mIoU"} if reduced else {})
     means = [
         bars(f"{which}/{name}", f"{which} {title}, by row")
         for which in ("best", "last")
-        for name, title in MEANS.items()
+        for name, title in names.items()
     ]
-    curves = [curve(f"val/{name}", title) for name, title in MEANS.items()]
-    axes: list[Any] = [wr.Config("run.name"), wr.Config("seed"), *(wr.SummaryMetric(f"best/{name}") for name in MEANS)]
-    axes += [wr.SummaryMetric(f"last/{name}") for name in MEANS]
+    curves = [curve(f"val/{name}", title) for name, title in names.items()]
+    axes: list[Any] = [wr.Config("run.name"), wr.Config("seed"), *(wr.SummaryMetric(f"best/{name}") for name in names)]
+    axes += [wr.SummaryMetric(f"last/{name}") for name in names]
     sections = [
-        ws.Section(name="mIoU and reduced mIoU", panels=means, is_open=True),
+        ws.Section(name=" and ".join(names.values()), panels=means, is_open=True),
         ws.Section(name="learning curves", panels=[*curves, curve("train/loss", "training loss")], is_open=True),
         ws.Section(name="classes", panels=[bars(f"val/iou/{name}", name) for name in classes]),
         ws.Section(

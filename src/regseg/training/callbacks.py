@@ -11,7 +11,7 @@ from lightning.pytorch.callbacks import Checkpoint, Timer
 
 from regseg.data.datasets.spec import IGNORE_INDEX, DatasetSpec
 from regseg.data.sampling.epochs import stream
-from regseg.errors import check_number
+from regseg.errors import InputError, check_number
 from regseg.system.atomic import write_whole
 from regseg.training.pictures import prediction_grid
 
@@ -28,12 +28,15 @@ class Evaluation(Checkpoint):
     Args:
         every: Interval in epochs.
         last: Number of epochs at the end that are all evaluated.
+        loss: Whether to compute ``val/loss`` too, which needs the logits at full size.
     """
 
-    def __init__(self, every: int = 25, last: int = 15) -> None:
+    def __init__(self, every: int = 25, last: int = 15, *, loss: bool = False) -> None:
         check_number("callbacks.evaluation.every", every, lowest=1, integer=True)
         check_number("callbacks.evaluation.last", last, integer=True)
-        self.every, self.last = every, last
+        if not isinstance(loss, bool):
+            raise InputError(f"callbacks.evaluation.loss={loss} is neither true nor false.")
+        self.every, self.last, self.loss = every, last, loss
         self._evaluated = -1  # the optimizer step of the last evaluation
 
     def is_due(self, epoch: int, max_epochs: int | None) -> bool:
@@ -48,7 +51,8 @@ class Evaluation(Checkpoint):
         trainer.check_val_every_n_epoch = 1 if due else trainer.current_epoch + 2
 
     def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Make early stopping count evaluations instead of epochs."""
+        """Ask the task for the loss, and make early stopping count evaluations instead of epochs."""
+        cast(Any, pl_module).with_val_loss = self.loss
         for callback in trainer.early_stopping_callbacks:
             if callback.monitor.startswith("val/"):
                 # Otherwise an epoch without an evaluation would count as an epoch without improvement.
@@ -144,7 +148,7 @@ class Pictures(L.Callback):
         for logger in trainer.loggers:
             if hasattr(logger, "log_image"):
                 images, masks = _with_masks(rows, spec)
-                logger.log_image("val/predictions", images, step=trainer.global_step, masks=masks)
+                logger.log_image("val/predictions", images, step=trainer.global_step - 1, masks=masks)
 
 
 def _with_masks(rows: list[tuple[Any, Any, Any]], spec: DatasetSpec) -> tuple[list[Any], list[dict[str, Any]]]:

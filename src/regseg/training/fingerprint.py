@@ -24,15 +24,16 @@ def fingerprint(config: Mapping[str, Any], datamodule: Any, trainer: L.Trainer) 
         trainer: Its Trainer.
 
     Returns:
-        Plain values: ``settings`` (by dotted name), ``classes``, ``labels`` (their encoding in label files), ``files``
-        (number of files and digest of their names, per split), ``batch`` (images per optimizer step over all devices),
-        ``precision``, ``iterations`` (of the whole schedule), ``max_epochs`` and ``max_steps``.
+        Plain values: ``settings`` (by dotted name), ``classes``, ``excluded`` (of them), ``labels`` (their encoding in
+        label files), ``files`` (number of files and digest of their names, per split), ``batch`` (images per optimizer
+        step over all devices), ``precision``, ``iterations`` (of the whole schedule), ``max_epochs`` and ``max_steps``.
     """
     spec = datamodule.spec.to_dict()
     settings = settings_of(config) | {"data.dataset": datamodule.hparams.dataset}
     return {
         "settings": settings,
         "classes": spec["classes"],
+        "excluded": spec["excluded"],
         "labels": [sorted(spec["ids"].items()), spec["color_ids"], spec["excluded"]],
         "files": files_of(datamodule),
         "batch": datamodule.batch_size * trainer.world_size * trainer.accumulate_grad_batches,

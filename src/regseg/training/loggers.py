@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import secrets
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +20,15 @@ from regseg.system.atomic import write_text
 class WandbRun(WandbLogger):
     """A Weights & Biases run for a run's folder; a resumed run continues in the same one.
 
-    Nothing is written before the first entry is logged.
+    Nothing is written before the first entry is logged. A step of its history is a step of the optimizer. So the steps
+    of a resumed run follow those before, and the files of an offline run, one per start, are uploaded as one run.
 
     Args:
         folder: the run's folder.
         group: the experiment.
         name: the row of its table.
+        tags: by which runs are found at W&B.
+        job_type: what kind of run it is, such as ``train``.
         project: at W&B.
         entity: name or team at W&B; None for the user's default.
         offline: write to ``folder`` for a later ``wandb sync``.
@@ -39,24 +43,40 @@ class WandbRun(WandbLogger):
         *,
         group: str,
         name: str,
+        tags: Sequence[str] = (),
+        job_type: str = "train",
         project: str = "regseg",
         entity: str | None = None,
         offline: bool = False,
     ) -> None:
         if not offline:
             _check_login()
-        self._folder = Path(folder)
+        self._folder, self._last_step = Path(folder), 0
         super().__init__(
             project=project, entity=entity, group=group, name=name, save_dir=folder, offline=offline,
-            allow_val_change=True,
+            tags=list(tags), job_type=job_type, allow_val_change=True, settings=wandb.Settings(silent=True),
         )  # fmt: skip
+        del self._wandb_init["anonymous"]  # wandb warns of it, whatever its value
 
     @property
     @rank_zero_experiment
     def experiment(self) -> Any:
-        if self._experiment is None:
-            self._wandb_init["id"] = _remembered_id(self._folder)
-        return super().experiment
+        if self._experiment is not None or hasattr(self, "_attach_id"):  # the latter in a spawned process
+            return super().experiment
+        self._wandb_init["id"] = _remembered_id(self._folder)
+        run = super().experiment
+        if run.settings.mode == "online":
+            print(f"W&B: {run.url}")
+        elif run.settings.mode in ("offline", "dryrun"):
+            print(f"W&B: offline; upload by `wandb sync {run.settings.sync_dir}`")
+        return run
+
+    @rank_zero_only
+    def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
+        # W&B drops what comes at an earlier step, such as an epoch's means after the evaluation of the final weights.
+        self._last_step = max(self._last_step, step or 0)
+        values = {**metrics, "trainer/global_step": self._last_step}
+        self.experiment.log(values, step=self._last_step)
 
     def close(self) -> None:
         """Finish the open run: the next run of a sweep would be logged into it."""
@@ -65,8 +85,9 @@ class WandbRun(WandbLogger):
 
 @rank_zero_only
 def _check_login() -> None:
-    if wandb.setup().settings.mode == "online" and not wandb.login(prompt=False):
-        raise InputError("Nobody is logged in to Weights & Biases; run `wandb login`, or add logger.offline=true.")
+    settings = wandb.setup(wandb.Settings(silent=True)).settings
+    if settings.mode == "online" and not wandb.login(prompt=False):
+        raise InputError("Nobody is logged in to W&B; run `wandb login`, or add logger.wandb.offline=true.")
 
 
 def _remembered_id(folder: Path) -> str:

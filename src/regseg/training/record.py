@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import Any, cast
 
 import lightning as L
+import torch
 from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.strategies.launchers import _MultiProcessingLauncher
 
 from regseg.data.datasets.spec import DatasetSpec
 from regseg.errors import RunFailure, is_cause, message
+from regseg.models import count_parameters, gflops
 from regseg.run_dir import hold, load_summary, mark_ended, read_metrics, write_json, write_metrics
 from regseg.run_settings import limits_of
 from regseg.system import processes
@@ -56,7 +58,7 @@ class RunRecord(Checkpoint):
         self.limits = limits_of(facts.get("config", {}))
         self.rows: list[dict[str, Any]] = []
         self._saved = 0  # number of rows whose epochs have a checkpoint
-        data = {name: self.fingerprint.get(name) for name in ("classes", "files")}
+        data = {name: self.fingerprint.get(name) for name in ("classes", "excluded", "files")}
         self.summary = {"status": "running", **facts, "data": data, "best": None, "last": None}
         self._held = contextlib.ExitStack()
         self._trained_here = False
@@ -77,8 +79,12 @@ class RunRecord(Checkpoint):
 
     def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         self._trained_here = True
-        for logger in trainer.loggers:
-            logger.log_hyperparams(self.summary.get("config", {}))
+        if trainer.loggers and trainer.is_global_zero:
+            values = self.summary.get("config", {}) | described(pl_module, self.summary)
+            for logger in trainer.loggers:
+                logger.log_hyperparams(values)
+        if pl_module.device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(pl_module.device)  # an earlier run of a sweep
         self.write(trainer)
 
     def on_load_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
@@ -124,8 +130,13 @@ class RunRecord(Checkpoint):
             "train/loss": metrics["train/loss"],
         }
         spec = cast(DatasetSpec, pl_module.spec)
-        names = Scores.names(spec)
+        names = [*Scores.names(spec), *(["val/loss"] if "val/loss" in metrics else [])]
         self.rows.append(row | {name: metrics[name] if self._evaluated else None for name in names})
+        if trainer.loggers:
+            pl_module.log("train/images_per_s", row["images_per_s"])
+            if pl_module.device.type == "cuda":
+                peak = torch.cuda.max_memory_allocated(pl_module.device) / 2**30
+                pl_module.log("train/gpu_memory_gib", peak)
         if self._evaluated:
             self._show(trainer, spec)
 
@@ -181,7 +192,14 @@ class RunRecord(Checkpoint):
                         logger.experiment.summary[f"{which}/{name}"] = value
                 iou = results["last"]["metrics"]
                 rows = [[name, iou[f"val/iou/{name}"]] for name in spec.classes]
-                logger.log_table("val/iou_of_classes", columns=["class", "IoU"], data=rows)
+                logger.log_table("val/iou_of_classes", ["class", "IoU"], rows, step=trainer.global_step - 1)
+
+
+def described(task: L.LightningModule, facts: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what loggers get besides a run's configuration: size and cost of the network, and versions."""
+    network = cast(torch.nn.Module, task.network)
+    cost = {"parameters": count_parameters(network), "gflops": round(gflops(network), 2), "gflops_size": [1024, 2048]}
+    return {"network": cost} | {name: facts[name] for name in ("versions", "git_commit") if name in facts}
 
 
 def best_and_last(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any] | None]:

@@ -11,12 +11,14 @@ import lightning as L
 import torch
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
+from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim import SGD, Optimizer
 from torch.optim.lr_scheduler import LRScheduler
+from torchmetrics import MeanMetric
 
 from regseg.data.augment.transforms import normalize
-from regseg.data.datasets.spec import DatasetSpec
+from regseg.data.datasets.spec import IGNORE_INDEX, DatasetSpec
 from regseg.errors import InputError, check_number, check_options
 from regseg.inference.runtime_network import RuntimeNetwork
 from regseg.inference.upsample import labels_of
@@ -37,9 +39,13 @@ _NUMBERS = {"lr", "momentum", "weight_decay", "warmup_iters", "power"}
 class SegmentationTask(L.LightningModule):
     """Training and evaluation of a segmentation network as in Sec. 4.2.
 
-    It logs ``train/loss``, ``lr``, ``val/miou``, ``val/miou_reduced``, ``val/accuracy`` and ``val/iou/<class>``, all
-    fractions. Checkpoints hold the network's and the dataset's descriptions as plain values, so that
-    ``SegmentationTask.load_from_checkpoint(path)`` needs nothing else.
+    It logs ``train/loss`` (the epoch's mean), ``train/loss_step``, ``lr``, ``val/miou``, ``val/miou_reduced``,
+    ``val/accuracy`` and ``val/iou/<class>``, all scores as fractions. Checkpoints hold the network's and the dataset's
+    descriptions as plain values, so that ``SegmentationTask.load_from_checkpoint(path)`` needs nothing else.
+
+    Attributes:
+        with_val_loss: whether to log ``val/loss`` too: the mean cross-entropy over all labelled pixels of the split. It
+            needs the logits at full size, which an evaluation otherwise avoids. False unless set.
 
     Args:
         network: maps (B, 3, H, W) float to logits (B, C, H, W); or the arguments of `create_model` as a mapping.
@@ -76,6 +82,7 @@ class SegmentationTask(L.LightningModule):
         _check_part("optimizer", self._make_optimizer, [])
         _check_part("scheduler", self._make_scheduler, None, 1)
         self.confusion = ConfusionMatrix(self.spec.num_classes)
+        self.with_val_loss, self._val_loss = False, MeanMetric()
         self._steps = FiniteSteps()
         # Nothing else: a checkpoint names no class or function that could be imported.
         description = {"network": getattr(self.network, "config", {}), "spec": self.spec.to_dict()}
@@ -131,6 +138,8 @@ class SegmentationTask(L.LightningModule):
         self._steps.add(loss, batch["name"])
         # As a tensor of the CPU: Lightning would copy a number to the GPU and wait for everything that is queued there.
         self.log("lr", torch.tensor(float(self.trainer.optimizers[0].param_groups[0]["lr"])))
+        if self.trainer.loggers:  # every trainer.log_every_n_steps, of the first process
+            self.log("train/loss_step", loss, on_step=True, on_epoch=False, batch_size=len(batch["image"]))
         self.log("train/loss", loss, on_step=False, on_epoch=True, sync_dist=True, batch_size=len(batch["image"]))
         return loss
 
@@ -156,14 +165,24 @@ class SegmentationTask(L.LightningModule):
         """
         if isinstance(self.network, RuntimeNetwork):
             return self.network(images, size)
+        return labels_of(self._logits_for(images, size), (size[0], size[1]))
+
+    def _logits_for(self, images: Tensor, size: tuple[int, int]) -> Tensor:
+        """Logits of images that remain to be upsampled to ``size``."""
         low = getattr(self.network, "low_resolution_logits", None)
-        if low is not None and images.shape[1:3] == tuple(size):
-            return labels_of(low(self._normalized(images)), (size[0], size[1]))
-        return labels_of(self.network(self._normalized(images)), (size[0], size[1]))
+        network = self.network if low is None or images.shape[1:3] != tuple(size) else low
+        return network(self._normalized(images))
 
     def validation_step(self, batch: Mapping[str, Any], batch_idx: int) -> Tensor:
-        predictions = self.predict_labels(batch["image"], batch["label"].shape[1:])
-        self.confusion.update(predictions, batch["label"])
+        images, labels = batch["image"], batch["label"]
+        if self.with_val_loss:
+            logits = self._logits_for(images, labels.shape[1:])
+            predictions = labels_of(logits, labels.shape[1:])
+            full = F.interpolate(logits.float(), tuple(labels.shape[1:]), mode="bilinear", align_corners=False)
+            self._val_loss.update(CrossEntropy()(full, labels.long()), (labels != IGNORE_INDEX).sum())
+        else:
+            predictions = self.predict_labels(images, labels.shape[1:])
+        self.confusion.update(predictions, labels)
         return predictions
 
     def on_validation_epoch_end(self) -> None:
@@ -174,6 +193,9 @@ class SegmentationTask(L.LightningModule):
         self.scores = Scores.from_confusion(self.counts, self.spec)
         self.confusion.reset()
         self.log_dict(self.scores.metrics(prefix))
+        if self.with_val_loss:
+            self.log(f"{prefix}loss", self._val_loss.compute().clone())
+            self._val_loss.reset()
 
     def test_step(self, batch: Mapping[str, Any], batch_idx: int) -> Tensor:
         """Count the predictions of a test batch."""
