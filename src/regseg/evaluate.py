@@ -105,12 +105,25 @@ def evaluate(cfg: DictConfig) -> tuple[Any, Any]:
         network = TestTimeAugmentation(network, cfg.scales, cfg.flip)
     task = SegmentationTask(network, datamodule.spec)
     trainer = make_trainer({"benchmark": False, **values_of(cfg.trainer)}, Path(cfg.pictures or "."), callbacks)
-    trainer.validate(task, datamodule, verbose=False)
+    validate(trainer, task, datamodule)
     if cfg.confusion and trainer.is_global_zero:
         path = out_folder(cfg) / "confusion.png"
         draw_confusion(task.counts.cpu().numpy(), datamodule.spec.classes, path)
         print(f"confusion matrix: {path}")
     return task.scores, datamodule
+
+
+def validate(trainer: Any, task: Any, datamodule: Any) -> None:
+    """Evaluate: on a CPU in threads, otherwise by the loader of ``datamodule``."""
+    from regseg.training.trainer import check_limits
+
+    if trainer.world_size > 1 or trainer.strategy.root_device.type != "cpu":
+        trainer.validate(task, datamodule, verbose=False)
+        return
+    datamodule.setup("validate")
+    check_limits(trainer, datamodule, "validate")
+    task.trainer = trainer
+    trainer.validate(task, task.predicted(datamodule.val_set), verbose=False)
 
 
 def make_datamodule(cfg: DictConfig) -> Any:
@@ -182,10 +195,12 @@ def open_network(cfg: DictConfig, spec: Any) -> Any:
     """The runtime of ``weights``, checked to have the dataset's classes and to be able to do what is asked."""
     from regseg.inference.runtime_network import RuntimeNetwork
     from regseg.inference.runtimes import open_runtime
+    from regseg.system.cpu import images_at_once
 
     if cfg.flip or list(cfg.scales) != [1.0]:
         raise InputError("flip and scales need logits, which only runtime=torch gives; give a checkpoint.")
-    runtime = open_runtime(cfg.weights, "auto" if cfg.runtime == "torch" else cfg.runtime, cfg.precision)
+    name = "auto" if cfg.runtime == "torch" else cfg.runtime
+    runtime = open_runtime(cfg.weights, name, cfg.precision, streams=images_at_once())
     if runtime.spec.classes != spec.classes:
         raise InputError(
             f"{cfg.weights} has other classes than {spec.name}; choose the dataset it was trained on as data=NAME."

@@ -54,6 +54,7 @@ def open_runtime(
     device: str = "auto",
     *,
     fused: bool | None = None,
+    streams: int = 1,
 ) -> Runtime:
     """Open a checkpoint, a run's folder or an exported file.
 
@@ -66,6 +67,7 @@ def open_runtime(
         precision: ``auto`` or one of `PRECISIONS`.
         device: ``auto``, ``cpu`` or, with the torch runtime, a device such as ``cuda:0``.
         fused: of an exported file: False runs its whole graph, upsampling included.
+        streams: how many threads will call it at the same time.
 
     Raises:
         InputError: the file is missing, damaged or of another project, or a package is missing.
@@ -79,7 +81,7 @@ def open_runtime(
         raise InputError(f"{path} is a graph, which runtime=torch cannot run; leave runtime out or give a checkpoint.")
     if chosen != "torch" and device not in ("auto", "cpu"):
         raise InputError(f"runtime={chosen} runs on the CPU; leave device={device} out or use runtime=torch.")
-    opened = _open(path, chosen, precision, device, fused)
+    opened = _open(path, chosen, precision, device, fused, streams)
     if "auto" in (runtime, precision) and fused is None:
         print(f"Running {path.name} by {opened.name} in {opened.precision}.")
     return opened
@@ -96,7 +98,7 @@ def _choose(path: Path, device: str) -> str:
     return "torch" if device == "auto" and torch.cuda.is_available() else "openvino"
 
 
-def _open(path: Path, runtime: str, precision: str, device: str, fused: bool | None) -> Runtime:
+def _open(path: Path, runtime: str, precision: str, device: str, fused: bool | None, streams: int) -> Runtime:
     if runtime == "torch":
         from regseg.inference.torch_runtime import TorchRuntime
 
@@ -113,11 +115,11 @@ def _open(path: Path, runtime: str, precision: str, device: str, fused: bool | N
     from regseg.inference.openvino_runtime import OpenVinoRuntime
 
     if path.suffix in GRAPHS:
-        return OpenVinoRuntime.from_file(path, precision, fused)
+        return OpenVinoRuntime.from_file(path, precision, fused, streams)
     from regseg.inference.torch_runtime import spec_in
     from regseg.models.weights import load_model
 
-    return OpenVinoRuntime.from_network(load_model(path), spec_in(path), precision)
+    return OpenVinoRuntime.from_network(load_model(path), spec_in(path), precision, streams)
 
 
 def _installed(package: str) -> bool:

@@ -56,16 +56,18 @@ class TorchRuntime:
 
     @torch.inference_mode()
     def __call__(self, images: np.ndarray, size: tuple[int, int] | None = None) -> np.ndarray:
-        return labels_of(self._logits(images), size or images.shape[1:3]).cpu().numpy()
+        return labels_of(self.logits_of(torch.from_numpy(images)), size or images.shape[1:3]).cpu().numpy()
 
     @torch.inference_mode()
     def low_resolution_logits(self, images: np.ndarray) -> np.ndarray:
         """See `regseg.inference.runtimes.Runtime`."""
-        return self._logits(images).cpu().numpy()
+        return self.logits_of(torch.from_numpy(images)).cpu().numpy()
 
-    def _logits(self, images: np.ndarray) -> torch.Tensor:
-        batch = normalize(torch.from_numpy(images).to(self.device)).to(self._dtype)
-        return self.network.low_resolution_logits(batch).float()
+    def logits_of(self, images: torch.Tensor) -> torch.Tensor:
+        """Map (B, H, W, 3) uint8 to the float32 logits (B, C, H/4, W/4) before the last upsampling."""
+        with torch.autocast(self.device.type, enabled=False):
+            batch = normalize(images.to(self.device)).to(self._dtype)
+            return self.network.low_resolution_logits(batch).float()
 
 
 def spec_in(path: str | Path) -> DatasetSpec:
