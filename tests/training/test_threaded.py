@@ -55,10 +55,11 @@ def test_an_error_of_a_thread_is_raised_after_the_images_before_it():
 @pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
 def test_the_matrix_is_that_of_lightnings_loop(precision, streets_root, tmp_path):
     task, trainer = train_tiny(streets_root, tmp_path, precision=precision, max_epochs=1, limit_train_batches=1)
-    counts = []
-    for run in (lambda trainer: trainer.validate(task, data, verbose=False), lambda trainer: validate(trainer, task, data)):
-        data = trainer.datamodule
-        run(make_trainer({"accelerator": "cpu", "precision": precision}, tmp_path))
-        counts.append(task.counts)
+    data = trainer.datamodule
+    options = {"accelerator": "cpu", "precision": precision}
+    make_trainer(options, tmp_path).validate(task, data, verbose=False)
+    counts = [task.counts]
+    validate(make_trainer(options, tmp_path), task, data)
+    counts.append(task.counts)
     assert torch.equal(*counts) and counts[0].sum() > 0
     assert task._folded is None and not any("_folded" in name for name in task.state_dict())

@@ -22,7 +22,7 @@ def num_threads() -> int:
 
 
 def images_at_once() -> int:
-    """How many images are worked on at the same time on a CPU, each by ``num_threads() // images_at_once()`` threads.
+    """How many images a CPU works on at the same time, each by its share of `num_threads`.
 
     More than four would need as many times the memory of one image.
     """

@@ -194,8 +194,9 @@ class SegmentationTask(L.LightningModule):
         return PredictedImages(dataset, self.predict_labels, self.trainer.precision_plugin.forward_context)
 
     def validation_step(self, batch: Mapping[str, Any], batch_idx: int) -> Tensor:
-        predictions = batch[PREDICTION] if PREDICTION in batch else None
-        if predictions is None:
+        if PREDICTION in batch:
+            predictions: Tensor = batch[PREDICTION]
+        else:
             predictions = self.predict_labels(batch["image"], batch["label"].shape[1:])
         self.confusion.update(predictions, batch["label"])
         return predictions
