@@ -109,7 +109,12 @@ def benchmark_inference(
             }
             whole = time_in_turn(files, 1, max(1, iterations // 5))
             for way in ways:
-                found = {"network": title, "size": list(size), "way": way.name, "runtime": way.runtime or "author"}
+                found: dict[str, Any] = {
+                    "network": title,
+                    "size": list(size),
+                    "way": way.name,
+                    "runtime": way.runtime or "author",
+                }
                 found |= {"precision": way.precision, **summary(times[way.name], times[BASELINE])}
                 found |= {"images_per_s": found["images_per_second"], "file_to_file_ms": median(whole[way.name])}
                 results.append(found | ({"peak_memory_mb": _peak_memory(way, spec, size)} if memory else {}))

@@ -119,6 +119,9 @@ def _open(path: Path, runtime: str, precision: str, device: str, fused: bool | N
     from regseg.inference.torch_runtime import spec_in
     from regseg.models.weights import load_model
 
+    print(
+        f"Converting {path.name} to OpenVINO, which takes seconds; a file of regseg.export opens at once.", flush=True
+    )
     return OpenVinoRuntime.from_network(load_model(path), spec_in(path), precision, streams)
 
 
