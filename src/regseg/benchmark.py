@@ -78,33 +78,38 @@ def training(cfg: DictConfig) -> None:
 
 def inference(cfg: DictConfig) -> None:
     """From an image to labels by every runtime that is installed; of every network with ``networks=all``."""
-    from regseg.benchmarks.inference import benchmark_inference, draw, inference_table, write_results
+    from regseg.benchmarks.inference import benchmark_inference, draw, inference_table, machine, write_results
 
     sizes = checked_sizes(cfg.sizes)
     check_number("warm_up", cfg.warm_up, integer=True)
-    results = {}
+    few = cfg.networks == "all"
+    found: dict[str, Any] = {"machine": machine(), "iterations": cfg.iterations, "networks": {}, "results": []}
+    folder = Path(cfg.out)
     for title, network in networks(cfg):
         print(title, flush=True)
-        results[title] = benchmark_inference(
-            network, sizes, cfg.warm_up, cfg.iterations, int8=cfg.int8, memory=cfg.memory
-        )
-        show(inference_table(results[title]))
-    folder = Path(cfg.out)
-    print(f"figures: {write_results(results, folder, 'inference')}")
-    if cfg.networks is None:
-        draw(results[title], folder / "inference.png")
-        print(f"plot: {folder / 'inference.png'}")
+        options = {"few": few, "int8": cfg.int8, "memory": cfg.memory}
+        rows = benchmark_inference(network, title, sizes, cfg.warm_up, cfg.iterations, **options)
+        show(inference_table(rows, cfg.iterations))
+        found["networks"][title] = network.config
+        found["results"] += rows
+        path = write_results(found, folder, "inference")  # after each network: all of them take minutes
+    print(f"figures: {path}")
+    draw(found["results"], folder / "inference.png")
+    print(f"plot: {folder / 'inference.png'}")
 
 
 def blocks(cfg: DictConfig) -> None:
     """Table 1: the Y block and D blocks of several rates."""
-    from regseg.benchmarks.blocks import benchmark_blocks, blocks_table
+    from regseg.benchmarks.blocks import benchmark_blocks, blocks_table, draw
     from regseg.benchmarks.inference import machine, write_results
 
     check_number("warm_up", cfg.warm_up, integer=True)
     rows = benchmark_blocks(cfg.warm_up, cfg.iterations)
     show(blocks_table(rows, machine()))
-    print(f"figures: {write_results({'machine': machine(), 'rows': rows}, Path(cfg.out), 'blocks')}")
+    folder = Path(cfg.out)
+    print(f"figures: {write_results({'machine': machine(), 'rows': rows}, folder, 'blocks')}")
+    draw(rows, machine(), folder / "blocks.png")
+    print(f"plot: {folder / 'blocks.png'}")
 
 
 def networks(cfg: DictConfig) -> Iterator[tuple[str, Any]]:

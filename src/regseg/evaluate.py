@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any, cast
 
@@ -108,12 +109,28 @@ def evaluate(cfg: DictConfig) -> tuple[Any, Any]:
     task = SegmentationTask(network, datamodule.spec)
     options, chosen = {"benchmark": False, **values_of(cfg.trainer)}, is_typed("trainer.precision")
     trainer = make_trainer(options, Path(cfg.pictures or "."), callbacks, chosen=chosen)
-    trainer.validate(task, datamodule, verbose=False)
+    began = time.perf_counter()
+    validate(trainer, task, datamodule)
+    if trainer.is_global_zero:
+        print(f"{sum(trainer.num_val_batches)} images in {time.perf_counter() - began:.1f} s")
     if cfg.confusion and trainer.is_global_zero:
         path = out_folder(cfg) / "confusion.png"
         draw_confusion(task.counts.cpu().numpy(), datamodule.spec.classes, path)
         print(f"confusion matrix: {path}")
     return task.scores, datamodule
+
+
+def validate(trainer: Any, task: Any, datamodule: Any) -> None:
+    """Evaluate: on a CPU in threads, otherwise by the loader of ``datamodule``."""
+    from regseg.training.trainer import check_limits
+
+    if trainer.world_size > 1 or trainer.strategy.root_device.type != "cpu":
+        trainer.validate(task, datamodule, verbose=False)
+        return
+    datamodule.setup("validate")
+    check_limits(trainer, datamodule, "validate")
+    task.trainer = trainer
+    trainer.validate(task, task.predicted(datamodule.val_set), verbose=False)
 
 
 def make_datamodule(cfg: DictConfig, file: Any = None) -> Any:
@@ -194,10 +211,12 @@ def open_network(cfg: DictConfig, spec: Any) -> Any:
     """The runtime of ``weights``, checked to have the dataset's classes and to be able to do what is asked."""
     from regseg.inference.runtime_network import RuntimeNetwork
     from regseg.inference.runtimes import open_runtime
+    from regseg.system.cpu import images_at_once
 
     if cfg.flip or list(cfg.scales) != [1.0]:
         raise InputError("flip and scales need logits, which only runtime=torch gives; give a checkpoint.")
-    runtime = open_runtime(cfg.weights, "auto" if cfg.runtime == "torch" else cfg.runtime, cfg.precision)
+    name = "auto" if cfg.runtime == "torch" else cfg.runtime
+    runtime = open_runtime(cfg.weights, name, cfg.precision, streams=images_at_once())
     if runtime.spec.classes != spec.classes:
         raise InputError(
             f"{cfg.weights} has other classes than {spec.name}; choose the dataset it was trained on as data=NAME."

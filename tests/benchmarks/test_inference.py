@@ -1,9 +1,19 @@
-"""The ways from an image to labels that are compared on a GPU."""
+"""The benchmark of inference: the ways it compares, what its results hold, and memory of one process alone."""
 
 import numpy as np
 import torch
 
-from regseg.benchmarks.inference import BASELINE, Way, _gpu_ways, _spec
+from regseg.benchmarks.inference import (
+    BASELINE,
+    Way,
+    _gpu_ways,
+    _resident,
+    _spec,
+    benchmark_inference,
+    draw,
+    inference_table,
+    write_results,
+)
 from regseg.models import create_model, save_weights
 
 
@@ -24,3 +34,25 @@ def test_ways_on_a_gpu(tmp_path):
         if torch.cuda.is_available() or way.precision == "bf16":
             found = way.open(_spec(3))(image)
             assert found.shape == expected.shape and (found == expected).mean() > 0.8
+
+
+def test_results_of_a_tiny_network(tmp_path):
+    rows = benchmark_inference(
+        create_model("regseg", backbone=[[1]], num_classes=3), "tiny", [(64, 96)], 0, 1, few=True, memory=False
+    )
+    assert [row["runtime"] for row in rows][:2] == ["author", "torch"]
+    for row in rows:
+        assert row["network"] == "tiny" and row["size"] == [64, 96] and row["precision"] in ("f32", "bf16")
+        assert row["median_ms"] > 0 and row["file_to_file_ms"] > 0
+        assert row["images_per_s"] == 1000 / row["median_ms"]
+    assert inference_table(rows, 1).row_count == len(rows)
+    draw(rows, tmp_path / "inference.png")
+    assert (tmp_path / "inference.png").stat().st_size > 1000
+    assert write_results({"machine": "m", "results": rows}, tmp_path, "inference").name == "inference.json"
+
+
+def test_memory_counts_what_is_touched():
+    before = _resident("VmRSS")
+    held = np.ones(64 * 2**20, np.uint8)
+    assert 50 < _resident("VmRSS") - before < 90 and _resident("VmHWM") >= _resident("VmRSS") - 1
+    assert held[-1] == 1

@@ -49,16 +49,16 @@ def test_without_torch_and_quickly(exported, tmp_path):
     """From an exported file, neither the predictor nor its classes nor a drawing import PyTorch."""
     code = """if True:
         import sys, numpy, regseg
-        predictor = regseg.Predictor(sys.argv[1])
+        predictor = regseg.Predictor(sys.argv[1], sys.argv[2])
         image = numpy.zeros((64, 96, 3), numpy.uint8)
         picture = predictor.draw(image, predictor(image))
         assert picture.shape == image.shape and predictor.spec.classes[0] == "road"
         print(predictor.runtime.name)
         sys.exit("torch" in sys.modules or "lightning" in sys.modules)"""
-    for format in ("onnx", "openvino"):
-        done = subprocess.run([sys.executable, "-c", code, exported(format)], capture_output=True, text=True)
+    for format, runtime in (("onnx", "auto"), ("openvino", "auto"), ("onnx", "onnxruntime")):
+        done = subprocess.run([sys.executable, "-c", code, exported(format), runtime], capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
-        assert done.stdout.splitlines()[-1] == "openvino"
+        assert done.stdout.splitlines()[-1] == runtime.replace("auto", "openvino")
 
 
 @pytest.mark.parametrize(

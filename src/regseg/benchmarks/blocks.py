@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
+from pathlib import Path
 from typing import Any, cast
 
 import torch
@@ -64,6 +65,28 @@ def blocks_table(rows: list[dict[str, Any]], machine: str) -> Table:
             "–" if row["paper_ms"] is None else f"{row['paper_ms'] / base['paper_ms']:.2f}",
         )
     return table
+
+
+def draw(rows: list[dict[str, Any]], machine: str, path: Path) -> None:
+    """Draw the latencies of the paper's blocks relative to the Y block, ours beside the paper's."""
+    from regseg.reporting.plots import OTHERS, OURS, figure
+
+    rows = [row for row in rows if row["paper_ms"] is not None]
+    places = range(len(rows))
+    with figure(path, 6.0, 3.4) as drawn:
+        axes = drawn.subplots()
+        for shift, key, label, color in (
+            (-0.2, "median_ms", "here", OURS),
+            (0.2, "paper_ms", "paper (T4)", OTHERS),
+        ):
+            values = [row[key] / rows[0][key] for row in rows]
+            bars = axes.bar([place + shift for place in places], values, 0.4, label=label, color=color)
+            axes.bar_label(bars, [f"{value:.2f}" for value in values], padding=2)
+        axes.set_xticks(places, [row["block"] for row in rows])
+        axes.set(ylabel="latency / that of the Y block")
+        axes.margins(y=0.15)
+        axes.legend(loc="lower right")
+        drawn.suptitle(machine, fontsize=8)
 
 
 def _blocks() -> list[tuple[str, nn.Module]]:

@@ -7,12 +7,16 @@ import json
 import multiprocessing
 import os
 import platform
+import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from statistics import median
 from typing import Any
 
+import cv2
 import numpy as np
 import torch
 from rich.table import Table
@@ -21,6 +25,7 @@ from torch import nn
 from regseg.benchmarks.interleaved import summary, time_in_turn
 from regseg.data.augment.transforms import normalize
 from regseg.data.datasets.spec import DatasetSpec, distinct_colors
+from regseg.data.io import read_image
 from regseg.inference.conversion import to_onnx, to_openvino
 from regseg.inference.deploy import ExportNetwork
 from regseg.inference.graph_files import save_onnx, save_openvino
@@ -29,7 +34,7 @@ from regseg.inference.runtimes import open_runtime
 from regseg.inference.torch_runtime import TorchRuntime
 from regseg.models import load_model, save_weights
 from regseg.models.factory import config_of
-from regseg.system.cpu import num_threads
+from regseg.system.cpu import computes_in_bfloat16, num_threads
 
 BASELINE = "author's way"  # float32, eager, NCHW, logits at full size
 Size = tuple[int, int]
@@ -68,36 +73,57 @@ class Way:
 
 
 def benchmark_inference(
-    network: nn.Module, sizes: Sequence[Size], warm_up: int, iterations: int, *, int8: bool = True, memory: bool = True
-) -> dict[str, Any]:
+    network: nn.Module,
+    title: str,
+    sizes: Sequence[Size],
+    warm_up: int,
+    iterations: int,
+    *,
+    few: bool = False,
+    int8: bool = True,
+    memory: bool = True,
+) -> list[dict[str, Any]]:
     """Time a network by all that is installed, in one interleaved run for each size.
 
     Args:
         network: of `regseg.models.create_model`.
+        title: its name in the results.
         sizes: (height, width) of the images, in pixels.
         warm_up: rounds that do not count.
-        iterations: rounds that count.
+        iterations: rounds that count; a fifth of them from file to file.
+        few: only the baseline and bfloat16 (on a CPU without bfloat16 instructions float32), for many networks.
         int8: whether to quantise too, which takes a minute.
         memory: whether to measure the peak memory of each way, in a process of its own.
 
     Returns:
-        ``machine`` and ``results``, a list of one mapping for each size and way.
+        One mapping for each size and way.
     """
     torch.set_num_threads(num_threads())
     torch.backends.cudnn.benchmark = True
     spec = _spec(config_of(network)["num_classes"])
     results = []
     with tempfile.TemporaryDirectory() as folder:
-        ways = list(_ways(network, spec, Path(folder), int8))
+        ways = list(_few_ways(network, spec, Path(folder)) if few else _ways(network, spec, Path(folder), int8))
         calls = {way.name: way.open(spec) for way in ways}
         for size in sizes:
             image = _image(size)
-            bound = {name: lambda call=call, image=image: call(image) for name, call in calls.items()}
+            bound = {name: partial(call, image) for name, call in calls.items()}
             times = time_in_turn(bound, warm_up, iterations)
+            files = {
+                name: partial(_file_to_file, call, _write_photo(Path(folder), size)) for name, call in calls.items()
+            }
+            whole = time_in_turn(files, 1, max(1, iterations // 5))
             for way in ways:
-                found = {"size": list(size), "way": way.name, **summary(times[way.name], times[BASELINE])}
+                found: dict[str, Any] = {
+                    "network": title,
+                    "size": list(size),
+                    "way": way.name,
+                    "runtime": way.runtime or "author",
+                }
+                found |= {"precision": way.precision, **summary(times[way.name], times[BASELINE])}
+                found |= {"file_to_file_ms": median(whole[way.name])}
                 results.append(found | ({"peak_memory_mb": _peak_memory(way, spec, size)} if memory else {}))
-    return {"machine": machine(), "network": config_of(network), "iterations": iterations, "results": results}
+    return results
 
 
 def machine() -> str:
@@ -111,19 +137,21 @@ def machine() -> str:
     return f"{name}, {num_threads()} threads, PyTorch {torch.__version__}"
 
 
-def inference_table(found: Mapping[str, Any]) -> Table:
+def inference_table(rows: Sequence[Mapping[str, Any]], iterations: int) -> Table:
     """One row for each size and way."""
-    table = Table(caption=f"{found['machine']}; {found['iterations']} interleaved iterations, one image at a time")
-    for heading in ("size", "way", "median, ms", "quartiles", "images/s", "times as fast", "peak memory, MB"):
+    table = Table(caption=f"{machine()}; {iterations} interleaved iterations, one image at a time")
+    headings = ("size", "way", "median, ms", "quartiles", "images/s", "times as fast", "file to file, ms", "memory, MB")
+    for heading in headings:
         table.add_column(heading, justify="left" if heading == "way" else "right")
-    for row in found["results"]:
+    for row in rows:
         table.add_row(
             f"{row['size'][0]}x{row['size'][1]}",
             row["way"],
             _ms(row["median_ms"]),
             f"{_ms(row['quartile_1_ms'])}-{_ms(row['quartile_3_ms'])}",
-            f"{row['images_per_second']:.1f}",
+            f"{row['images_per_s']:.1f}",
             f"{row['times_as_fast']:.1f}",
+            f"{row['file_to_file_ms']:.0f}",
             f"{row['peak_memory_mb']:.0f}" if "peak_memory_mb" in row else "–",
         )
     return table
@@ -142,20 +170,35 @@ def write_results(found: Any, folder: Path, name: str) -> Path:
     return path
 
 
-def draw(found: Mapping[str, Any], path: Path) -> None:
-    """Draw images/s of every way, one panel for each size."""
+def draw(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
+    """Draw images/s of every way, or of every network and way, one panel for each size."""
     from regseg.reporting.plots import OTHERS, OURS, figure
 
-    sizes = list(dict.fromkeys(tuple(row["size"]) for row in found["results"]))
-    with figure(path, 4.4 * len(sizes) + 1.2, 3.4) as drawn:
+    sizes = list(dict.fromkeys(tuple(row["size"]) for row in rows))
+    several = len({row["network"] for row in rows}) > 1
+    height = 1.2 + 0.32 * len(rows) / len(sizes)
+    with figure(path, (7.4 if several else 4.4) * len(sizes) + 1.2, height) as drawn:
         for axes, size in zip(drawn.subplots(1, len(sizes), squeeze=False)[0], sizes, strict=True):
-            rows = [row for row in found["results"] if tuple(row["size"]) == size][::-1]
-            colors = [OTHERS if row["way"] == BASELINE else OURS for row in rows]
-            bars = axes.barh([row["way"] for row in rows], [row["images_per_second"] for row in rows], color=colors)
-            axes.bar_label(bars, [f"{row['images_per_second']:.1f}" for row in rows], padding=3)
+            shown = [row for row in rows if tuple(row["size"]) == size][::-1]
+            names = [f"{row['network']}, {row['way']}" if several else row["way"] for row in shown]
+            colors = [OTHERS if row["way"] == BASELINE else OURS for row in shown]
+            bars = axes.barh(names, [row["images_per_s"] for row in shown], color=colors)
+            axes.bar_label(bars, [f"{row['images_per_s']:.1f}" for row in shown], padding=3)
             axes.set(title=f"{size[0]}x{size[1]}", xlabel="images/s")
             axes.margins(x=0.15)
-        drawn.suptitle(found["machine"], fontsize=8)
+        drawn.suptitle(machine(), fontsize=8)
+
+
+def _few_ways(network: nn.Module, spec: DatasetSpec, folder: Path) -> Iterator[Way]:
+    """The baseline, and PyTorch and OpenVINO in the precision that `regseg.predict` takes."""
+    precision = "bf16" if torch.cuda.is_available() or computes_in_bfloat16() else "f32"
+    checkpoint = str(folder / "network.ckpt")
+    save_weights(network.eval(), checkpoint)
+    yield Way(BASELINE, checkpoint)
+    yield Way(f"torch {precision}", checkpoint, "torch", precision)
+    if _installed("openvino"):
+        save_openvino(folder / "network.xml", to_openvino(ExportNetwork(network)), ExportInfo(spec))
+        yield Way(f"openvino {precision}", str(folder / "network.xml"), "openvino", precision)
 
 
 def _ways(network: nn.Module, spec: DatasetSpec, folder: Path, int8: bool) -> Iterator[Way]:
@@ -209,18 +252,42 @@ def _author(network: nn.Module, *, autocast: bool) -> Callable[[np.ndarray], np.
     return call
 
 
+def _write_photo(folder: Path, size: Size) -> Path:
+    """A PNG that compresses about as well as a photograph."""
+    path = folder / f"{size[0]}x{size[1]}.png"
+    smooth = cv2.resize(_image((12, 24))[0], size[::-1], interpolation=cv2.INTER_CUBIC)
+    cv2.imwrite(str(path), cv2.add(smooth, _image(size)[0] // 16))
+    return path
+
+
+def _file_to_file(call: Callable[[np.ndarray], np.ndarray], path: Path) -> None:
+    labels = call(read_image(path)[None])[0]
+    cv2.imwrite(str(path.with_name("labels.png")), labels.astype(np.uint8))
+
+
 def _peak_memory(way: Way, spec: DatasetSpec, size: Size) -> float:
-    """Megabytes that a process needs at most which opens ``way`` and labels one image."""
+    """Megabytes that opening ``way`` and labelling one image add at most to a process of its own."""
     context = multiprocessing.get_context("spawn")
     with context.Pool(1) as pool:
         return pool.apply(_memory_of, (way, spec, size))
 
 
 def _memory_of(way: Way, spec: DatasetSpec, size: Size) -> float:
+    image = _image(size)
+    on_gpu = way.runtime in ("", "torch") and torch.cuda.is_available()
+    before = 0.0 if on_gpu else _resident("VmRSS")
+    way.open(spec)(image)
+    return torch.cuda.max_memory_allocated() / 2**20 if on_gpu else _resident("VmHWM") - before
+
+
+def _resident(name: str) -> float:
+    """Memory of this process in MB; not by `resource.getrusage`, whose peak a process inherits from its parent."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        return next(int(line.split()[1]) for line in status.read_text().splitlines() if line.startswith(name)) / 1024
     import resource
 
-    way.open(spec)(_image(size))
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 1024)
 
 
 def _image(size: Size, seed: int = 0) -> np.ndarray:

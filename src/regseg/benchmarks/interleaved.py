@@ -49,6 +49,6 @@ def summary(milliseconds: Sequence[float], baseline: Sequence[float]) -> dict[st
         "quartile_1_ms": low,
         "quartile_3_ms": high,
         "minimum_ms": min(milliseconds),
-        "images_per_second": 1000 / middle,
+        "images_per_s": 1000 / middle,
         "times_as_fast": ratio,
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +30,7 @@ class OpenVinoRuntime(ExportedRuntime):
         info: the record.
         precision: ``auto``, ``f32`` or ``bf16``; for an int8 model, that of the layers that are not quantised.
         fused: see `ExportedRuntime`.
+        streams: how many threads may call it at the same time without waiting for each other.
 
     Raises:
         InputError: the precision does not fit the model.
@@ -36,7 +38,9 @@ class OpenVinoRuntime(ExportedRuntime):
 
     name = "openvino"
 
-    def __init__(self, model: Any, info: ExportInfo, precision: str = "auto", fused: bool | None = None) -> None:
+    def __init__(
+        self, model: Any, info: ExportInfo, precision: str = "auto", fused: bool | None = None, streams: int = 1
+    ) -> None:
         super().__init__(info, fused)
         ov = _openvino()
         low = _output_named(model, LOW_RESOLUTION)
@@ -48,27 +52,34 @@ class OpenVinoRuntime(ExportedRuntime):
             "PERFORMANCE_HINT": "LATENCY",
             "INFERENCE_PRECISION_HINT": hint,
             "INFERENCE_NUM_THREADS": num_threads(),
+            "NUM_STREAMS": streams,
         }
-        self._requests: dict[tuple[int, ...] | None, Any] = {}
+        self._compiled: dict[tuple[int, ...] | None, Any] = {}
+        self._compiling = threading.Lock()
+        self._of_thread = threading.local()  # a request serves one call at a time
 
     @classmethod
-    def from_file(cls, path: str | Path, precision: str = "auto", fused: bool | None = None) -> OpenVinoRuntime:
+    def from_file(
+        cls, path: str | Path, precision: str = "auto", fused: bool | None = None, streams: int = 1
+    ) -> OpenVinoRuntime:
         """Open an exported .xml or .onnx file.
 
         Raises:
             InputError: it is missing, damaged or of another project, or OpenVINO is missing.
         """
         model, info = read_model(path)
-        return cls(model, info, precision, fused)
+        return cls(model, info, precision, fused, streams)
 
     @classmethod
-    def from_network(cls, network: nn.Module, spec: DatasetSpec, precision: str = "auto") -> OpenVinoRuntime:
+    def from_network(
+        cls, network: nn.Module, spec: DatasetSpec, precision: str = "auto", streams: int = 1
+    ) -> OpenVinoRuntime:
         """Convert a network in memory, which takes seconds."""
         from regseg.inference.conversion import to_openvino
         from regseg.inference.deploy import ExportNetwork
 
         _openvino()
-        return cls(to_openvino(ExportNetwork(network)), ExportInfo(spec), precision)
+        return cls(to_openvino(ExportNetwork(network)), ExportInfo(spec), precision, streams=streams)
 
     def run(self, images: np.ndarray) -> np.ndarray:
         """See `ExportedRuntime.run`."""
@@ -78,15 +89,23 @@ class OpenVinoRuntime(ExportedRuntime):
         return request.get_output_tensor().data.copy()
 
     def _request(self, shape: tuple[int, ...]) -> Any:
-        """The request for a shape: a compilation for the first `_SIZES` shapes, and one for any after that."""
-        key = shape if shape in self._requests or len(self._requests) < _SIZES else None
-        if key not in self._requests:
-            model = self._model.clone()
-            if key is not None:
-                model.reshape(list(key))
-            compiled = _core().compile_model(model, "CPU", self._options)
-            self._requests[key] = compiled.create_infer_request()
-        return self._requests[key]
+        """This thread's request for a shape."""
+        compiled = self._compile(shape)
+        requests: dict[Any, Any] = self._of_thread.__dict__.setdefault("requests", {})
+        if compiled not in requests:
+            requests[compiled] = compiled.create_infer_request()
+        return requests[compiled]
+
+    def _compile(self, shape: tuple[int, ...]) -> Any:
+        """A compilation of its own for the first `_SIZES` shapes, and one for any after that."""
+        with self._compiling:
+            key = shape if shape in self._compiled or len(self._compiled) < _SIZES else None
+            if key not in self._compiled:
+                model = self._model.clone()
+                if key is not None:
+                    model.reshape(list(key))
+                self._compiled[key] = _core().compile_model(model, "CPU", self._options)
+            return self._compiled[key]
 
 
 def read_model(path: str | Path) -> tuple[Any, ExportInfo]:

@@ -59,6 +59,7 @@ def open_runtime(
     device: str = "auto",
     *,
     fused: bool | None = None,
+    streams: int = 1,
 ) -> Runtime:
     """Open a checkpoint, a run's folder or an exported file.
 
@@ -71,6 +72,7 @@ def open_runtime(
         precision: ``auto`` or one of `PRECISIONS`; ``f16`` by PyTorch on a GPU only.
         device: ``auto``, ``cpu`` or, with the torch runtime, a device such as ``cuda:0``.
         fused: of an exported file: False runs its whole graph, upsampling included.
+        streams: how many threads will call it at the same time.
 
     Raises:
         InputError: the file is missing, damaged or of another project, or a package is missing.
@@ -86,7 +88,7 @@ def open_runtime(
         raise InputError(f"runtime={chosen} runs on the CPU; leave device={device} out or use runtime=torch.")
     if precision == "f16" and chosen != "torch":
         raise InputError(f"runtime={chosen} does not take precision=f16; choose bf16 or f32, or leave it out.")
-    opened = _open(path, chosen, precision, device, fused)
+    opened = _open(path, chosen, precision, device, fused, streams)
     if "auto" in (runtime, precision) and fused is None:
         print(f"Running {path.name} by {opened.name} in {opened.precision}.")
     return opened
@@ -103,7 +105,7 @@ def _choose(path: Path, device: str) -> str:
     return "torch" if device == "auto" and torch.cuda.is_available() else "openvino"
 
 
-def _open(path: Path, runtime: str, precision: str, device: str, fused: bool | None) -> Runtime:
+def _open(path: Path, runtime: str, precision: str, device: str, fused: bool | None, streams: int) -> Runtime:
     if runtime == "torch":
         from regseg.inference.torch_runtime import TorchRuntime
 
@@ -120,11 +122,14 @@ def _open(path: Path, runtime: str, precision: str, device: str, fused: bool | N
     from regseg.inference.openvino_runtime import OpenVinoRuntime
 
     if path.suffix in GRAPHS:
-        return OpenVinoRuntime.from_file(path, precision, fused)
+        return OpenVinoRuntime.from_file(path, precision, fused, streams)
     from regseg.inference.torch_runtime import spec_in
     from regseg.models.weights import load_model
 
-    return OpenVinoRuntime.from_network(load_model(path), spec_in(path), precision)
+    print(
+        f"Converting {path.name} to OpenVINO, which takes seconds; a file of regseg.export opens at once.", flush=True
+    )
+    return OpenVinoRuntime.from_network(load_model(path), spec_in(path), precision, streams)
 
 
 def _installed(package: str) -> bool:

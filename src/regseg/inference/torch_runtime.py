@@ -86,7 +86,12 @@ class TorchRuntime:
     @torch.inference_mode()
     def low_resolution_logits(self, images: np.ndarray) -> np.ndarray:
         """See `regseg.inference.runtimes.Runtime`."""
-        return self._logits(torch.from_numpy(images).to(self.device)).float().cpu().numpy()
+        return self.logits_of(torch.from_numpy(images)).cpu().numpy()
+
+    def logits_of(self, images: torch.Tensor) -> torch.Tensor:
+        """Map (B, H, W, 3) uint8 to the float32 logits (B, C, H/4, W/4) before the last upsampling."""
+        with torch.autocast(self.device.type, enabled=False):
+            return self._logits(images.to(self.device)).float()
 
     def _labels(self, images: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
         logits, own = self._logits(images), (images.shape[1], images.shape[2])

@@ -88,11 +88,8 @@ def _is_size(value: Any) -> bool:
 
 
 def _fps(row: Mapping[str, Any]) -> float | None:
-    for name in ("images_per_s", "images_per_second"):
-        if isinstance(row.get(name), (int, float)):
-            return float(row[name])
-    median = row.get("median_ms")
-    return 1000 / median if isinstance(median, (int, float)) and median > 0 else None
+    speed = row.get("images_per_s")
+    return float(speed) if isinstance(speed, (int, float)) else None
 
 
 def _way(row: Mapping[str, Any]) -> str:

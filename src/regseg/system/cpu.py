@@ -19,3 +19,11 @@ def num_threads() -> int:
     if given.isdigit() and int(given) > 0:
         return int(given)
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def images_at_once() -> int:
+    """How many images a CPU works on at the same time, each by its share of `num_threads`.
+
+    More than four would need as many times the memory of one image.
+    """
+    return min(num_threads(), 4)

@@ -34,10 +34,10 @@ class ConfusionMatrix(Metric):
 
     def update(self, predictions: Tensor, labels: Tensor) -> None:
         """Add the pixels of integer class indices of equal shape, except those with an ignored label."""
-        cells = self.num_classes**2
-        codes = labels.long() * self.num_classes + predictions
-        codes = torch.where(labels == IGNORE_INDEX, cells, codes).flatten()  # the ignored pixels get the last bin
-        self.counts += torch.bincount(codes, minlength=cells + 1)[:cells].view_as(self.counts)
+        # An ignored label, 255, gets rows of its own beyond those of the classes, which are cut off.
+        codes = labels.int() * self.num_classes + predictions.int()
+        counts = torch.bincount(codes.flatten(), minlength=(IGNORE_INDEX + 1) * self.num_classes)
+        self.counts += counts[: self.num_classes**2].view_as(self.counts)
 
     def compute(self) -> Tensor:
         """Return the counts, summed over all processes."""

@@ -19,8 +19,10 @@ from torchmetrics import MeanMetric
 
 from regseg.data.augment.transforms import normalize
 from regseg.data.datasets.spec import IGNORE_INDEX, DatasetSpec
+from regseg.data.torch_datasets import EvaluationSet
 from regseg.errors import InputError, check_number, check_options
 from regseg.inference.runtime_network import RuntimeNetwork
+from regseg.inference.torch_runtime import TorchRuntime
 from regseg.inference.upsample import labels_of
 from regseg.models import create_model, load_model
 from regseg.system.checkpoint_file import read_checkpoint_file
@@ -29,6 +31,7 @@ from regseg.training.finite import FiniteSteps
 from regseg.training.losses import CrossEntropy
 from regseg.training.metrics import ConfusionMatrix, Scores
 from regseg.training.schedules import poly, total_iterations
+from regseg.training.threaded import PREDICTION, PredictedImages
 from regseg.training.trainer import check_limits
 
 SGD_OF_THE_PAPER = partial(SGD, lr=0.05, momentum=0.9, weight_decay=1e-4)
@@ -84,6 +87,7 @@ class SegmentationTask(L.LightningModule):
         self.confusion = ConfusionMatrix(self.spec.num_classes)
         self.with_val_loss, self._val_loss = False, MeanMetric()
         self._steps = FiniteSteps()
+        self._folded: TorchRuntime | None = None  # during an evaluation
         # Nothing else: a checkpoint names no class or function that could be imported.
         description = {"network": getattr(self.network, "config", {}), "spec": self.spec.to_dict()}
         self.save_hyperparameters(description, logger=False)
@@ -112,8 +116,9 @@ class SegmentationTask(L.LightningModule):
             raise InputError(f"{checkpoint_path} is not the checkpoint of a training ({error}).") from error
 
     def setup(self, stage: str) -> None:
-        if cast(Any, self.trainer).datamodule is not None and stage in ("fit", "validate"):
-            check_limits(self.trainer, stage)
+        data = cast(Any, self.trainer).datamodule
+        if data is not None and stage in ("fit", "validate"):
+            check_limits(self.trainer, data, stage)
         # Before a distributed strategy wraps the parameters.
         if (
             self.trainer.strategy.root_device.type == "cuda"
@@ -150,6 +155,25 @@ class SegmentationTask(L.LightningModule):
 
     def on_validation_start(self) -> None:
         self._steps.check_state(self.network.state_dict(), self.trainer)
+        self._fold()
+
+    def on_validation_end(self) -> None:
+        self._folded = None
+
+    def on_test_start(self) -> None:
+        self._fold()
+
+    def on_test_end(self) -> None:
+        self._folded = None
+
+    def _fold(self) -> None:
+        """Fold BatchNorm into bfloat16 weights once per evaluation, where autocast would convert them for each image.
+
+        In other precisions the network is evaluated as it is, so that float32 gives the labels of the network itself.
+        """
+        on_cpu = self.trainer.strategy.root_device.type == "cpu"
+        if on_cpu and self.trainer.precision == "bf16-mixed" and hasattr(self.network, "low_resolution_logits"):
+            self._folded = TorchRuntime(self.network, self.spec, "bf16", "cpu")
 
     def on_train_epoch_end(self) -> None:
         self._steps.check_state(self.network.state_dict(), self.trainer)
@@ -163,25 +187,37 @@ class SegmentationTask(L.LightningModule):
         As in the author's release, logits are upsampled to the images' size and then, if it is another one, to
         ``size``. At the images' own size this is one step without full-size logits.
         """
+        size = (size[0], size[1])
         if isinstance(self.network, RuntimeNetwork):
             return self.network(images, size)
-        return labels_of(self._logits_for(images, size), (size[0], size[1]))
+        return labels_of(self._logits_for(images, size), size)
 
     def _logits_for(self, images: Tensor, size: tuple[int, int]) -> Tensor:
-        """Logits of images that remain to be upsampled to ``size``."""
-        low = getattr(self.network, "low_resolution_logits", None)
-        network = self.network if low is None or images.shape[1:3] != tuple(size) else low
-        return network(self._normalized(images))
+        """Logits that remain to be upsampled to ``size``; before the last upsampling if that is the images' size."""
+        own_size = images.shape[1:3] == size
+        if self._folded is not None:
+            low = self._folded.logits_of(images)
+            return low if own_size else F.interpolate(low, images.shape[1:3], mode="bilinear")
+        if own_size and hasattr(self.network, "low_resolution_logits"):
+            return cast(Any, self.network).low_resolution_logits(self._normalized(images))
+        return self.network(self._normalized(images))
+
+    def predicted(self, dataset: EvaluationSet) -> PredictedImages:
+        """Return evaluation batches with their predictions, made in threads; for a Trainer on the CPU."""
+        return PredictedImages(dataset, self.predict_labels, self.trainer.precision_plugin.forward_context)
 
     def validation_step(self, batch: Mapping[str, Any], batch_idx: int) -> Tensor:
         images, labels = batch["image"], batch["label"]
-        if self.with_val_loss:
-            logits = self._logits_for(images, labels.shape[1:])
-            predictions = labels_of(logits, labels.shape[1:])
-            full = F.interpolate(logits.float(), tuple(labels.shape[1:]), mode="bilinear", align_corners=False)
+        size = (labels.shape[1], labels.shape[2])
+        if PREDICTION in batch:
+            predictions: Tensor = batch[PREDICTION]
+        elif self.with_val_loss:
+            logits = self._logits_for(images, size)
+            predictions = labels_of(logits, size)
+            full = F.interpolate(logits.float(), size, mode="bilinear", align_corners=False)
             self._val_loss.update(CrossEntropy()(full, labels.long()), (labels != IGNORE_INDEX).sum())
         else:
-            predictions = self.predict_labels(images, labels.shape[1:])
+            predictions = self.predict_labels(images, size)
         self.confusion.update(predictions, labels)
         return predictions
 

@@ -107,17 +107,17 @@ def _plugins(given: Any, spawn: bool) -> list[Any]:
     return [*plugins, WholeCheckpointIO()]
 
 
-def check_limits(trainer: L.Trainer, stage: str) -> None:
+def check_limits(trainer: L.Trainer, data: Any, stage: str) -> None:
     """Check that a limit given as a share leaves at least one batch.
 
     Args:
-        trainer: The Trainer, with its DataModule set up.
+        trainer: The Trainer.
+        data: The DataModule, set up.
         stage: ``fit`` or ``validate``.
 
     Raises:
         InputError: A limit is less than one batch.
     """
-    data = cast(Any, trainer).datamodule
     batches = {"limit_val_batches": -(-len(data.val_set) // trainer.world_size)}
     if stage == "fit":
         batches["limit_train_batches"] = data.batches_per_epoch
