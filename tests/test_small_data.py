@@ -34,9 +34,9 @@ def test_a_small_dataset_trains(run_module, tmp_path):
     assert result.returncode == 0, result.stderr
     assert "From the images found: data.batch_size=5, data.crop_size=[32,32]" in result.stdout
     assert "trainer.max_epochs=2000, callbacks.evaluation.every=100" in result.stdout
-    summary = read_summary(tmp_path / "runs" / "finetune" / "run_seed0")
+    summary = read_summary(tmp_path / "runs" / "finetune_mine" / "run_seed0")
     assert summary["config"]["data"]["short_side"] == [32, 38] and summary["config"]["data"]["val_size"] is None
-    assert len(read_metrics(tmp_path / "runs" / "finetune" / "run_seed0")) == 3
+    assert len(read_metrics(tmp_path / "runs" / "finetune_mine" / "run_seed0")) == 3
     mixed = run_module("regseg.train", *arguments, "data.crop_size=[16,16]", "trainer.max_epochs=1", "run.name=b")
     assert mixed.returncode == 0 and "crop_size" not in mixed.stdout and "max_epochs" not in mixed.stdout
     smoke = run_module("regseg.train", *arguments, "trainer=smoke", "run.name=c")
