@@ -24,14 +24,14 @@ def main(cfg: DictConfig) -> None:
     for side in cfg.size:
         check_number("size", side, lowest=32, integer=True)
     from regseg.reporting.network_figures import describe_with_paper
-    from regseg.reporting.speeds import read_speeds
+    from regseg.reporting.speeds import read_speeds, speed_of
 
     size = (cfg.size[0], cfg.size[1])
     networks = dict(all_networks(cfg.num_classes) if cfg.all else chosen_network(cfg))
     descriptions = {title: describe_with_paper(network, size) for title, network in networks.items()}
     if speeds := read_speeds(cfg.benchmark):
         for title, facts in descriptions.items():
-            facts["speed"] = {"machine": speeds.machine, "fps": speeds.cell(title, size)}
+            facts["speed"] = {"machine": speeds.machine, "fps": speed_of(speeds, title, size)}
     if cfg.format == "json":
         print(json.dumps(descriptions, indent=2))
     else:

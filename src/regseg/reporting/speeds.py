@@ -37,6 +37,15 @@ class Speeds(NamedTuple):
         return "–" if found is None else f"{found[0]:.1f} ({found[1]})"
 
 
+def speed_of(speeds: Speeds, title: str, size: Size) -> str:
+    """Return the speed of the network with this title, under which or under whose name it was measured."""
+    from regseg.models import list_models
+
+    names = (name for name in list_models() if any(name == key for key, _ in speeds.fastest))
+    found = [speeds.cell(title, size), *(speeds.cell(name, size) for name in names if title_of_network(name) == title)]
+    return next((cell for cell in found if cell != "–"), "–")
+
+
 def read_speeds(path: str | Path | None) -> Speeds | None:
     """Read a file of the benchmark.
 
