@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -10,10 +11,18 @@ from rich.console import Console
 def plain_console(**options: Any) -> Console:
     """Return a rich console without markup, so that a class named ``road [paved]`` or ``:car:`` is printed unchanged.
 
+    In a notebook it prints text, as to a file: bars and tables as widgets would need ipywidgets, and are not stored.
+
     Args:
         **options: arguments of `rich.console.Console`.
     """
-    return Console(markup=False, emoji=False, highlight=False, **options)
+    return Console(markup=False, emoji=False, highlight=False, force_jupyter=False, **options)
+
+
+def shown(path: str | Path) -> str:
+    """Return a path as it is typed: relative to the current folder if it is inside."""
+    absolute, here = Path(path).absolute(), Path.cwd()
+    return str(absolute.relative_to(here)) if absolute.is_relative_to(here) else str(path)
 
 
 def duration(seconds: float) -> str:
