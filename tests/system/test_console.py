@@ -3,7 +3,7 @@
 import io
 from pathlib import Path
 
-from regseg.system.console import plain_console, shown
+from regseg.system.console import duration, plain_console, shown
 
 
 def test_names_are_printed_without_markup_or_emoji():
@@ -17,7 +17,17 @@ def test_a_notebook_gets_text_instead_of_widgets(monkeypatch):
     assert not plain_console().is_jupyter
 
 
+def test_forced_colours_do_not_make_a_file_a_terminal(monkeypatch):
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    assert not plain_console(file=io.StringIO()).is_terminal
+    assert plain_console(file=io.StringIO(), force_terminal=True).is_terminal
+
+
 def test_paths_are_shown_as_they_are_typed(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert shown(tmp_path / "runs" / "a") == shown(Path("runs") / "a") == str(Path("runs") / "a")
     assert shown(tmp_path.parent / "other") == str(tmp_path.parent / "other") and shown("../x") == "../x"
+
+
+def test_durations():
+    assert [duration(s) for s in (42, 190, 19200)] == ["42 s", "3 min 10 s", "5 h 20 min"]

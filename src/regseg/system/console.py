@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,15 @@ from rich.console import Console
 def plain_console(**options: Any) -> Console:
     """Return a rich console without markup, so that a class named ``road [paved]`` or ``:car:`` is printed unchanged.
 
-    In a notebook it prints text, as to a file: bars and tables as widgets would need ipywidgets, and are not stored.
+    In a notebook it prints text, as to a file: widgets would need ipywidgets and are not stored. Jupyter and some CI
+    systems set ``FORCE_COLOR``, which would make rich redraw bars in a file.
 
     Args:
         **options: arguments of `rich.console.Console`.
     """
-    return Console(markup=False, emoji=False, highlight=False, force_jupyter=False, **options)
+    terminal = (options.get("file") or sys.stdout).isatty()
+    options = {"force_terminal": terminal, "force_jupyter": False} | options
+    return Console(markup=False, emoji=False, highlight=False, **options)
 
 
 def shown(path: str | Path) -> str:
