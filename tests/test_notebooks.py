@@ -42,7 +42,7 @@ def test_notebook(path, tmp_path):
     code = "\n".join("".join(cell["source"]) for cell in cells_of(path))
     environment = {**os.environ, "MPLBACKEND": "agg"}
     result = subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300
+        [sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=600
     )
     assert result.returncode == 0, result.stderr
     assert result.stdout.strip()

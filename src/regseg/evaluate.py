@@ -21,6 +21,8 @@ def main(cfg: DictConfig) -> float:
 
         cfg.weights = str(resolve_weights(cfg.weights))
     check_scales(cfg)
+    # Elsewhere true and false may be names of folders (regseg.arguments.PATHS); here a folder is ./true.
+    cfg.pictures = {"true": True, "false": None}.get(str(cfg.pictures).lower(), cfg.pictures)
     if cfg.val_sizes is not None:
         if cfg.val_size is not None or cfg.pictures or cfg.worst or cfg.confusion:
             raise InputError(
@@ -38,7 +40,7 @@ def main(cfg: DictConfig) -> float:
     print(f"{cfg.weights} on {datamodule.spec.name}, split {cfg.split}")
     print_scores(scores, datamodule.spec.excluded)
     if cfg.pictures:
-        print(f"pictures: {Path(cfg.pictures) / 'pictures'}")
+        print(f"pictures: {out_folder(cfg) / 'pictures'}")
     if cfg.worst:
         print(f"worst images: {out_folder(cfg) / 'worst.png'}, listed in worst.csv")
     return scores.miou
@@ -82,7 +84,12 @@ def run_folder(weights: str) -> Path:
 
 
 def out_folder(cfg: DictConfig) -> Path:
-    """Where the confusion matrix and the worst images go: ``pictures``, or else the folder of the weights' run."""
+    """Where pictures, the confusion matrix and the worst images go; by default the folder of the weights' run.
+
+    ``pictures=true`` is its folder ``evaluation``, because ``pictures`` there holds those of the training.
+    """
+    if cfg.pictures is True:
+        return run_folder(cfg.weights) / "evaluation"
     return Path(cfg.pictures) if cfg.pictures else run_folder(cfg.weights)
 
 
@@ -104,7 +111,8 @@ def evaluate(cfg: DictConfig) -> tuple[Any, Any]:
     if cfg.flip or list(cfg.scales) != [1.0]:
         network = TestTimeAugmentation(network, cfg.scales, cfg.flip)
     task = SegmentationTask(network, datamodule.spec)
-    trainer = make_trainer({"benchmark": False, **values_of(cfg.trainer)}, Path(cfg.pictures or "."), callbacks)
+    folder = out_folder(cfg) if cfg.pictures else Path(".")
+    trainer = make_trainer({"benchmark": False, **values_of(cfg.trainer)}, folder, callbacks)
     trainer.validate(task, datamodule, verbose=False)
     if cfg.confusion and trainer.is_global_zero:
         path = out_folder(cfg) / "confusion.png"

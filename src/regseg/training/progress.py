@@ -114,7 +114,9 @@ class ProgressLine(Checkpoint):
                 scores += f"reduced {100 * metrics['val/miou_reduced']:.2f}  "
             scores += f"accuracy {100 * metrics['val/accuracy']:.2f}  "
         loss = f"loss {metrics['train/loss']:.3f}"
-        self._print(f"{_epoch(trainer)}  {loss}  {scores}{self._rate:.1f} images/s  {self._left()} left")
+        # On a terminal the bars show rate and time left, and the line fits 80 columns.
+        rate = "" if self._bars is not None else f"{self._rate:.1f} images/s  {self._left()} left"
+        self._print(f"{_epoch(trainer)}  {loss}  {scores}{rate}".rstrip())
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Remove the bars."""
