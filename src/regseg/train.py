@@ -53,7 +53,7 @@ def check_options_of_run(cfg: DictConfig) -> None:
     check_number("trainer.max_epochs", cfg.trainer.max_epochs, lowest=1, integer=True)
     for name, node in cfg.callbacks.items():
         if node and not OmegaConf.is_dict(node):
-            raise InputError(f"callbacks.{name}={node} is not a callback; callbacks.{name}=null removes it.")
+            raise InputError(f"callbacks.{name} must be a callback with a _target_; callbacks.{name}=null removes it.")
     if not isinstance(cfg.overwrite, bool):
         raise InputError(f"overwrite={cfg.overwrite} is neither true nor false.")
     if cfg.table == "table8" and not cfg.weights and not cfg.trainer.smoke:
