@@ -61,6 +61,7 @@ def test_help_imports_nothing_heavy(run_module):
         (["data.batch_size=big"], ["data.batch_size", "big"]),
         (["loss=ohem", "loss.min_share=2"], ["loss.min_share"]),
         (["+callbacks.evaluation.evry=3"], ["evry"]),
+        (["callbacks.pictures=true"], ["callbacks.pictures must be", "callbacks.pictures=null"]),
         (["weights=missing.pth"], ["missing.pth"]),
         (["resume=yesterday"], ["resume=yesterday", "resume=last"]),
         (["optimizer.lr=fast"], ["optimizer.lr", "fast"]),

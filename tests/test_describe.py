@@ -46,6 +46,7 @@ def test_the_picture(run_module, tmp_path, streets_root):
         ("size=[8,64]", "of at least 32"),
         ("model.backbone.dilations=[[1,2,3]]", "1 or 2 or 4"),
         ("model/decoder=unet", "choose one of"),
+        ("picture=true", "write picture=field_of_view.png"),
     ],
 )
 def test_mistakes(run_module, argument, words):

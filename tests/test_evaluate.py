@@ -17,6 +17,18 @@ def test_evaluate_agrees_with_training(copy_of_finished, run_module, finished):
     assert list((copy_of_finished / "shown" / "pictures").glob("*.png"))
 
 
+def test_pictures_true_is_a_folder_in_the_run(copy_of_finished, run_module):
+    trained = sorted((copy_of_finished / RUN / "pictures").glob("*.png"))
+    before = [path.read_bytes() for path in trained]
+    options = ["pictures=true", "worst=1", "confusion=true", "trainer.limit_val_batches=1"]
+    result = run_module(EVALUATE, f"weights={RUN}/checkpoints/last.ckpt", *options)
+    assert result.returncode == 0, result.stderr
+    folder = copy_of_finished / RUN / "evaluation"
+    assert {path.name for path in folder.iterdir()} == {"pictures", "worst.png", "worst.csv", "confusion.png"}
+    assert list((folder / "pictures").glob("*.png")) and f"pictures: {RUN}/evaluation/pictures" in result.stdout
+    assert before and [path.read_bytes() for path in trained] == before
+
+
 def test_the_position_baseline(run_module, streets_root, streets_options):
     result = run_module(EVALUATE, "weights=position", *streets_options, f"data.root={streets_root}")
     assert result.returncode == 0 and "mIoU" in result.stdout

@@ -23,6 +23,8 @@ def main(cfg: DictConfig) -> None:
         raise InputError(f"size={cfg.size} is not a height and a width; use size=[1024,2048].")
     for side in cfg.size:
         check_number("size", side, lowest=32, integer=True)
+    if cfg.picture and Path(str(cfg.picture)).suffix not in (".png", ".pdf", ".svg", ".jpg"):
+        raise InputError(f"picture={cfg.picture} has an unknown format; write picture=field_of_view.png.")
     from regseg.reporting.network_figures import describe_with_paper
     from regseg.reporting.speeds import read_speeds, speed_of
 
@@ -154,8 +156,6 @@ def draw(cfg: DictConfig, networks: dict[str, Any], size: tuple[int, int]) -> No
         raise InputError("picture shows a single network; remove all=true.")
     images = None if cfg.images is None else read_images(Path(cfg.images), size, cfg.count)
     check_number("count", cfg.count, lowest=1, integer=True)
-    if Path(cfg.picture).suffix not in (".png", ".pdf", ".svg", ".jpg"):
-        raise InputError(f"picture={cfg.picture} has an unknown format; use the suffix .png, .pdf, .svg or .jpg.")
     print("Drawing the field of view…", flush=True)
     print(f"Picture: {draw_field_of_view(networks, cfg.picture, images=images, size=size)}")
 

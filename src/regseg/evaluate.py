@@ -22,6 +22,8 @@ def main(cfg: DictConfig) -> float:
 
         cfg.weights = str(resolve_weights(cfg.weights))
     check_scales(cfg)
+    # Elsewhere true and false may be names of folders (regseg.arguments.PATHS); here a folder is ./true.
+    cfg.pictures = {"true": True, "false": None}.get(str(cfg.pictures).lower(), cfg.pictures)
     if cfg.val_sizes is not None:
         if cfg.val_size is not None or cfg.pictures or cfg.worst or cfg.confusion:
             raise InputError(
@@ -39,7 +41,7 @@ def main(cfg: DictConfig) -> float:
     print(f"{cfg.weights} on {datamodule.spec.name}, split {cfg.split}")
     print_scores(scores, datamodule.spec.excluded)
     if cfg.pictures:
-        print(f"pictures: {Path(cfg.pictures) / 'pictures'}")
+        print(f"pictures: {out_folder(cfg) / 'pictures'}")
     if cfg.worst:
         print(f"worst images: {out_folder(cfg) / 'worst.png'}, listed in worst.csv")
     return scores.miou
@@ -83,7 +85,12 @@ def run_folder(weights: str) -> Path:
 
 
 def out_folder(cfg: DictConfig) -> Path:
-    """Where the confusion matrix and the worst images go: ``pictures``, or else the folder of the weights' run."""
+    """Where pictures, the confusion matrix and the worst images go; by default the folder of the weights' run.
+
+    ``pictures=true`` is its folder ``evaluation``, because ``pictures`` there holds those of the training.
+    """
+    if cfg.pictures is True:
+        return run_folder(cfg.weights) / "evaluation"
     return Path(cfg.pictures) if cfg.pictures else run_folder(cfg.weights)
 
 
@@ -107,8 +114,9 @@ def evaluate(cfg: DictConfig) -> tuple[Any, Any]:
     if cfg.flip or list(cfg.scales) != [1.0]:
         network = TestTimeAugmentation(network, cfg.scales, cfg.flip)
     task = SegmentationTask(network, datamodule.spec)
+    folder = out_folder(cfg) if cfg.pictures else Path(".")
     options, chosen = {"benchmark": False, **values_of(cfg.trainer)}, is_typed("trainer.precision")
-    trainer = make_trainer(options, Path(cfg.pictures or "."), callbacks, chosen=chosen)
+    trainer = make_trainer(options, folder, callbacks, chosen=chosen)
     began = time.perf_counter()
     validate(trainer, task, datamodule)
     if trainer.is_global_zero:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import base64
 import os
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import yaml
-from markdown_it import MarkdownIt
 from omegaconf import DictConfig, OmegaConf
 
 from regseg.cli import entry_point
@@ -52,6 +50,7 @@ def write(group: str, runs_folder: Path, out: Path, speeds: Speeds | None = None
     Raises:
         InputError: There are no runs to report on, or ``out`` is not a folder.
     """
+    from regseg.reporting.html import html_page
     from regseg.reporting.pages import page_of
 
     content = page_of(group, runs_folder, speeds)
@@ -67,7 +66,7 @@ def write(group: str, runs_folder: Path, out: Path, speeds: Speeds | None = None
         linked = text + "".join(f"\n![{path.stem}]({path.name})\n" for path in staged)
         markdown, page = Path(folder) / "report.md", Path(folder) / "report.html"
         markdown.write_text(linked, encoding="utf-8")
-        page.write_text(_html(linked, staged), encoding="utf-8")
+        page.write_text(html_page(linked, staged, f"regseg: {group}"), encoding="utf-8")
         files = [*staged, markdown, page]
         for name, table in tables.items():
             files.append(Path(folder) / name)
@@ -104,20 +103,6 @@ def launch_command(group: str) -> str | None:
         return None
     multirun = "-m " if yaml.safe_load(path.read_text(encoding="utf-8")).get("table") else ""
     return f"python -m regseg.train {multirun}experiment={group}"
-
-
-def _html(text: str, pictures: list[Path]) -> str:
-    """Render the Markdown as a single HTML file with embedded pictures."""
-    body = MarkdownIt("commonmark", {"html": False}).enable("table").render(text)
-    for path in pictures:
-        data = base64.b64encode(path.read_bytes()).decode()
-        body = body.replace(f'src="{path.name}"', f'src="data:image/png;base64,{data}"')
-    style = (
-        "body{font:15px sans-serif;max-width:1000px;margin:2em auto;padding:0 1em}"
-        "table{border-collapse:collapse;display:block;overflow-x:auto}"
-        "td,th{padding:.3em .8em;border-bottom:1px solid #ddd;text-align:left}img{max-width:100%;margin:1em 0}"
-    )
-    return f'<!doctype html><meta charset="utf-8"><title>regseg</title><style>{style}</style>\n{body}'
 
 
 if __name__ == "__main__":

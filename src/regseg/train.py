@@ -51,6 +51,9 @@ def check_options_of_run(cfg: DictConfig) -> None:
     """Raise InputError for an option of the run itself that has no possible value."""
     check_number("seed", cfg.seed, highest=2**32 - 1, integer=True)
     check_number("trainer.max_epochs", cfg.trainer.max_epochs, lowest=1, integer=True)
+    for name, node in cfg.callbacks.items():
+        if node and not OmegaConf.is_dict(node):
+            raise InputError(f"callbacks.{name} must be a callback with a _target_; callbacks.{name}=null removes it.")
     if not isinstance(cfg.overwrite, bool):
         raise InputError(f"overwrite={cfg.overwrite} is neither true nor false.")
     if cfg.table == "table8" and not cfg.weights and not cfg.trainer.smoke:
@@ -110,7 +113,7 @@ def train(cfg: DictConfig, folder: Path, *, spawn: bool = False) -> None:
     task = make_task(values, datamodule.spec, continued=start is not None)
     if not values["trainer"].get("sync_batchnorm"):
         check_batch_size(task.network, datamodule.batch_size, datamodule.hparams.crop_size)
-    callbacks = [instantiate(callback) for callback in cfg.callbacks.values() if callback]
+    callbacks = [instantiate(callback) for callback in cfg.callbacks.values() if callback]  # false and null remove one
     trainer = make_trainer(values["trainer"], folder, callbacks, spawn=spawn, chosen=is_typed("trainer.precision"))
     trainer.loggers = [instantiate(node) for node in nodes_of(cfg.logger)]
     common = fingerprint(values, datamodule, trainer)

@@ -27,3 +27,20 @@ def test_text_is_written_in_place():
     picture = np.full((20, 60, 3), 255, np.uint8)
     write_text(picture, "road", 2, 14)
     assert (picture < 128).any()
+
+
+@pytest.mark.parametrize("width", [8, 100, 1448])
+def test_a_legend_takes_any_name(width):
+    names = ("", "x" * 100_000, "Straße дорога 道路", "two\nlines\0", "half a pair \ud800", "road [paved]")
+    picture = legend(DatasetSpec("own", names, distinct_colors(len(names))), width)
+    assert picture.shape[1] == width and picture.shape[0] <= 6 + 20 * len(names)
+
+
+def test_a_long_name_does_not_run_into_the_next_class():
+    def drawn(*names):
+        return legend(DatasetSpec("own", names, ((0, 0, 0),) * len(names)), 900)
+
+    both = drawn("w" * 300, "b")
+    alone = drawn("w" * 300, "")
+    assert (both[:, :432] == alone[:, :432]).all() and (both[:, 432:] != alone[:, 432:]).any()
+    assert (alone[:, 429:432] == 255).all()

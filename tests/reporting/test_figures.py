@@ -54,3 +54,39 @@ def test_nothing_to_draw(tmp_path):
     assert not figures.draw_curves("mine", [], tmp_path / "curves.png")
     assert not figures.draw_classes("mine", [run("row")], tmp_path / "classes.png")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("count", [1, 10, 19, 150])
+def test_any_number_of_classes_is_drawn_legibly(count, tmp_path, monkeypatch):
+    """Panels below each other, instead of a picture that is many times as wide as a page."""
+    drawn = []
+
+    @contextmanager
+    def keeping(*arguments):
+        with plots.figure(*arguments) as figure:
+            yield figure
+            drawn.append(figure)
+
+    monkeypatch.setattr(figures, "figure", keeping)
+    classes = tuple(f"{'a very long name of a class ' * 3}{number}" for number in range(count))
+    assert figures.draw_classes(
+        "mine", [run("a", 30.0, classes=classes), run("b", 31.0, classes=classes)], tmp_path / "c.png"
+    )
+    height, width = cv2.imread(str(tmp_path / "c.png")).shape[:2]
+    assert 700 <= width <= 2000 and height <= 6000
+    panels = [axes for axes in drawn[0].axes if axes.images]
+    assert sum(axes.images[0].get_array().shape[1] for axes in panels) == count
+    assert all(len(label.get_text()) <= 40 for axes in panels for label in axes.get_xticklabels())
+
+
+def test_a_single_row_shows_its_iou_and_several_show_differences(tmp_path, monkeypatch):
+    titles = []
+    monkeypatch.setattr(
+        figures, "_draw_heatmap", lambda values, rows, columns, title, path, **_: titles.append((title, values))
+    )
+    figures.draw_classes("mine", [run("a", 30.0)], tmp_path / "c.png")
+    figures.draw_classes("mine", [run("a", 30.0), run("b", 32.0)], tmp_path / "c.png")
+    assert titles == [
+        ("IoU, %", [[30.0, 30.0]]),
+        ("IoU minus the mean of all rows, points", [[-1.0, -1.0], [1.0, 1.0]]),
+    ]

@@ -2,9 +2,9 @@
 
 from run_folders import write_run
 
-from regseg.reporting.markdown import at_same_epochs, markdown, runs_markdown
-from regseg.reporting.published import author_runs
-from regseg.reporting.tables import compare, read_runs
+from regseg.reporting.markdown import at_same_epochs, classes_markdown, markdown, runs_markdown
+from regseg.reporting.published import Curve, author_runs
+from regseg.reporting.tables import Run, compare, read_runs
 
 
 def without(table, column):
@@ -50,3 +50,11 @@ def test_the_best_run_of_table_7s_last_row_counts(tmp_path):
     text = markdown("table7", compare("table7", read_runs(tmp_path, "table7")))
     assert "| epochs_1000 | 78.29 (best of 77.96, 78.29, 77.92) | 3 | 78.3 (best run) | 77.96, 78.29, 77.92 |" in text
     assert "For epochs_1000 the best run counts, as in the paper" in text
+
+
+def test_many_runs_are_divided_into_tables_that_fit_on_paper():
+    curve = Curve(0, [0], [50.0], [50.0], [[50.0]])
+    runs = [Run(f"r{n}", "finished", 0, 1, curve, ("a",), "", "", None) for n in range(12)]
+    first, second = classes_markdown(runs).split("\n\n")
+    assert first.startswith("| class | r0, seed 0 |") and first.splitlines()[0].count("seed") == 10
+    assert second.splitlines()[0] == "| class | r10, seed 0 | r11, seed 0 |"

@@ -2,20 +2,10 @@
 
 import numpy as np
 import pytest
+from views import camera, light
 
-from regseg.streets.canvas import Camera, Canvas, Light
+from regseg.streets.canvas import Canvas
 from regseg.streets.labels import CAR, ROAD
-
-
-def camera(**changes):
-    values = {"height": 64, "width": 128, "focal": 100.0, "vanishing": (64.0, 30.0), "roll": 0.0, "x": 0.5, "y": 1.5}
-    return Camera(**{**values, "bend": 0.0, **changes})
-
-
-def light(**changes):
-    up = np.array([0.0, 1.0, 0.0])
-    values = {"ambient": np.full(3, 0.5), "sun": np.full(3, 0.4), "direction": up, "haze": np.full(3, 200.0)}
-    return Light(**{**values, "visibility": 100.0, "night": False, **changes})
 
 
 def test_projection_by_hand():

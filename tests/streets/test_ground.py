@@ -1,7 +1,7 @@
 """Ground strips, markings and the label of every pixel below the horizon."""
 
 import numpy as np
-from test_canvas import camera, light
+from views import camera, light
 
 from regseg.streets.canvas import Canvas
 from regseg.streets.ground import Ground, Strip, paint_ground, planes, spot_table

@@ -38,6 +38,23 @@ def test_the_bar_tells_loss_learning_rate_speed_and_time_left():
         assert text in written.getvalue()
 
 
+@pytest.mark.parametrize(("terminal", "ends"), [(True, "accuracy 95.12"), (False, " left")])
+def test_the_line_of_an_evaluation_fits_80_columns_of_a_terminal(terminal, ends, monkeypatch):
+    line, lines = ProgressLine(), []
+    line.console = Console(file=io.StringIO(), force_terminal=terminal, width=80)
+    monkeypatch.setattr(line, "_print", lines.append)
+    metrics = {"train/loss": 0.123, "val/miou": 0.7512, "val/miou_reduced": 0.7711, "val/accuracy": 0.9512}
+    trainer = fake_trainer()
+    trainer.max_epochs, trainer.current_epoch, trainer.callback_metrics = 1000, 998, metrics
+    line.on_train_start(trainer, None)
+    line.on_train_epoch_start(trainer, None)
+    line.on_train_batch_end(trainer, None, {"loss": torch.tensor(1.5)}, {"image": torch.zeros(8, 1)}, 0)
+    line.on_validation_end(trainer, None) if not terminal else setattr(line, "_evaluated", True)
+    line.on_train_epoch_end(trainer, SimpleNamespace(spec=SPEC))
+    line.on_train_end(trainer, None)
+    assert lines[-1].endswith(ends) and "reduced 77.11" in lines[-1] and len(lines[-1]) <= (80 if terminal else 120)
+
+
 def test_the_table_names_absent_and_excluded_classes():
     matrix = torch.zeros(19, 19, dtype=torch.int64)
     matrix[0, 0], matrix[14, 14] = 3, 1

@@ -16,6 +16,7 @@ from regseg.data.datasets.spec import DatasetSpec
 from regseg.dataset_tools.file_check import Checked, check_pair
 from regseg.errors import InputError
 from regseg.system.atomic import write_text
+from regseg.system.console import shown
 from regseg.system.reading import is_file
 
 SPLITS = ("train", "val", "test")
@@ -42,7 +43,7 @@ def check(datamodule: Any, out: Path) -> None:
     problems = [problem for problem in found if not problem.notice]
     if not problems:
         notices = f" {len(found)} notices are listed in {out / 'problems.txt'}." if found else ""
-        print(f"No problems in {sum(counts.values())} pairs ({pairs}) of {datamodule.hparams.root}.{notices}")
+        print(f"No problems in {sum(counts.values())} pairs ({pairs}) of {shown(datamodule.hparams.root)}.{notices}")
         return
     kinds = Counter(problem.kind for problem in problems)
     listed = ", ".join(f"{number} x {kind}" for kind, number in kinds.most_common())

@@ -21,6 +21,7 @@ from regseg.data.datasets.spec import MAX_CLASSES, Color
 from regseg.data.decoding import GRAY, GRAY_ALPHA, PALETTE, decode, decode_palette, is_jpeg, png_kind
 from regseg.errors import InputError
 from regseg.system.atomic import write_text
+from regseg.system.console import shown
 from regseg.system.reading import read_bytes
 
 _VOC = [  # of the PASCAL VOC challenge, in the order of its palette
@@ -71,7 +72,7 @@ def classes(datamodule: Any, out: Path) -> None:
     palette = {value: color for label in reversed(found) for value, color in label.palette.items()}
     names = _read_labelmap(root / "labelmap.txt")
     write_text(path, _yaml(pixels, palette, names, len(files)))
-    print(f"{len(pixels)} values in {len(files)} labels; edit the names in {path}, then run what=check")
+    print(f"{len(pixels)} values in {len(files)} labels; edit the names in {shown(path)}, then run what=check")
 
 
 def _read(path: Path) -> Found:

@@ -16,6 +16,7 @@ from regseg.data.cache_dir import progress
 from regseg.data.datasets.spec import IGNORE_INDEX
 from regseg.errors import InputError
 from regseg.system.atomic import write_text, write_whole
+from regseg.system.console import shown
 
 
 def import_coco(datamodule: Any, source: Path) -> None:
@@ -54,7 +55,7 @@ def import_coco(datamodule: Any, source: Path) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         write_whole(target, methodcaller("write", png), durable=False)
     write_text(root / "classes.yaml", _classes([name for _, name in categories], source))
-    print(f"{len(targets)} labels and {root / 'classes.yaml'}; look at them by what=check and what=show")
+    print(f"{len(targets)} labels and {shown(root / 'classes.yaml')}; look at them by what=check and what=show")
 
 
 def _read(source: Path) -> dict[str, Any]:

@@ -25,7 +25,7 @@ class Counter:
         console = plain_console()
         self._bar: Progress | None = None
         if bar and console.is_terminal:
-            self._bar = Progress(BarColumn(), TextColumn("{task.description}"), console=console, transient=True)
+            self._bar = Progress(BarColumn(20), TextColumn("{task.description}"), console=console, transient=True)
 
     def __enter__(self) -> Counter:
         self._began = self._shown = time.perf_counter()

@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 from regseg.reporting import val_sizes
 from regseg.reporting.paper_tables import figure_of
-from regseg.reporting.plots import AUTHOR, OTHERS, OURS, PAPER, figure
+from regseg.reporting.plots import AUTHOR, OTHERS, OURS, PAPER, figure, shortened
 from regseg.reporting.published import author_runs, paper
 from regseg.reporting.tables import Row, Run, common_epoch, known, metric_of
+
+_COLUMNS, _PANELS = 10, 8  # of a heatmap; more columns than both together make wider panels
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -44,7 +46,7 @@ def draw_rows(group: str, rows: Sequence[Row], path: Path) -> bool:
         ):
             if shown:
                 axes.plot([], [], style, color=color, label=label, mfc="none" if color == AUTHOR else color)
-        axes.set_yticks(list(places), [row.name for row in rows])
+        axes.set_yticks(list(places), [shortened(row.name) for row in rows])
         axes.set_ylim(len(rows) - 0.5, -0.5)
         axes.set_xlabel(_label(group))
         _legend(drawn)
@@ -69,7 +71,7 @@ def draw_curves(group: str, runs: Sequence[Run], path: Path) -> bool:
                 panel.plot(run.curve.epochs, values, "." if len(values) == 1 else "-", color=OURS, lw=1.1)
                 if not run.finished and values:
                     panel.plot(run.curve.epochs[-1], values[-1], "x", color=OURS, ms=5)
-            panel.set_title(row, fontsize=9)
+            panel.set_title(shortened(row), fontsize=9)
         for panel in panels[len(rows) :]:
             panel.set_visible(False)
         for panel in panels[: len(rows)][-columns:]:  # the lowest panel of each column, also in a short last line
@@ -95,28 +97,57 @@ def draw_classes(group: str, runs: Sequence[Run], path: Path) -> bool:
     runs = [run for run in runs if run.classes == classes]  # runs on another dataset are not comparable
     rows = {name: [run for run in runs if run.row == name] for name in dict.fromkeys(run.row for run in runs)}
     common = {name: [found for run in own if (found := common_epoch(group, run))] for name, own in rows.items()}
-    if against_author := all(len(common[name]) == len(own) for name, own in rows.items()):
+    if all(len(common[name]) == len(own) for name, own in rows.items()):
         values = [_means([found.iou_difference for found in row]) for row in common.values()]
+        title = "IoU minus the author's at the same epoch, points"
     else:
-        means = [_means([run.curve.iou[-1] for run in own]) for own in rows.values()]
-        middle = _means(means)
-        values = [[own - other for own, other in zip(row, middle, strict=True)] for row in means]
-    with figure(path, 1.8 + 0.48 * len(classes), 1.6 + 0.3 * len(rows)) as drawn:
-        axes = drawn.add_subplot()
-        limit = max((abs(value) for row in values for value in row if value == value), default=1.0) or 1.0
-        image = axes.imshow(values, cmap="PuOr", vmin=-limit, vmax=limit, aspect="auto")
-        for place, row in enumerate(values):
-            for column, value in enumerate(row):
-                color = "white" if abs(value) > 0.6 * limit else "black"
-                text = "–" if value != value else f"{value:+.1f}" if abs(value) >= 0.05 else "0.0"
-                axes.text(column, place, text, ha="center", va="center", fontsize=7, color=color)
-        axes.set_xticks(range(len(classes)), classes, rotation=45, ha="right", fontsize=8)
-        axes.set_yticks(range(len(rows)), list(rows), fontsize=8)
-        axes.grid(visible=False)
-        against = "the author's at the same epoch" if against_author else "the mean of all rows"
-        axes.set_title(f"IoU minus {against}, points", fontsize=10)
-        drawn.colorbar(image, pad=0.02)
+        values, title = [_means([run.curve.iou[-1] for run in own]) for own in rows.values()], "IoU, %"
+        if len(values) > 1:
+            middle, title = _means(values), "IoU minus the mean of all rows, points"
+            values = [[own - other for own, other in zip(row, middle, strict=True)] for row in values]
+    _draw_heatmap(values, list(rows), classes, title, path, signed=title != "IoU, %")
     return True
+
+
+def _draw_heatmap(
+    values: Sequence[Sequence[float]],
+    rows: Sequence[str],
+    columns: Sequence[str],
+    title: str,
+    path: Path,
+    *,
+    signed: bool,
+) -> None:
+    """Draw differences, or percentages, in cells; many columns are divided into panels below each other."""
+    limit = max((abs(value) for row in values for value in row if value == value), default=1.0) or 1.0
+    limit = limit if signed else 100.0
+    style: dict[str, Any] = {"cmap": "PuOr", "vmin": -limit} if signed else {"cmap": "Blues", "vmin": 0.0}
+    panels = math.ceil(len(columns) / max(_COLUMNS, math.ceil(len(columns) / _PANELS)))
+    wide = math.ceil(len(columns) / panels)
+    names = [shortened(name) for name in columns]
+    width = max(4.8, 2.4 + 0.48 * wide)
+    with figure(path, width, 0.6 + panels * (0.3 * len(rows) + 0.2 + 0.055 * max(map(len, names)))) as drawn:
+        all_axes = drawn.subplots(panels, squeeze=False)[:, 0]
+        for axes, start in zip(all_axes, range(0, len(columns), wide), strict=True):
+            part = [row[start : start + wide] for row in values]
+            image = axes.imshow(part, vmax=limit, aspect="auto", **style)
+            for place, row in enumerate(part):
+                for column, value in enumerate(row):
+                    color = "white" if abs(value) > 0.6 * limit else "black"
+                    text = _number(value, signed=signed)
+                    axes.text(column, place, text, ha="center", va="center", fontsize=7, color=color)
+            axes.set_xlim(-0.5, wide - 0.5)
+            axes.set_xticks(range(len(part[0])), names[start : start + wide], rotation=45, ha="right", fontsize=8)
+            axes.set_yticks(range(len(rows)), [shortened(row) for row in rows], fontsize=8)
+            axes.grid(visible=False)
+        drawn.suptitle(title, fontsize=10)
+        drawn.colorbar(image, ax=list(all_axes), pad=0.02, aspect=40)
+
+
+def _number(value: float, *, signed: bool) -> str:
+    if value != value:
+        return "–"
+    return f"{value:+.1f}" if signed and abs(value) >= 0.05 else f"{abs(value):.1f}"
 
 
 def draw_trade_off(

@@ -12,6 +12,7 @@ from regseg.reporting.published import paper
 from regseg.reporting.run_records import printable
 from regseg.reporting.tables import Row, Run, common_epoch, known, metric_of
 
+_RUNS = 10  # columns of a table
 _MARKUP = re.compile(r"[\\`*\[\]<>&|~#]|(?<!\w)_|_(?!\w)|^[-+]|(?<=^\d)[.)]")
 
 
@@ -40,7 +41,7 @@ def markdown(group: str, rows: Iterable[Row]) -> str:
         [escaped(row.name), _ours(row), str(len(row.values)), _printed(row), _list(row.author), escaped(row.state)]
         for row in rows
     ]
-    text = table(["row", f"ours: {name_of_metric(group)}", "seeds", "paper", "author's runs", ""], lines)
+    text = table(["row", f"ours: {name_of_metric(group)}", "seeds", "paper", "author's runs", "state"], lines)
     if best := [escaped(row.name) for row in rows if row.best]:
         text += f"\nFor {', '.join(best)} the best run counts, as in the paper; other rows are means over their runs.\n"
     return text
@@ -95,15 +96,21 @@ def _line(label: str, values: Iterable[float]) -> list[str]:
 
 
 def classes_markdown(runs: Iterable[Run]) -> str:
-    """Return the IoU of every class at each run's last evaluation, one column per run; empty without evaluations."""
+    """Return the IoU of every class at each run's last evaluation, one column per run; empty without evaluations.
+
+    More than 10 runs become several tables, which fit on paper.
+    """
     runs = [run for run in runs if run.curve.iou and run.classes]
     classes = list(dict.fromkeys(name for run in runs for name in run.classes))
     if not classes:
         return ""
-    columns = [dict(zip(run.classes, run.curve.iou[-1], strict=True)) for run in runs]
-    headings = [f"{escaped(run.row)}, seed {run.curve.seed}" for run in runs]
-    lines = [_line(escaped(name), [column.get(name, math.nan) for column in columns]) for name in classes]
-    return table(["class", *headings], lines)
+    tables = []
+    for shown in (runs[start : start + _RUNS] for start in range(0, len(runs), _RUNS)):
+        columns = [dict(zip(run.classes, run.curve.iou[-1], strict=True)) for run in shown]
+        headings = [f"{escaped(run.row)}, seed {run.curve.seed}" for run in shown]
+        lines = [_line(escaped(name), [column.get(name, math.nan) for column in columns]) for name in classes]
+        tables.append(table(["class", *headings], lines))
+    return "\n".join(tables)
 
 
 def at_same_epochs(group: str, runs: Iterable[Run]) -> list[str]:

@@ -132,4 +132,4 @@ def _heading(group: str) -> str:
 
 
 def _section(heading: str, content: str) -> str:
-    return f"\n{heading}:\n\n{content}" if content else ""
+    return f"\n## {heading}\n\n{content}" if content else ""

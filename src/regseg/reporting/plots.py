@@ -34,6 +34,13 @@ CJK_FONTS = (
     "Yu Gothic", "Malgun Gothic",
 )  # fmt: skip
 
+_LONGEST = 40  # letters of a name on an axis
+
+
+def shortened(name: str) -> str:
+    """Return a name of a class or a run that leaves room for the figure itself."""
+    return name if len(name) <= _LONGEST else f"{name[: _LONGEST - 1]}…"
+
 
 @contextmanager
 def figure(path: Path, width: float = 6.4, height: float = 4.0) -> Iterator[Figure]:

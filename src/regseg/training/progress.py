@@ -15,7 +15,7 @@ from rich.table import Table
 
 from regseg.models import count_parameters, title_of
 from regseg.run_dir import read_summary
-from regseg.system.console import duration, plain_console
+from regseg.system.console import duration, plain_console, shown
 from regseg.training.metrics import Scores
 
 
@@ -114,7 +114,9 @@ class ProgressLine(Checkpoint):
                 scores += f"reduced {100 * metrics['val/miou_reduced']:.2f}  "
             scores += f"accuracy {100 * metrics['val/accuracy']:.2f}  "
         loss = f"loss {metrics['train/loss']:.3f}"
-        self._print(f"{_epoch(trainer)}  {loss}  {scores}{self._rate:.1f} images/s  {self._left()} left")
+        # On a terminal the bars show rate and time left, and the line fits 80 columns.
+        rate = "" if self._bars is not None else f"{self._rate:.1f} images/s  {self._left()} left"
+        self._print(f"{_epoch(trainer)}  {loss}  {scores}{rate}".rstrip())
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Remove the bars."""
@@ -225,7 +227,7 @@ def print_plan(values: Mapping[str, Any], task: Any, datamodule: Any, folder: Pa
         f"({datamodule.train_split} to {datamodule.val_split}), {values['trainer']['max_epochs']} epochs, "
         f"batch {datamodule.batch_size}, seed {values['seed']}"
     )
-    print(f"into {folder}" + (f", continuing from {start.path.name} at epoch {start.epochs}" if start else ""))
+    print(f"into {shown(folder)}" + (f", continuing from {start.path.name} at epoch {start.epochs}" if start else ""))
 
 
 def print_result(folder: Path, excluded: tuple[str, ...]) -> None:
@@ -234,12 +236,12 @@ def print_result(folder: Path, excluded: tuple[str, ...]) -> None:
     assert summary is not None  # the run has written it
     last, best = summary["last"], summary["best"]
     if last is None:
-        print(f"Nothing was evaluated; the weights are in {folder}.")
+        print(f"Nothing was evaluated; the weights are in {shown(folder)}.")
         return
     print(f"epoch {last['epoch'] + 1} on the split {summary['config']['data']['val_split']}")
     print_scores(Scores.from_metrics(last["metrics"]), excluded)
     if best["metrics"]["val/miou"] is not None:  # None if every pixel was ignored
         print(f"best mIoU {100 * best['metrics']['val/miou']:.2f} at epoch {best['epoch'] + 1}")
     for picture in sorted((folder / "pictures").glob("*.png"))[-1:]:
-        print(f"predictions: {picture}")
-    print(f"everything else: {folder}")
+        print(f"predictions: {shown(picture)}")
+    print(f"everything else: {shown(folder)}")

@@ -64,8 +64,12 @@ class Streets(Cityscapes):
     def _progress(self, scenes: Sequence[Any]) -> Iterable[Any]:
         from rich.progress import track
 
-        print(f"Creating {len(scenes)} street scenes in {self.root}.")
-        return track(scenes, "creating street scenes", transient=True)
+        from regseg.system.console import plain_console, shown
+
+        console = plain_console()
+        print(f"Creating {len(scenes)} street scenes in {shown(self.root)}.")
+        text = "creating street scenes"
+        return track(scenes, text, console=console, transient=True, disable=not console.is_terminal)
 
 
 def only_read(dataset: Any) -> None:

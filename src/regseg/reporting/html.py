@@ -1,0 +1,62 @@
+"""A report as one HTML file, for a phone, a screen and paper."""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Sequence
+from html import escape
+from pathlib import Path
+
+from markdown_it import MarkdownIt
+
+# A table that is wider than the page scrolls by itself, so the text around it stays in place; on paper, where nothing
+# scrolls, it becomes smaller instead. The first column, which names the row, stays in sight.
+_STYLE = """
+:root { color-scheme: light }
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 0 auto; padding: 1rem; color: #222;
+  background: #fff; overflow-wrap: break-word }
+h1 { font-size: 1.5rem; line-height: 1.25 } h2 { font-size: 1.2rem; margin-top: 2rem }
+.table { overflow-x: auto; margin: 1rem 0 }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums; width: max-content }
+td, th { padding: .35rem .75rem; border-bottom: 1px solid #ddd; text-align: left; vertical-align: top;
+  max-width: 18rem }
+th { vertical-align: bottom }
+td:first-child, th:first-child { position: sticky; left: 0; background: #fff; max-width: 45vw; padding-left: 0 }
+img { display: block; max-width: 100%; height: auto; margin: 1.5rem 0 }
+@media print {
+  @page { margin: 15mm }
+  body { font-size: 10pt; max-width: none; padding: 0 }
+  .table { overflow: visible }
+  table { font-size: 8pt; width: auto; max-width: 100% } td, th { padding: 2pt 4pt; max-width: none }
+  td:first-child, th:first-child { position: static; max-width: none }
+  thead { display: table-header-group }
+  tr, img { break-inside: avoid }
+  h1, h2 { break-after: avoid }
+  img { max-height: 240mm; margin: 1rem auto; object-fit: contain }
+}
+"""
+
+
+def html_page(text: str, pictures: Sequence[Path], title: str) -> str:
+    """Render a report as a single HTML file with embedded pictures.
+
+    Args:
+        text: The report in Markdown, which links the pictures by their file names.
+        pictures: The PNG files.
+        title: The page's title.
+
+    Returns:
+        HTML that refers to no other file.
+    """
+    body = MarkdownIt("commonmark", {"html": False}).enable("table").render(text)
+    body = re.sub(r"<th>.*?</th>", lambda found: found[0].replace("_", "_<wbr>"), body)  # names of runs may be long
+    body = body.replace("<table>", '<div class="table"><table>').replace("</table>", "</table></div>")
+    for path in pictures:
+        data = base64.b64encode(path.read_bytes()).decode()
+        body = body.replace(f'src="{path.name}"', f'src="data:image/png;base64,{data}"')
+    return (
+        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<title>{escape(title)}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n{body}</body>\n</html>\n"
+    )
