@@ -13,8 +13,8 @@ from regseg import config
 from regseg.arguments import for_hydra, swept_values
 from regseg.cli import entry_point
 from regseg.config import config_dir, name_of
+from regseg.error_messages import explain
 from regseg.errors import InputError
-from regseg.explain import explain
 from regseg.multirun import note_run, run_folders, sweep_folder
 
 NAMES = [

@@ -10,7 +10,7 @@ Names are imported when first used (PEP 562), so that `import regseg` does not w
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from regseg.system.startup import exit_on_signals, is_command
+from regseg.system.signals import exit_on_signals, is_command
 
 if is_command():  # here, because importing a command's libraries takes a second
     exit_on_signals()

@@ -22,11 +22,11 @@ from omegaconf import DictConfig, OmegaConf
 from regseg import multirun
 from regseg.arguments import asks_for_help, asks_for_sweep, for_hydra, overrides_of
 from regseg.config import config_dir, jobs_of_sweep, open_groups, register_resolvers, sweep_dir
+from regseg.error_messages import explain
 from regseg.errors import RunFailure, is_cause
-from regseg.explain import explain
+from regseg.help_text import print_help
 from regseg.run_dir import mark_ended, remove_empty
-from regseg.system import processes
-from regseg.usage import print_help
+from regseg.system import processes, signals
 
 _ENTERED = "The job has removed what overwrite=true replaces."
 
@@ -69,7 +69,7 @@ def entry_point(
                     return
                 _run_in_hydra(job, config_name, _command(config_name, arguments), sweeps)
             except BaseException as error:
-                number = processes.received() or (signal.SIGINT if isinstance(error, KeyboardInterrupt) else None)
+                number = signals.received() or (signal.SIGINT if isinstance(error, KeyboardInterrupt) else None)
                 if number is not None:
                     way_on: str | None = None
                     if repeatable:
@@ -101,8 +101,8 @@ def _run_in_hydra(job: Callable[[DictConfig], Any], config_name: str, command: s
         try:
             return job(cfg)
         except Exception as error:  # here, because Hydra would print the overrides first
-            if (number := processes.received()) is not None:  # a consequence of the signal
-                raise processes.Terminated(128 + number) from None
+            if (number := signals.received()) is not None:  # a consequence of the signal
+                raise signals.Terminated(128 + number) from None
             _fail(error)
             raise
         finally:
@@ -220,7 +220,7 @@ def _run_of_sweep(job: Callable[[DictConfig], Any], cfg: DictConfig) -> Any:
         print(f"run {hydra_cfg.job.num + 1}" + (f" of {total}: " if total else ": ") + overrides, flush=True)
         return job(cfg)
     except BaseException as error:
-        if (number := processes.received()) is not None:
+        if (number := signals.received()) is not None:
             processes.end(128 + number)
         if not isinstance(error, Exception):
             raise

@@ -12,7 +12,7 @@ class InputError(ValueError):
 
     The message is one sentence that names the file or value and says what to do. Entry points print it without a stack
     trace and exit with status 2. Exceptions of other types are bugs and keep their trace, apart from those that
-    `regseg.explain` knows.
+    `regseg.error_messages` knows.
 
     Args:
         sentence: The message; a missing full stop is added.

@@ -103,7 +103,7 @@ def evaluate(cfg: DictConfig) -> tuple[Any, Any]:
     from regseg.training.progress import EvaluationBar
     from regseg.training.task import SegmentationTask
     from regseg.training.trainer import make_trainer, quiet
-    from regseg.training.worst import WorstImages
+    from regseg.training.worst_images import WorstImages
 
     quiet()
     file = None if cfg.weights == "position" or runs_otherwise(cfg) else open_checkpoint_file(cfg.weights)
@@ -235,7 +235,7 @@ def open_network(cfg: DictConfig, spec: Any) -> Any:
 def position_prior(datamodule: Any) -> Any:
     """The baseline that only knows where a class is frequent, from the training split's labels."""
     from regseg.data.io import read_label
-    from regseg.inference.position import PositionPrior
+    from regseg.inference.position_prior import PositionPrior
 
     spec, samples = datamodule.spec, datamodule.dataset.samples(datamodule.train_split)
     first = read_label(samples[0].label, spec)

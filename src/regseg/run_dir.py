@@ -145,7 +145,7 @@ def check_finished(folder: Path, config: Mapping[str, Any], files: Mapping[str, 
     Args:
         folder: The run's folder.
         config: The resolved configuration of the command.
-        files: The dataset's files, see `regseg.training.fingerprint.files_of`; None without the dataset.
+        files: The dataset's files, see `regseg.training.resume_check.files_of`; None without the dataset.
 
     Raises:
         InputError: The run has other settings or was trained on other images.

@@ -79,7 +79,7 @@ def files_of_data(data: DictConfig) -> dict[str, Any] | None:
     from hydra.utils import instantiate
 
     from regseg.data.datasets.streets import only_read
-    from regseg.training.fingerprint import files_of
+    from regseg.training.resume_check import files_of
 
     try:
         datamodule = instantiate(data)
@@ -96,9 +96,9 @@ def train(cfg: DictConfig, folder: Path, *, spawn: bool = False) -> None:
 
     from regseg.training.batch_norm import check_batch_size
     from regseg.training.checkpoints import find_start, insert_record, set_damaged_aside
-    from regseg.training.fingerprint import check_continues, fingerprint
     from regseg.training.progress import print_result, print_start
     from regseg.training.record import RunRecord, end_noted
+    from regseg.training.resume_check import check_continues, fingerprint
     from regseg.training.trainer import make_trainer, quiet
 
     quiet()

@@ -17,7 +17,7 @@ from regseg.inference import export as export_module
 from regseg.inference import export_check, quantization
 from regseg.inference.export import SUFFIXES, export, report
 from regseg.inference.export_check import Check
-from regseg.inference.metadata import ExportInfo
+from regseg.inference.export_info import ExportInfo
 from regseg.inference.quantization import check_loss
 from regseg.inference.runtimes import open_runtime
 

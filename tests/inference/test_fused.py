@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from regseg.inference import fused
-from regseg.inference.deploy import fold_batch_norm
+from regseg.inference.folding import fold_batch_norm
 from regseg.inference.fused import FusedDilatedConv, fuse, is_fusable, with_kernels
 from regseg.inference.upsample import labels_of
 from regseg.models.blocks import ConvBnAct, DBlock, DilatedConv

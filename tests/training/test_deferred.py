@@ -9,7 +9,7 @@ from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from regseg.training import deferred, finite, losses
+from regseg.training import deferred, finite_steps, losses
 from regseg.training.deferred import DeferredRead
 from regseg.training.losses import OHEM
 
@@ -50,7 +50,7 @@ class Watch:
 
 @pytest.fixture
 def as_on_a_gpu(monkeypatch):
-    for module in (finite, losses):
+    for module in (finite_steps, losses):
         monkeypatch.setattr(module, "runs_behind", lambda device: True)
 
 
@@ -74,7 +74,7 @@ def test_flags_need_no_value_of_the_gpu():
         network = nn.Module()
         network.weight = nn.Parameter(torch.empty(4, 4, device="cuda"))
         network.register_buffer("mean", torch.empty(4, device="cuda"))
-        flags = finite._finite([torch.ones((), device="cuda")], network)
+        flags = finite_steps._finite([torch.ones((), device="cuda")], network)
     assert flags.device.type == "cuda" and flags.shape == (4,)
 
 

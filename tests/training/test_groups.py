@@ -11,8 +11,8 @@ from tiny import train_tiny
 
 import regseg
 from regseg.data.datasets.cityscapes import SPEC
+from regseg.error_messages import explain
 from regseg.errors import InputError
-from regseg.explain import explain
 from regseg.models.weights import load_model
 from regseg.train import nodes_of
 from regseg.training.schedules import constant

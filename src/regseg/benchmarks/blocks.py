@@ -12,7 +12,7 @@ from rich.table import Table
 from torch import nn
 
 from regseg.benchmarks.interleaved import summary, time_in_turn
-from regseg.inference.deploy import fold_batch_norm
+from regseg.inference.folding import fold_batch_norm
 from regseg.inference.fused import with_kernels
 from regseg.inference.upsample import labels_of
 from regseg.models.blocks import DBlock, DilatedConv, YBlock

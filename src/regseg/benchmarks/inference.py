@@ -27,9 +27,9 @@ from regseg.data.augment.transforms import normalize
 from regseg.data.datasets.spec import DatasetSpec, distinct_colors
 from regseg.data.io import read_image
 from regseg.inference.conversion import to_onnx, to_openvino
-from regseg.inference.deploy import ExportNetwork
-from regseg.inference.graph_files import save_onnx, save_openvino
-from regseg.inference.metadata import ExportInfo
+from regseg.inference.export_files import save_onnx, save_openvino
+from regseg.inference.export_info import ExportInfo
+from regseg.inference.folding import ExportNetwork
 from regseg.inference.runtimes import open_runtime
 from regseg.inference.torch_runtime import TorchRuntime
 from regseg.models import load_model, save_weights

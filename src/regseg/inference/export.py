@@ -15,8 +15,8 @@ from regseg.data.augment.transforms import MEAN, STD
 from regseg.data.datamodule import SegmentationDataModule, description_in
 from regseg.errors import InputError
 from regseg.inference.export_check import Check, check_export, evaluation_images
-from regseg.inference.graph_files import replace_record, write_graph
-from regseg.inference.metadata import ExportInfo
+from regseg.inference.export_files import replace_record, write_graph
+from regseg.inference.export_info import ExportInfo
 from regseg.inference.predictor import SMALLEST
 from regseg.inference.torch_runtime import spec_in
 from regseg.models.factory import config_of

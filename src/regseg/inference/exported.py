@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from regseg.errors import InputError
-from regseg.inference.metadata import ExportInfo
+from regseg.inference.export_info import ExportInfo
 from regseg.inference.upsample import has_numba, interpolated, labels_from_logits
 
 

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from regseg.errors import InputError
+from regseg.inference.export_info import KEY, LOW_RESOLUTION, ExportInfo
 from regseg.inference.exported import ExportedRuntime, require
-from regseg.inference.metadata import KEY, LOW_RESOLUTION, ExportInfo
 from regseg.system.cpu import num_threads
 
 

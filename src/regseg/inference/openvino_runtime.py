@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from regseg.errors import InputError
+from regseg.inference.export_info import KEY, LOW_RESOLUTION, ExportInfo
 from regseg.inference.exported import ExportedRuntime, require
-from regseg.inference.metadata import KEY, LOW_RESOLUTION, ExportInfo
 from regseg.system.cpu import num_threads
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ class OpenVinoRuntime(ExportedRuntime):
     ) -> OpenVinoRuntime:
         """Convert a network in memory, which takes seconds."""
         from regseg.inference.conversion import to_openvino
-        from regseg.inference.deploy import ExportNetwork
+        from regseg.inference.folding import ExportNetwork
 
         _openvino()
         return cls(to_openvino(ExportNetwork(network)), ExportInfo(spec), precision, streams=streams)

@@ -13,9 +13,9 @@ from torch import nn
 
 from regseg.errors import InputError
 from regseg.inference.conversion import to_onnx, to_openvino
-from regseg.inference.deploy import ExportNetwork
+from regseg.inference.export_info import ExportInfo
 from regseg.inference.exported import require
-from regseg.inference.metadata import ExportInfo
+from regseg.inference.folding import ExportNetwork
 
 if TYPE_CHECKING:
     from regseg.data.datamodule import SegmentationDataModule
@@ -45,7 +45,7 @@ def write_int8(
     Raises:
         InputError: a package is missing, there is no training image, or int8 loses too much.
     """
-    from regseg.inference.graph_files import save_onnx, save_openvino, write_graph
+    from regseg.inference.export_files import save_onnx, save_openvino, write_graph
     from regseg.inference.runtimes import open_runtime
 
     float_path = path.with_name(f"f32{path.suffix}")

@@ -10,7 +10,7 @@ import numpy as np
 
 from regseg.data.datasets.spec import DatasetSpec
 from regseg.errors import InputError
-from regseg.inference.metadata import ExportInfo
+from regseg.inference.export_info import ExportInfo
 
 RUNTIMES = ("torch", "onnxruntime", "openvino")
 PRECISIONS = ("f32", "f16", "bf16")

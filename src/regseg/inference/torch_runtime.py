@@ -12,7 +12,7 @@ from torch import nn
 from regseg.data.augment.transforms import MEAN, STD, normalize
 from regseg.data.datasets.spec import DatasetSpec
 from regseg.errors import InputError
-from regseg.inference.deploy import fold_batch_norm
+from regseg.inference.folding import fold_batch_norm
 from regseg.inference.fused import Upsample, with_kernels
 from regseg.inference.graphs import GraphsBySize
 from regseg.inference.upsample import labels_of

@@ -1,15 +1,8 @@
-"""Signal handling, closed output pipes, and child processes that exit together with their parent.
-
-A termination signal raises an exception in the main process, so that the run is recorded as interrupted. Loader workers
-and the other ranks of a distributed run ignore signals and exit when the main process exits.
-"""
+"""The processes of a command: loader workers, ranks of a distributed run, and jobs, which exit with their parent."""
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
-import errno
-import io
 import multiprocessing
 import os
 import signal
@@ -18,30 +11,16 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
-from types import FrameType
-from typing import Any, NoReturn
+from typing import NoReturn
 
-from regseg.system.startup import NAMES
+from regseg.system.output import guard_output
+from regseg.system.signals import end_on_signals, leave_pending, leave_signals
 
 _MAIN = "REGSEG_MAIN_PROCESS"
 _PR_SET_PDEATHSIG = 1  # from linux/prctl.h
-_GRACE = 5.0  # seconds for the main process to end its workers after a signal to the process group
-_AGAIN = 0.5  # seconds; a later signal counts as a second one (`timeout` sends the same signal twice at once)
 _TIMEOUT = 10.0  # seconds for the main process to exit by itself after another rank has failed
 WAIT_FOR_RANKS = 8.0  # seconds for another rank to report the error that this process only suffers from
-_received: tuple[int, float] | None = None
-_ending = False  # whether `end` was called, so that an exception of a signal has done its work
 _ranks: list[subprocess.Popen[bytes]] = []
-
-
-class Terminated(SystemExit):
-    """Raised when a signal asks this process to exit; the exit status is 128 plus the signal's number.
-
-    Where code discards it, as some libraries do with any error of an import, the signal is sent again.
-    """
-
-    def __del__(self) -> None:
-        _send_again()
 
 
 def set_up_main() -> None:
@@ -101,36 +80,9 @@ def set_up_worker() -> None:
         _end_with(parent.pid)
 
 
-def end_on_signals() -> None:
-    """Raise `Terminated` in this process on SIGTERM, SIGINT or SIGHUP, and exit at once on a second signal."""
-    for number in _unignored():
-        signal.signal(number, _terminate)
-    sys.unraisablehook = _unraisable
-
-
-def leave_signals() -> None:
-    """Leave signal handling to the parent, which receives the same signals and ends this process.
-
-    If the parent does not end this process within a few seconds, it exits by itself. SIGUSR1 and SIGUSR2, by which
-    Slurm announces the end of a job's time, are ignored.
-    """
-    for name in {"SIGUSR1", "SIGUSR2"} & set(dir(signal)):
-        signal.signal(getattr(signal, name), signal.SIG_IGN)
-    if hasattr(signal, "setitimer"):
-        signal.signal(signal.SIGALRM, signal.SIG_DFL)
-        for number in _unignored():
-            signal.signal(number, lambda *_: signal.setitimer(signal.ITIMER_REAL, _GRACE))
-
-
-def received() -> int | None:
-    """Return the number of the signal that terminates this process; None if there was none."""
-    return _received[0] if _received else None
-
-
 def end(status: int) -> None:
     """Kill loader workers and spawned processes without printing messages about them, and exit with ``status``."""
-    global _ending
-    _ending = True
+    leave_pending()
     if hasattr(signal, "SIGCHLD"):
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     for child in multiprocessing.active_children():
@@ -207,67 +159,6 @@ def killed_sentence(name: str) -> str:
         f"A process of the distributed run was killed by {name}, possibly by the system for lack of memory; reduce "
         "data.batch_size or data.num_workers."
     )
-
-
-def guard_output() -> None:
-    """Keep print from failing: unencodable characters are escaped, and output to a closed pipe is discarded."""
-    for name in ("stdout", "stderr"):
-        stream = getattr(sys, name)
-        if not isinstance(stream, io.TextIOWrapper) or isinstance(getattr(stream.buffer, "raw", None), _Output):
-            continue  # replaced by a test, missing, or already guarded
-        with contextlib.suppress(OSError, ValueError):
-            buffer = io.BufferedWriter(_Output(stream.fileno(), "w", closefd=False))
-            stream.flush()
-            at_once = stream.line_buffering or stream.write_through or name == "stderr"  # write_through: python -u
-            guarded = io.TextIOWrapper(buffer, stream.encoding, "backslashreplace", line_buffering=at_once)
-            setattr(sys, name, guarded)
-
-
-class _Output(io.FileIO):
-    """A file descriptor that discards what is written after its reader has closed it."""
-
-    def write(self, data: Any) -> int:
-        try:
-            return super().write(data)
-        except OSError as error:
-            if error.errno not in (errno.EPIPE, errno.EIO):  # EIO: the terminal was closed
-                raise
-            nothing = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(nothing, self.fileno())
-            os.close(nothing)
-            return len(memoryview(data).cast("B"))
-
-
-def _unignored() -> list[int]:
-    """Return the termination signals, except those that are ignored under nohup or in the background of a shell."""
-    numbers = [getattr(signal, name) for name in NAMES if hasattr(signal, name)]
-    return [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]
-
-
-def _terminate(number: int, frame: FrameType | None) -> None:
-    global _received
-    if _received is None:
-        _received = (number, time.monotonic())
-        raise Terminated(128 + number)
-    if time.monotonic() - _received[1] > _AGAIN:
-        os._exit(128 + number)
-
-
-def _unraisable(unraisable: Any) -> None:
-    """Print nothing about a `Terminated` that Python discards, such as in a destructor: its signal is sent again."""
-    if not isinstance(unraisable.exc_value, Terminated):
-        sys.__unraisablehook__(unraisable)
-
-
-def _send_again() -> None:
-    """Send the received signal to this process again, a little later, unless the process is about to exit."""
-    global _received
-    if _received is None or _ending or sys.is_finalizing():
-        return
-    number, _received = _received[0], None
-    timer = threading.Timer(0.1, os.kill, (os.getpid(), number))
-    timer.daemon = True
-    timer.start()
 
 
 def _exists(process: int) -> bool:

@@ -87,7 +87,7 @@ class Start:
     Attributes:
         path: The checkpoint.
         epochs: The number of trained epochs.
-        fingerprint: What the continuation must share (`regseg.training.fingerprint`).
+        fingerprint: What the continuation must share (`regseg.training.resume_check`).
         note: A message about damaged checkpoints, or empty.
     """
 

@@ -20,7 +20,7 @@ from regseg.errors import RunFailure, is_cause, message
 from regseg.models import count_parameters, gflops
 from regseg.run_dir import hold, load_summary, mark_ended, read_metrics, write_json, write_metrics
 from regseg.run_settings import limits_of
-from regseg.system import processes
+from regseg.system import processes, signals
 from regseg.system.processes import WAIT_FOR_RANKS
 from regseg.training.callbacks import ended_by
 from regseg.training.metrics import Scores
@@ -148,7 +148,7 @@ class RunRecord(Checkpoint):
         self._end(trainer, "finished", ended_by=ended_by(trainer))
 
     def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
-        interrupted = isinstance(exception, (KeyboardInterrupt, SystemExit)) or processes.received() is not None
+        interrupted = isinstance(exception, (KeyboardInterrupt, SystemExit)) or signals.received() is not None
         end_ranks(trainer, wait=0.0 if interrupted or is_cause(exception) else WAIT_FOR_RANKS)
         with contextlib.suppress(OSError):  # the disk may be full or the folder removed; `exception` says so
             if not self.folder.is_dir():
@@ -253,7 +253,7 @@ def end_noted(folder: Path) -> Iterator[None]:
     except Exception as error:
         if not folder.is_dir():
             raise RunFailure(_REMOVED.format(folder)) from error
-        mark_ended(folder, "interrupted" if processes.received() else "failed", message(error))
+        mark_ended(folder, "interrupted" if signals.received() else "failed", message(error))
         raise
     except BaseException:
         mark_ended(folder, "interrupted")

@@ -27,7 +27,7 @@ from regseg.inference.upsample import labels_of
 from regseg.models import create_model, load_model
 from regseg.system.checkpoint_file import read_checkpoint_file
 from regseg.training.batch_norm import check_batch_size
-from regseg.training.finite import FiniteSteps
+from regseg.training.finite_steps import FiniteSteps
 from regseg.training.losses import CrossEntropy
 from regseg.training.metrics import ConfusionMatrix, Scores
 from regseg.training.schedules import poly, total_iterations

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from regseg.inference.deploy import BranchedConvs, ExportNetwork, fold_batch_norm, split_branches
+from regseg.inference.folding import BranchedConvs, ExportNetwork, fold_batch_norm, split_branches
 from regseg.models import create_model
 from regseg.models.blocks import ConvBnAct
 from tests.inference.conftest import fill

@@ -10,7 +10,7 @@ from omegaconf import OmegaConf
 from regseg.data.datamodule import SegmentationDataModule
 from regseg.errors import InputError
 from regseg.run_settings import settings_of
-from regseg.training.fingerprint import check_continues, files_of, fingerprint
+from regseg.training.resume_check import check_continues, files_of, fingerprint
 
 CONFIG = {"seed": 0, "model": {"name": "regseg"}, "loss": {"name": "ohem"}, "optimizer": {"lr": 0.05}, "data": {}}
 

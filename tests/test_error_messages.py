@@ -2,7 +2,7 @@
 
 import errno
 
-from regseg.explain import explain
+from regseg.error_messages import explain
 
 
 def test_a_place_that_is_closed_or_full_is_named():

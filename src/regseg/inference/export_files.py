@@ -10,9 +10,9 @@ from torch import nn
 
 from regseg.errors import InputError
 from regseg.inference.conversion import to_onnx, to_openvino
-from regseg.inference.deploy import ExportNetwork
+from regseg.inference.export_info import KEY, ExportInfo
 from regseg.inference.exported import require
-from regseg.inference.metadata import KEY, ExportInfo
+from regseg.inference.folding import ExportNetwork
 from regseg.system.checkpoint_file import write_weights_file
 
 _DTYPES = {"f32": torch.float32, "f16": torch.float16, "bf16": torch.bfloat16}

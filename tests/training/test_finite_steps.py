@@ -11,8 +11,8 @@ from regseg.data.datasets.cityscapes import SPEC
 from regseg.errors import InputError
 from regseg.models.finite import first_not_finite
 from regseg.run_dir import read_metrics, read_summary
-from regseg.training import finite
-from regseg.training.finite import MOST_SKIPPED
+from regseg.training import finite_steps
+from regseg.training.finite_steps import MOST_SKIPPED
 from regseg.training.task import SegmentationTask
 from regseg.training.trainer import make_trainer
 
@@ -56,7 +56,7 @@ def assert_failed(folder, rows):
 @pytest.fixture
 def behind(monkeypatch):
     """Read flags as on a GPU, one step later."""
-    monkeypatch.setattr(finite, "runs_behind", lambda device: True)
+    monkeypatch.setattr(finite_steps, "runs_behind", lambda device: True)
 
 
 @pytest.fixture(params=["cpu", "gpu"])
@@ -93,7 +93,7 @@ def test_a_gpu_stops_one_step_later_and_names_the_same_images(change, streets_ro
 
     late = told(tmp_path / "late")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(finite, "runs_behind", lambda device: False)
+        patch.setattr(finite_steps, "runs_behind", lambda device: False)
         at_once = told(tmp_path / "at_once")
     assert late == (at_once[0], at_once[1] + 1)
 
@@ -183,7 +183,7 @@ def test_a_learning_rate_that_no_weight_holds_is_refused(lr):
 def test_flags_are_exact_at_the_edges_of_float32():
     """The Euclidean norm of these overflows; infinities of either sign and NaN are found."""
     cpu = torch.device("cpu")
-    assert finite._all_finite([torch.full((9,), 3e38), torch.full((2, 2), -3e38)], cpu)
-    assert finite._all_finite([], cpu)
+    assert finite_steps._all_finite([torch.full((9,), 3e38), torch.full((2, 2), -3e38)], cpu)
+    assert finite_steps._all_finite([], cpu)
     for value in (NAN, INF, -INF):
-        assert not finite._all_finite([torch.zeros(3), torch.tensor([0.0, value, 1.0])], cpu)
+        assert not finite_steps._all_finite([torch.zeros(3), torch.tensor([0.0, value, 1.0])], cpu)

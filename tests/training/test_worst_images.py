@@ -9,7 +9,7 @@ import torch
 
 from regseg.data.datasets.cityscapes import SPEC
 from regseg.errors import InputError
-from regseg.training.worst import WorstImages, mean_iou
+from regseg.training.worst_images import WorstImages, mean_iou
 
 
 def test_mean_iou_of_one_image():

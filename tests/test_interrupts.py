@@ -14,10 +14,10 @@ from child_processes import WAIT, job, started
 
 import regseg
 from regseg.cli import _continuation, entry_point
+from regseg.error_messages import explain
 from regseg.errors import InputError, RunFailure
-from regseg.explain import explain
 from regseg.run_dir import mark_ended, read_summary, write_json
-from regseg.system import processes
+from regseg.system import processes, signals
 from regseg.training.record import RunRecord, end_noted
 from regseg.training.trainer import make_trainer
 
@@ -79,8 +79,8 @@ def test_what_continues_a_command():
 
 def test_a_run_that_is_ended_is_not_called_running(tmp_path):
     write_json(tmp_path / "summary.json", {"status": "running", "best": None, "last": None})
-    with pytest.raises(processes.Terminated), end_noted(tmp_path):
-        raise processes.Terminated(143)
+    with pytest.raises(signals.Terminated), end_noted(tmp_path):
+        raise signals.Terminated(143)
     assert read_summary(tmp_path)["status"] == "interrupted"
     mark_ended(tmp_path, "failed")
     assert read_summary(tmp_path)["status"] == "interrupted"

@@ -1,0 +1,39 @@
+"""Output that never makes print fail: to a closed pipe, or in an encoding that lacks a character."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import io
+import os
+import sys
+from typing import Any
+
+
+def guard_output() -> None:
+    """Keep print from failing: unencodable characters are escaped, and output to a closed pipe is discarded."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if not isinstance(stream, io.TextIOWrapper) or isinstance(getattr(stream.buffer, "raw", None), _Output):
+            continue  # replaced by a test, missing, or already guarded
+        with contextlib.suppress(OSError, ValueError):
+            buffer = io.BufferedWriter(_Output(stream.fileno(), "w", closefd=False))
+            stream.flush()
+            at_once = stream.line_buffering or stream.write_through or name == "stderr"  # write_through: python -u
+            guarded = io.TextIOWrapper(buffer, stream.encoding, "backslashreplace", line_buffering=at_once)
+            setattr(sys, name, guarded)
+
+
+class _Output(io.FileIO):
+    """A file descriptor that discards what is written after its reader has closed it."""
+
+    def write(self, data: Any) -> int:
+        try:
+            return super().write(data)
+        except OSError as error:
+            if error.errno not in (errno.EPIPE, errno.EIO):  # EIO: the terminal was closed
+                raise
+            nothing = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nothing, self.fileno())
+            os.close(nothing)
+            return len(memoryview(data).cast("B"))

@@ -1,0 +1,120 @@
+"""Termination signals: before a command runs they end it at once, then they raise `Terminated`.
+
+So a run is recorded as interrupted before its process exits. Loader workers and the other ranks of a distributed run
+ignore the signals. `import regseg` imports this module before all else, so it imports little.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import time
+from types import FrameType
+from typing import Any
+
+NAMES = ("SIGTERM", "SIGINT", "SIGHUP")
+_GRACE = 5.0  # seconds for the main process to end its workers after a signal to the process group
+_AGAIN = 0.5  # seconds; a later signal counts as a second one (`timeout` sends the same signal twice at once)
+_received: tuple[int, float] | None = None
+_ending = False  # whether the process exits, so that an exception of a signal has done its work
+
+
+class Terminated(SystemExit):
+    """Raised when a signal asks this process to exit; the exit status is 128 plus the signal's number.
+
+    Where code discards it, as some libraries do with any error of an import, the signal is sent again.
+    """
+
+    def __del__(self) -> None:
+        _send_again()
+
+
+def is_command() -> bool:
+    """Whether Python imports this package in order to run ``python -m regseg…`` or the console script ``regseg``."""
+    program = sys.argv[0] if sys.argv else ""
+    if program == "-m":  # while Python locates the module
+        return any(text.removeprefix("-m").partition(".")[0] == "regseg" for text in sys.orig_argv[1:])
+    return os.path.basename(program) in ("regseg", "regseg.exe")
+
+
+def exit_on_signals() -> None:
+    """Exit at once on SIGTERM, SIGINT or SIGHUP, with one sentence and the status 128 plus the signal's number.
+
+    For the time in which a command has nothing to clean up: while its modules are imported, and after its work.
+    """
+    for name in NAMES:
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, _exit)
+
+
+def _exit(number: int, frame: object) -> None:
+    if os.environ.get("LOCAL_RANK", "0") == "0":  # another rank leaves the sentence to the first one
+        os.write(2, b"regseg: interrupted.\n")
+    os._exit(128 + number)
+
+
+def end_on_signals() -> None:
+    """Raise `Terminated` in this process on SIGTERM, SIGINT or SIGHUP, and exit at once on a second signal."""
+    for number in _unignored():
+        signal.signal(number, _terminate)
+    sys.unraisablehook = _unraisable
+
+
+def leave_signals() -> None:
+    """Leave signal handling to the parent, which receives the same signals and ends this process.
+
+    If the parent does not end this process within a few seconds, it exits by itself. SIGUSR1 and SIGUSR2, by which
+    Slurm announces the end of a job's time, are ignored.
+    """
+    for name in {"SIGUSR1", "SIGUSR2"} & set(dir(signal)):
+        signal.signal(getattr(signal, name), signal.SIG_IGN)
+    if hasattr(signal, "setitimer"):
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        for number in _unignored():
+            signal.signal(number, lambda *_: signal.setitimer(signal.ITIMER_REAL, _GRACE))
+
+
+def received() -> int | None:
+    """Return the number of the signal that terminates this process; None if there was none."""
+    return _received[0] if _received else None
+
+
+def leave_pending() -> None:
+    """Let the process exit: a discarded `Terminated` is no longer sent again."""
+    global _ending
+    _ending = True
+
+
+def _unignored() -> list[int]:
+    """Return the termination signals, except those that are ignored under nohup or in the background of a shell."""
+    numbers = [getattr(signal, name) for name in NAMES if hasattr(signal, name)]
+    return [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]
+
+
+def _terminate(number: int, frame: FrameType | None) -> None:
+    global _received
+    if _received is None:
+        _received = (number, time.monotonic())
+        raise Terminated(128 + number)
+    if time.monotonic() - _received[1] > _AGAIN:
+        os._exit(128 + number)
+
+
+def _unraisable(unraisable: Any) -> None:
+    """Print nothing about a `Terminated` that Python discards, such as in a destructor: its signal is sent again."""
+    if not isinstance(unraisable.exc_value, Terminated):
+        sys.__unraisablehook__(unraisable)
+
+
+def _send_again() -> None:
+    """Send the received signal to this process again, a little later, unless the process is about to exit."""
+    global _received
+    if _received is None or _ending or sys.is_finalizing():
+        return
+    number, _received = _received[0], None
+    timer = threading.Timer(0.1, os.kill, (os.getpid(), number))
+    timer.daemon = True
+    timer.start()

@@ -1,0 +1,30 @@
+"""Output that nobody reads, or that an encoding lacks."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+from child_processes import job
+
+
+@pytest.mark.parametrize("printer", ["print('é', 'a' * 9999, flush=True)", "rich.console.Console().print('é' * 99)"])
+def test_output_to_a_closed_pipe_is_discarded(printer, tmp_path):
+    code = job(
+        "import rich.console, time\nprint('ready', flush=True); time.sleep(1)\n"
+        f"for _ in range(9): {printer}\nopen('end', 'w').close()"
+    )
+    shell = ["bash", "-c", 'set -o pipefail; "$0" -c "$1" | head -n 1', sys.executable, code]
+    result = subprocess.run(shell, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert (result.returncode, result.stdout, result.stderr) == (0, "ready\n", "") and (tmp_path / "end").exists()
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+def test_any_name_is_printed_in_any_encoding(encoding):
+    code = job(
+        "import rich.console, rich.table\ntable = rich.table.Table()\ntable.add_column('\\u5e97\\udce9')\n"
+        "rich.console.Console().print(table)\nprint('caf\\xe9 \\u5e97 \\udce9')\nraise SystemExit(5)"
+    )
+    environment = {**os.environ, "PYTHONIOENCODING": encoding, "PYTHONUTF8": "0"}
+    result = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, timeout=60)
+    assert result.returncode == 5 and result.stdout.decode(encoding).splitlines()[-1].endswith("\\u5e97 \\udce9")

@@ -1,0 +1,47 @@
+"""Termination signals."""
+
+import signal
+import subprocess
+import time
+
+import pytest
+from child_processes import WAIT, job, started
+
+CHILD = "import os\nfrom regseg.system import processes, signals\nprocesses."
+
+
+def test_a_second_signal_exits_at_once_but_a_duplicate_does_not():
+    stubborn = "try:\n" + "".join(f"    {line}\n" for line in WAIT.splitlines()) + "finally: time.sleep(20)\n"
+    with started(job(stubborn)) as process:
+        for _ in range(2):
+            process.send_signal(signal.SIGTERM)
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(timeout=1)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=5) == 143
+
+
+def test_a_signal_in_a_finalizer_is_not_lost():
+    code = job("import gc, time\nclass A:\n    def __del__(self):\n        print('ready', flush=True); time.sleep(2)\n"
+               "a = A(); del a\ntime.sleep(20)")  # fmt: skip
+    with started(code) as process:
+        process.send_signal(signal.SIGTERM)
+        _, errors = process.communicate(timeout=15)
+    assert process.returncode == 143 and "Traceback" not in errors
+
+
+def test_ignored_signals_stay_ignored():
+    code = "import signal\nsignal.signal(signal.SIGHUP, signal.SIG_IGN)\n" + job(WAIT)  # nohup
+    with started(code) as process:
+        process.send_signal(signal.SIGHUP)
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(timeout=1)
+
+
+def test_workers_and_ranks_leave_signals_to_their_parent():
+    with started(CHILD + "set_up_rank(os.getppid())\nsignals._GRACE = 1.0\n" + WAIT) as process:
+        process.send_signal(signal.SIGTERM)
+        time.sleep(0.3)
+        assert process.poll() is None  # its parent ends it, or it ends itself
+        assert process.wait(timeout=10) == -signal.SIGALRM
+        assert process.stderr.read() == ""
