@@ -78,7 +78,8 @@ def training(cfg: DictConfig) -> None:
 
 def inference(cfg: DictConfig) -> None:
     """From an image to labels by every runtime that is installed; of every network with ``networks=all``."""
-    from regseg.benchmarks.inference import benchmark_inference, draw, inference_table, machine, write_results
+    from regseg.benchmarks.inference import benchmark_inference, draw, inference_table
+    from regseg.benchmarks.results import machine, write_results
 
     sizes = checked_sizes(cfg.sizes)
     check_number("warm_up", cfg.warm_up, integer=True)
@@ -101,7 +102,7 @@ def inference(cfg: DictConfig) -> None:
 def blocks(cfg: DictConfig) -> None:
     """Table 1: the Y block and D blocks of several rates."""
     from regseg.benchmarks.blocks import benchmark_blocks, blocks_table, draw
-    from regseg.benchmarks.inference import machine, write_results
+    from regseg.benchmarks.results import machine, write_results
 
     check_number("warm_up", cfg.warm_up, integer=True)
     rows = benchmark_blocks(cfg.warm_up, cfg.iterations)

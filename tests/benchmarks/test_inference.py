@@ -12,8 +12,8 @@ from regseg.benchmarks.inference import (
     benchmark_inference,
     draw,
     inference_table,
-    write_results,
 )
+from regseg.benchmarks.results import write_results
 from regseg.models import create_model, save_weights
 
 

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-import json
 import multiprocessing
-import os
-import platform
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -23,6 +20,7 @@ from rich.table import Table
 from torch import nn
 
 from regseg.benchmarks.interleaved import summary, time_in_turn
+from regseg.benchmarks.results import machine
 from regseg.data.augment.transforms import normalize
 from regseg.data.datasets.spec import DatasetSpec, distinct_colors
 from regseg.data.io import read_image
@@ -91,7 +89,7 @@ def benchmark_inference(
         sizes: (height, width) of the images, in pixels.
         warm_up: rounds that do not count.
         iterations: rounds that count; a fifth of them from file to file.
-        few: only the baseline and bfloat16 (on a CPU without bfloat16 instructions float32), for many networks.
+        few: only the baseline and the precision that `regseg.predict` takes, for many networks.
         int8: whether to quantise too, which takes a minute.
         memory: whether to measure the peak memory of each way, in a process of its own.
 
@@ -126,17 +124,6 @@ def benchmark_inference(
     return results
 
 
-def machine() -> str:
-    """The processor or GPU, its threads and PyTorch's version, in words."""
-    if torch.cuda.is_available():
-        return f"{torch.cuda.get_device_name()}, PyTorch {torch.__version__}"
-    name = platform.processor() or platform.machine()
-    if os.path.exists("/proc/cpuinfo"):
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        name = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), name)
-    return f"{name}, {num_threads()} threads, PyTorch {torch.__version__}"
-
-
 def inference_table(rows: Sequence[Mapping[str, Any]], iterations: int) -> Table:
     """One row for each size and way."""
     table = Table(caption=f"{machine()}; {iterations} interleaved iterations, one image at a time")
@@ -161,15 +148,6 @@ def _ms(value: float) -> str:
     return f"{value:.0f}" if value >= 100 else f"{value:.2f}"
 
 
-def write_results(found: Any, folder: Path, name: str) -> Path:
-    """Write results as JSON; return the file."""
-    from regseg.system.atomic import write_text
-
-    path = folder / f"{name}.json"
-    write_text(path, json.dumps(found, indent=2) + "\n")
-    return path
-
-
 def draw(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
     """Draw images/s of every way, or of every network and way, one panel for each size."""
     from regseg.reporting.plots import OTHERS, OURS, figure
@@ -190,13 +168,13 @@ def draw(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
 
 
 def _few_ways(network: nn.Module, spec: DatasetSpec, folder: Path) -> Iterator[Way]:
-    """The baseline, and PyTorch and OpenVINO in the precision that `regseg.predict` takes."""
-    precision = "bf16" if torch.cuda.is_available() or computes_in_bfloat16() else "f32"
+    """The baseline, and PyTorch and, on a CPU, OpenVINO in the precision that `regseg.predict` takes."""
+    precision = "f16" if torch.cuda.is_available() else "bf16" if computes_in_bfloat16() else "f32"
     checkpoint = str(folder / "network.ckpt")
     save_weights(network.eval(), checkpoint)
     yield Way(BASELINE, checkpoint)
     yield Way(f"torch {precision}", checkpoint, "torch", precision)
-    if _installed("openvino"):
+    if _installed("openvino") and not torch.cuda.is_available():
         save_openvino(folder / "network.xml", to_openvino(ExportNetwork(network)), ExportInfo(spec))
         yield Way(f"openvino {precision}", str(folder / "network.xml"), "openvino", precision)
 

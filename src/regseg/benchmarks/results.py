@@ -1,0 +1,32 @@
+"""The machine of a benchmark, and its results as JSON."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from regseg.system.atomic import write_text
+from regseg.system.cpu import num_threads
+
+
+def machine() -> str:
+    """The processor or GPU, its threads and PyTorch's version, in words."""
+    if torch.cuda.is_available():
+        return f"{torch.cuda.get_device_name()}, PyTorch {torch.__version__}"
+    name = platform.processor() or platform.machine()
+    if os.path.exists("/proc/cpuinfo"):
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        name = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), name)
+    return f"{name}, {num_threads()} threads, PyTorch {torch.__version__}"
+
+
+def write_results(found: Any, folder: Path, name: str) -> Path:
+    """Write results as JSON; return the file."""
+    path = folder / f"{name}.json"
+    write_text(path, json.dumps(found, indent=2) + "\n")
+    return path
