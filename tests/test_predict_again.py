@@ -8,7 +8,7 @@ import time
 import cv2
 import numpy as np
 import pytest
-from child_processes import DEFAULT
+from child_processes import default_signals
 from commands import ended
 from layouts import files, noise, write
 from untrained import write_checkpoint
@@ -142,9 +142,10 @@ def test_a_signal_leaves_nothing_half_written(tmp_path, tiny_weights, kind, numb
         for name in range(1, 2000):
             (source / f"{name}.png").hardlink_to(first)
     arguments = [f"weights={tiny_weights}", f"source={source}", "out=o", "runtime=torch", "precision=f32"]
-    code = DEFAULT + f"import sys\nsys.argv = {['predict', *arguments]!r}\nfrom regseg.predict import main\nmain()\n"
+    code = f"import sys\nsys.argv = {['predict', *arguments]!r}\nfrom regseg.predict import main\nmain()\n"
     command = [sys.executable, "-c", code]
-    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, cwd=tmp_path, preexec_fn=default_signals, **pipes) as process:
         until = time.monotonic() + 60
         while not list((tmp_path / "o").glob("overlay/*" if kind == "images" else "overlay/.*")):
             assert time.monotonic() < until and process.poll() is None, process.communicate()
