@@ -77,7 +77,7 @@ def training(cfg: DictConfig) -> None:
 
 
 def inference(cfg: DictConfig) -> None:
-    """From an image to labels by every runtime that is installed; of every network with ``networks=all``."""
+    """Time inference with every installed runtime; with ``networks=all``, of every network of the paper."""
     from regseg.benchmarks.inference import benchmark_inference, draw, inference_table
     from regseg.benchmarks.results import machine, write_results
 
@@ -135,7 +135,7 @@ def checked_sizes(sizes: Any) -> list[tuple[int, int]]:
     """``sizes`` as pairs (height, width).
 
     Raises:
-        InputError: it is not a list of pairs of integers from 32 up.
+        InputError: ``sizes`` is not a list of pairs of integers of at least 32.
     """
     pairs = list(sizes) if OmegaConf.is_list(sizes) else []
     if not pairs or not all(OmegaConf.is_list(pair) and len(pair) == 2 for pair in pairs):

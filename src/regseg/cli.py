@@ -122,7 +122,7 @@ def _run_in_hydra(job: Callable[[DictConfig], Any], config_name: str, command: s
                     multirun.fail_sweep(multirun.failures(), stopped)
                 raise
             except BaseException:
-                for folder in multirun.run_folders(ended=True) if sweeps else []:  # their processes may be gone
+                for folder in multirun.run_folders(ended=True) if sweeps else []:  # their processes may have exited
                     mark_ended(folder, "interrupted")
                 raise
             if sweeps:
@@ -132,7 +132,7 @@ def _run_in_hydra(job: Callable[[DictConfig], Any], config_name: str, command: s
     finally:
         sys.argv = typed
         if sweeps and (sweep := sweep_dir(config_name, typed[1:])) is not None:
-            (sweep / "multirun.yaml").unlink(missing_ok=True)  # Hydra's; every run records its own configuration
+            (sweep / "multirun.yaml").unlink(missing_ok=True)  # Hydra's file; every run records its own configuration
             remove_empty(sweep)
 
 

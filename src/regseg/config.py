@@ -90,7 +90,7 @@ def shrink(cfg: DictConfig, explicit: Collection[str] = ()) -> None:
 
 
 def _few_streets(cfg: DictConfig, explicit: Collection[str]) -> dict[str, Any]:
-    """Return the options of a few street scenes in a folder of their own, if all would have to be created first."""
+    """Return the options of a few street scenes in a separate folder, if all would have to be created first."""
     given = any(name in ("data.root", "data.options") or name.startswith("data.options.") for name in explicit)
     if given or cfg.data.get("dataset") != "streets" or Path(cfg.data.root).exists():
         return {}
@@ -144,7 +144,7 @@ def _dataset_name(cfg: DictConfig) -> str:
 
 
 def _run_tags(*, _root_: DictConfig) -> ListConfig:
-    """Return what to find a run by at W&B: table and row, dataset, backbone and decoder, each at most 64 characters."""
+    """Return the tags of a run at W&B: table and row, dataset, backbone and decoder, each at most 64 characters."""
     from hydra.core.hydra_config import HydraConfig
 
     choices = HydraConfig.get().runtime.choices

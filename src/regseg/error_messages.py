@@ -15,7 +15,7 @@ from regseg.errors import InputError, RunFailure, did_you_mean
 from regseg.system.processes import killed_sentence
 
 _EXTRAS = {"TensorBoardLogger": "tensorboard", "MLFlowLogger": "mlflow"}  # what a logger needs
-MISTAKE, FAILURE = 2, 1  # exit statuses: of a mistake in the command or the data, and of anything else
+MISTAKE, FAILURE = 2, 1  # exit statuses for a mistake in the command or the data, and for any other failure
 _UNWRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.ENAMETOOLONG)
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 # Lightning's exception for a callback or logger that does not fit the training.
@@ -28,7 +28,7 @@ _LAST_ERROR = re.compile(
 
 
 def explain(error: BaseException) -> tuple[int, str] | None:
-    """Return (exit status, sentence) for ``error``; None if it is a bug, in this project or in a user's own class."""
+    """Return (exit status, sentence) for ``error``; None if it is a bug, in this project or in a custom class."""
     chain = _chain(error)
     for link in chain:
         if isinstance(link, InputError):

@@ -11,7 +11,7 @@ class InputError(ValueError):
     """An invalid file, value or option given by the user.
 
     The message is one sentence that names the file or value and says what to do. Entry points print it without a stack
-    trace and exit with status 2. Exceptions of other types are bugs and keep their trace, apart from those that
+    trace and exit with status 2. Exceptions of other types are bugs and keep their trace, except for those that
     `regseg.error_messages` knows.
 
     Args:

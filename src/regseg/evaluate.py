@@ -79,7 +79,7 @@ def compare_sizes(cfg: DictConfig) -> float:
 
 
 def run_folder(weights: str) -> Path:
-    """The run that ``weights`` belongs to; the current folder where it is of none."""
+    """Return the folder of the run that ``weights`` belongs to, or else the current folder."""
     folder = Path(weights).parent
     return folder.parent if folder.name == "checkpoints" and (folder.parent / "summary.json").exists() else Path(".")
 
@@ -87,7 +87,7 @@ def run_folder(weights: str) -> Path:
 def out_folder(cfg: DictConfig) -> Path:
     """Where pictures, the confusion matrix and the worst images go; by default the folder of the weights' run.
 
-    ``pictures=true`` is its folder ``evaluation``, because ``pictures`` there holds those of the training.
+    ``pictures=true`` means its subfolder ``evaluation``, because its subfolder ``pictures`` is for the training.
     """
     if cfg.pictures is True:
         return run_folder(cfg.weights) / "evaluation"
@@ -201,7 +201,7 @@ def make_network(cfg: DictConfig, datamodule: Any, file: Any = None) -> Any:
 
 
 def check_model(cfg: DictConfig) -> None:
-    """Raise InputError if ``model`` is given where it is not used."""
+    """Raise InputError if ``model`` is given but would not be used."""
     if OmegaConf.select(cfg, "model") is None or (cfg.weights != "position" and not runs_otherwise(cfg)):
         return
     what = f"runtime={cfg.runtime}" if cfg.runtime != "torch" else f"weights={cfg.weights}"
@@ -209,14 +209,14 @@ def check_model(cfg: DictConfig) -> None:
 
 
 def runs_otherwise(cfg: DictConfig) -> bool:
-    """Whether a runtime other than Lightning's PyTorch computes."""
+    """Return whether the evaluation uses another runtime than PyTorch."""
     from regseg.inference.runtimes import GRAPHS
 
     return cfg.runtime != "torch" or Path(str(cfg.weights)).suffix in GRAPHS
 
 
 def open_network(cfg: DictConfig, spec: Any) -> Any:
-    """The runtime of ``weights``, checked to have the dataset's classes and to be able to do what is asked."""
+    """Return the runtime of ``weights``, checked to have the dataset's classes and to support the chosen options."""
     from regseg.inference.runtime_network import RuntimeNetwork
     from regseg.inference.runtimes import open_runtime
     from regseg.system.cpu import images_at_once
@@ -233,7 +233,7 @@ def open_network(cfg: DictConfig, spec: Any) -> Any:
 
 
 def position_prior(datamodule: Any) -> Any:
-    """The baseline that only knows where a class is frequent, from the training split's labels."""
+    """Return the baseline that predicts the most frequent class at each position, from the training labels."""
     from regseg.data.io import read_label
     from regseg.inference.position_prior import PositionPrior
 

@@ -38,7 +38,7 @@ def check_target(out: Path, overwrite: Any) -> None:
     """Check that writing ``out`` replaces nothing but what ``overwrite`` allows.
 
     Raises:
-        InputError: it does, or ``overwrite`` is no truth value.
+        InputError: an existing file would be replaced, or ``overwrite`` is not a boolean.
     """
     if not isinstance(overwrite, bool):
         raise InputError(f"overwrite={overwrite} is neither true nor false.")
@@ -65,7 +65,7 @@ def checked_size(size: Any) -> tuple[int, int] | None:
 
 
 def files_of(out: Path) -> list[Path]:
-    """The file, or the pair of an OpenVINO model."""
+    """Return the exported file, or both files of an OpenVINO model."""
     return [out, out.with_suffix(".bin")] if out.suffix == ".xml" else [out]
 
 

@@ -91,7 +91,7 @@ def _choices(group: str, choice: str | None) -> str:
 
 
 def _options(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
-    """(dotted name, value as it is typed) of every option; what Hydra alone reads is left out."""
+    """(dotted name, value as it is typed) of every option, without Hydra's own options."""
     for key, value in values.items():
         name = f"{prefix}{key}"
         if key in _HIDDEN:

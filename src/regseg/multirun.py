@@ -224,7 +224,7 @@ def run_beside_others(run: Callable[[], None], folder: Path, trainer: MutableMap
 def output_in(folder: Path) -> Iterator[None]:
     """Redirect stdout to ``folder/output.log``, because jobs that run at once would mix their output.
 
-    The file is removed where the run did not begin.
+    The file is removed if the run did not begin.
     """
     folder.mkdir(parents=True, exist_ok=True)
     sys.stdout.flush()

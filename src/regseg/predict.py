@@ -39,7 +39,7 @@ def main(cfg: DictConfig) -> None:
 
 
 def predict_images(options: dict[str, Any]) -> None:
-    """Predict the images of ``source`` that are not predicted yet, those of one shard."""
+    """Predict the images of one shard of ``source`` that are not predicted yet."""
     from regseg.inference import out_folder
     from regseg.inference.pipeline import predict_images
     from regseg.inference.progress import Counter
@@ -81,7 +81,7 @@ def predict_video(options: dict[str, Any]) -> None:
         raise InputError(f"{source} is a video, which is not divided; leave out shards.")
     targets = video_outputs(out, source, options["save"])
     check_out(out, [source])
-    Video(source).close()  # says what is wrong with it before the network is read
+    Video(source).close()  # reports a bad file before the network is loaded
     settings, predictor, labeller = open_network(options)
     files = {mode: video_origins(mode, target, source, settings, options) for mode, target in targets.items()}
     everything = {path: origin for part in files.values() for path, origin in part.items()}
@@ -110,7 +110,7 @@ def video_origins(mode: str, target: Path, source: Path, settings: dict[str, Any
 
 
 def write_video(mode: str, target: Path, source: Path, spec: Any, labeller: Any, opacity: float) -> str | None:
-    """Write one video; return what of the source could not be read, as the rest of a sentence."""
+    """Write one video; return what could not be read of the source, as the end of a sentence."""
     from regseg.inference.progress import Counter
     from regseg.inference.video import Video, drawing, predict_video
     from regseg.inference.writers import write_legend
@@ -125,12 +125,12 @@ def write_video(mode: str, target: Path, source: Path, spec: Any, labeller: Any,
 
 
 def legend_of(target: Path) -> Path:
-    """The picture of all classes next to a video."""
+    """Return the path of the picture next to a video that shows all classes."""
     return target.with_name(f"{target.stem}_legend.png")
 
 
 def open_network(options: dict[str, Any]) -> tuple[dict[str, Any], Any, Any]:
-    """(what decides the labels, Predictor, what labels an image) as the options say."""
+    """Return (settings that determine the labels, Predictor, function that labels an image) for the options."""
     from regseg.inference.out_folder import digest
     from regseg.inference.predictor import Predictor
     from regseg.inference.runtimes import resolve_weights

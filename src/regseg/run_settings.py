@@ -11,11 +11,11 @@ from typing import Any
 from regseg.errors import InputError
 
 _SECTIONS = ("seed", "model", "data", "loss", "optimizer", "scheduler")  # settings that a continued run must share
-# But for these; the batch over all devices and the files of each split are compared.
+# Except these; instead, the batch over all devices and the files of each split are compared.
 _FREE = ("data.root", "data.num_workers", "data.batch_size", "data.val_share", "data.split_by")
 _LIMITS = ("max_epochs", "max_steps", "max_time", "min_epochs", "min_steps")
 _OWN_PACKAGES = ("regseg", "torch", "lightning")
-# What earlier versions called settings. They had SGD, the polynomial schedule and two losses, without a `_target_`.
+# Names of settings in earlier versions. They had SGD, the polynomial schedule and two losses, without a `_target_`.
 _RENAMED = {"optimizer.warmup_iters": "scheduler.warmup_iters", "optimizer.power": "scheduler.power"}
 _LOSSES = {"cross_entropy": "CrossEntropy", "ohem": "OHEM"}
 
@@ -23,8 +23,8 @@ _LOSSES = {"cross_entropy": "CrossEntropy", "ohem": "OHEM"}
 def settings_of(config: Mapping[str, Any]) -> dict[str, Any]:
     """The settings of a configuration that a continued run must share, by their dotted names.
 
-    A node's ``_target_`` is the setting of the node's own name, by the class alone: ``optimizer`` is ``SGD``. A
-    checkpoint stores these settings, and must not hold a name that could be imported.
+    A node's ``_target_`` becomes a setting with the node's name and only the class name as value: ``optimizer`` is
+    ``SGD``. A checkpoint stores these settings, and must not contain a name that could be imported.
     """
     parts = {part: config[part] for part in _SECTIONS if part in config}
     averaging = {name: node for name, node in _mapping(config.get("callbacks")).items() if _averages_weights(node)}
@@ -33,7 +33,7 @@ def settings_of(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def current_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings of `settings_of` by today's names, where an earlier version stored them."""
+    """Return settings that an earlier version may have stored, under today's names."""
     if "loss" in settings or "loss.name" not in settings:
         return dict(settings)
     known = {_RENAMED.get(name, name): value for name, value in settings.items() if name != "loss.name"}
@@ -42,7 +42,7 @@ def current_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def limits_of(config: Mapping[str, Any]) -> dict[str, Any]:
-    """What ends the training of a configuration, apart from callbacks, by name; None where a limit is not set."""
+    """Return the limits that end a training, other than callbacks, by name; None for a limit that is not set."""
     trainer = _mapping(config.get("trainer"))
     return {name: trainer.get(name) for name in _LIMITS}
 
@@ -94,7 +94,7 @@ def _flat(value: Any, name: str) -> dict[str, Any]:
 
 
 def _class_name(target: Any) -> str:
-    """The last part of a dotted name; of a user's own module also a digest, since others may have that name too."""
+    """Return the last part of a dotted name; for a custom module with a digest, since several may have that name."""
     module, _, name = str(target).rpartition(".")
     known = module.partition(".")[0] in _OWN_PACKAGES
     return name if known else f"{name}-{hashlib.sha256(module.encode()).hexdigest()[:8]}"

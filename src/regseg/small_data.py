@@ -13,10 +13,10 @@ from regseg.config import values_of
 from regseg.errors import check_number
 
 EPOCHS, ITERATIONS = 100, 2000  # train for at least this many epochs and this many iterations
-EVALUATIONS = 20  # about as many during the training
+EVALUATIONS = 20  # approximate number of evaluations during the training
 LARGEST_SIDE, LARGEST_CROP = 1024, 768  # pixels; larger photographs are resized
-SCALES = (0.4, 1.6)  # of the short side, as in Sec. 4.2 for CamVid
-SEEN = 50  # images whose sizes are read
+SCALES = (0.4, 1.6)  # factors on the short side, as in Sec. 4.2 for CamVid
+SEEN = 50  # largest number of images whose sizes are read
 _AUTO = (
     "data.batch_size",
     "data.crop_size",

@@ -68,13 +68,13 @@ def run(cfg: DictConfig, folder: Path, *, spawn: bool) -> None:
     else:
         from regseg.training.record import end_noted
 
-        # The main process notes how the run ended once it has the folder; a rank's mistake before that would be lost.
+        # The main process records how the run ended once it has the folder; a rank's earlier mistake would be lost.
         with end_noted(folder) if is_rank() else nullcontext():
             train(cfg, folder, spawn=spawn)
 
 
 def files_of_data(data: DictConfig) -> dict[str, Any] | None:
-    """`files_of` the dataset; None where it is missing, since a finished run may be kept without its dataset."""
+    """`files_of` the dataset; None if it is missing, since a finished run may be kept without its dataset."""
     from hydra.errors import InstantiationException
     from hydra.utils import instantiate
 
@@ -122,7 +122,7 @@ def train(cfg: DictConfig, folder: Path, *, spawn: bool = False) -> None:
     change = check_continues(folder, start.fingerprint, common, start.epochs) if start else None
     if first:
         print_start(folder, start, change, asked=bool(cfg.resume) and not spawn)
-    spawned = spawn and trainer.world_size > 1  # then the lock is taken where the training is
+    spawned = spawn and trainer.world_size > 1  # then the spawned training process takes the lock
     insert_record(trainer, RunRecord(folder, facts_of(values), common, lock=spawned))
     with ExitStack() as lock:
         if first:
@@ -141,7 +141,7 @@ def train(cfg: DictConfig, folder: Path, *, spawn: bool = False) -> None:
 
 
 def make_task(values: dict[str, Any], spec: Any, *, continued: bool) -> Any:
-    """The network with its first weights, unless the run is ``continued``, and what trains it."""
+    """Return the task: the network, with its initial weights unless the run is ``continued``, loss and optimizer."""
     import lightning as L
     from hydra.utils import instantiate
 
@@ -149,7 +149,7 @@ def make_task(values: dict[str, Any], spec: Any, *, continued: bool) -> Any:
     from regseg.models import create_model, load_weights
     from regseg.training.task import SegmentationTask
 
-    L.seed_everything(values["seed"], verbose=False)  # right before the weights are drawn (Sec. 4.3)
+    L.seed_everything(values["seed"], verbose=False)  # right before the weights are initialised (Sec. 4.3)
     network = create_model(**check_options("model", values["model"], create_model), num_classes=spec.num_classes)
     if values["weights"] and not continued:
         load_weights(network, resolve_weights(values["weights"]), part=values["weights_part"])
@@ -158,12 +158,12 @@ def make_task(values: dict[str, Any], spec: Any, *, continued: bool) -> Any:
 
 
 def nodes_of(group: DictConfig) -> list[Any]:
-    """The nodes of a group that holds one, or several by name."""
+    """Return the nodes of a group that contains one node, or several by name."""
     return [group] if "_target_" in group else [node for node in group.values() if node]
 
 
 def facts_of(values: dict[str, Any]) -> dict[str, Any]:
-    """What a run's summary holds besides its results."""
+    """Return the content of a run's summary other than its results."""
     return {"seed": values["seed"], **provenance(command_of_sweep()), "config": values}
 
 

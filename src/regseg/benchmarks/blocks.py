@@ -28,7 +28,7 @@ def benchmark_blocks(warm_up: int, iterations: int) -> list[dict[str, Any]]:
     On a GPU, each block is timed again with BatchNorm folded, by cuDNN and by the kernel of `regseg.inference.kernels`.
 
     Returns:
-        One mapping for each row, with ``paper_ms`` beside ours; None where the paper has none.
+        One mapping per row, with our time and ``paper_ms``, which is None where the paper has no value.
     """
     torch.set_num_threads(num_threads())
     torch.backends.cudnn.benchmark = True
@@ -50,7 +50,7 @@ def benchmark_blocks(warm_up: int, iterations: int) -> list[dict[str, Any]]:
 
 
 def blocks_table(rows: list[dict[str, Any]], machine: str) -> Table:
-    """Ours beside the paper's."""
+    """Format our latencies next to the paper's as a table."""
     table = Table(caption=f"1x{CHANNELS}x{SIZE[0]}x{SIZE[1]}, groups of {GROUP_WIDTH}; {machine}; paper: T4")
     for heading in ("block", "median, ms", "quartiles", "to the Y block", "paper, ms", "paper, to the Y block"):
         table.add_column(heading, justify="left" if heading == "block" else "right")
@@ -68,7 +68,7 @@ def blocks_table(rows: list[dict[str, Any]], machine: str) -> Table:
 
 
 def draw(rows: list[dict[str, Any]], machine: str, path: Path) -> None:
-    """Draw the latencies of the paper's blocks relative to the Y block, ours beside the paper's."""
+    """Draw the latencies of the paper's blocks relative to the Y block, ours next to the paper's."""
     from regseg.reporting.plots import OTHERS, OURS, figure
 
     rows = [row for row in rows if row["paper_ms"] is not None]
@@ -100,7 +100,7 @@ def _blocks() -> list[tuple[str, nn.Module]]:
 
 
 def _folded(blocks: Mapping[str, nn.Module]) -> dict[str, nn.Module]:
-    """Each block with BatchNorm folded, by cuDNN and by the kernel; without the latter where it does not work."""
+    """Yield each block with BatchNorm folded, run by cuDNN and, where it works, by the kernel."""
     rows: dict[str, nn.Module] = {}
     for name, block in blocks.items():
         rows[f"{name}, folded"] = folded = fold_batch_norm(block)

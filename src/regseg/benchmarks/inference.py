@@ -1,4 +1,4 @@
-"""From an image to labels (Sec. 4.7) by every runtime and precision that is installed."""
+"""Measures inference from an image to labels (Sec. 4.7) with every installed runtime and precision."""
 
 from __future__ import annotations
 
@@ -36,18 +36,18 @@ from regseg.system.cpu import computes_in_bfloat16, num_threads
 
 BASELINE = "author's way"  # float32, eager, NCHW, logits at full size
 Size = tuple[int, int]
-_CALIBRATION = 4  # images: what int8 computes on does not change its time
+_CALIBRATION = 4  # images; their content does not affect the time of int8
 
 
 @dataclass(frozen=True)
 class Way:
-    """How an image becomes labels; a plain value, so that another process can open it.
+    """One way to label an image; plain values, so that another process can open it.
 
     Attributes:
-        name: in tables.
+        name: the name in tables.
         path: a checkpoint or an exported file.
         runtime: see `regseg.inference.runtimes`; empty for the author's way.
-        precision: likewise; ``f16`` of the author's way is autocast.
+        precision: see there; ``f16`` with the author's way means autocast.
         kernels: whether the torch runtime uses Triton's kernels on a GPU.
         graphs: whether it uses CUDA graphs there.
     """
@@ -60,7 +60,7 @@ class Way:
     graphs: bool = True
 
     def open(self, spec: DatasetSpec) -> Callable[[np.ndarray], np.ndarray]:
-        """A call (1, H, W, 3) uint8 -> (1, H, W) class indices."""
+        """Return a function that maps (1, H, W, 3) uint8 to (1, H, W) class indices."""
         if not self.runtime:
             return _author(load_model(self.path), autocast=self.precision == "f16")
         if self.runtime == "torch":
@@ -81,20 +81,20 @@ def benchmark_inference(
     int8: bool = True,
     memory: bool = True,
 ) -> list[dict[str, Any]]:
-    """Time a network by all that is installed, in one interleaved run for each size.
+    """Time a network with all installed runtimes, in one interleaved run per size.
 
     Args:
-        network: of `regseg.models.create_model`.
+        network: a model of `regseg.models.create_model`.
         title: its name in the results.
         sizes: (height, width) of the images, in pixels.
         warm_up: rounds that do not count.
         iterations: rounds that count; a fifth of them from file to file.
-        few: only the baseline and the precision that `regseg.predict` takes, for many networks.
+        few: measure only the baseline and the precision that `regseg.predict` uses, for many networks.
         int8: whether to quantise too, which takes a minute.
-        memory: whether to measure the peak memory of each way, in a process of its own.
+        memory: whether to measure the peak memory of each way, in a separate process.
 
     Returns:
-        One mapping for each size and way.
+        One mapping per size and way.
     """
     torch.set_num_threads(num_threads())
     torch.backends.cudnn.benchmark = True
@@ -168,7 +168,7 @@ def draw(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
 
 
 def _few_ways(network: nn.Module, spec: DatasetSpec, folder: Path) -> Iterator[Way]:
-    """The baseline, and PyTorch and, on a CPU, OpenVINO in the precision that `regseg.predict` takes."""
+    """Yield the baseline, and PyTorch and (on a CPU) OpenVINO in the precision that `regseg.predict` uses."""
     precision = "f16" if torch.cuda.is_available() else "bf16" if computes_in_bfloat16() else "f32"
     checkpoint = str(folder / "network.ckpt")
     save_weights(network.eval(), checkpoint)
@@ -180,7 +180,7 @@ def _few_ways(network: nn.Module, spec: DatasetSpec, folder: Path) -> Iterator[W
 
 
 def _ways(network: nn.Module, spec: DatasetSpec, folder: Path, int8: bool) -> Iterator[Way]:
-    """Export the network in all forms that are installed."""
+    """Export the network for all installed runtimes, and yield the ways to run it."""
     checkpoint = str(folder / "network.ckpt")
     save_weights(network.eval(), checkpoint)
     yield Way(BASELINE, checkpoint)
@@ -207,7 +207,7 @@ def _ways(network: nn.Module, spec: DatasetSpec, folder: Path, int8: bool) -> It
 
 
 def _gpu_ways(checkpoint: str) -> Iterator[Way]:
-    """What each step from the author's way to the torch runtime gains."""
+    """Yield the steps from the author's way to the torch runtime, to show what each of them gains."""
     yield Way("author's way, autocast f16", checkpoint, "", "f16")
     yield Way("torch f32", checkpoint, "torch", "f32")
     for precision in ("f16", "bf16"):
@@ -217,7 +217,7 @@ def _gpu_ways(checkpoint: str) -> Iterator[Way]:
 
 
 def _author(network: nn.Module, *, autocast: bool) -> Callable[[np.ndarray], np.ndarray]:
-    """As the author's release computes: eager, channels first, full-size logits, their maximum."""
+    """Return the author's way: eager, channels first, argmax of full-size logits."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
     network = network.eval().to(device)
 
@@ -231,7 +231,7 @@ def _author(network: nn.Module, *, autocast: bool) -> Callable[[np.ndarray], np.
 
 
 def _write_photo(folder: Path, size: Size) -> Path:
-    """A PNG that compresses about as well as a photograph."""
+    """Write a PNG that compresses about as well as a photograph."""
     path = folder / f"{size[0]}x{size[1]}.png"
     smooth = cv2.resize(_image((12, 24))[0], size[::-1], interpolation=cv2.INTER_CUBIC)
     cv2.imwrite(str(path), cv2.add(smooth, _image(size)[0] // 16))
@@ -244,7 +244,7 @@ def _file_to_file(call: Callable[[np.ndarray], np.ndarray], path: Path) -> None:
 
 
 def _peak_memory(way: Way, spec: DatasetSpec, size: Size) -> float:
-    """Megabytes that opening ``way`` and labelling one image add at most to a process of its own."""
+    """Return the peak memory in MB that opening ``way`` and labelling one image add to a separate process."""
     context = multiprocessing.get_context("spawn")
     with context.Pool(1) as pool:
         return pool.apply(_memory_of, (way, spec, size))

@@ -1,4 +1,4 @@
-"""Timing several ways of doing the same in turn, so that what else the machine does slows all of them alike."""
+"""Times alternatives in turn, so that other load on the machine slows all of them equally."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from collections.abc import Callable, Mapping, Sequence
 from statistics import median, quantiles
 from typing import Any
 
-PAUSE = 0.02  # seconds before each call: threads of the call before it may still spin
+PAUSE = 0.02  # seconds before each call, because threads of the previous call may still spin
 
 
 def time_in_turn(ways: Mapping[str, Callable[[], Any]], warm_up: int, iterations: int) -> dict[str, list[float]]:
-    """Call each way ``iterations`` times, in a new random order each round.
+    """Call each way once per round, in a new random order each round.
 
     Args:
         ways: name -> a call that returns when its work is done.

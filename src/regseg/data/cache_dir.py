@@ -53,7 +53,7 @@ def progress(results: Iterable[T], total: int, what: str) -> Iterator[T]:
     """Iterate over ``results`` with a progress bar on a terminal, or with one printed line elsewhere.
 
     Args:
-        results: what to iterate over.
+        results: the values to iterate over.
         total: their number.
         what: the text to print.
     """

@@ -48,7 +48,7 @@ class SegmentationDataModule(L.LightningDataModule):
         class_uniform: share of an epoch's crops that contain a pixel of each class in turn (Sec. 4.2).
         storage: where images are read from: the original files (full), halved images (half) or decoded arrays (cache).
         num_workers: loader processes; None uses one per core, at most 8. The batches do not depend on it.
-        seed: of the image order and the augmentation.
+        seed: seed of the image order and the augmentation.
         options: further arguments of the dataset's class.
         dataset_options: the same as keywords, such as ``val_share=0.1``.
 
@@ -231,7 +231,7 @@ class SegmentationDataModule(L.LightningDataModule):
         return len(self.train_set) // self._world[1] // self.batch_size
 
     def train_dataloader(self) -> DataLoader:
-        """Return the loader of training batches; its epoch follows the trainer's. Calls `setup` if nobody did."""
+        """Return the loader of training batches; its epoch follows the trainer's. Calls `setup` if needed."""
         if not hasattr(self, "train_set"):
             self.setup("fit")
         epoch = 0
@@ -247,13 +247,13 @@ class SegmentationDataModule(L.LightningDataModule):
         return self._loader(self.train_set, batch_size=self.batch_size, sampler=sampler, drop_last=True)
 
     def val_dataloader(self) -> DataLoader:
-        """Return the loader of evaluation images, each once. Calls `setup` if nobody did."""
+        """Return the loader of evaluation images, each once. Calls `setup` if needed."""
         if not hasattr(self, "val_set"):
             self.setup("validate")
         return self._evaluation_loader(self.val_set)
 
     def test_dataloader(self) -> DataLoader:
-        """Return the loader of the images of the split ``test``, each once. Calls `setup` if nobody did."""
+        """Return the loader of the images of the split ``test``, each once. Calls `setup` if needed."""
         if not hasattr(self, "test_set"):
             self.setup("test")
         return self._evaluation_loader(self.test_set)

@@ -38,7 +38,7 @@ def decode(data: bytes, flags: int, path: Path) -> np.ndarray:
 
     Args:
         data: the content of the file.
-        flags: of `cv2.imdecode`.
+        flags: flags of `cv2.imdecode`.
         path: the file, for the error.
 
     Returns:

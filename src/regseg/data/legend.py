@@ -20,7 +20,7 @@ def legend(spec: DatasetSpec, width: int, *, only: Iterable[int] | None = None, 
 
     Args:
         spec: the classes.
-        width: of the legend, in pixels.
+        width: width of the legend, in pixels.
         only: indices of the classes to show; None shows all.
         scale: factor on the size of boxes and text, for large pictures.
 

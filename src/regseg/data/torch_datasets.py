@@ -25,9 +25,9 @@ class TrainSet(TorchDataset):
 
     Args:
         samples: the image and label files.
-        storage: reads them.
+        storage: reads the files.
         transform: makes a crop of a pair.
-        seed: of the augmentation.
+        seed: seed of the augmentation.
     """
 
     def __init__(self, samples: Sequence[Sample], storage: Storage, transform: TrainTransform, seed: int) -> None:
@@ -60,7 +60,7 @@ class EvaluationSet(TorchDataset):
 
     Args:
         samples: the image and label files.
-        storage: reads them.
+        storage: reads the files.
         val_size: short side of the images, in pixels; None keeps the original size.
     """
 

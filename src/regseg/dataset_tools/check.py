@@ -63,7 +63,7 @@ def find_problems(dataset: Any, spec: DatasetSpec) -> tuple[list[Problem], dict[
                 problems.append(Problem(f"no split {split}", str(error)))
             continue
     pairs = [sample for samples in splits.values() for sample in samples]
-    problems += labels_without_image(pairs)  # of all splits, which may share a folder of labels
+    problems += labels_without_image(pairs)  # for all splits at once, because they may share a folder of labels
     problems += repeated_images(splits)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         results = pool.map(lambda sample: check_pair(sample, spec), pairs)

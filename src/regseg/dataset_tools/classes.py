@@ -24,15 +24,15 @@ from regseg.system.atomic import write_text
 from regseg.system.console import shown
 from regseg.system.reading import read_bytes
 
-_VOC = [  # of the PASCAL VOC challenge, in the order of its palette
+_VOC = [  # classes of the PASCAL VOC challenge, in the order of its palette
     *("background", "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow"),
     *("diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor"),
 ]
-_WHITE_BORDER = (224, 224, 192)  # of VOC's palette: the border between objects, without a class
+_WHITE_BORDER = (224, 224, 192)  # the colour of the border between objects in VOC, which is no class
 
 
 class Found(NamedTuple):
-    """What a label file holds.
+    """The values or colours in a label file.
 
     Attributes:
         pixels: value or colour -> number of pixels.
@@ -140,7 +140,7 @@ def _known_names(colors: list[Color]) -> dict[Color, str]:
 
 
 def _voc_color(index: int) -> Color:
-    """Colour ``index`` of VOC's palette: the bits of the index, dealt to red, green and blue from the highest bit."""
+    """Return colour ``index`` of VOC's palette: its bits go to red, green and blue in turn, from the highest bit down."""
     color = [0, 0, 0]
     for bit in range(8):
         color[bit % 3] |= (index >> bit & 1) << (7 - bit // 3)

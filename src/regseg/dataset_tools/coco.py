@@ -22,8 +22,9 @@ from regseg.system.console import shown
 def import_coco(datamodule: Any, source: Path) -> None:
     """Write ``<root>/labels/…`` and ``<root>/classes.yaml`` from the COCO annotations ``source``.
 
-    Images lie in ``<root>/images`` under their ``file_name``. A pixel gets the smallest object that covers it, else the
-    class background; crowds (``iscrowd``) are ignored. Classes are numbered from 1 in the order of category ids.
+    Images are in ``<root>/images`` under their ``file_name``. A pixel gets the class of the smallest object that covers
+    it, or else the class background; crowds (``iscrowd``) are ignored. Classes are numbered from 1 in the order of
+    category ids.
 
     Raises:
         InputError: the annotations or an image are missing or damaged, an annotation is only a box, labels or
@@ -78,7 +79,7 @@ def _read(source: Path) -> dict[str, Any]:
 
 
 def _check_masks(content: Mapping[str, Any], source: Path) -> None:
-    """Refuse annotations without masks: objects that are left out would become background."""
+    """Refuse annotations without masks, because their objects would become background."""
     annotations = content["annotations"]
     if boxes := [entry for entry in annotations if not entry.get("segmentation")]:
         names = {image["id"]: image["file_name"] for image in content["images"]}
@@ -90,7 +91,7 @@ def _check_masks(content: Mapping[str, Any], source: Path) -> None:
 
 
 def _target(root: Path, image: Mapping[str, Any], source: Path) -> Path:
-    """The label of an image, which must exist and lie in ``<root>/images``."""
+    """Return the path of an image's label; the image must exist in ``<root>/images``."""
     images, name = root / "images", Path(image["file_name"])
     if name.is_absolute() or ".." in name.parts:
         raise InputError(f"{source} names the image {name}, which is not within {images}; use relative names.")

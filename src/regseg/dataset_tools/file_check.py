@@ -64,7 +64,7 @@ def check_pair(sample: Sample, spec: DatasetSpec) -> Checked:
 
 
 def orientation_problems(sample: Sample) -> Iterator[Problem]:
-    """Yield a notice if EXIF rotates the image but not the label, and their sizes agree all the same."""
+    """Yield a notice if EXIF rotates the image but not the label, although their sizes are equal."""
     turned = _turn(sample.image)
     if turned and not _turn(sample.label):
         yield Problem(
@@ -140,7 +140,7 @@ def _read_with_stderr(read: Callable[[], np.ndarray]) -> tuple[np.ndarray, str]:
 def _turn(path: Path) -> str | None:
     """Return how the file is stored according to EXIF; None for upright."""
     try:
-        with Image.open(path) as image:  # the header alone is read
+        with Image.open(path) as image:  # reads only the header
             return _TURNS.get(image.getexif().get(_ORIENTATION, 1))
     except Exception:  # a file that Pillow cannot read has no EXIF data either
         return None

@@ -19,13 +19,13 @@ def to_openvino(network: ExportNetwork, size: tuple[int, int] | None = None) -> 
     """An `openvino.Model` with the input ``images`` and the output ``labels`` or ``logits``.
 
     Args:
-        network: in float32.
+        network: the network, in float32.
         size: (height, width) if the model is for images of one size.
     """
     ov = require("openvino", "openvino", "format=openvino")
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of the tracer, about sizes that it keeps as variables
-        # Traced here, because OpenVINO would trace twice to compare: half of the time. An export is compared anyway.
+        warnings.simplefilter("ignore")  # the tracer warns about sizes, which remain variables
+        # Traced here in half the time: OpenVINO would trace twice to compare, but an export is compared anyway.
         traced = torch.jit.trace(network.eval(), _example(size), check_trace=False)
         model = ov.convert_model(traced, example_input=_example(size))
     model.inputs[0].tensor.set_names({"images"})
@@ -39,9 +39,9 @@ def to_openvino(network: ExportNetwork, size: tuple[int, int] | None = None) -> 
 
 
 def to_onnx(network: ExportNetwork, size: tuple[int, int] | None = None) -> Any:
-    """An `onnx.ModelProto` with the input ``images`` and the output ``labels`` or ``logits``; for ``size`` see above.
+    """An `onnx.ModelProto` with the input ``images`` and the output ``labels`` or ``logits``; ``size`` as above.
 
-    The exporter by tracing is used: it takes 1 s, the one by `torch.export` 35 s for an equal graph.
+    It uses the tracing exporter, which takes 1 s; the one based on `torch.export` takes 35 s for the same graph.
     """
     onnx = require("onnx", "onnx", "format=onnx")
     sides = {1: "height", 2: "width"} if size is None else {}

@@ -19,7 +19,7 @@ def overlay(image: np.ndarray, labels: np.ndarray, spec: DatasetSpec, opacity: f
         image: (H, W, 3) uint8 RGB.
         labels: (H, W) uint8 class indices; pixels of no class show the image alone.
         spec: the classes.
-        opacity: of the colours, from 0 to 1.
+        opacity: opacity of the colours, from 0 to 1.
 
     Returns:
         (H, W, 3) uint8 RGB.

@@ -49,9 +49,9 @@ def export(
         format: ``onnx``, ``openvino`` (a pair of .xml and .bin) or ``torch`` (the weights as .safetensors).
         output: ``labels`` (B, H, W) uint8, or ``logits`` (B, C, H, W) float32.
         size: (height, width) of the images; None for any.
-        precision: of the weights, and of bf16 and int8 also of the arithmetic.
+        precision: precision of the weights; for bf16 and int8, also of the arithmetic.
         root: the dataset's folder if it is not the one that the checkpoint records.
-        calibration_images: how many images of the training split int8 takes.
+        calibration_images: number of training images that calibrate int8.
 
     Returns:
         The record in the file.
@@ -92,7 +92,7 @@ def check_choices(out: Path, format: str, output: str, size: tuple[int, int] | N
     """Check that the options exist and fit each other.
 
     Raises:
-        InputError: one does not.
+        InputError: an option does not exist or does not fit the others.
     """
     choices = {"format": (format, SUFFIXES), "output": (output, ("labels", "logits"))}
     choices["precision"] = (precision, _PRECISIONS.get(format, ()))
@@ -122,7 +122,7 @@ def report(checks: list[Check]) -> None:
 
 
 def _move(draft: Path, out: Path) -> None:
-    """Give the checked file its name. Of a pair, the .xml is last: without it, a .bin is nothing."""
+    """Move the checked file to its name; of a pair, the .xml last, because a .bin without it is not a model."""
     if out.suffix == ".xml":
         out.unlink(missing_ok=True)
         os.replace(draft.with_suffix(".bin"), out.with_suffix(".bin"))
@@ -136,7 +136,7 @@ def _data(description: Any, weights: Path, root: str | None) -> SegmentationData
     if not isinstance(description, Mapping):
         return None
     changes = {"num_workers": 0} | ({} if root is None else {"root": root})
-    if description.get("storage") == "cache":  # images that are read once need none
+    if description.get("storage") == "cache":  # images that are read once need no cache
         changes["storage"] = "full"
     try:
         datamodule = SegmentationDataModule.from_description(description, weights, **changes)

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from regseg.data.datamodule import SegmentationDataModule
 
 # By precision: the largest share of labels that may change, and the largest difference of a low-resolution logit,
-# relative to the largest logit. RegSeg trained on CamVid and a small one trained on drawn streets have at most
-# f32 0 and 1.4e-6, f16 0.06 % and 1.4e-3, bf16 0.47 % and 0.029, int8 1.8 % and 0.04. The bounds are twice that or
-# more, because networks round differently. One that is hardly trained can exceed them: its classes are nearly tied.
+# relative to the largest logit. RegSeg trained on CamVid and a small one trained on drawn streets reach at most
+# f32 0 and 1.4e-6, f16 0.06 % and 1.4e-3, bf16 0.47 % and 0.029, int8 1.8 % and 0.04. The bounds are at least twice
+# that, because networks round differently. A barely trained network can exceed them: its logits are nearly tied.
 _ALLOWED = {"f32": (1e-4, 1e-4), "f16": (2e-3, 0.01), "bf16": (0.01, 0.06), "int8": (0.05, 0.12)}
 _ON_NOISE = 3  # times as many labels: no class fits noise, and a sound bf16 file changed 1.4 % of its labels
 _RANDOM_SIZES = ((128, 192), (97, 131))
@@ -31,7 +31,7 @@ class Check:
     """The comparison on one image.
 
     Attributes:
-        image: what it is, in words.
+        image: a description of the image.
         size: (height, width) in pixels.
         changed: share of the labels that differ from PyTorch's in float32.
         difference: the largest difference of a low-resolution logit, relative to the largest logit.
@@ -48,7 +48,7 @@ class Check:
 
     @property
     def passed(self) -> bool:
-        """Whether few enough labels differ, and logits little enough; not where a logit is not a number."""
+        """Whether the labels and logits differ by no more than is allowed; False if a logit is NaN."""
         return self.changed <= self.allowed and self.difference <= self.allowed_difference
 
     def to_dict(self) -> dict[str, Any]:
@@ -76,7 +76,7 @@ def check_export(
         path: the exported file.
         network: the network that was exported.
         spec: its classes.
-        precision: of the export.
+        precision: precision of the export.
         size: the only size that the file takes, or None; then an even and an odd size are compared.
         real: (H, W, 3) uint8 photographs; may be empty.
     """

@@ -11,7 +11,7 @@ from typing import Any
 from regseg.data.datasets.spec import DatasetSpec
 from regseg.errors import InputError
 
-KEY = "regseg"  # of the text in the file's metadata
+KEY = "regseg"  # key of the record in the file's metadata
 LOW_RESOLUTION = "low_resolution_logits"  # the tensor in an exported graph before the last upsampling
 PRECISIONS = ("f32", "f16", "bf16", "int8")
 

@@ -33,7 +33,7 @@ class ExportedRuntime:
 
     Args:
         info: the file's record.
-        fused: None where numba is installed; False runs the whole graph.
+        fused: whether to upsample outside the graph; None does so if numba is installed, False runs the whole graph.
     """
 
     name = ""

@@ -46,7 +46,7 @@ def _fold(block: ConvBnAct) -> None:
 class BranchedConvs(nn.Module):
     """The 1x1 and the dilated convolutions of a folded `DBlock`, one pair for each rate.
 
-    Each 1x1 gives the channels of one rate, so that no map has to be split (Table 1: the split takes 0.1 ms).
+    Each 1x1 computes the channels of one rate, so that no map has to be split (Table 1: the split takes 0.1 ms).
     """
 
     def __init__(self, block: DBlock) -> None:
@@ -62,7 +62,7 @@ class BranchedConvs(nn.Module):
 
 @torch.no_grad()
 def _part_of(conv: nn.Conv2d, index: int, count: int) -> nn.Conv2d:
-    """The 1x1 convolution that gives the part ``index`` of ``count`` equal parts of the channels of ``conv``."""
+    """Return the 1x1 convolution that computes part ``index`` of ``count`` equal parts of ``conv``'s channels."""
     width = conv.out_channels // count
     part = nn.Conv2d(conv.in_channels, width, 1, device=conv.weight.device, dtype=conv.weight.dtype)
     channels = slice(index * width, (index + 1) * width)
@@ -86,13 +86,13 @@ def split_branches(network: nn.Module) -> nn.Module:
 
 
 class ExportNetwork(nn.Module):
-    """What is exported: images as bytes in, labels or logits and the low-resolution logits out.
+    """The exported graph: uint8 images in, labels or logits and the low-resolution logits out.
 
     Args:
         network: with `low_resolution_logits`; it is copied.
         output: ``labels`` or ``logits``.
-        mean: of the normalisation, on a scale of 0 to 255.
-        std: likewise.
+        mean: mean of the normalisation, on a scale of 0 to 255.
+        std: standard deviation of the normalisation, on the same scale.
     """
 
     mean: Tensor

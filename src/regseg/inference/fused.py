@@ -26,7 +26,7 @@ class FusedDilatedConv(nn.Module):
     """y = relu(dilated3x3(x) + bias) in one kernel for all dilation rates.
 
     Args:
-        block: of `fold_batch_norm`; see `is_fusable`.
+        block: a block from `fold_batch_norm`; see `is_fusable`.
     """
 
     weights: Tensor
@@ -74,7 +74,7 @@ def fuse(network: nn.Module) -> nn.Module:
 
 
 def with_kernels(network: nn.Module) -> tuple[nn.Module, Upsample]:
-    """The network and the last upsampling by kernels; by PyTorch, with a line that says why, where they disagree.
+    """Return the network and the last upsampling with kernels; with PyTorch and a printed reason if they disagree.
 
     Args:
         network: from `fold_batch_norm`, on its device and in its final type.
@@ -94,7 +94,7 @@ def with_kernels(network: nn.Module) -> tuple[nn.Module, Upsample]:
 
 @torch.inference_mode()
 def _disagreement(network: nn.Module, fused: nn.Module, upsample: Upsample) -> str | None:
-    """What differs from PyTorch's operations on random maps; None if nothing does."""
+    """Return what differs from PyTorch's operations on random maps; None if nothing differs."""
     parameter = next(network.parameters())
     generator = torch.Generator(parameter.device).manual_seed(0)
 

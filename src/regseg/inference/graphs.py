@@ -19,8 +19,8 @@ class CudaGraph:
 
     Args:
         compute: maps images (B, H, W, 3) uint8 on the device to a tensor there. It must not wait for the device.
-        shape: of the images.
-        device: a GPU.
+        shape: shape of the images.
+        device: the GPU.
     """
 
     def __init__(self, compute: Compute, shape: tuple[int, ...], device: torch.device) -> None:
@@ -52,14 +52,14 @@ class CudaGraph:
 
 
 class GraphsBySize:
-    """Runs a function, by a graph where two images in a row have the same shape.
+    """Runs a function, as a graph from the second consecutive image of the same shape.
 
     A single image of a shape is run without a graph, because a capture takes several runs.
 
     Args:
         compute: maps images (B, H, W, 3) uint8 on the device and the size of the labels to labels (B, *size) uint8.
-        device: of the images.
-        capture: makes a graph of a function of images, for a shape and a device.
+        device: device of the images.
+        capture: captures a function of images as a graph, for a shape and a device.
     """
 
     def __init__(

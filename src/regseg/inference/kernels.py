@@ -112,7 +112,7 @@ def _upsample_argmax_kernel(
         d = tl.load(lower + beside, mask=inside, other=0.0).to(tl.float32)
         above, below = a + right * (b - a), c + right * (d - c)
         value = above + down * (below - above)
-        better = value > best  # strictly: of equal logits the first class
+        better = value > best  # strictly greater, so that the first of equal logits wins
         best, label = tl.where(better, value, best), tl.where(better, number, label)
         upper += class_stride
         lower += class_stride
@@ -128,7 +128,7 @@ def upsample_argmax(logits: Tensor, size: tuple[int, int]) -> Tensor:
         size: (H, W) in pixels.
 
     Returns:
-        (B, H, W) uint8 class indices; of equal logits the first class.
+        (B, H, W) uint8 class indices; ties go to the first class.
     """
     batch, classes, source_height, source_width = logits.shape
     labels = torch.empty((batch, *size), dtype=torch.uint8, device=logits.device)

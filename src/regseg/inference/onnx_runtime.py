@@ -22,8 +22,8 @@ class OnnxRuntime(ExportedRuntime):
         fused: see `ExportedRuntime`.
 
     Raises:
-        InputError: the file is missing, damaged or of another project, its precision is another one, or ONNX Runtime
-            is missing.
+        InputError: the file is missing, damaged or from another project, it has another precision, or ONNX Runtime is
+            not installed.
     """
 
     name = "onnxruntime"

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from regseg.data.datasets.spec import DatasetSpec
 
-_SIZES = 4  # how many sizes get a compilation of their own
+_SIZES = 4  # number of input shapes that are compiled separately
 
 
 class OpenVinoRuntime(ExportedRuntime):
@@ -89,7 +89,7 @@ class OpenVinoRuntime(ExportedRuntime):
         return request.get_output_tensor().data.copy()
 
     def _request(self, shape: tuple[int, ...]) -> Any:
-        """This thread's request for a shape."""
+        """Return this thread's inference request for a shape."""
         compiled = self._compile(shape)
         requests: dict[Any, Any] = self._of_thread.__dict__.setdefault("requests", {})
         if compiled not in requests:
@@ -97,7 +97,7 @@ class OpenVinoRuntime(ExportedRuntime):
         return requests[compiled]
 
     def _compile(self, shape: tuple[int, ...]) -> Any:
-        """A compilation of its own for the first `_SIZES` shapes, and one for any after that."""
+        """Return the model compiled for ``shape`` if it is among the first `_SIZES` shapes, else for any shape."""
         with self._compiling:
             key = shape if shape in self._compiled or len(self._compiled) < _SIZES else None
             if key not in self._compiled:

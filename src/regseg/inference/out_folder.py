@@ -1,4 +1,4 @@
-"""The record of what made each file of an output folder, so that nothing stale is kept and nothing foreign replaced."""
+"""The record of how each output file was made, so that no stale file is kept and no unrelated file is replaced."""
 
 from __future__ import annotations
 
@@ -36,15 +36,15 @@ class _Record(NamedTuple):
 
 
 def enter(out: Path, outputs: Mapping[Path, Origin], *, overwrite: bool) -> None:
-    """Record what the output files are about to be made from. Several shards may do so at once.
+    """Record how the output files will be made. Several shards may do so at once.
 
     Args:
         out: the output folder, which is created.
         outputs: the files that the command makes.
-        overwrite: remove those that exist, so that a file of the record is always made from what the record says.
+        overwrite: remove those that exist, so that every file in the record was made as the record says.
 
     Raises:
-        InputError: a file was made from something else or is not in the record, and ``overwrite`` is False.
+        InputError: a file was made in another way or is not in the record, and ``overwrite`` is False.
     """
     with lock(out / ".lock", wait=True):
         record = _read(out)
@@ -61,7 +61,7 @@ def enter(out: Path, outputs: Mapping[Path, Origin], *, overwrite: bool) -> None
 
 
 def missing(out: Path, outputs: Mapping[Path, Origin]) -> set[Path]:
-    """Return the output files that are not there, incomplete, older than their source, or made from something else."""
+    """Return the output files that are missing, incomplete, older than their source, or made in another way."""
     record = _read(out)
     return {
         path
@@ -73,7 +73,7 @@ def missing(out: Path, outputs: Mapping[Path, Origin]) -> set[Path]:
 
 
 def mark(out: Path, paths: Iterable[Path], *, incomplete: bool) -> None:
-    """Record that files lack a part of their source, whose decoding failed, or that they no longer do."""
+    """Record whether files are incomplete because a part of their source could not be decoded."""
     with lock(out / ".lock", wait=True):
         record = _read(out)
         names = {_name(path, out) for path in paths}
@@ -95,7 +95,7 @@ def _name(path: Path, out: Path) -> str:
 
 
 def _is_newer(path: Path, source: str) -> bool:
-    """Whether ``path`` is a file with content that is not older than ``source``; a source that is gone is older."""
+    """Whether ``path`` is a file with content that is not older than ``source``; a missing source counts as older."""
     try:
         status = path.stat()
     except OSError:
@@ -108,7 +108,7 @@ def _is_newer(path: Path, source: str) -> bool:
 
 
 def _difference(former: Origin, origin: Origin) -> str:
-    """How a file was made that is to be made otherwise."""
+    """Return how an existing file was made, as the end of a sentence: the first difference to how it would be made."""
     if former.source != origin.source:
         return f"was predicted from {former.source}"
     names = [*origin.settings, *former.settings]

@@ -20,12 +20,12 @@ from regseg.inference.tiles import Labeller
 
 T = TypeVar("T")
 R = TypeVar("R")
-_THREADS = "regseg-pipeline"  # names of threads begin so
+_THREADS = "regseg-pipeline"  # prefix of the threads' names
 Writer = Callable[[Item, np.ndarray, np.ndarray], None]
 
 
 class _Step(NamedTuple):
-    """An image on its way; ``error`` says why it goes no further."""
+    """An image in the pipeline; ``error`` says why it is skipped."""
 
     item: Item
     image: np.ndarray | None = None
@@ -39,7 +39,7 @@ def predict_images(
     """Label images and write the results.
 
     ``workers`` threads read and as many write, while this thread runs the network. A file that cannot be read or
-    labelled is printed to stderr and skipped.
+    labelled is reported on stderr and skipped.
 
     Args:
         items: the images.
@@ -90,10 +90,10 @@ def map_ahead(function: Callable[[T], R], items: Iterable[T], workers: int) -> G
 
 
 class _Calls(Generic[T, R]):
-    """Calls of a function by threads. After `stop` returns none is in progress and none begins.
+    """Calls of a function by threads. After `stop` returns, no call is in progress and no call starts.
 
-    A pool does not guarantee this: its shutdown does not wait for a thread during whose start a signal's exception was
-    raised, and a decoder or encoder that is closed while such a thread uses it crashes the process.
+    A pool does not guarantee this: if a signal raised an exception while a thread was being started, the pool's
+    shutdown does not wait for it, and closing a decoder or encoder that such a thread uses crashes the process.
     """
 
     def __init__(self, function: Callable[[T], R]) -> None:

@@ -1,4 +1,4 @@
-"""What can be predicted without looking at the image: the least that a network has to beat."""
+"""A baseline that does not look at the image; a network should at least be better than this."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 
 class PositionPrior(nn.Module):
-    """Predicts at every position the class that is the most frequent there in the training labels.
+    """Predicts at every position the class that is most frequent there in the training labels.
 
     Args:
         labels: (H, W) uint8 class indices of the training images, ignored pixels at or above ``num_classes``.

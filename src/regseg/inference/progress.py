@@ -1,4 +1,4 @@
-"""How far a prediction is: a bar on a terminal, and a line every half minute elsewhere."""
+"""The progress of a prediction: a bar on a terminal, or a line every half minute elsewhere."""
 
 from __future__ import annotations
 

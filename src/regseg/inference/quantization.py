@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from regseg.inference.runtimes import Runtime
 
 
-# Of the mean IoU, a fraction. A small RegSeg on drawn streets lost 0.002.
+# Loss of the mean IoU, as a fraction. A small RegSeg on drawn streets lost 0.002.
 _LARGEST_LOSS = 0.02
 
 
@@ -37,7 +37,7 @@ def write_int8(
         network: the network.
         info: the record to store.
         data: the dataset of the checkpoint.
-        images: how many training images calibrate.
+        images: number of training images for the calibration.
 
     Returns:
         The record with the mean IoU of both in its provenance.
@@ -83,7 +83,7 @@ def _quantize(model: Any, batches: list[np.ndarray], format: str) -> Any:
     logging.getLogger("nncf").setLevel(logging.ERROR)
     feed = (lambda batch: {"images": batch}) if format == "onnx" else (lambda batch: batch)
     dataset = nncf.Dataset(batches, feed)
-    # Mixed: activations after ReLU have no sign, and gain a bit by a range of their own.
+    # MIXED, because unsigned activations after ReLU gain a bit by an asymmetric range.
     return nncf.quantize(model, dataset, preset=nncf.QuantizationPreset.MIXED, subset_size=len(batches))
 
 

@@ -15,7 +15,7 @@ class RuntimeNetwork(nn.Module):
     """Lets `SegmentationTask` evaluate a runtime.
 
     Args:
-        runtime: what computes; the images come from and the labels go to the CPU.
+        runtime: the runtime that computes labels; images and labels are on the CPU.
     """
 
     def __init__(self, runtime: Runtime) -> None:
@@ -33,7 +33,7 @@ def label_at(runtime: Runtime, image: np.ndarray, size: tuple[int, int]) -> np.n
     """Label an image for an evaluation, exactly as every other runtime does.
 
     Args:
-        runtime: what computes.
+        runtime: the runtime.
         image: (H, W, 3) uint8 RGB.
         size: (height, width) of the labels that the result is compared with.
 

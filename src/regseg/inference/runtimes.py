@@ -22,7 +22,7 @@ class Runtime(Protocol):
 
     Attributes:
         name: ``torch``, ``onnxruntime`` or ``openvino``.
-        precision: what it computes in: ``f32``, ``f16``, ``bf16`` or ``int8``.
+        precision: the precision of its arithmetic: ``f32``, ``f16``, ``bf16`` or ``int8``.
         spec: the dataset's classes.
         size: (height, width) in pixels if it takes images of one size only, else None.
     """
@@ -34,7 +34,7 @@ class Runtime(Protocol):
 
     @property
     def resizes_logits(self) -> bool:
-        """Whether labels of another size than the images' come from resized logits; else from resized labels."""
+        """Whether labels of another size than the images' come from resized logits (otherwise from resized labels)."""
 
     def __call__(self, images: np.ndarray, size: tuple[int, int] | None = None) -> np.ndarray:
         """Label images.
@@ -71,8 +71,8 @@ def open_runtime(
         runtime: ``auto`` or one of `RUNTIMES`.
         precision: ``auto`` or one of `PRECISIONS`; ``f16`` by PyTorch on a GPU only.
         device: ``auto``, ``cpu`` or, with the torch runtime, a device such as ``cuda:0``.
-        fused: of an exported file: False runs its whole graph, upsampling included.
-        streams: how many threads will call it at the same time.
+        fused: False runs the whole graph of an exported file, including the upsampling.
+        streams: number of threads that will call it at the same time.
 
     Raises:
         InputError: the file is missing, damaged or of another project, or a package is missing.
@@ -100,7 +100,7 @@ def _choose(path: Path, device: str) -> str:
         return "onnxruntime" if path.suffix == ".onnx" and not _installed("openvino") else "openvino"
     if device not in ("auto", "cpu") or not _installed("openvino"):
         return "torch"
-    import torch  # a checkpoint is read by it in any case
+    import torch  # PyTorch reads a checkpoint in any case
 
     return "torch" if device == "auto" and torch.cuda.is_available() else "openvino"
 

@@ -21,7 +21,7 @@ class Item(NamedTuple):
     """An image to predict.
 
     Attributes:
-        path: of the image file.
+        path: path of the image file.
         name: path of its outputs relative to an output folder, without suffix.
     """
 
@@ -43,8 +43,9 @@ def find_images(source: str | Path, out: Path) -> list[Item]:
         out: the output folder. Images within it are outputs of an earlier prediction and are not listed.
 
     Returns:
-        The images of a folder or a pattern sorted by path, those of a list in its order, each once. Their outputs keep
-        the subfolders of the given folder, of the fixed part of the pattern, or of the common folder of the list.
+        The images of a folder or a pattern sorted by path, or those of a list in its order, each image once. Their
+        outputs keep the subfolders of the given folder, of the fixed part of the pattern, or of the common folder of
+        the list.
 
     Raises:
         InputError: there is no such file, it is of another kind, it lists no images, or ``out`` is a folder of

@@ -24,13 +24,13 @@ _DTYPES = {"f32": torch.float32, "f16": torch.float16, "bf16": torch.bfloat16}
 
 
 class TorchRuntime:
-    """A network of this project in eval mode, BatchNorm folded, in channels-last memory.
+    """A network of this project in eval mode, with BatchNorm folded, in channels-last memory.
 
-    On a GPU, grouped convolutions and the last upsampling run by Triton's kernels if they agree with PyTorch's
-    operations there, and images of one size after another by a CUDA graph.
+    On a GPU, grouped convolutions and the last upsampling are run by Triton kernels if these agree with PyTorch's
+    operations there, and consecutive images of the same size by a CUDA graph.
 
     Args:
-        network: with `low_resolution_logits`; it is copied.
+        network: a model with `low_resolution_logits`; it is copied.
         spec: the dataset's classes.
         precision: ``auto``, ``f32``, ``bf16`` or, on a GPU, ``f16``.
         device: ``auto`` takes a GPU if there is one.
@@ -104,7 +104,7 @@ class TorchRuntime:
 
 
 class _Normalize(nn.Module):
-    """`normalize` with constants of its own, because a graph needs them as long as it lives."""
+    """`normalize` with its own constants, because a CUDA graph needs them for its lifetime."""
 
     scale: torch.Tensor
     shift: torch.Tensor

@@ -29,14 +29,14 @@ def has_numba() -> bool:
 
 
 def labels_from_logits(logits: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Interpolate logits to ``size`` and take the class of the largest; without numba in several times the time.
+    """Interpolate logits to ``size`` and take the class of the largest; several times slower without numba.
 
     Args:
         logits: (B, C, h, w) float32, C at most 254.
         size: (H, W) in pixels.
 
     Returns:
-        (B, H, W) uint8 class indices; of equal logits the first class.
+        (B, H, W) uint8 class indices; ties go to the first class.
     """
     if not has_numba():
         return interpolated(logits, size).argmax(1).astype(np.uint8)

@@ -44,7 +44,7 @@ def label_rows(
             for c in range(classes):
                 padded[:width] = logits[c, source]
                 padded[width] = padded[width - 1]
-                for x in range(size):  # loads alone: with arithmetic in it, the loop would not be vectorised
+                for x in range(size):  # only loads: with arithmetic, the loop would not be vectorised
                     first[x] = padded[left[x]]
                     second[x] = padded[left[x] + np.uint32(1)]
                 row = rows[source % 2, c]

@@ -46,7 +46,7 @@ class Video:
     """A video file that is read once, frame by frame. Use it as a context manager.
 
     Args:
-        path: of the file.
+        path: path of the file.
 
     Attributes:
         rate: frames per second, on average.
@@ -106,7 +106,7 @@ class Video:
 
     @property
     def damage(self) -> str | None:
-        """After `frames`: what of the video could not be read, as the rest of a sentence; None if all was read."""
+        """What could not be read of the video, as the end of a sentence; None if all was read. Valid after `frames`."""
         if self._seconds - self._read > max(2.0, float(self._seconds) / 10):  # sound may be somewhat longer
             return f"ends after {float(self._read):.0f} of {float(self._seconds):.0f} seconds"
         return f"cannot be decoded in {self._undecoded} places" if self._undecoded else None
@@ -145,7 +145,7 @@ def video_outputs(out: Path, source: Path, save: Sequence[str]) -> dict[str, Pat
     """The output file of each mode, ``<out>/<mode>/<name>.mp4``.
 
     Raises:
-        InputError: a mode is one of label files.
+        InputError: a mode is for label files.
     """
     if wrong := [mode for mode in save if mode not in VIDEO_MODES]:
         raise InputError(
@@ -156,7 +156,7 @@ def video_outputs(out: Path, source: Path, save: Sequence[str]) -> dict[str, Pat
 
 
 def drawing(mode: str, spec: DatasetSpec, opacity: float) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
-    """What draws a frame and its labels: ``overlay`` or ``color``."""
+    """Return the function that draws a frame and its labels: ``overlay`` or ``color``."""
     if mode == "color":
         return lambda pixels, labels: spec.colorize(labels)
     return lambda pixels, labels: overlay(pixels, labels, spec, opacity)
@@ -173,10 +173,10 @@ def predict_video(
 
     Decoding, the network and encoding run at the same time; memory does not grow with the length of the video. Size and
     times of the frames are kept, an odd width or height grows by one pixel. Rotated videos are written upright. Sound
-    is left out.
+    is dropped.
 
     Args:
-        video: is read to its end.
+        video: the video, which is read to its end.
         labeller: maps (H, W, 3) uint8 RGB to (H, W) uint8 class indices.
         draw: maps a frame and its labels to a picture of the same size.
         target: the .mp4 file, written whole or not at all.
@@ -231,8 +231,8 @@ class Encoder:
     """An H.264 mp4 file. Its index is at the beginning, so that a browser can play it while it is loading.
 
     Args:
-        path: of the file; its suffix does not matter.
-        video: gives frame rate, time base and the shape of pixels.
+        path: path of the file; its suffix does not matter.
+        video: provides the frame rate, the time base and the shape of pixels.
     """
 
     def __init__(self, path: Path, video: Video) -> None:
@@ -261,7 +261,7 @@ class Encoder:
         self.close()
 
     def close(self) -> None:
-        """Close the file; without `finish` before, it is not a whole video."""
+        """Close the file; without a previous `finish`, the video is incomplete."""
         self._container.close()
 
     def _open(self, height: int, width: int) -> Any:
@@ -290,5 +290,5 @@ def _av() -> Any:
         import av
     except ImportError:
         raise InputError("Videos need a package that is not installed: pip install 'regseg[video]'") from None
-    av.logging.set_level(None)  # what FFmpeg would print, our errors say in one sentence
+    av.logging.set_level(None)  # our errors say in one sentence what FFmpeg would print
     return av

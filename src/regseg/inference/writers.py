@@ -1,4 +1,4 @@
-"""What is saved of a prediction: overlays, colour maps and label files."""
+"""The files that are saved for a prediction: overlays, colour maps and label files."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ class Outputs:
     - ``color``: the classes' colours.
     - ``index``: the values of the dataset's own label files.
     - ``train_ids``: class indices, 0 for the first class.
-    - ``cityscapes``: Cityscapes' label IDs, named as the test server and cityscapesScripts' evaluator take them.
+    - ``cityscapes``: Cityscapes' label IDs, named as the test server and cityscapesScripts' evaluator expect them.
 
     Args:
         out: the output folder.
         save: the modes.
         spec: the dataset's classes.
         overlay_format: ``jpg`` or ``png``.
-        opacity: of an overlay's colours, from 0 to 1.
+        opacity: opacity of an overlay's colours, from 0 to 1.
 
     Raises:
         InputError: an argument is wrong, or the dataset's classes cannot be saved in that mode.
@@ -132,7 +132,7 @@ def index_values(spec: DatasetSpec) -> np.ndarray:
         InputError: the dataset's labels are colours.
     """
     table = np.full(256, IGNORE_INDEX, np.uint8)
-    for value, index in sorted(spec.ids.items(), reverse=True):  # of several values, the smallest
+    for value, index in sorted(spec.ids.items(), reverse=True):  # the smallest of several values
         if index != IGNORE_INDEX:
             table[index] = value
     if lacking := [name for index, name in enumerate(spec.classes) if index not in spec.ids.values()]:
@@ -187,10 +187,10 @@ def settings_of(mode: str, settings: Mapping[str, Any], opacity: float) -> Mappi
 def zip_labels(outputs: Outputs, items: Sequence[Item], missing: Container[Path]) -> str:
     """Zip the Cityscapes results of all images for the test server, if all are there; say what was done.
 
-    Of several shards, the one that ends last finds all of them.
+    With several shards, the one that finishes last finds all of them.
 
     Args:
-        outputs: of the prediction.
+        outputs: outputs of the prediction.
         items: all images, those of other shards too.
         missing: the files that do not count, see `out_folder.missing`.
     """

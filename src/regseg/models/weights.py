@@ -80,7 +80,7 @@ def load_weights(model: nn.Module, source: Source, *, part: str = "all") -> Load
     Args:
         model: the model; it may be compiled.
         source: the path of a checkpoint, or a state dict.
-        part: all, or backbone for stem and backbone alone, so that the decoder may be another one.
+        part: ``all``, or ``backbone`` to load only stem and backbone, so that the decoder may be another one.
 
     Returns:
         The loaded and the skipped tensors.
@@ -105,13 +105,13 @@ def load_weights(model: nn.Module, source: Source, *, part: str = "all") -> Load
 
 
 def _backbone_of(checkpoint: Checkpoint, model: nn.Module) -> tuple[Checkpoint, list[str]]:
-    """The checkpoint with the model's own tensors outside of stem and backbone, and the names of those."""
+    """Return the checkpoint with all tensors outside stem and backbone replaced by the model's, and their names."""
     parts = ("stem.", "backbone.")
     found = {name: value for name, value in checkpoint.state_dict.items() if name.startswith(parts)}
     if not found:
         raise InputError(f"{checkpoint.source} has no stem and backbone; give weights_part=all.")
     others = {name: value for name, value in model.state_dict().items() if not name.startswith(parts)}
-    # The decoder of the file's model does not matter. The dilation rates of its backbone do, and show in no shape.
+    # The decoder of the file's model does not matter. The dilation rates of its backbone do, but no shape shows them.
     own = config_of(model)
     config = checkpoint.config and checkpoint.config | {key: own[key] for key in ("decoder",) if key in own}
     return replace(checkpoint, state_dict=found | others, config=config), list(others)
@@ -193,7 +193,7 @@ def _unwrapped(state: dict[str, Tensor]) -> dict[str, Tensor]:
     """
     while prefix := next((p for p in _WRAPPERS if any(key.startswith(p) for key in state)), None):
         state = {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
-    return {key.replace("._orig_mod.", "."): value for key, value in state.items()}  # of compiled submodules
+    return {key.replace("._orig_mod.", "."): value for key, value in state.items()}  # prefix of compiled submodules
 
 
 def classes_in(path: str | Path | OpenedFile) -> list[str] | None:

@@ -19,7 +19,7 @@ def draw_confusion(counts: np.ndarray, classes: Sequence[str], path: Path) -> No
     Args:
         counts: (C, C) integers, rows the label, columns the prediction.
         classes: C names.
-        path: of the picture.
+        path: path of the picture.
     """
     totals = counts.sum(1, keepdims=True)
     shares = 100 * counts / np.maximum(totals, 1)

@@ -17,7 +17,7 @@ from regseg.reporting.plots import AUTHOR, OTHERS, OURS, PAPER, figure, shortene
 from regseg.reporting.published import author_runs, paper
 from regseg.reporting.tables import Row, Run, common_epoch, known, metric_of
 
-_COLUMNS, _PANELS = 10, 8  # of a heatmap; more columns than both together make wider panels
+_COLUMNS, _PANELS = 10, 8  # columns per panel of a heatmap, and panels; more columns than both allow widen the panels
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

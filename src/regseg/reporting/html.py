@@ -10,8 +10,8 @@ from pathlib import Path
 
 from markdown_it import MarkdownIt
 
-# A table that is wider than the page scrolls by itself, so the text around it stays in place; on paper, where nothing
-# scrolls, it becomes smaller instead. The first column, which names the row, stays in sight.
+# A table that is wider than the page scrolls by itself, so that the text around it stays in place; on paper, it is
+# printed smaller instead. The first column, which names the row, stays visible.
 _STYLE = """
 :root { color-scheme: light }
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 0 auto; padding: 1rem; color: #222;

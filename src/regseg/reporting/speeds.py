@@ -38,7 +38,7 @@ class Speeds(NamedTuple):
 
 
 def speed_of(speeds: Speeds, title: str, size: Size) -> str:
-    """Return the speed of the network with this title, under which or under whose name it was measured."""
+    """Return the speed of the network with this title, measured under the title or under the network's name."""
     from regseg.models import list_models
 
     names = (name for name in list_models() if any(name == key for key, _ in speeds.fastest))
@@ -79,7 +79,7 @@ def read_speeds(path: str | Path | None) -> Speeds | None:
 
 
 def _rows(content: Any) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
-    """Yield (machine, network, row); ``results`` name their networks, or each network has ``results`` of its own."""
+    """Yield (machine, network, row); ``results`` name their networks, or each network has its own ``results``."""
     if not isinstance(content, Mapping):
         return
     parts = [("", content)] if "results" in content else list(content.items())

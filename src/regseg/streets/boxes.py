@@ -26,7 +26,7 @@ def draw_box(
         pose: position and heading.
         size: (length, width, height), in metres.
         clearance: height of its bottom above the ground, in metres.
-        textures: of its side (from the rear to the front), its front and its rear.
+        textures: textures of its side (from the rear to the front), its front and its rear.
         label: label ID.
     """
     length, width, height = size

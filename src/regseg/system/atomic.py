@@ -62,7 +62,7 @@ def remove_leftovers(folder: Path, name: str = "*") -> None:
 
     Args:
         folder: the folder.
-        name: of the file that was being written, or a pattern of `glob`.
+        name: name of the file that was being written, or a pattern of `glob`.
     """
     for path in folder.glob(f".{name}.[0-9]*"):
         if path.suffix[1:].isdigit() and path.is_file():

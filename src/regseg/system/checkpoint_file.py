@@ -107,7 +107,7 @@ def write_weights_file(path: Path, tensors: Mapping[str, torch.Tensor], metadata
 
     Args:
         path: the file.
-        tensors: by name.
+        tensors: the tensors by name.
         metadata: texts stored in the header.
     """
     from safetensors.torch import save
@@ -117,7 +117,7 @@ def write_weights_file(path: Path, tensors: Mapping[str, torch.Tensor], metadata
 
 
 def _read_weights_file(path: Path) -> dict[str, Any]:
-    """An exported .safetensors file in the form of a checkpoint: its record gives network, classes and data."""
+    """Return an exported .safetensors file in the form of a checkpoint; network, classes and data are in its record."""
     from safetensors import SafetensorError, safe_open
 
     if not path.is_file():

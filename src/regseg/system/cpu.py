@@ -9,12 +9,12 @@ def computes_in_bfloat16() -> bool:
     """Whether this CPU has instructions for bfloat16. One that emulates it takes eight times as long as for float32."""
     import torch
 
-    checks = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")  # of torch.cpu; False on other architectures
+    checks = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")  # in torch.cpu; False on other architectures
     return any(getattr(torch.cpu, name, lambda: False)() for name in checks)
 
 
 def num_threads() -> int:
-    """How many threads compute: OMP_NUM_THREADS where it is set, else one per core that this process may use."""
+    """Return the number of computing threads: OMP_NUM_THREADS if set, else one per core that this process may use."""
     given = os.environ.get("OMP_NUM_THREADS", "")
     if given.isdigit() and int(given) > 0:
         return int(given)
@@ -22,8 +22,8 @@ def num_threads() -> int:
 
 
 def images_at_once() -> int:
-    """How many images a CPU works on at the same time, each by its share of `num_threads`.
+    """Return how many images a CPU processes at the same time, each with its share of `num_threads`.
 
-    More than four would need as many times the memory of one image.
+    At most four, because the memory grows with this number.
     """
     return min(num_threads(), 4)

@@ -1,7 +1,7 @@
-"""Termination signals: before a command runs they end it at once, then they raise `Terminated`.
+"""Termination signals: before a command runs they end it at once; afterwards they raise `Terminated`.
 
-So a run is recorded as interrupted before its process exits. Loader workers and the other ranks of a distributed run
-ignore the signals. `import regseg` imports this module before all else, so it imports little.
+Thus a run is recorded as interrupted before its process exits. Loader workers and the other ranks of a distributed run
+ignore the signals. `import regseg` imports this module first, so it imports little.
 """
 
 from __future__ import annotations

@@ -2,5 +2,5 @@
 
 import os
 
-# MLflow sends usage data to its makers otherwise. Before Lightning's logger is imported, which imports it.
+# Keeps MLflow from sending usage data; set before Lightning's logger is imported, which imports MLflow.
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")

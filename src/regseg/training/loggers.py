@@ -20,21 +20,21 @@ from regseg.system.atomic import write_text
 class WandbRun(WandbLogger):
     """A Weights & Biases run for a run's folder; a resumed run continues in the same one.
 
-    Nothing is written before the first entry is logged. A step of its history is a step of the optimizer. So the steps
-    of a resumed run follow those before, and the files of an offline run, one per start, are uploaded as one run.
+    Nothing is written before the first entry is logged. A step of its history is an optimizer step. Thus the steps of a
+    resumed run follow the earlier ones, and the files of an offline run, one per start, are uploaded as one run.
 
     Args:
         folder: the run's folder.
         group: the experiment.
         name: the row of its table.
-        tags: by which runs are found at W&B.
+        tags: tags of the run at W&B.
         job_type: what kind of run it is, such as ``train``.
-        project: at W&B.
-        entity: name or team at W&B; None for the user's default.
+        project: the W&B project.
+        entity: W&B user or team; None for the user's default.
         offline: write to ``folder`` for a later ``wandb sync``.
 
     Raises:
-        InputError: nobody is logged in, and the run is not offline.
+        InputError: no user is logged in, and the run is not offline.
     """
 
     def __init__(
@@ -91,7 +91,7 @@ def _check_login() -> None:
 
 
 def _remembered_id(folder: Path) -> str:
-    """The id of the W&B run of ``folder``; a new one where none is remembered."""
+    """Return the stored id of the W&B run of ``folder``, or a new one."""
     folder.mkdir(parents=True, exist_ok=True)
     remembered = folder / "wandb_id.txt"
     run_id = remembered.read_text(errors="replace").strip() if remembered.exists() else ""

@@ -25,12 +25,12 @@ class CrossEntropy(nn.Module):
 class OHEM(nn.Module):
     """Cross-entropy over hard pixels (online hard example mining, Sec. 4.2).
 
-    The mean of the pixel losses above ``threshold`` if they are more than K = pixels of the batch · ``min_share``,
+    The mean of the pixel losses above ``threshold`` if there are more than K = pixels of the batch · ``min_share``,
     else the mean of the K largest. Ignored pixels have loss 0 and count like others.
 
     Args:
         threshold: cross-entropy above which a pixel is hard.
-        min_share: share of all pixels that is averaged at least.
+        min_share: smallest share of all pixels to average over.
     """
 
     def __init__(self, threshold: float = 0.3, min_share: float = 1 / 16) -> None:

@@ -197,12 +197,12 @@ def print_scores(scores: Scores, excluded: Sequence[str] = (), console: Console 
 
 
 def print_start(folder: Path, start: Any, change: str | None, *, asked: bool) -> None:
-    """Where a run continues and what is different, or that there is nothing to continue from.
+    """Print what is special about a continued run, or that there is nothing to continue from.
 
     Args:
-        folder: of the run.
+        folder: the run's folder.
         start: where the run continues (`regseg.training.checkpoints.Start`), or None.
-        change: of the schedule, to be told; None where it is as before.
+        change: a message about a changed schedule; None if it is unchanged.
         asked: whether the user asked for a continuation.
     """
     if start is None and asked:

@@ -1,6 +1,6 @@
 """Learning rate schedules: factors on the initial learning rate as functions of the iteration (Sec. 4.2).
 
-`poly`, `cosine` and `constant` are what ``scheduler=NAME`` chooses. A scheduler of your own is called in the same way:
+`poly`, `cosine` and `constant` are what ``scheduler=NAME`` chooses. A custom scheduler is called in the same way:
 with the optimizer and the number of iterations of the whole training; it is stepped after every iteration.
 """
 
@@ -61,7 +61,7 @@ def _with_warmup(optimizer: Optimizer, total_iters: int, warmup: float, decay: C
 
 @rank_zero_only
 def _warn_of_warmup(warmup_iters: int, total_iters: int) -> None:
-    """Say that the learning rate hardly rises; small datasets meet this with the paper's 3000 iterations."""
+    """Print that the warm-up takes most of the training, as the paper's 3000 iterations do on small datasets."""
     print(f"The warm-up of {warmup_iters} iterations takes most of the {total_iters}; lower scheduler.warmup_iters.")
 
 

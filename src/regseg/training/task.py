@@ -96,11 +96,11 @@ class SegmentationTask(L.LightningModule):
     def load_from_checkpoint(  # type: ignore[override]  # leaves out options of Lightning that have no effect here
         cls, checkpoint_path: str | Path, *, weights_only: bool | None = True, **changes: Any
     ) -> SegmentationTask:
-        """The task of a checkpoint, in eval mode, on the CPU. No code of the file runs.
+        """Return the task of a checkpoint, in eval mode, on the CPU. No code in the file is run.
 
         Args:
-            checkpoint_path: a checkpoint of a training, of an earlier version too.
-            weights_only: of Lightning's signature; without effect, because nothing else is ever read.
+            checkpoint_path: a checkpoint of a training run, possibly of an earlier version.
+            weights_only: part of Lightning's signature; it has no effect, because code is never run.
             changes: arguments of the constructor: ``spec`` in place of the checkpoint's, or ``loss``, ``optimizer`` and
                 ``scheduler``, which a checkpoint does not hold.
 

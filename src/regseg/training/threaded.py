@@ -26,13 +26,13 @@ PREDICTION = "prediction"  # the key of the predicted labels in a batch
 class PredictedImages:
     """Batches of one image each, in order, with the predicted labels (1, h, w) uint8 as ``prediction``.
 
-    The work starts with the iteration, so that the network may still be prepared before. At most twice as many images
-    as threads are in memory.
+    The work starts with the iteration, so that the network can be prepared before that. At most twice as many images as
+    threads are in memory.
 
     Args:
         dataset: the images.
-        predict: (1, H, W, 3) uint8 images and the size (h, w) of the labels to (1, h, w) uint8 class indices; called
-            in several threads at once.
+        predict: maps (1, H, W, 3) uint8 images and the size (h, w) of the labels to (1, h, w) uint8 class indices;
+            called in several threads at once.
         context: entered by each thread around ``predict``, such as autocast, which a thread does not inherit.
     """
 

@@ -131,7 +131,7 @@ def check_limits(trainer: L.Trainer, data: Any, stage: str) -> None:
 
 
 class _NoHandlers(_SignalConnector):
-    """Disables Lightning's signal handlers, which only set a flag; `regseg.system.processes` handles signals."""
+    """Disables Lightning's signal handlers, which only set a flag; `regseg.system.signals` handles signals."""
 
     def register_signal_handlers(self) -> None:
         pass

@@ -42,7 +42,7 @@ class WorstImages(L.Callback):
 
     Args:
         count: number of images.
-        folder: for the two files.
+        folder: folder of the two files.
     """
 
     def __init__(self, count: int, folder: str | Path) -> None:
@@ -60,7 +60,7 @@ class WorstImages(L.Callback):
             if score is None:
                 continue
             scored = Scored(-score, name, *arrays)
-            # A heap whose first is the best of those kept. Names differ, so that arrays are never compared.
+            # A heap whose first element is the best of those kept. Names differ, so that arrays are never compared.
             if len(self._kept) < self.count:
                 heapq.heappush(self._kept, scored)
             else:

@@ -22,7 +22,7 @@ def dataset_class(name: str) -> Any:
     """Return the class of a dataset.
 
     Args:
-        name: of `DATASETS`, or ``package.module.Class`` of a custom `DatasetLayout`.
+        name: a name of `DATASETS`, or ``package.module.Class`` of a custom `DatasetLayout`.
 
     Raises:
         InputError: there is no such class.
@@ -38,10 +38,10 @@ def dataset_class(name: str) -> Any:
 
 
 def accepted_options(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the options of a dataset; of a custom class, those alone that it accepts.
+    """Return the options of a dataset; for a custom class, only those that it accepts.
 
     A custom class takes the place of another dataset (``data=folder data.dataset=package.module.Class``), whose options
-    with default values it need not know.
+    with default values it need not accept.
     """
     if name in DATASETS:
         return dict(options)

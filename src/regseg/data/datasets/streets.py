@@ -21,7 +21,7 @@ class Streets(Cityscapes):
         height: height of the images, in pixels.
         width: width of the images, in pixels.
         counts: number of images per split; None creates 400 train, 60 val and 60 test images.
-        seed: of the scenes; each image has its own random stream.
+        seed: seed of the scenes; each image has its own random stream.
     """
 
     spec = replace(CITYSCAPES, name="streets")
