@@ -52,12 +52,12 @@ def asks_for_sweep(arguments: Sequence[str]) -> bool:
 
 
 def asks_for_help(arguments: Sequence[str]) -> bool:
-    """Whether these command line arguments ask for the command's help."""
+    """Return whether these command line arguments ask for the command's help."""
     return any(argument in ("-h", "--help") for argument in arguments)
 
 
 def overrides_of(arguments: Sequence[str], open_groups: Sequence[str] = ()) -> list[str]:
-    """The overrides among command line arguments, quoted as Hydra needs them."""
+    """Return the overrides among command line arguments, quoted as Hydra needs them."""
     return _overrides(for_hydra(arguments, open_groups))
 
 

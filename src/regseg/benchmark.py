@@ -38,14 +38,14 @@ def loader(cfg: DictConfig) -> None:
 
 
 def operations(cfg: DictConfig) -> None:
-    """Each operation of RandAug compared with Pillow's."""
+    """Compare each operation of RandAug with Pillow's."""
     from regseg.benchmarks.operations import benchmark_operations, operations_table
 
     show(operations_table(benchmark_operations()))
 
 
 def kernels(cfg: DictConfig) -> None:
-    """The difference between resampling kernels, for images and labels."""
+    """Compare resampling kernels, for images and labels."""
     from regseg.benchmarks.resizing import compare_kernels, kernels_table
 
     datamodule = make_datamodule(cfg)
@@ -100,7 +100,7 @@ def inference(cfg: DictConfig) -> None:
 
 
 def blocks(cfg: DictConfig) -> None:
-    """Table 1: the Y block and D blocks of several rates."""
+    """Time the Y block and D blocks of several rates (Table 1)."""
     from regseg.benchmarks.blocks import benchmark_blocks, blocks_table, draw
     from regseg.benchmarks.results import machine, write_results
 
@@ -114,7 +114,7 @@ def blocks(cfg: DictConfig) -> None:
 
 
 def networks(cfg: DictConfig) -> Iterator[tuple[str, Any]]:
-    """(title, network) of the model group, or of the paper's tables; 19 classes, random weights or those given."""
+    """Yield (title, network) of the model group or the paper's tables, with 19 classes and random or given weights."""
     from regseg.describe import all_networks
     from regseg.models import create_model, load_model, title_of
 
@@ -132,7 +132,7 @@ def networks(cfg: DictConfig) -> Iterator[tuple[str, Any]]:
 
 
 def checked_sizes(sizes: Any) -> list[tuple[int, int]]:
-    """``sizes`` as pairs (height, width).
+    """Return ``sizes`` as pairs (height, width).
 
     Raises:
         InputError: ``sizes`` is not a list of pairs of integers of at least 32.

@@ -164,7 +164,7 @@ def entered() -> Iterator[None]:
 
 
 def _notes(error: BaseException | None) -> Iterator[str]:
-    """The notes of ``error`` and of the errors during which it was raised."""
+    """Yield the notes of ``error`` and of the errors during which it was raised."""
     while error is not None:
         yield from getattr(error, "__notes__", ())
         error = error.__context__

@@ -61,7 +61,7 @@ def _of_configuration(chain: list[BaseException]) -> tuple[int, str] | None:
 
 
 def _of_unknown_option(name: str, parent: Any) -> str:
-    """Why ``name`` is refused by the node ``parent`` of a configuration, with the nearest options or its siblings."""
+    """Explain why the node ``parent`` refuses ``name``, with the nearest options or its siblings."""
     options = [key for key in _dotted(parent._get_root()) if not key.startswith("hydra.") and "._" not in key]
     if hint := did_you_mean(name, options):
         return f"There is no option {name}; {hint}"
@@ -69,7 +69,7 @@ def _of_unknown_option(name: str, parent: Any) -> str:
 
 
 def _dotted(node: Any, prefix: str = "") -> Iterator[str]:
-    """The dotted names of all options below ``node``."""
+    """Yield the dotted names of all options below ``node``."""
     for key in node:
         yield f"{prefix}{key}"
         child = node._get_node(key)
@@ -78,7 +78,7 @@ def _dotted(node: Any, prefix: str = "") -> Iterator[str]:
 
 
 def _of_system(error: BaseException) -> tuple[int, str] | None:
-    """OS errors for unwritable or full paths. Other OS errors are bugs."""
+    """Explain OS errors for unwritable or full paths. Other OS errors are bugs."""
     if not isinstance(error, OSError):
         return None
     place = f"{error.filename or 'A file'} cannot be read or written ({error.strerror})"
@@ -88,7 +88,7 @@ def _of_system(error: BaseException) -> tuple[int, str] | None:
 
 
 def _of_text(kind: str, text: str) -> tuple[int, str] | None:
-    """Errors of torch and Lightning that are recognized by their text, raised in this process or in another one."""
+    """Explain errors of torch and Lightning, recognized by their text, from this process or another one."""
     if kind == "ProcessRaisedException" and (last := list(_LAST_ERROR.finditer(text))):
         kind, text = last[-1].groups()
         if kind in ("InputError", "Consequence", "RunFailure"):

@@ -32,7 +32,7 @@ class RunFailure(Exception):
 
 
 def is_cause(error: BaseException) -> bool:
-    """Whether ``error`` names the cause of a failure, rather than what another process caused."""
+    """Return whether ``error`` names the cause of a failure, not a consequence of another process's failure."""
     return isinstance(error, (InputError, RunFailure)) and not isinstance(error, Consequence)
 
 

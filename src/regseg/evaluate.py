@@ -85,7 +85,7 @@ def run_folder(weights: str) -> Path:
 
 
 def out_folder(cfg: DictConfig) -> Path:
-    """Where pictures, the confusion matrix and the worst images go; by default the folder of the weights' run.
+    """Return the folder for pictures, confusion matrix and worst images; by default the folder of the weights' run.
 
     ``pictures=true`` means its subfolder ``evaluation``, because its subfolder ``pictures`` is for the training.
     """
@@ -95,7 +95,7 @@ def out_folder(cfg: DictConfig) -> Path:
 
 
 def evaluate(cfg: DictConfig) -> tuple[Any, Any]:
-    """(Scores, DataModule) of one evaluation as the resolved ``cfg`` describes it."""
+    """Return (Scores, DataModule) of one evaluation that the resolved ``cfg`` describes."""
     from regseg.inference.tta import TestTimeAugmentation
     from regseg.reporting.confusion import draw_confusion
     from regseg.system.checkpoint_file import open_checkpoint_file
@@ -142,7 +142,7 @@ def validate(trainer: Any, task: Any, datamodule: Any) -> None:
 
 
 def make_datamodule(cfg: DictConfig, file: Any = None) -> Any:
-    """The chosen dataset, or the one that the checkpoint was trained on, at the chosen split and size."""
+    """Return the chosen dataset, or the one the checkpoint was trained on, at the chosen split and size."""
     from hydra.utils import instantiate
 
     from regseg.data.datamodule import SegmentationDataModule
@@ -167,7 +167,7 @@ def description_of(weights: Any) -> Any:
 
 
 def make_network(cfg: DictConfig, datamodule: Any, file: Any = None) -> Any:
-    """The network of ``weights``, which may have been read into ``file``, checked to have the dataset's classes."""
+    """Return the network of ``weights`` (or of the ``file`` read from it), checked to have the dataset's classes."""
     from regseg.models.factory import config_of, create_model
     from regseg.models.weights import classes_in, load_model, load_weights
 

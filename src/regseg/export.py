@@ -50,7 +50,7 @@ def check_target(out: Path, overwrite: Any) -> None:
 
 
 def checked_size(size: Any) -> tuple[int, int] | None:
-    """``size`` as (height, width), or None.
+    """Return ``size`` as (height, width), or None.
 
     Raises:
         InputError: it is neither.

@@ -52,7 +52,7 @@ def _chosen(cfg: DictConfig) -> dict[str, str | None]:
 
 
 def option_comments(config_name: str, chosen: Mapping[str, str | None]) -> dict[str, str]:
-    """Dotted option -> comment, from the primary configuration and from the files of the ``chosen`` groups."""
+    """Return dotted option -> comment, from the primary configuration and the files of the ``chosen`` groups."""
     comments: dict[str, str] = {}
     for group, choice in chosen.items():
         folder = config_dir() / group
@@ -67,13 +67,13 @@ def option_comments(config_name: str, chosen: Mapping[str, str | None]) -> dict[
 
 
 def _package_of(path: Path, group: str) -> str:
-    """Where Hydra puts the content of a group's file: the group by default, or what the file's first line names."""
+    """Return where Hydra puts a group's file: at the group's name, or at the package that its first line names."""
     found = _PACKAGE.match(path.read_text(encoding="utf-8"))
     return found[1] if found and found[1] != "_global_" else group.replace("/", ".")
 
 
 def _comments_in(path: Path) -> Iterator[tuple[str, str]]:
-    """(dotted name, comment) of the lines ``name: value  # comment`` of a YAML file."""
+    """Yield (dotted name, comment) of the lines ``name: value  # comment`` of a YAML file."""
     parents: list[tuple[int, str]] = []
     for line in path.read_text(encoding="utf-8").splitlines():
         found = _LINE.match(line)
@@ -91,7 +91,7 @@ def _choices(group: str, choice: str | None) -> str:
 
 
 def _options(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
-    """(dotted name, value as it is typed) of every option, without Hydra's own options."""
+    """Yield (dotted name, value as typed) of every option, without Hydra's own options."""
     for key, value in values.items():
         name = f"{prefix}{key}"
         if key in _HIDDEN:
@@ -111,7 +111,7 @@ def _typed(value: Any) -> str:
 
 
 def _wrapped(left: str, right: str) -> str:
-    """``left`` and, from a column on, ``right``, wrapped to the terminal's width."""
+    """Return ``left`` and, from a fixed column on, ``right``, wrapped to the terminal's width."""
     if not right:
         return left
     width = max(60, shutil.get_terminal_size((100, 24)).columns)

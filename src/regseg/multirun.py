@@ -149,7 +149,7 @@ def main_of_local_queue() -> int | None:
 
 
 def detach_local_queue() -> None:
-    """Let submitit start its local jobs in sessions of their own.
+    """Let submitit start its local jobs in separate sessions.
 
     Ctrl-C in a terminal would reach its controllers too, which print traces and kill their jobs a second later.
     """
@@ -211,7 +211,7 @@ def run_beside_others(run: Callable[[], None], folder: Path, trainer: MutableMap
         )
     if gpu is not None:
         trainer["devices"] = [gpu]
-    # joblib sets a start method of its own, with which loader workers cannot be started.
+    # joblib sets its own start method, with which loader workers cannot be started.
     multiprocessing.set_start_method(multiprocessing.get_all_start_methods()[0], force=True)
     print(f"Starting {folder}; its output is in output.log.", flush=True)
     with output_in(folder):

@@ -101,7 +101,7 @@ def predict_video(options: dict[str, Any]) -> None:
 
 
 def video_origins(mode: str, target: Path, source: Path, settings: dict[str, Any], options: dict[str, Any]) -> Any:
-    """The files of one mode, and what decides their content, see `regseg.inference.out_folder`."""
+    """Return the files of one mode, with what determines their content; see `regseg.inference.out_folder`."""
     from regseg.inference.out_folder import Origin
     from regseg.inference.writers import settings_of
 

@@ -77,7 +77,7 @@ def remove_empty(folder: Path) -> None:
 
 
 def holds_results(folder: Path) -> bool:
-    """Whether a training epoch was finished in ``folder``.
+    """Return whether a training epoch was finished in ``folder``.
 
     A run that was killed in its first epoch has no results, nor has a folder whose run was being replaced.
     """
@@ -88,7 +88,7 @@ def holds_results(folder: Path) -> bool:
 
 
 def is_replaced(folder: Path) -> bool:
-    """Whether ``overwrite=true`` was interrupted in ``folder``: what is left there belongs to the run it replaces."""
+    """Return whether ``overwrite=true`` was interrupted in ``folder``, so that its files belong to the replaced run."""
     return load_summary(folder).get("replacing") is True
 
 
@@ -172,7 +172,7 @@ def best_miou(folder: Path) -> float | None:
 def claim(folder: Path, config: dict[str, Any], *, keep: bool) -> None:
     """Prepare ``folder`` for a run: remove an earlier run unless ``keep``, and write the configuration.
 
-    A kill in between leaves a folder in which the same command starts again, or ``resume=last`` starts anew.
+    A kill in between leaves a folder in which the same command, or ``resume=last``, starts from scratch.
     """
     keep = keep and not is_replaced(folder)
     new = {"status": "running", "best": None, "last": None}

@@ -21,7 +21,7 @@ _LOSSES = {"cross_entropy": "CrossEntropy", "ohem": "OHEM"}
 
 
 def settings_of(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings of a configuration that a continued run must share, by their dotted names.
+    """Return the settings of a configuration that a continued run must share, by their dotted names.
 
     A node's ``_target_`` becomes a setting with the node's name and only the class name as value: ``optimizer`` is
     ``SGD``. A checkpoint stores these settings, and must not contain a name that could be imported.
@@ -48,7 +48,7 @@ def limits_of(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def images_per_step(config: Mapping[str, Any]) -> Any:
-    """Images per optimizer step over all devices, or its factors where the number of devices is left to Lightning."""
+    """Return the images per optimizer step over all devices, or its factors if Lightning sets the number of devices."""
     trainer = _mapping(config.get("trainer"))
     devices = trainer.get("devices", 1)
     factors = (
@@ -79,7 +79,7 @@ def _averages_weights(node: Any) -> bool:
 
 
 def _flat(value: Any, name: str) -> dict[str, Any]:
-    """Dotted name -> value of everything in ``value``; lists are values, unless they hold nodes."""
+    """Return dotted name -> value of everything in ``value``; lists are values, unless they contain nodes."""
     if isinstance(value, (list, tuple)):
         if not any(isinstance(item, Mapping) for item in value):
             return {name: list(value)}

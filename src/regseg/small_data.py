@@ -32,7 +32,7 @@ def fill_in(cfg: DictConfig) -> None:
 
     ``data.short_side`` is 0.4 to 1.6 times the images' short side, ``data.crop_size`` at most their size and 768x768;
     photographs with a short side above 1024 pixels count as if resized to it. ``trainer.max_epochs`` is 100, or as many
-    as 2,000 iterations need. The batch holds 8 images, or all of them.
+    as 2,000 iterations need. The batch has 8 images, or all of them.
 
     Raises:
         InputError: there are no images.
@@ -65,7 +65,7 @@ def fill_in(cfg: DictConfig) -> None:
 
 
 def images_sizes(paths: Sequence[Path]) -> list[tuple[int, int]]:
-    """(height, width) in pixels of up to `SEEN` images, spread over ``paths``, as `read_image` gives them."""
+    """Return (height, width) in pixels of up to `SEEN` images, spread over ``paths``, as `read_image` returns them."""
     from regseg.data.io import read_image
 
     chosen = paths[:: max(1, len(paths) // SEEN)][:SEEN]

@@ -74,7 +74,7 @@ def run(cfg: DictConfig, folder: Path, *, spawn: bool) -> None:
 
 
 def files_of_data(data: DictConfig) -> dict[str, Any] | None:
-    """`files_of` the dataset; None if it is missing, since a finished run may be kept without its dataset."""
+    """Return `files_of` the dataset; None if it is missing, since a finished run may be kept without its dataset."""
     from hydra.errors import InstantiationException
     from hydra.utils import instantiate
 
@@ -90,7 +90,7 @@ def files_of_data(data: DictConfig) -> dict[str, Any] | None:
 
 
 def train(cfg: DictConfig, folder: Path, *, spawn: bool = False) -> None:
-    """Train as the resolved ``cfg`` says, into ``folder``. Nothing there is touched before all parts are built."""
+    """Train into ``folder`` as the resolved ``cfg`` says. Nothing there is touched before all parts are built."""
     from hydra.utils import instantiate
     from lightning.pytorch.utilities import rank_zero_only
 

@@ -100,7 +100,7 @@ def _blocks() -> list[tuple[str, nn.Module]]:
 
 
 def _folded(blocks: Mapping[str, nn.Module]) -> dict[str, nn.Module]:
-    """Yield each block with BatchNorm folded, run by cuDNN and, where it works, by the kernel."""
+    """Return each block with BatchNorm folded, run by cuDNN and, where it works, by the kernel."""
     rows: dict[str, nn.Module] = {}
     for name, block in blocks.items():
         rows[f"{name}, folded"] = folded = fold_batch_norm(block)

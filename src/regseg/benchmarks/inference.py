@@ -259,7 +259,7 @@ def _memory_of(way: Way, spec: DatasetSpec, size: Size) -> float:
 
 
 def _resident(name: str) -> float:
-    """Memory of this process in MB; not by `resource.getrusage`, whose peak a process inherits from its parent."""
+    """Return the memory of this process in MB; not by `resource.getrusage`, whose peak is inherited from the parent."""
     status = Path("/proc/self/status")
     if status.exists():
         return next(int(line.split()[1]) for line in status.read_text().splitlines() if line.startswith(name)) / 1024

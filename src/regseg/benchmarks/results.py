@@ -15,7 +15,7 @@ from regseg.system.cpu import num_threads
 
 
 def machine() -> str:
-    """The processor or GPU, its threads and PyTorch's version, in words."""
+    """Return the name of the processor or GPU, the number of threads and PyTorch's version."""
     if torch.cuda.is_available():
         return f"{torch.cuda.get_device_name()}, PyTorch {torch.__version__}"
     name = platform.processor() or platform.machine()

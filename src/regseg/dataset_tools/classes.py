@@ -96,7 +96,7 @@ def _read(path: Path) -> Found:
 
 
 def _count(values: np.ndarray) -> Counter[Any]:
-    """Number of pixels of each value (H, W) or colour (H, W, 3)."""
+    """Return the number of pixels of each value (H, W) or colour (H, W, 3)."""
     if values.ndim == 2:
         return Counter({index: int(count) for index, count in enumerate(np.bincount(values.ravel())) if count})
     codes = values.astype(np.uint32) @ np.array([65536, 256, 1], np.uint32)
@@ -116,7 +116,7 @@ def _palette(path: Path) -> dict[int, Color]:
 
 
 def _read_labelmap(path: Path) -> dict[Color, str]:
-    """Colour -> name of CVAT's ``labelmap.txt`` (lines ``name:red,green,blue:parts:actions``); empty without one."""
+    """Return colour -> name from CVAT's ``labelmap.txt`` (``name:red,green,blue:parts:actions``); empty without one."""
     if not path.exists():
         return {}
     names: dict[Color, str] = {}
@@ -130,7 +130,7 @@ def _read_labelmap(path: Path) -> dict[Color, str]:
 
 
 def _known_names(colors: list[Color]) -> dict[Color, str]:
-    """Names of the well-known colour table that holds most of ``colors``, if it holds more than half of them."""
+    """Return the names of the colour table with most of ``colors``, if it has more than half of them."""
     tables: list[dict[Color, str]] = [
         dict(zip(spec.colors, spec.classes, strict=True)) for spec in (CITYSCAPES, CAMVID)
     ]
@@ -140,7 +140,7 @@ def _known_names(colors: list[Color]) -> dict[Color, str]:
 
 
 def _voc_color(index: int) -> Color:
-    """Return colour ``index`` of VOC's palette: its bits go to red, green and blue in turn, from the highest bit down."""
+    """Return colour ``index`` of VOC's palette: its bits go to red, green and blue in turn, highest first."""
     color = [0, 0, 0]
     for bit in range(8):
         color[bit % 3] |= (index >> bit & 1) << (7 - bit // 3)
@@ -148,7 +148,7 @@ def _voc_color(index: int) -> Color:
 
 
 def _yaml(pixels: Counter[Any], palette: Mapping[int, Color], names: Mapping[Color, str], files: int) -> str:
-    """The content of classes.yaml."""
+    """Return the content of classes.yaml."""
     import yaml
 
     color_of: dict[Any, Any] = {value: value if isinstance(value, tuple) else palette.get(value) for value in pixels}

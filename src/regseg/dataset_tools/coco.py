@@ -101,7 +101,7 @@ def _target(root: Path, image: Mapping[str, Any], source: Path) -> Path:
 
 
 def _label(image: Mapping[str, Any], objects: list[Mapping[str, Any]], values: Mapping[Any, int]) -> np.ndarray:
-    """(H, W) uint8 label of one image: 0 background, 1 … the categories, 255 crowds."""
+    """Return the (H, W) uint8 label of an image: 0 background, 1 … the categories, 255 crowds."""
     height, width = int(image["height"]), int(image["width"])
     label = np.zeros((height, width), np.uint8)
     found = []
@@ -114,7 +114,7 @@ def _label(image: Mapping[str, Any], objects: list[Mapping[str, Any]], values: M
 
 
 def _mask(segmentation: Any, height: int, width: int) -> np.ndarray:
-    """(H, W) bool mask of a polygon list, an uncompressed or a compressed run-length encoding."""
+    """Return the (H, W) bool mask of a list of polygons, or of a compressed or uncompressed run-length encoding."""
     try:
         from pycocotools import mask as coco
     except ImportError:

@@ -16,7 +16,7 @@ _EXAMPLE = (96, 128)  # the size that the graph is traced at
 
 
 def to_openvino(network: ExportNetwork, size: tuple[int, int] | None = None) -> Any:
-    """An `openvino.Model` with the input ``images`` and the output ``labels`` or ``logits``.
+    """Return an `openvino.Model` with the input ``images`` and the output ``labels`` or ``logits``.
 
     Args:
         network: the network, in float32.
@@ -39,7 +39,7 @@ def to_openvino(network: ExportNetwork, size: tuple[int, int] | None = None) -> 
 
 
 def to_onnx(network: ExportNetwork, size: tuple[int, int] | None = None) -> Any:
-    """An `onnx.ModelProto` with the input ``images`` and the output ``labels`` or ``logits``; ``size`` as above.
+    """Return an `onnx.ModelProto` with the input ``images`` and the output ``labels`` or ``logits``; ``size`` as above.
 
     It uses the tracing exporter, which takes 1 s; the one based on `torch.export` takes 35 s for the same graph.
     """

@@ -13,11 +13,11 @@ _WIDTH_PER_SCALE = 1024  # pixels of a picture's width for which the legend has 
 
 
 def overlay(image: np.ndarray, labels: np.ndarray, spec: DatasetSpec, opacity: float = 0.5) -> np.ndarray:
-    """The classes' colours over the image.
+    """Draw the classes' colours over the image.
 
     Args:
         image: (H, W, 3) uint8 RGB.
-        labels: (H, W) uint8 class indices; pixels of no class show the image alone.
+        labels: (H, W) uint8 class indices; pixels without a class show only the image.
         spec: the classes.
         opacity: opacity of the colours, from 0 to 1.
 
@@ -30,7 +30,7 @@ def overlay(image: np.ndarray, labels: np.ndarray, spec: DatasetSpec, opacity: f
 
 
 def with_legend(picture: np.ndarray, labels: np.ndarray, spec: DatasetSpec) -> np.ndarray:
-    """The picture with the colours and names of the classes that occur in it below.
+    """Add a legend of the classes that occur below a picture.
 
     Args:
         picture: (H, W, 3) uint8 RGB.

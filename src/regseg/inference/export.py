@@ -132,7 +132,7 @@ def _move(draft: Path, out: Path) -> None:
 
 
 def _data(description: Any, weights: Path, root: str | None) -> SegmentationDataModule | None:
-    """The checkpoint's dataset; None if it records none, or if its files are not on this machine."""
+    """Return the checkpoint's dataset; None if it records none, or if its files are not on this machine."""
     if not isinstance(description, Mapping):
         return None
     changes = {"num_workers": 0} | ({} if root is None else {"root": root})

@@ -52,7 +52,7 @@ class Check:
         return self.changed <= self.allowed and self.difference <= self.allowed_difference
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values."""
+        """Return plain values."""
         return asdict(self)
 
     def __str__(self) -> str:
@@ -103,7 +103,7 @@ def check_export(
 
 
 def evaluation_images(data: SegmentationDataModule | None, count: int) -> list[np.ndarray]:
-    """Up to ``count`` images of the validation split at the evaluation size; none without a dataset."""
+    """Return up to ``count`` images of the validation split at the evaluation size; none without a dataset."""
     return [] if data is None else [data.val_set[i]["image"] for i in range(min(count, len(data.val_set)))]
 
 
@@ -114,7 +114,7 @@ def _random(size: tuple[int, int] | None) -> Iterator[tuple[str, np.ndarray]]:
 
 
 def _real(images: list[np.ndarray], size: tuple[int, int] | None) -> Iterator[tuple[str, np.ndarray]]:
-    """Each image at the given size; or the first as it is and the second cut to an odd size."""
+    """Yield each image at the given size; or the first one as it is and the second one cut to an odd size."""
     import cv2
 
     for number, image in enumerate(images):

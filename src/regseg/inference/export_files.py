@@ -55,7 +55,7 @@ def replace_record(path: Path, format: str, info: ExportInfo) -> None:
     if format == "onnx":
         save_onnx(path, require("onnx", "onnx", "format=onnx").load(path), info)
     elif format == "openvino":
-        # The text is quoted in the .xml alone; saving again would compress the weights once more.
+        # Only the .xml contains the text; saving again would compress the weights once more.
         text = path.read_text("utf-8")
         start = text.index(f"<{KEY} value=")
         stop = text.index("/>", start)

@@ -41,12 +41,12 @@ class ExportInfo:
     provenance: Mapping[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> str:
-        """As one line of JSON."""
+        """Return the record as one line of JSON."""
         return json.dumps(asdict(self) | {"spec": self.spec.to_dict()})
 
     @classmethod
     def from_json(cls, text: str | None, path: str | Path) -> ExportInfo:
-        """The inverse of `to_json`.
+        """Read a record that `to_json` wrote.
 
         Args:
             text: the record; None if the file has none.

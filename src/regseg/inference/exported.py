@@ -64,5 +64,5 @@ class ExportedRuntime:
         return self.run(images) if self.fused else None
 
     def run(self, images: np.ndarray) -> np.ndarray:
-        """The low-resolution logits (B, C, h, w) float32 if `fused`, else the graph's output."""
+        """Return the low-resolution logits (B, C, h, w) float32 if `fused`, else the graph's output."""
         raise NotImplementedError

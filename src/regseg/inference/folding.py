@@ -15,7 +15,7 @@ from regseg.models.blocks import ConvBnAct, DBlock, DilatedConv
 
 
 def fold_batch_norm(network: nn.Module) -> nn.Module:
-    """A copy of a network, in eval mode, whose `ConvBnAct` blocks have no BatchNorm: relu(conv(x) + bias).
+    """Return a copy of a network, in eval mode, whose `ConvBnAct` blocks have no BatchNorm: relu(conv(x) + bias).
 
     The weights are computed in float64. A BatchNorm that precedes its convolution (DDRNet-23) stays.
     """
@@ -108,7 +108,7 @@ class ExportNetwork(nn.Module):
         self.register_buffer("mean", torch.tensor(mean)[None, :, None, None])
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, H, W, 3) uint8 to labels (B, H, W) uint8 or logits (B, C, H, W), and logits (B, C, H/4, W/4)."""
+        """Map (B, H, W, 3) uint8 to labels (B, H, W) uint8 or logits (B, C, H, W), and to logits (B, C, H/4, W/4)."""
         x = images.permute(0, 3, 1, 2).to(self.mean.dtype) - self.mean
         low = cast(Any, self.network).low_resolution_logits(x)
         logits = F.interpolate(low, size=images.shape[1:3], mode="bilinear", align_corners=False)

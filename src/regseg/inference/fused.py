@@ -61,7 +61,7 @@ def is_fusable(block: nn.Module) -> bool:
 
 
 def fuse(network: nn.Module) -> nn.Module:
-    """A copy of a network with `FusedDilatedConv` in place of the convolutions that it can compute.
+    """Return a copy of a network with `FusedDilatedConv` in place of the convolutions that it can compute.
 
     Args:
         network: from `fold_batch_norm`, on its device and in its final type.

@@ -76,7 +76,7 @@ class GraphsBySize:
 
     @torch.inference_mode()
     def __call__(self, images: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-        """Images (B, H, W, 3) uint8 to labels (B, *size) uint8."""
+        """Map images (B, H, W, 3) uint8 to labels (B, *size) uint8."""
         key = (images.shape, size)
         with self._lock:
             repeated, self._last = key == self._last, key

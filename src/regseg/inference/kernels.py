@@ -90,7 +90,7 @@ def _upsample_argmax_kernel(
     scale_right,
     PIXELS: tl.constexpr,
 ):
-    """The classes of ``PIXELS`` pixels of one output row, from the four logits around each of them."""
+    """Compute the classes of ``PIXELS`` pixels of one output row, from the four logits around each of them."""
     column = tl.program_id(0) * PIXELS + tl.arange(0, PIXELS)
     row, image = tl.program_id(1), tl.program_id(2)
     inside = column < width

@@ -59,7 +59,7 @@ class OnnxRuntime(ExportedRuntime):
 
 
 def _up_to(path: Path, name: str) -> bytes | None:
-    """The graph up to the tensor ``name``; None if it has none, or if the package onnx is missing."""
+    """Return the graph up to the tensor ``name``; None if it has none, or if the package onnx is missing."""
     try:
         import onnx
     except ImportError:

@@ -109,7 +109,7 @@ class OpenVinoRuntime(ExportedRuntime):
 
 
 def read_model(path: str | Path) -> tuple[Any, ExportInfo]:
-    """An exported .xml or .onnx file as an `openvino.Model`, and its record.
+    """Return an exported .xml or .onnx file as an `openvino.Model`, and its record.
 
     Raises:
         InputError: it is missing, damaged or of another project, or OpenVINO is missing.
@@ -129,7 +129,7 @@ def read_model(path: str | Path) -> tuple[Any, ExportInfo]:
 
 
 def computes_in_bfloat16() -> bool:
-    """Whether OpenVINO computes in bfloat16 on this CPU."""
+    """Return whether OpenVINO computes in bfloat16 on this CPU."""
     return "BF16" in _core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 
 
@@ -142,7 +142,7 @@ def _hint(precision: str, exported: str) -> str:
 
 
 def _output_named(model: Any, name: str) -> Any:
-    """The output of an operation in a model by the name of its tensor; None if there is none."""
+    """Return the output of an operation in a model by the name of its tensor; None if there is none."""
     for operation in model.get_ops():
         if operation.get_type_name() != "Result":
             for output in operation.outputs():

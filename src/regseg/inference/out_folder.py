@@ -81,7 +81,7 @@ def mark(out: Path, paths: Iterable[Path], *, incomplete: bool) -> None:
 
 
 def digest(path: Path) -> str:
-    """SHA-256 of a file of weights, and of the .bin that belongs to an OpenVINO .xml."""
+    """Return the SHA-256 of a file of weights, and of the .bin that belongs to an OpenVINO .xml."""
     found = hashlib.sha256()
     for part in (path, *([path.with_suffix(".bin")] if path.suffix == ".xml" else [])):
         if part.is_file():
@@ -95,7 +95,7 @@ def _name(path: Path, out: Path) -> str:
 
 
 def _is_newer(path: Path, source: str) -> bool:
-    """Whether ``path`` is a file with content that is not older than ``source``; a missing source counts as older."""
+    """Return whether ``path`` is a non-empty file, not older than ``source``; a missing source counts as older."""
     try:
         status = path.stat()
     except OSError:
@@ -117,7 +117,7 @@ def _difference(former: Origin, origin: Origin) -> str:
 
 
 def _read(out: Path) -> _Record:
-    """The record; empty if there is none or it is damaged."""
+    """Return the record; empty if there is none or it is damaged."""
     try:
         content = json.loads((out / RECORD).read_text(encoding="utf-8"))
         origins = {

@@ -69,7 +69,7 @@ def predict_images(
 
 
 def map_ahead(function: Callable[[T], R], items: Iterable[T], workers: int) -> Generator[R, None, None]:
-    """``map(function, items)`` by threads that work ahead of the consumer, in the order of ``items``.
+    """Yield ``map(function, items)``, computed by threads ahead of the consumer, in the order of ``items``.
 
     At most ``workers + 1`` items are taken before their results are consumed.
     """

@@ -33,5 +33,5 @@ class PositionPrior(nn.Module):
         self.register_buffer("logits", one_hot[None])  # (1, C, H, W)
 
     def forward(self, images: Tensor) -> Tensor:
-        """(B, 3, H, W) to logits (B, C, H, W)."""
+        """Map (B, 3, H, W) to logits (B, C, H, W)."""
         return F.interpolate(self.logits, images.shape[2:], mode="nearest").expand(len(images), -1, -1, -1)

@@ -84,7 +84,7 @@ class Predictor:
 
 
 def at_size(image: np.ndarray, size: tuple[int, int] | None) -> np.ndarray:
-    """An image (H, W, 3), contiguous, resized bilinearly to ``size`` unless that is None."""
+    """Return an image (H, W, 3) as a contiguous array, resized bilinearly to ``size`` unless that is None."""
     if size is not None and image.shape[:2] != size:
         image = cv2.resize(image, size[::-1], interpolation=cv2.INTER_LINEAR)
     return np.ascontiguousarray(image)

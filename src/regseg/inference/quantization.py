@@ -74,7 +74,7 @@ def check_loss(before: float, after: float) -> None:
 
 
 def quantize_openvino(model: Any, batches: list[np.ndarray]) -> Any:
-    """An `openvino.Model` in int8, calibrated by ``batches`` (1, H, W, 3) uint8."""
+    """Return an `openvino.Model` in int8, calibrated with ``batches`` (1, H, W, 3) uint8."""
     return _quantize(model, batches, "openvino")
 
 
@@ -88,7 +88,7 @@ def _quantize(model: Any, batches: list[np.ndarray], format: str) -> Any:
 
 
 def mean_iou(runtime: Runtime, data: SegmentationDataModule) -> float:
-    """The mean IoU of a runtime on the validation split, a fraction."""
+    """Return the mean IoU of a runtime on the validation split, as a fraction."""
     import torch
 
     from regseg.inference.runtime_network import label_at

@@ -24,7 +24,7 @@ class RuntimeNetwork(nn.Module):
         self.config = {"num_classes": runtime.spec.num_classes}
 
     def forward(self, images: Tensor, size: tuple[int, int]) -> Tensor:
-        """Images (B, H, W, 3) uint8 to class indices (B, *size) uint8."""
+        """Map images (B, H, W, 3) uint8 to class indices (B, *size) uint8."""
         labels = [label_at(self.runtime, image, (size[0], size[1])) for image in images.cpu().numpy()]
         return torch.from_numpy(np.stack(labels)).to(images.device)
 

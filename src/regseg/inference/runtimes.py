@@ -49,7 +49,7 @@ class Runtime(Protocol):
         """
 
     def low_resolution_logits(self, images: np.ndarray) -> np.ndarray | None:
-        """The float32 logits (B, C, H/4, W/4) before the last upsampling; None if the runtime does not give them."""
+        """Return the float32 logits (B, C, H/4, W/4) before the last upsampling; None if the runtime has none."""
 
 
 def open_runtime(
@@ -95,7 +95,7 @@ def open_runtime(
 
 
 def _choose(path: Path, device: str) -> str:
-    """The fastest runtime that is installed for a file."""
+    """Return the fastest installed runtime for a file."""
     if path.suffix in GRAPHS:
         return "onnxruntime" if path.suffix == ".onnx" and not _installed("openvino") else "openvino"
     if device not in ("auto", "cpu") or not _installed("openvino"):
@@ -137,7 +137,7 @@ def _installed(package: str) -> bool:
 
 
 def info_of(path: str | Path) -> ExportInfo:
-    """The record in an exported graph, read by OpenVINO or else by ONNX Runtime.
+    """Return the record in an exported graph, read by OpenVINO or else by ONNX Runtime.
 
     Raises:
         InputError: the file is missing, damaged or of another project, or a package is missing.
@@ -152,7 +152,7 @@ def info_of(path: str | Path) -> ExportInfo:
 
 
 def resolve_weights(weights: str | Path) -> Path:
-    """The file that ``weights`` names: itself, or in a run's folder best.ckpt, else last.ckpt, which is printed.
+    """Return the file that ``weights`` names; in a run's folder best.ckpt or else last.ckpt, whose path is printed.
 
     Raises:
         InputError: there is no such file, or the folder holds no checkpoint.

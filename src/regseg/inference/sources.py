@@ -30,7 +30,7 @@ class Item(NamedTuple):
 
 
 def is_video(source: str | Path) -> bool:
-    """Whether ``source`` is named like a video file."""
+    """Return whether ``source`` is named like a video file."""
     return Path(source).suffix.lower() in VIDEO_SUFFIXES and not Path(source).is_dir()
 
 
@@ -90,7 +90,7 @@ def check_out(out: Path, places: Path | Iterable[Path]) -> None:
 
 
 def shard_of(items: list[Item], shard: int, shards: int) -> list[Item]:
-    """Every ``shards``-th item from number ``shard`` on, so that the shards are disjoint and cover all.
+    """Return every ``shards``-th item from number ``shard`` on, so that the shards are disjoint and cover all items.
 
     Raises:
         InputError: ``shard`` is not one of 0 … ``shards`` - 1.
@@ -110,14 +110,14 @@ def _is_pattern(path: Path) -> bool:
 
 
 def _fixed_part(pattern: Path) -> Path:
-    """The folders of a pattern before its first wildcard."""
+    """Return the folders of a pattern before its first wildcard."""
     parts = pattern.parts[:-1]
     first = next((number for number, part in enumerate(parts) if glob.has_magic(part)), len(parts))
     return Path(*parts[:first])
 
 
 def _check_file(path: Path) -> Path:
-    """``path`` if it is named like an image and exists."""
+    """Return ``path`` if it is named like an image and exists."""
     if not path.exists():
         raise InputError(f"source={path} does not exist; give an image, a folder, a pattern, a list or a video.")
     if not _is_image(path):
@@ -127,7 +127,7 @@ def _check_file(path: Path) -> Path:
 
 
 def _listed(path: Path) -> list[Path]:
-    """The paths in a list file; the images need not exist."""
+    """Return the paths in a list file; the images need not exist."""
     lines = read_bytes(path).decode("utf-8-sig", "surrogateescape").split("\n")
     texts = [line.strip("\r\t ") for line in lines]
     paths = [path.parent / Path(text).expanduser() for text in texts if text]
@@ -137,7 +137,7 @@ def _listed(path: Path) -> list[Path]:
 
 
 def _named(paths: list[Path], base: Path) -> list[Item]:
-    """Items with distinct output names, also where case is ignored: a.jpg next to a.png keeps its suffix."""
+    """Return items with distinct output names, even if case is ignored: a.jpg next to a.png keeps its suffix."""
     relative = [Path(os.path.abspath(path)).relative_to(base) for path in paths]
     stems = Counter(str(path.with_suffix("")).casefold() for path in relative)
     names = [path if stems[str(path.with_suffix("")).casefold()] > 1 else path.with_suffix("") for path in relative]

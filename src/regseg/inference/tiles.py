@@ -18,7 +18,7 @@ _OVERLAP = 4  # neighbouring tiles share at least this part of a tile: a fourth
 class Tiled:
     """Label an image tile by tile.
 
-    It is an approximation: the network sees each tile alone, but its field of view is larger than most tiles (3807
+    It is an approximation: the network sees one tile at a time, but its field of view is larger than most tiles (3807
     pixels for RegSeg), so labels near the borders of tiles can differ from those of the whole image. Of two overlapping
     tiles, each gives the labels of its own half of the overlap. Memory grows with the tile; the image itself and its
     labels (4 bytes per pixel) are still held at once.
@@ -36,7 +36,7 @@ class Tiled:
         self.labeller, self.tile = labeller, tile
 
     def __call__(self, image: np.ndarray) -> np.ndarray:
-        """(H, W, 3) uint8 RGB to (H, W) uint8 class indices."""
+        """Map (H, W, 3) uint8 RGB to (H, W) uint8 class indices."""
         height, width = image.shape[:2]
         if max(height, width) <= self.tile:
             return self.labeller(image)
@@ -50,7 +50,7 @@ class Tiled:
 
 
 def spans(length: int, tile: int) -> list[tuple[int, int, int, int]]:
-    """(start, end, first kept, end of kept) of the tiles along one axis, in pixels; the kept parts cover it once."""
+    """Return (start, end, first kept, end of kept) of the tiles along an axis, in pixels; kept parts do not overlap."""
     if length <= tile:
         return [(0, length, 0, length)]
     overlap = tile // _OVERLAP

@@ -120,7 +120,7 @@ class _Normalize(nn.Module):
 
 
 def spec_in(path: str | Path) -> DatasetSpec:
-    """The classes that a checkpoint of a training records.
+    """Return the classes that a checkpoint of a training records.
 
     Raises:
         InputError: it is unreadable or records none.

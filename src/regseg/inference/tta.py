@@ -23,7 +23,7 @@ class TestTimeAugmentation(nn.Module):
         self.network, self.scales, self.flip = network, tuple(scales), flip
 
     def forward(self, images: Tensor) -> Tensor:
-        """(B, 3, H, W) float to mean class probabilities (B, C, H, W)."""
+        """Map (B, 3, H, W) float to mean class probabilities (B, C, H, W)."""
         total = torch.zeros((), device=images.device)
         for scale in self.scales:
             scaled = images if scale == 1 else _resize(images, [round(side * scale) for side in images.shape[2:]])

@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 _PIXELS_PER_THREAD = 1 << 16  # below, starting a thread costs more than it saves
-_VALUES_AT_ONCE = 1 << 20  # logits that the PyTorch formulation holds: 4 MB
+_VALUES_AT_ONCE = 1 << 20  # logits in memory at once in the PyTorch version: 4 MB
 
 
 def has_numba() -> bool:
-    """Whether numba, the optional accelerator, is installed."""
+    """Return whether numba, the optional accelerator, is installed."""
     return importlib.util.find_spec("numba") is not None
 
 
@@ -63,7 +63,7 @@ def interpolated(logits: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 
 def labels_of(logits: Tensor, size: tuple[int, int]) -> Tensor:
-    """`labels_from_logits` for tensors, by numba where it is installed, else by PyTorch; on a GPU by PyTorch.
+    """Compute `labels_from_logits` for tensors, by numba if it is installed and they are on the CPU, else by PyTorch.
 
     Args:
         logits: (B, C, h, w) of any floating type.
@@ -84,7 +84,7 @@ def labels_of(logits: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def _labels_by_torch(logits: Tensor, size: tuple[int, int]) -> Tensor:
-    """A few rows at a time, classes innermost: reductions over another dimension are several times as slow."""
+    """Compute a few rows at a time, with classes innermost: other reductions are several times slower."""
     import torch
 
     maps = logits.permute(0, 2, 3, 1).contiguous()  # (B, h, w, C)
@@ -102,9 +102,9 @@ def _labels_by_torch(logits: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def source_positions(length: int, target: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Where ``target`` outputs read ``length`` inputs: (first index, second index, float32 weight of the second).
+    """Return the two inputs (of ``length``) that each output (of ``target``) interpolates, and the second one's weight.
 
-    In float32 and in the order of PyTorch, whose rounding shows where the ratio is not a power of two.
+    The weight is computed in float32 and in PyTorch's order, whose rounding shows if the ratio is not a power of two.
     """
     scale = np.float32(length) / np.float32(target)
     position = np.maximum(scale * (np.arange(target, dtype=np.float32) + np.float32(0.5)) - np.float32(0.5), 0)
@@ -115,7 +115,7 @@ def source_positions(length: int, target: int) -> tuple[np.ndarray, np.ndarray, 
 
 @functools.lru_cache(maxsize=64)
 def _positions(source: tuple[int, int], size: tuple[int, int]) -> tuple[np.ndarray, ...]:
-    """The kernel's arguments after the rows."""
+    """Return the kernel's arguments after the rows."""
     left, _, across = source_positions(source[1], size[1])
     return *source_positions(source[0], size[0]), left.astype(np.uint32), across
 

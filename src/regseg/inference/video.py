@@ -88,7 +88,7 @@ class Video:
         self._container.close()
 
     def frames(self) -> Iterator[Frame]:
-        """The frames in the order in which they are shown, without those that cannot be decoded, see `damage`.
+        """Yield the frames in the order in which they are shown, without those that cannot be decoded; see `damage`.
 
         Raises:
             InputError: not a single frame can be decoded.
@@ -132,7 +132,7 @@ class Video:
                 raise self._unreadable(failure.strerror) from failure
 
     def _stated_seconds(self) -> Fraction:
-        """The length that the file states; 0 if it states none."""
+        """Return the length that the file states; 0 if it states none."""
         if self._stream.duration:
             return self._stream.duration * self.time_base
         return Fraction(self._container.duration or 0, 1_000_000)
@@ -142,7 +142,7 @@ class Video:
 
 
 def video_outputs(out: Path, source: Path, save: Sequence[str]) -> dict[str, Path]:
-    """The output file of each mode, ``<out>/<mode>/<name>.mp4``.
+    """Return the output file of each mode, ``<out>/<mode>/<name>.mp4``.
 
     Raises:
         InputError: a mode is for label files.
@@ -217,7 +217,7 @@ def predict_video(
 
 
 def _frames_ahead(video: Video) -> Generator[Frame, None, None]:
-    """The frames, decoded by another thread."""
+    """Yield the frames, decoded by another thread."""
     frames = video.frames()
     ahead = map_ahead(lambda _: next(frames, None), itertools.count(), workers=1)
     with closing(ahead):
@@ -276,7 +276,7 @@ class Encoder:
 
 
 def _pixels(frame: av.VideoFrame) -> np.ndarray:
-    """A frame as (H, W, 3) uint8 RGB, turned upright."""
+    """Return a frame as (H, W, 3) uint8 RGB, rotated upright."""
     matrix = frame.colorspace
     if matrix not in _MATRICES:
         matrix = _BT709 if min(frame.height, frame.width) >= _HD else _BT601

@@ -23,7 +23,7 @@ from regseg.system.atomic import write_whole
 
 MODES = ("overlay", "color", "index", "train_ids", "cityscapes")
 OVERLAY_FORMATS = ("jpg", "png")
-_LEGEND_WIDTH = 640  # pixels of a legend that is a file of its own
+_LEGEND_WIDTH = 640  # width in pixels of a legend in a separate file
 _LABEL_OPTIONS = [cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_DEFAULT]  # a third of the time and size
 _OPTIONS = {".png": [], ".jpg": [cv2.IMWRITE_JPEG_QUALITY, 92]}
 
@@ -64,7 +64,7 @@ class Outputs:
         self._tables = {mode: make(spec) for mode, make in makers.items() if mode in self.save}
 
     def paths(self, item: Item) -> dict[str, Path]:
-        """The output file of each mode.
+        """Return the output file of each mode.
 
         Raises:
             InputError: with ``cityscapes``, the image is not named as in Cityscapes.
@@ -77,7 +77,7 @@ class Outputs:
         return found
 
     def origins(self, items: Iterable[Item], settings: Mapping[str, Any]) -> dict[Path, Origin]:
-        """Every output file of the images, and what decides its content.
+        """Return every output file of the images, with what determines its content.
 
         Args:
             items: the images.
@@ -126,7 +126,7 @@ def check_save(save: Sequence[str]) -> None:
 
 
 def index_values(spec: DatasetSpec) -> np.ndarray:
-    """(256,) uint8: the value of each class in the dataset's index label files.
+    """Return (256,) uint8: the value of each class in the dataset's index label files.
 
     Raises:
         InputError: the dataset's labels are colours.
@@ -143,12 +143,12 @@ def index_values(spec: DatasetSpec) -> np.ndarray:
 
 
 def class_indices(spec: DatasetSpec) -> np.ndarray:
-    """(256,) uint8: every class index as it is."""
+    """Return (256,) uint8: every class index unchanged."""
     return np.arange(256, dtype=np.uint8)
 
 
 def cityscapes_ids(spec: DatasetSpec) -> np.ndarray:
-    """(256,) uint8: the Cityscapes label ID of each class, found by the class's name.
+    """Return (256,) uint8: the Cityscapes label ID of each class, found by the class's name.
 
     Raises:
         InputError: a class is not one of Cityscapes.
@@ -165,7 +165,7 @@ def cityscapes_ids(spec: DatasetSpec) -> np.ndarray:
 
 
 def cityscapes_name(path: Path) -> Path:
-    """The name of a result for the test server: the image's own, without folders and suffix.
+    """Return the name of a result for the test server: the image's name without folders and suffix.
 
     Raises:
         InputError: the image is not named ``<city>_<sequence>_<frame>_….png``.
@@ -180,12 +180,12 @@ def cityscapes_name(path: Path) -> Path:
 
 
 def settings_of(mode: str, settings: Mapping[str, Any], opacity: float) -> Mapping[str, Any]:
-    """What decides the content of the outputs of one mode."""
+    """Return the settings that determine the content of the outputs of one mode."""
     return {**settings, "opacity": opacity} if mode == "overlay" else settings
 
 
 def zip_labels(outputs: Outputs, items: Sequence[Item], missing: Container[Path]) -> str:
-    """Zip the Cityscapes results of all images for the test server, if all are there; say what was done.
+    """Zip the Cityscapes results of all images for the test server, if all exist; print what was done.
 
     With several shards, the one that finishes last finds all of them.
 

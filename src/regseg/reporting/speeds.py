@@ -56,7 +56,7 @@ def read_speeds(path: str | Path | None) -> Speeds | None:
         The speeds; None if no file is given and there is none.
 
     Raises:
-        InputError: The given file is missing or holds no speeds.
+        InputError: The given file is missing or contains no speeds.
     """
     file = DEFAULT if path is None else Path(path)
     content, problem = read_json(file)
@@ -71,7 +71,7 @@ def read_speeds(path: str | Path | None) -> Speeds | None:
     fastest: dict[tuple[str, Size], tuple[float, str]] = {}
     for machine, network, row in rows:
         if machine != rows[0][0]:
-            continue  # one column holds one machine
+            continue  # a column is for one machine
         key, fps = (network, (row["size"][0], row["size"][1])), _fps(row)
         if fps is not None and fps > fastest.get(key, (0.0, ""))[0]:
             fastest[key] = fps, _way(row)

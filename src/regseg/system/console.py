@@ -30,7 +30,7 @@ def shown(path: str | Path) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Seconds as people read them: 42 s, 3 min 10 s, 5 h 20 min."""
+    """Format seconds: 42 s, 3 min 10 s, 5 h 20 min."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     if hours:

@@ -6,7 +6,7 @@ import os
 
 
 def computes_in_bfloat16() -> bool:
-    """Whether this CPU has instructions for bfloat16. One that emulates it takes eight times as long as for float32."""
+    """Return whether this CPU has bfloat16 instructions. Emulating them takes eight times as long as float32."""
     import torch
 
     checks = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")  # in torch.cpu; False on other architectures

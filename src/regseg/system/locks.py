@@ -10,7 +10,7 @@ from pathlib import Path
 from filelock import BaseFileLock, FileLock, SoftFileLock, Timeout
 
 _NO_FLOCK = {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP}
-_TIMEOUT = 0.5  # seconds; longer than another process holds the lock in `is_held`
+_TIMEOUT = 0.5  # seconds; longer than `is_held` in another process holds the lock
 
 
 class Held(OSError):

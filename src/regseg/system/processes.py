@@ -34,7 +34,7 @@ def set_up_main() -> None:
 
 
 def is_rank() -> bool:
-    """Whether the main process of a distributed run started this one by the same command."""
+    """Return whether the main process of a distributed run started this one by the same command."""
     return os.environ.get("LOCAL_RANK", "0") != "0" and os.environ.get(_MAIN) == str(os.getppid())
 
 
@@ -162,7 +162,7 @@ def killed_sentence(name: str) -> str:
 
 
 def _exists(process: int) -> bool:
-    """Whether a process runs; not if it has exited and its parent has not asked for its status yet."""
+    """Return whether a process runs; False if it has exited but its parent has not collected its status yet."""
     try:
         os.kill(process, 0)
         with open(f"/proc/{process}/stat", encoding="utf-8", errors="replace") as file:

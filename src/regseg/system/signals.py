@@ -32,7 +32,7 @@ class Terminated(SystemExit):
 
 
 def is_command() -> bool:
-    """Whether Python imports this package in order to run ``python -m regseg…`` or the console script ``regseg``."""
+    """Return whether Python imports this package to run ``python -m regseg…`` or the console script ``regseg``."""
     program = sys.argv[0] if sys.argv else ""
     if program == "-m":  # while Python locates the module
         return any(text.removeprefix("-m").partition(".")[0] == "regseg" for text in sys.orig_argv[1:])

@@ -60,7 +60,7 @@ class BestCheckpoint(Checkpoint):
 
 
 def _problem_of(path: Path) -> str:
-    """Why there are no weights to read in ``path``; empty where there are."""
+    """Return why there are no weights to read in ``path``; empty if there are."""
     try:
         read_checkpoint_file(path)
     except InputError as error:

@@ -56,7 +56,7 @@ class WandbRun(WandbLogger):
             project=project, entity=entity, group=group, name=name, save_dir=folder, offline=offline,
             tags=list(tags), job_type=job_type, allow_val_change=True, settings=wandb.Settings(silent=True),
         )  # fmt: skip
-        del self._wandb_init["anonymous"]  # wandb warns of it, whatever its value
+        del self._wandb_init["anonymous"]  # wandb warns about any value of it
 
     @property
     @rank_zero_experiment

@@ -1,6 +1,6 @@
 """Losses of Sec. 4.2 over logits (B, C, H, W) and labels (B, H, W) int64; ``loss=NAME`` chooses one.
 
-They are computed in float32 at least: the sum over a batch's pixels exceeds what float16 holds.
+They are computed in float32 or higher precision, because the sum over a batch's pixels overflows float16.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from regseg.training.deferred import runs_behind
 
 
 class CrossEntropy(nn.Module):
-    """Mean cross-entropy over the pixels that are not ignored; 0 where all are (the plain mean would be NaN)."""
+    """Mean cross-entropy over the pixels that are not ignored; 0 if all are ignored (the plain mean would be NaN)."""
 
     def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
         total = F.cross_entropy(_at_least_float32(logits), labels, ignore_index=IGNORE_INDEX, reduction="sum")
@@ -47,7 +47,7 @@ class OHEM(nn.Module):
         count = hard.sum()
         of_hard = torch.where(hard, losses, 0).sum() / count.clamp(min=1)
         if not runs_behind(losses.device) and count > fewest:
-            return of_hard  # where reading the count costs nothing, the sort is avoided
+            return of_hard  # if reading the count does not wait for a GPU, the sort is avoided
         of_largest = torch.topk(losses, max(fewest, 1), sorted=False).values.mean()
         return torch.where(count > fewest, of_hard, of_largest)
 

@@ -142,7 +142,7 @@ class ProgressLine(Checkpoint):
 
 
 def _epoch(trainer: L.Trainer) -> str:
-    """The current epoch of all, counted from 1."""
+    """Return the current epoch, counted from 1, and the number of epochs."""
     return f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}"
 
 

@@ -196,7 +196,7 @@ class RunRecord(Checkpoint):
 
 
 def described(task: L.LightningModule, facts: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what loggers get besides a run's configuration: size and cost of the network, and versions."""
+    """Return what loggers get in addition to a run's configuration: size and cost of the network, and versions."""
     network = cast(torch.nn.Module, task.network)
     cost = {"parameters": count_parameters(network), "gflops": round(gflops(network), 2), "gflops_size": [1024, 2048]}
     return {"network": cost} | {name: facts[name] for name in ("versions", "git_commit") if name in facts}

@@ -66,7 +66,7 @@ def _warn_of_warmup(warmup_iters: int, total_iters: int) -> None:
 
 
 def total_iterations(trainer: Any, datamodule: Any) -> int:
-    """Optimizer steps of the whole training of a Lightning Trainer with a limit of epochs or steps.
+    """Return the optimizer steps of the whole training of a Lightning Trainer with a limit of epochs or steps.
 
     Lightning's own estimate would create the first training iterator, before a resumed epoch is known.
     """

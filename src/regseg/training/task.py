@@ -126,7 +126,7 @@ class SegmentationTask(L.LightningModule):
             self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # PyTorch's stubs lack it
 
     def forward(self, images: Tensor) -> Tensor:
-        """Images (B, H, W, 3) uint8 RGB to logits (B, C, H, W)."""
+        """Map images (B, H, W, 3) uint8 RGB to logits (B, C, H, W)."""
         return self.network(self._normalized(images))
 
     def _normalized(self, images: Tensor) -> Tensor:
@@ -169,7 +169,7 @@ class SegmentationTask(L.LightningModule):
     def _fold(self) -> None:
         """Fold BatchNorm into bfloat16 weights once per evaluation, where autocast would convert them for each image.
 
-        In other precisions the network is evaluated as it is, so that float32 gives the labels of the network itself.
+        In other precisions the network is evaluated unchanged, so that float32 gives the labels of the network itself.
         """
         on_cpu = self.trainer.strategy.root_device.type == "cpu"
         if on_cpu and self.trainer.precision == "bf16-mixed" and hasattr(self.network, "low_resolution_logits"):
@@ -273,7 +273,7 @@ def _check_part(name: str, part: Any, *arguments: Any) -> None:
         raise InputError(f"{name}={part!r} cannot be called; give it as a group, or as a node with a _target_.")
     if isinstance(part, partial):
         for option in _NUMBERS & part.keywords.keys():
-            check_number(f"{name}.{option}", part.keywords[option], highest=1e38)  # what float32 holds
+            check_number(f"{name}.{option}", part.keywords[option], highest=1e38)  # within float32
         check_options(name, part.keywords, part.func, *arguments)
 
 

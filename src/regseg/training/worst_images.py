@@ -82,7 +82,7 @@ class WorstImages(L.Callback):
 
 
 def mean_iou(label: np.ndarray, prediction: np.ndarray, num_classes: int) -> float | None:
-    """Mean IoU of one image over the classes in label or prediction; None without a labelled pixel.
+    """Return the mean IoU of an image over the classes in label or prediction; None without a labelled pixel.
 
     Args:
         label: (h, w) uint8 class indices, 255 ignored.

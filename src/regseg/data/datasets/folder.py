@@ -66,7 +66,7 @@ class Folder:
         return check_pairs(pairs, split, self.root / "images", problems)
 
     def _divided(self, split: str, parts: tuple[str, ...]) -> list[Sample]:
-        """The pairs of ``images/`` and ``labels/`` whose name falls into ``split``."""
+        """Return the pairs of ``images/`` and ``labels/`` whose name falls into ``split``."""
         images, labels = (check_folder(self.root / name, self.layout) for name in ("images", "labels"))
         if split == "test":
             raise InputError(
@@ -83,7 +83,7 @@ class Folder:
         return [Sample(images / path, _label(labels / path)) for path in chosen]
 
     def _split_of(self, path: Path) -> str:
-        """Train or val, by a hash of the image's path without its suffix, or of its first folder."""
+        """Return train or val, by a hash of the image's path without its suffix, or of its first folder."""
         if self.split_by == "folder" and len(path.parts) == 1:
             raise InputError(
                 f"{self.root / 'images' / path} is in no subfolder, which data.split_by=folder divides by; move it "
