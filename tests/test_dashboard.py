@@ -4,6 +4,7 @@ import json
 
 from commands import failed
 
+from regseg.reporting.run_records import classes_of
 from regseg.reporting.wandb_workspace import build_workspace, spec_of
 from regseg.run_dir import write_json
 
@@ -43,6 +44,15 @@ def test_classes_are_those_of_the_groups_runs(run_module, tmp_path):
         "weed", "crop", "soil",
     ]  # fmt: skip
     assert not any("reduced" in each for each in text)
+
+
+def test_runs_of_earlier_versions_show_reduced_means_that_differ(tmp_path):
+    for reduced in (0.5, 0.6):
+        metrics = {"val/miou": 0.5, "val/miou_reduced": reduced}
+        run = tmp_path / str(reduced) / "row_seed0"
+        run.mkdir(parents=True)
+        write_json(run / "summary.json", {"data": {"classes": ["a"]}, "last": {"epoch": 0, "metrics": metrics}})
+        assert classes_of(tmp_path / str(reduced)) == (["a"], reduced > 0.5)
 
 
 def test_reduced_means_are_shown_where_a_dataset_excludes_classes(run_module, tmp_path):

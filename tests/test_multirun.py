@@ -8,6 +8,7 @@ import sys
 
 from commands import TINY, TRAIN, smoke
 
+from regseg import multirun
 from regseg.multirun import note_failure, note_run, own_gpu, print_runs, sweep_folder
 from regseg.run_dir import read_metrics, read_summary, write_json
 
@@ -134,3 +135,8 @@ def test_in_a_sweep_a_mistake_ends_its_own_run_alone(run_module, streets_root, s
     names = sorted(path.parent.name for path in tmp_path.glob("runs/*/*/summary.json"))
     assert len(names) == 2 and "loss_cross_entropy" in names[0] and "loss_ohem" in names[1]
     assert all("data.train_split_train" in name and name.endswith("_seed3") for name in names)
+
+
+def test_a_missing_local_queue_is_left_to_hydra_to_name(monkeypatch):
+    monkeypatch.setitem(sys.modules, "submitit.local", None)  # as if it were not installed
+    multirun.detach_local_queue()

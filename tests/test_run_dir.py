@@ -36,6 +36,11 @@ def run_folder(tmp_path, status="running", rows=ROWS):
     return tmp_path
 
 
+def test_a_column_that_later_rows_have(tmp_path):
+    write_metrics(tmp_path, [ROWS[0], {**ROWS[1], "val/loss": 0.25}])
+    assert [row["val/loss"] for row in read_metrics(tmp_path)] == ["", "0.25"]
+
+
 def test_metrics_survive_a_cut_at_any_byte(tmp_path):
     write_metrics(tmp_path, ROWS)
     whole = (tmp_path / "metrics.csv").read_bytes()

@@ -21,12 +21,13 @@ from omegaconf import DictConfig, OmegaConf
 
 from regseg import multirun
 from regseg.arguments import asks_for_help, asks_for_sweep, for_hydra, overrides_of
-from regseg.config import config_dir, jobs_of_sweep, open_groups, register_resolvers, sweep_dir
+from regseg.config import config_dir, jobs_of_sweep, open_groups, output_folders, register_resolvers, sweep_dir
 from regseg.error_messages import explain
 from regseg.errors import RunFailure, is_cause
 from regseg.help_text import print_help
-from regseg.run_dir import mark_ended, remove_empty
+from regseg.run_dir import mark_ended
 from regseg.system import processes, signals
+from regseg.system.folders import note_existing, remove_empty
 
 _ENTERED = "The job has removed what overwrite=true replaces."
 
@@ -108,6 +109,7 @@ def _run_in_hydra(job: Callable[[DictConfig], Any], config_name: str, command: s
         finally:
             remove_empty(Path(HydraConfig.get().runtime.output_dir))
 
+    note_existing([Path(folder) for folder in output_folders(config_name, typed[1:])])
     main = hydra.main(version_base="1.3", config_path=str(config_dir()), config_name=config_name)
     sys.argv = [typed[0], *for_hydra(typed[1:], open_groups(config_name))]
     if "hydra/launcher=submitit_local" in typed:
@@ -133,6 +135,8 @@ def _run_in_hydra(job: Callable[[DictConfig], Any], config_name: str, command: s
         sys.argv = typed
         if sweeps and (sweep := sweep_dir(config_name, typed[1:])) is not None:
             (sweep / "multirun.yaml").unlink(missing_ok=True)  # Hydra's file; every run records its own configuration
+            for group in list(sweep.iterdir()) if sweep.is_dir() else []:
+                remove_empty(group)
             remove_empty(sweep)
 
 

@@ -19,6 +19,7 @@ from regseg.multirun import command_of_sweep
 
 # Options that are not part of a run's name unless a sweep varies them: a moved dataset keeps its runs.
 _UNNAMED = {"resume", "overwrite", "trainer", "logger", "data.root", "data.num_workers"}
+_OUTPUT = ("hydra.run.dir", "hydra.sweep.dir")
 _LONGEST_DATASET = 60  # characters of a dataset's folder in a group's name
 _LONGEST = 160  # bytes of a name without its hash; file names are limited to 255, and the seed follows
 
@@ -42,6 +43,13 @@ def sweep_dir(config_name: str, arguments: Sequence[str]) -> Path | None:
     content = yaml.safe_load((config_dir() / f"{config_name}.yaml").read_text(encoding="utf-8"))
     folder = typed[-1] if typed else content["hydra"]["sweep"]["dir"]
     return None if "${" in folder else Path(folder).expanduser().absolute()
+
+
+def output_folders(config_name: str, arguments: Sequence[str]) -> list[str]:
+    """Return the folders in which a command creates folders: its default one without resolvers, and those typed."""
+    content = yaml.safe_load((config_dir() / f"{config_name}.yaml").read_text(encoding="utf-8"))
+    typed = [value for text in arguments for key, _, value in [text.partition("=")] if key in _OUTPUT]
+    return [str(content["hydra"][part]["dir"]).partition("/${")[0] for part in ("run", "sweep")] + typed
 
 
 def values_of(cfg: DictConfig) -> dict[str, Any]:

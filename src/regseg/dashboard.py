@@ -19,10 +19,10 @@ def main(cfg: DictConfig) -> None:
     OmegaConf.resolve(cfg)
     if not cfg.out and not cfg.entity:
         raise InputError("entity is missing; set entity=NAME to your W&B user or team, or out=FILE to write a file.")
-    classes, excluded = classes_of(Path(cfg.runs) / str(cfg.group))
+    classes, reduced = classes_of(Path(cfg.runs) / str(cfg.group))
     if not classes:
         raise InputError(f"{cfg.runs} has no runs of {cfg.group}; train one, or set runs=FOLDER to where they are.")
-    workspace = build_workspace(str(cfg.group), cfg.project, cfg.entity or "entity", classes, reduced=bool(excluded))
+    workspace = build_workspace(str(cfg.group), cfg.project, cfg.entity or "entity", classes, reduced=reduced)
     if cfg.out:
         write_spec(workspace, Path(cfg.out))
         print(f"Workspace of {cfg.group}: {cfg.out}")

@@ -129,10 +129,14 @@ def evaluate(cfg: DictConfig) -> tuple[Any, Any]:
 
 
 def validate(trainer: Any, task: Any, datamodule: Any) -> None:
-    """Evaluate: on a CPU in threads, otherwise by the loader of ``datamodule``."""
+    """Evaluate: on a CPU in threads, otherwise by the loader of ``datamodule``.
+
+    Precisions such as 16-true change PyTorch's default dtype, which all threads share; there the loader is used too.
+    """
     from regseg.training.trainer import check_limits
 
-    if trainer.world_size > 1 or trainer.strategy.root_device.type != "cpu":
+    on_cpu = trainer.world_size == 1 and trainer.strategy.root_device.type == "cpu"
+    if not on_cpu or trainer.precision not in ("32-true", "16-mixed", "bf16-mixed"):
         trainer.validate(task, datamodule, verbose=False)
         return
     datamodule.setup("validate")

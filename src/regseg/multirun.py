@@ -153,8 +153,10 @@ def detach_local_queue() -> None:
 
     Ctrl-C in a terminal would reach its controllers too, which print traces and kill their jobs a second later.
     """
-    from submitit.local import local
-
+    try:
+        from submitit.local import local
+    except ImportError:  # Hydra names the missing launcher
+        return
     popen = functools.partial(subprocess.Popen, start_new_session=True)
     cast(Any, local).subprocess = SimpleNamespace(Popen=popen)
 

@@ -61,21 +61,6 @@ def check_free(folder: Path, *, resume: str | None, overwrite: bool, held: bool 
         )
 
 
-def remove_empty(folder: Path) -> None:
-    """Remove ``folder``, its group's folder and the folder of all groups as far as they are empty.
-
-    Hydra creates them before anything is checked, so that a run that never began would leave a name without a run.
-    """
-    here = Path.cwd()
-    for place in (folder, folder.parent, folder.parent.parent):
-        if place == here or place in here.parents:
-            return
-        try:
-            place.rmdir()
-        except OSError:  # not empty, or not ours to remove
-            return
-
-
 def holds_results(folder: Path) -> bool:
     """Return whether a training epoch was finished in ``folder``.
 
@@ -271,9 +256,10 @@ def mark_ended(folder: Path, status: str, error: str = "") -> None:
 
 
 def write_metrics(folder: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Write ``metrics.csv`` with the keys of the first row as columns; None and NaN become empty cells."""
+    """Write ``metrics.csv`` with a column for each key of any row; None and NaN become empty cells."""
     text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, list(rows[0]) if rows else ["epoch"], restval="", extrasaction="ignore")
+    columns = list(dict.fromkeys(key for row in rows for key in row)) or ["epoch"]
+    writer = csv.DictWriter(text, columns, restval="")
     writer.writeheader()
     for row in rows:
         writer.writerow({key: "" if value is None or value != value else value for key, value in row.items()})

@@ -112,3 +112,10 @@ def test_one_backbone_of_the_paper_exceeds_its_bound():
     """Table 4, row 8 starts with rate 4 where k/s is 3.94."""
     over = {name for name in BACKBONES if blocks_with_holes(regseg.create_model(backbone=name))}
     assert over == {"dilation_1_4_1_10"}
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_gflops_of_any_dtype(dtype):
+    model = regseg.create_model(backbone=[[1]]).to(dtype)
+    assert gflops(model, (64, 128)) == gflops(regseg.create_model(backbone=[[1]]), (64, 128))
+    assert next(model.parameters()).dtype == dtype

@@ -63,3 +63,10 @@ def test_the_matrix_is_that_of_lightnings_loop(precision, streets_root, tmp_path
     counts.append(task.counts)
     assert torch.equal(*counts) and counts[0].sum() > 0
     assert task._folded is None and not any("_folded" in name for name in task.state_dict())
+
+
+def test_a_precision_that_changes_the_default_dtype_leaves_it_as_it_was(streets_root, tmp_path):
+    """PyTorch's default dtype belongs to all threads, so that such an evaluation runs in one."""
+    task, trainer = train_tiny(streets_root, tmp_path, max_epochs=1, limit_train_batches=1)
+    validate(make_trainer({"accelerator": "cpu", "precision": "bf16-true"}, tmp_path), task, trainer.datamodule)
+    assert task.counts.sum() > 0 and torch.get_default_dtype() == torch.float32

@@ -1,11 +1,16 @@
 """The Trainer in a sweep."""
 
+import subprocess
+import sys
+from types import SimpleNamespace
+
 import pytest
 import torch
 from lightning.pytorch.strategies.launchers import _SubprocessScriptLauncher
 
 from regseg.errors import InputError
-from regseg.training.trainer import make_trainer
+from regseg.system import processes
+from regseg.training.trainer import end_ranks, make_trainer
 
 
 @pytest.mark.parametrize("strategy", [{}, {"strategy": "auto"}, {"strategy": "ddp"}])
@@ -28,3 +33,20 @@ def test_ranks_do_not_exchange_signals_before_every_batch(tmp_path):
     loop = make_trainer({"accelerator": "cpu", "devices": 2}, tmp_path).fit_loop.epoch_loop
     assert hasattr(type(loop), "_broadcast_sigterm_tensor")  # what is replaced exists
     assert loop._broadcast_sigterm_tensor() is None and not torch.distributed.is_initialized()
+
+
+def test_of_three_processes_the_failed_one_is_reported(monkeypatch):
+    """Those that are killed afterwards have not failed."""
+    ranks = [subprocess.Popen([sys.executable, "-c", code]) for code in ("import time; time.sleep(60)", "exit(2)")]
+    monkeypatch.setattr(processes, "_ranks", ranks)
+
+    class Launcher:
+        def kill(self, number):
+            for rank in ranks:
+                rank.send_signal(number)
+            for rank in ranks:
+                rank.wait()
+
+    everyone = list(ranks)
+    end_ranks(SimpleNamespace(strategy=SimpleNamespace(launcher=Launcher())), wait=30)
+    assert processes.failed_rank() == (2, None) and [rank.poll() for rank in everyone] == [-9, 2]

@@ -5,7 +5,10 @@ import torch
 from lightning.pytorch.callbacks import EMAWeightAveraging
 from tiny import Calls, TinyNetwork, train_tiny
 
+import regseg
+from regseg.data.datasets.cityscapes import SPEC
 from regseg.errors import InputError
+from regseg.inference.torch_runtime import TorchRuntime
 
 
 def checkpoint(folder, name="last"):
@@ -33,6 +36,18 @@ def test_checkpoints_hold_the_average_that_was_evaluated(streets_root, tmp_path)
     assert not torch.equal(saved, average.current)
     assert torch.equal(evaluated[-1], saved) and torch.equal(task.network.conv.weight, saved)
     assert torch.equal(checkpoint(tmp_path)["current_model_state"]["network.conv.weight"], average.current)
+
+
+def test_folded_weights_are_those_of_the_average(streets_root, tmp_path):
+    """In bf16-mixed on a CPU, BatchNorm is folded for an evaluation: after the average has taken the weights' place."""
+    folded = []
+    look = Calls("on_validation_batch_start", lambda _, task: folded.append((task._folded, task.network)))
+    network = regseg.create_model(backbone=[[1]])
+    callbacks = [EMAWeightAveraging(decay=0.5), look]
+    train_tiny(streets_root, tmp_path, network=network, callbacks=callbacks, precision="bf16-mixed", lr=0.5)
+    runtime, averaged = folded[-1]
+    expected = TorchRuntime(averaged, SPEC, "bf16", "cpu").network
+    assert all(torch.equal(*pair) for pair in zip(runtime.network.parameters(), expected.parameters(), strict=True))
 
 
 def test_a_resumed_run_continues_weights_and_average(streets_root, tmp_path):

@@ -19,10 +19,12 @@ if TYPE_CHECKING:
 
 # By precision: the largest share of labels that may change, and the largest difference of a low-resolution logit,
 # relative to the largest logit. RegSeg trained on CamVid and a small one trained on drawn streets reach at most
-# f32 0 and 1.4e-6, f16 0.06 % and 1.4e-3, bf16 0.47 % and 0.029, int8 1.8 % and 0.04. The bounds are at least twice
+# f32 0 and 1.4e-6, f16 0.06 % and 1.4e-3, bf16 0.47 % and 0.029, int8 1.8 % and 0.145. The bounds are at least twice
 # that, because networks round differently. A barely trained network can exceed them: its logits are nearly tied.
-_ALLOWED = {"f32": (1e-4, 1e-4), "f16": (2e-3, 0.01), "bf16": (0.01, 0.06), "int8": (0.05, 0.12)}
-_ON_NOISE = 3  # times as many labels: no class fits noise, and a sound bf16 file changed 1.4 % of its labels
+_ALLOWED = {"f32": (1e-4, 1e-4), "f16": (2e-3, 0.01), "bf16": (0.01, 0.06), "int8": (0.05, 0.3)}
+# No class fits noise: a sound bf16 file changed 1.4 % of its labels. An int8 file is calibrated for photographs alone,
+# and a sound one changed 15 %; what it does on noise is shown, and only nonsense is refused.
+_ON_NOISE = {name: (3 * share, furthest) for name, (share, furthest) in _ALLOWED.items()} | {"int8": (1.0, 1.0)}
 _RANDOM_SIZES = ((128, 192), (97, 131))
 
 
@@ -87,8 +89,7 @@ def check_export(
     whole, fused = (open_runtime(path, name, hint[name], "cpu", fused=fused) for fused in (False, True))
     network = network.eval()
     checks = []
-    # Noise is not what an int8 file was calibrated for: a sound one changed 7 % of its labels.
-    for name, image in [*([] if precision == "int8" else _random(size)), *_real(real, size)]:
+    for name, image in [*_random(size), *_real(real, size)]:
         with torch.inference_mode():
             low = cast(Any, network).low_resolution_logits(normalize(torch.from_numpy(image[None])))
             logits = torch.nn.functional.interpolate(low, image.shape[:2], mode="bilinear", align_corners=False)
@@ -96,9 +97,8 @@ def check_export(
         changed = max(float((runtime(image[None]) != expected).mean()) for runtime in (whole, fused))
         found = fused.low_resolution_logits(image[None])
         difference = 0.0 if found is None else float(np.abs(found - low.numpy()).max() / low.abs().max())
-        share, furthest = _ALLOWED[precision]
-        share *= _ON_NOISE if name == "random" else 1
-        checks.append(Check(name, image.shape[:2], changed, difference, share, furthest))
+        allowed = (_ON_NOISE if name == "random" else _ALLOWED)[precision]
+        checks.append(Check(name, image.shape[:2], changed, difference, *allowed))
     return checks
 
 

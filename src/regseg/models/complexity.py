@@ -111,7 +111,7 @@ def gflops(model: nn.Module, size: tuple[int, int] = (1024, 2048), *, convolutio
         Billions of operations.
     """
     counter = _OperationCounter()
-    on_meta = copy.deepcopy(model).to("meta").eval()
+    on_meta = copy.deepcopy(model).to("meta").float().eval()
     with torch.no_grad(), counter:
         on_meta(torch.empty(1, 3, *size, device="meta"))
     counted = counter.convolutions if convolutions_only else counter.convolutions + counter.others

@@ -87,18 +87,23 @@ def read_evaluations(folder: Path) -> tuple[Evaluations, str]:
     return _evaluations(header, values), f"{bad} of {count} rows of metrics.csv cannot be read" if bad else ""
 
 
-def classes_of(group: Path) -> tuple[list[str], list[str]]:
-    """Return the classes of the runs in a group's folder, and those that their datasets exclude from the reduced mIoU.
+def classes_of(group: Path) -> tuple[list[str], bool]:
+    """Return the classes of the runs in a group's folder, and whether any dataset excludes some from the reduced mIoU.
 
-    The runs of a group may have different datasets; both lists are empty without a run that records its classes.
+    The runs of a group may have different datasets; there are no classes without a run that records them.
     """
     classes: dict[str, None] = {}
-    excluded: dict[str, None] = {}
+    reduced = False
     for folder in run_folders(group):
         summary = Summary(folder)
-        for found, name in ((classes, "data.classes"), (excluded, "data.excluded")):
-            found |= dict.fromkeys(printable(entry) for entry in summary.get(name, list, []) if isinstance(entry, str))
-    return list(classes), list(excluded)
+        names = summary.get("data.classes", list, [])
+        classes |= dict.fromkeys(printable(name) for name in names if isinstance(name, str))
+        excluded = summary.get("data.excluded", list, None)
+        if excluded is None:  # a run of an earlier version
+            scores = summary.get("last.metrics", dict, {})
+            reduced |= scores.get("val/miou_reduced") != scores.get("val/miou")
+        reduced |= bool(excluded)
+    return list(classes), reduced
 
 
 def _row(header: list[str], cells: list[str]) -> dict[str, float] | None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 from torchmetrics import Metric
 
 from regseg.data.datasets.spec import IGNORE_INDEX, DatasetSpec
@@ -42,6 +43,27 @@ class ConfusionMatrix(Metric):
     def compute(self) -> Tensor:
         """Return the counts, summed over all processes."""
         return self.counts
+
+
+class PixelLoss:
+    """Sums the cross-entropy over labelled pixels.
+
+    It keeps numbers of Python, because precisions such as 16-true convert the tensors of a module, metrics included.
+    """
+
+    def __init__(self) -> None:
+        self._total, self._pixels = 0.0, 0
+
+    def update(self, logits: Tensor, labels: Tensor) -> None:
+        """Add logits (B, C, H, W) float32 and labels (B, H, W) int64 of one batch."""
+        self._total += float(F.cross_entropy(logits, labels, ignore_index=IGNORE_INDEX, reduction="sum"))
+        self._pixels += int((labels != IGNORE_INDEX).sum())
+
+    def sums(self) -> Tensor:
+        """Return the sum and the number of pixels as (2,) float64, and start again."""
+        sums = torch.tensor([self._total, self._pixels], dtype=torch.float64)
+        self._total, self._pixels = 0.0, 0
+        return sums
 
 
 @dataclass(frozen=True)

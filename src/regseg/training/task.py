@@ -15,10 +15,9 @@ from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim import SGD, Optimizer
 from torch.optim.lr_scheduler import LRScheduler
-from torchmetrics import MeanMetric
 
 from regseg.data.augment.transforms import normalize
-from regseg.data.datasets.spec import IGNORE_INDEX, DatasetSpec
+from regseg.data.datasets.spec import DatasetSpec
 from regseg.data.torch_datasets import EvaluationSet
 from regseg.errors import InputError, check_number, check_options
 from regseg.inference.runtime_network import RuntimeNetwork
@@ -29,7 +28,7 @@ from regseg.system.checkpoint_file import read_checkpoint_file
 from regseg.training.batch_norm import check_batch_size
 from regseg.training.finite_steps import FiniteSteps
 from regseg.training.losses import CrossEntropy
-from regseg.training.metrics import ConfusionMatrix, Scores
+from regseg.training.metrics import ConfusionMatrix, PixelLoss, Scores
 from regseg.training.schedules import poly, total_iterations
 from regseg.training.threaded import PREDICTION, PredictedImages
 from regseg.training.trainer import check_limits
@@ -85,7 +84,7 @@ class SegmentationTask(L.LightningModule):
         _check_part("optimizer", self._make_optimizer, [])
         _check_part("scheduler", self._make_scheduler, None, 1)
         self.confusion = ConfusionMatrix(self.spec.num_classes)
-        self.with_val_loss, self._val_loss = False, MeanMetric()
+        self.with_val_loss, self._val_loss = False, PixelLoss()
         self._steps = FiniteSteps()
         self._folded: TorchRuntime | None = None  # during an evaluation
         # Nothing else: a checkpoint names no class or function that could be imported.
@@ -155,12 +154,14 @@ class SegmentationTask(L.LightningModule):
 
     def on_validation_start(self) -> None:
         self._steps.check_state(self.network.state_dict(), self.trainer)
-        self._fold()
+
+    def on_validation_epoch_start(self) -> None:
+        self._fold()  # here, because callbacks such as EMA exchange the weights when the epoch starts
 
     def on_validation_end(self) -> None:
         self._folded = None
 
-    def on_test_start(self) -> None:
+    def on_test_epoch_start(self) -> None:
         self._fold()
 
     def on_test_end(self) -> None:
@@ -215,7 +216,7 @@ class SegmentationTask(L.LightningModule):
             logits = self._logits_for(images, size)
             predictions = labels_of(logits, size)
             full = F.interpolate(logits.float(), size, mode="bilinear", align_corners=False)
-            self._val_loss.update(CrossEntropy()(full, labels.long()), (labels != IGNORE_INDEX).sum())
+            self._val_loss.update(full, labels.long())
         else:
             predictions = self.predict_labels(images, size)
         self.confusion.update(predictions, labels)
@@ -230,8 +231,10 @@ class SegmentationTask(L.LightningModule):
         self.confusion.reset()
         self.log_dict(self.scores.metrics(prefix))
         if self.with_val_loss:
-            self.log(f"{prefix}loss", self._val_loss.compute().clone())
-            self._val_loss.reset()
+            sums = self._val_loss.sums()
+            if self.trainer.world_size > 1:
+                sums = cast(Tensor, self.all_gather(sums.to(self.device))).sum(0)
+            self.log(f"{prefix}loss", (sums[0] / sums[1].clamp(min=1)).float())
 
     def test_step(self, batch: Mapping[str, Any], batch_idx: int) -> Tensor:
         """Count the predictions of a test batch."""

@@ -146,10 +146,11 @@ def end_ranks(trainer: L.Trainer, *, wait: float) -> None:
     """
     launcher = trainer.strategy.launcher
     if launcher is not None:
-        failed = processes.failed_rank(wait)
+        processes.failed_rank(wait)
+        ranks = processes.watched_ranks()
+        failed = [rank for rank in ranks if rank.poll()]
         launcher.kill(signal.SIGKILL)
-        if failed is None:
-            processes.watched_ranks().clear()  # what is killed here has not failed
+        ranks[:] = failed  # what is killed here has not failed
 
 
 def quiet() -> None:

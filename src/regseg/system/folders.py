@@ -1,0 +1,33 @@
+"""Folders that Hydra creates for a run, and that are removed if the run leaves nothing in them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+_existing: set[Path] = set()  # folders that existed when the command started
+
+
+def note_existing(folders: Sequence[Path]) -> None:
+    """Note which folders exist before Hydra creates some in ``folders``, so that `remove_empty` keeps them."""
+    here = Path.cwd()
+    places = [folder.expanduser().absolute() for folder in folders]
+    _existing.update(place for folder in places for place in (folder, *folder.parents) if place.is_dir())
+    for place in places:
+        if place != here and place.is_dir():
+            _existing.update(group for group in place.iterdir() if group.is_dir())
+
+
+def remove_empty(folder: Path) -> None:
+    """Remove ``folder``, its group's folder and the folder of all groups as far as they are empty and new.
+
+    Hydra creates them before anything is checked, so that a run that never began would leave a name without a run. In
+    a job's own process only ``folder`` is removed, because what existed before is known to the sweep's process alone.
+    """
+    for place in (folder, folder.parent, folder.parent.parent)[: 3 if _existing else 1]:
+        if place in _existing:
+            return
+        try:
+            place.rmdir()
+        except OSError:  # not empty, or not ours to remove
+            return

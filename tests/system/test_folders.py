@@ -1,0 +1,16 @@
+"""Folders that Hydra creates are removed if they stay empty; those of a user stay."""
+
+from regseg.system import folders
+
+
+def test_only_new_empty_folders_are_removed(tmp_path, monkeypatch):
+    monkeypatch.setattr(folders, "_existing", set())
+    (tmp_path / "runs" / "mine").mkdir(parents=True)
+    folders.note_existing([tmp_path / "runs"])
+    for group, left in (("mine", ["mine"]), ("new", ["mine"])):
+        (tmp_path / "runs" / group / "run_seed0").mkdir(parents=True)
+        folders.remove_empty(tmp_path / "runs" / group / "run_seed0")
+        assert [path.name for path in (tmp_path / "runs").iterdir()] == left
+    (tmp_path / "runs" / "mine" / "file").touch()
+    folders.remove_empty(tmp_path / "runs" / "mine")
+    assert (tmp_path / "runs" / "mine" / "file").exists()
