@@ -27,7 +27,7 @@ def main(cfg: DictConfig) -> float:
     if cfg.val_sizes is not None:
         if cfg.val_size is not None or cfg.pictures or cfg.worst or cfg.confusion:
             raise InputError(
-                "val_sizes does not go with val_size, pictures, worst or confusion; leave one of them out."
+                "val_sizes cannot be combined with val_size, pictures, worst or confusion; remove one of them."
             )
         return compare_sizes(cfg)
     from lightning.pytorch.utilities import rank_zero_only
@@ -69,7 +69,7 @@ def compare_sizes(cfg: DictConfig) -> float:
         print(f"short side {size}")
         scores, datamodule = evaluate(cast(DictConfig, OmegaConf.merge(cfg, {"val_size": size})))
         results.append({"val_size": size, "metrics": scores.metrics()})
-    print(f"{cfg.weights} on {datamodule.spec.name}, split {cfg.split}, labels at their own size")
+    print(f"{cfg.weights} on {datamodule.spec.name}, split {cfg.split}, labels at original size")
     sizes_table(results, reduced=bool(datamodule.spec.excluded))
     folder = run_folder(cfg.weights)
     write_json(folder / "val_sizes.json", results)

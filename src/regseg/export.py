@@ -22,7 +22,7 @@ def main(cfg: DictConfig) -> None:
 
     weights = resolve_weights(cfg.weights)
     if weights.suffix in GRAPHS:
-        raise InputError(f"{weights} is an export already; give the checkpoint that it was made from.")
+        raise InputError(f"{weights} is already an export; use the checkpoint it was made from.")
     suffix = SUFFIXES.get(cfg.format, "")
     out = Path(cfg.out).expanduser() if cfg.out else weights.with_suffix(suffix)
     if out.absolute() == weights.absolute():
@@ -41,7 +41,7 @@ def check_target(out: Path, overwrite: Any) -> None:
         InputError: an existing file would be replaced, or ``overwrite`` is not a boolean.
     """
     if not isinstance(overwrite, bool):
-        raise InputError(f"overwrite={overwrite} is neither true nor false.")
+        raise InputError(f"overwrite={overwrite} is not a boolean; use true or false.")
     for path in files_of(out):
         if path.is_dir():
             raise InputError(f"out={path} is a folder; give a file.")

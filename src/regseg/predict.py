@@ -31,7 +31,7 @@ def main(cfg: DictConfig) -> None:
     OmegaConf.resolve(cfg)
     check_number("opacity", cfg.opacity, highest=1)
     if not isinstance(cfg.overwrite, bool):
-        raise InputError(f"overwrite={cfg.overwrite} is neither true nor false.")
+        raise InputError(f"overwrite={cfg.overwrite} is not a boolean; use true or false.")
     _ = cfg.weights, cfg.source  # raises for a value that is missing
     options = values_of(cfg)
     check_save(options["save"])
@@ -78,7 +78,7 @@ def predict_video(options: dict[str, Any]) -> None:
 
     out, source = Path(options["out"]), Path(options["source"])
     if options["shards"] != 1:
-        raise InputError(f"{source} is a video, which is not divided; leave out shards.")
+        raise InputError(f"{source} is a video, which cannot be divided into shards; remove shards.")
     targets = video_outputs(out, source, options["save"])
     check_out(out, [source])
     Video(source).close()  # reports a bad file before the network is loaded
@@ -97,7 +97,7 @@ def predict_video(options: dict[str, Any]) -> None:
             damages.append(write_video(mode, target, source, predictor.spec, labeller, options["opacity"]))
             out_folder.mark(out, [target], incomplete=damages[-1] is not None)
     if damage := next((one for one in damages if one), None):
-        raise RunFailure(f"{source} is damaged: it {damage}; the result lacks those frames.")
+        raise RunFailure(f"{source} is damaged: it {damage}; those frames are missing from the result.")
 
 
 def video_origins(mode: str, target: Path, source: Path, settings: dict[str, Any], options: dict[str, Any]) -> Any:
@@ -120,7 +120,7 @@ def write_video(mode: str, target: Path, source: Path, spec: Any, labeller: Any,
         predict_video(video, labeller, draw, target, counter.advance)
     if mode == "overlay":
         write_legend(legend_of(target), spec)
-    print(f"{counter.summary()} into {target}{'; the sound is left out' if video.has_sound else ''}")
+    print(f"{counter.summary()} into {target}{'; without sound' if video.has_sound else ''}")
     return video.damage
 
 

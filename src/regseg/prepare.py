@@ -31,7 +31,7 @@ def main(cfg: DictConfig) -> None:
     if cfg.what not in WHAT:
         raise InputError(f"what={cfg.what} does not exist; choose one of {', '.join(WHAT)}.")
     if (cfg.what == "import") != (cfg.source is not None):
-        raise InputError("what=import needs source=FILE, the annotations; other values of what take no source.")
+        raise InputError("what=import needs source=FILE, the annotations; remove source for any other what.")
     if cfg.what in ("classes", "import") and cfg.data.dataset != "folder":
         raise InputError(f"what={cfg.what} is for images of your own; choose data=folder data.root=FOLDER.")
     place = Path(cfg.out if cfg.source is None else cfg.source)

@@ -55,7 +55,7 @@ def check_options_of_run(cfg: DictConfig) -> None:
         if node and not OmegaConf.is_dict(node):
             raise InputError(f"callbacks.{name} must be a callback with a _target_; callbacks.{name}=null removes it.")
     if not isinstance(cfg.overwrite, bool):
-        raise InputError(f"overwrite={cfg.overwrite} is neither true nor false.")
+        raise InputError(f"overwrite={cfg.overwrite} is not a boolean; use true or false.")
     if cfg.table == "table8" and not cfg.weights and not cfg.trainer.smoke:
         raise InputError("experiment=table8 fine-tunes; give weights=FILE of a run of experiment=cityscapes_test.")
 

@@ -221,7 +221,7 @@ def test_int8(trained, tmp_path, photograph, capsys, monkeypatch, format):
 
 def test_an_export_is_not_exported_again(run_module, exported):
     done = run_module("regseg.export", f"weights={exported('onnx')}", "format=openvino", "out=again.xml")
-    assert done.returncode == 2 and "is an export already" in done.stderr, done.stderr
+    assert done.returncode == 2 and "is already an export" in done.stderr, done.stderr
 
 
 @pytest.mark.parametrize("default", [True, False])

@@ -14,7 +14,7 @@ from regseg.inference.runtimes import open_runtime, resolve_weights
 
 def test_a_runs_folder(checkpoint, tmp_path, capsys):
     (tmp_path / "checkpoints").mkdir()
-    with pytest.raises(InputError, match=r"holds no best\.ckpt or last\.ckpt"):
+    with pytest.raises(InputError, match=r"contains no best\.ckpt or last\.ckpt"):
         resolve_weights(tmp_path)
     (tmp_path / "checkpoints" / "last.ckpt").write_bytes(checkpoint.read_bytes())
     assert regseg.Predictor(tmp_path, "torch").spec.num_classes == 19

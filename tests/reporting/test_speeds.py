@@ -50,7 +50,7 @@ def test_speeds_stand_next_to_the_papers(tmp_path, content, table, words):
 def test_a_file_without_speeds_is_one_sentence(tmp_path, monkeypatch, content):
     path = tmp_path / "x.json"
     path.write_text(content)
-    with pytest.raises(InputError, match=r"holds no speeds .*networks=all"):
+    with pytest.raises(InputError, match=r"contains no speeds .*networks=all"):
         read_speeds(path)
     monkeypatch.chdir(tmp_path)
     assert read_speeds(None) is None

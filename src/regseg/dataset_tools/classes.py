@@ -54,7 +54,7 @@ def classes(datamodule: Any, out: Path) -> None:
     root = Path(datamodule.hparams.root)
     path = root / "classes.yaml"
     if path.exists():
-        raise InputError(f"{path} exists; rename it to have another one written.")
+        raise InputError(f"{path} exists already; rename it, then run the command again to write a new one.")
     files = image_files(root / "labels") if (root / "labels").is_dir() else []
     if not files:
         raise InputError(f"{root / 'labels'} holds no label images; put them there, or set data.root.")
@@ -62,7 +62,7 @@ def classes(datamodule: Any, out: Path) -> None:
         found = list(progress(pool.map(_read, files), len(files), "reading labels"))
     kinds = {isinstance(next(iter(label.pixels)), tuple) for label in found}
     if len(kinds) > 1:
-        raise InputError(f"{root / 'labels'} holds index labels and colour labels; export all of them in one way.")
+        raise InputError(f"{root / 'labels'} contains both index and colour labels; export all in the same format.")
     pixels: Counter[Any] = sum((label.pixels for label in found), Counter())
     if len(pixels) > MAX_CLASSES:
         raise InputError(

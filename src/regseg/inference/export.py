@@ -105,7 +105,7 @@ def check_choices(out: Path, format: str, output: str, size: tuple[int, int] | N
     if size is not None and min(size) < SMALLEST:
         raise InputError(f"size=[{size[0]},{size[1]}] is too small; give {SMALLEST} or more for both sides.")
     if format == "torch" and (output != "labels" or size is not None):
-        raise InputError("format=torch stores weights, which have no output and size; leave both options out.")
+        raise InputError("format=torch stores weights, which have no output and no size; remove both options.")
 
 
 def report(checks: list[Check]) -> None:
@@ -145,7 +145,7 @@ def _data(description: Any, weights: Path, root: str | None) -> SegmentationData
     except InputError:
         if root is not None:
             raise
-        print("The dataset of the checkpoint is not here; the export is checked on random images alone.")
+        print("The checkpoint's dataset was not found; the export is checked on random images only.")
         return None
 
 

@@ -47,7 +47,7 @@ def save_openvino(path: Path, model: Any, info: ExportInfo) -> None:
     try:
         ov.save_model(model, path, compress_to_fp16=info.precision != "f32")
     except RuntimeError as error:
-        raise InputError(f"{path.parent.parent} cannot be written; make room there or choose another place.") from error
+        raise InputError(f"{path.parent.parent} cannot be written; free some space or choose another out.") from error
 
 
 def replace_record(path: Path, format: str, info: ExportInfo) -> None:

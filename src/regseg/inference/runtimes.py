@@ -83,7 +83,7 @@ def open_runtime(
     path = resolve_weights(weights)
     chosen = _choose(path, device) if runtime == "auto" else runtime
     if path.suffix in GRAPHS and chosen == "torch":
-        raise InputError(f"{path} is a graph, which runtime=torch cannot run; leave runtime out or give a checkpoint.")
+        raise InputError(f"{path} is a graph, which runtime=torch cannot run; remove runtime or use a checkpoint.")
     if chosen != "torch" and device not in ("auto", "cpu"):
         raise InputError(f"runtime={chosen} runs on the CPU; leave device={device} out or use runtime=torch.")
     if precision == "f16" and chosen != "torch":
@@ -127,7 +127,8 @@ def _open(path: Path, runtime: str, precision: str, device: str, fused: bool | N
     from regseg.models.weights import load_model
 
     print(
-        f"Converting {path.name} to OpenVINO, which takes seconds; a file of regseg.export opens at once.", flush=True
+        f"Converting {path.name} to OpenVINO, which takes a few seconds; a file from regseg.export opens immediately.",
+        flush=True,
     )
     return OpenVinoRuntime.from_network(load_model(path), spec_in(path), precision, streams)
 
@@ -159,7 +160,7 @@ def resolve_weights(weights: str | Path) -> Path:
     """
     path = Path(weights).expanduser()
     if path.suffix == ".bin" and path.with_suffix(".xml").is_file():
-        raise InputError(f"{path} holds the weights of {path.with_suffix('.xml')}; give that file.")
+        raise InputError(f"{path} contains the weights of {path.with_suffix('.xml')}; give that file.")
     if not path.is_dir():
         return path
     for name in ("best.ckpt", "last.ckpt"):
@@ -167,4 +168,4 @@ def resolve_weights(weights: str | Path) -> Path:
             if (folder / name).is_file():
                 print(f"Using {folder / name}.")
                 return folder / name
-    raise InputError(f"{path} holds no best.ckpt or last.ckpt; give a run's folder or a checkpoint.")
+    raise InputError(f"{path} contains no best.ckpt or last.ckpt; use a run's folder or a checkpoint.")

@@ -253,8 +253,8 @@ def _check_fits(model: nn.Module, checkpoint: Checkpoint) -> dict[str, str]:
     if differences:
         more = f" and {len(differences) - 3} more" if len(differences) > 3 else ""
         raise InputError(
-            f"{checkpoint.source} contains weights of another model than {given} ({', '.join(differences[:3])}{more}); "
-            "create the model that it was saved from."
+            f"{checkpoint.source} contains weights of a different model than {given} "
+            f"({', '.join(differences[:3])}{more}); create the model that it was saved from."
         )
     return skipped
 

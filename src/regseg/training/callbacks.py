@@ -35,7 +35,7 @@ class Evaluation(Checkpoint):
         check_number("callbacks.evaluation.every", every, lowest=1, integer=True)
         check_number("callbacks.evaluation.last", last, integer=True)
         if not isinstance(loss, bool):
-            raise InputError(f"callbacks.evaluation.loss={loss} is neither true nor false.")
+            raise InputError(f"callbacks.evaluation.loss={loss} is not a boolean; use true or false.")
         self.every, self.last, self.loss = every, last, loss
         self._evaluated = -1  # the optimizer step of the last evaluation
 

@@ -87,7 +87,7 @@ class WandbRun(WandbLogger):
 def _check_login() -> None:
     settings = wandb.setup(wandb.Settings(silent=True)).settings
     if settings.mode == "online" and not wandb.login(prompt=False):
-        raise InputError("Nobody is logged in to W&B; run `wandb login`, or add logger.wandb.offline=true.")
+        raise InputError("Not logged in to W&B; run `wandb login`, or add logger.wandb.offline=true.")
 
 
 def _remembered_id(folder: Path) -> str:

@@ -206,7 +206,7 @@ def print_start(folder: Path, start: Any, change: str | None, *, asked: bool) ->
         asked: whether the user asked for a continuation.
     """
     if start is None and asked:
-        print(f"{folder} holds nothing to continue from; starting at epoch 0.")
+        print(f"{folder} has no checkpoint to resume from; starting at epoch 0.")
     for note in filter(None, [start.note, change] if start else []):
         print(note)
 
@@ -244,4 +244,4 @@ def print_result(folder: Path, excluded: tuple[str, ...]) -> None:
         print(f"best mIoU {100 * best['metrics']['val/miou']:.2f} at epoch {best['epoch'] + 1}")
     for picture in sorted((folder / "pictures").glob("*.png"))[-1:]:
         print(f"predictions: {shown(picture)}")
-    print(f"everything else: {shown(folder)}")
+    print(f"run folder: {shown(folder)}")

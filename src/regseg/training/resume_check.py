@@ -110,7 +110,7 @@ def check_continues(folder: Path, before: Mapping[str, Any], now: Mapping[str, A
         )
     return (
         f"The schedule changes from {before['iterations']} to {now['iterations']} iterations; the learning rate of the "
-        "finished epochs followed the shorter schedule."
+        "finished epochs followed the old schedule."
         if now["iterations"] > before["iterations"]
         else f"The schedule changes from {before['iterations']} to {now['iterations']} iterations."
     )
