@@ -16,6 +16,7 @@ import albumentations  # noqa: F401
 import hydra  # noqa: F401
 import lightning.pytorch  # noqa: F401
 import matplotlib.pyplot  # noqa: F401
+import numba  # noqa: F401
 import torchmetrics  # noqa: F401
 
 

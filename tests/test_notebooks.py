@@ -40,6 +40,7 @@ def texts_in(node):
 )
 def test_notebook(path, tmp_path):
     code = "\n".join("".join(cell["source"]) for cell in cells_of(path))
+    code = code.replace("trainer.max_epochs=5", "trainer.max_epochs=1")  # its scores are not checked
     environment = {**os.environ, "MPLBACKEND": "agg"}
     result = subprocess.run(
         [sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=600
