@@ -142,7 +142,7 @@ def test_resuming_with_another_setting_is_refused(copy_of_finished, run_module, 
 
 def test_a_checkpoint_of_another_model_is_refused(copy_of_finished, run_module, streets_root, streets_options):
     arguments = [TRAIN, "trainer=smoke", *streets_options, f"data.root={streets_root}"]
-    assert failed(run_module(*arguments, f"weights={RUN}/checkpoints/best.ckpt", "run.name=other"), "another model")
+    assert failed(run_module(*arguments, f"weights={RUN}/checkpoints/best.ckpt", "run.name=other"), "a different model")
     summary = copy_of_finished / RUN / "summary.json"
     summary.write_text(summary.read_text().replace('"finished"', '"interrupted"'))
     with_decoder = ["resume=last", "model/decoder=lraspp", "hydra.run.dir=" + RUN]

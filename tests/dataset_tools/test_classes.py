@@ -83,7 +83,7 @@ def test_what_cannot_be_class_maps(tmp_path):
     write(tmp_path / "labels/b.png", indices(0, [0, 1]))
     with pytest.raises(InputError) as error:
         classes(data(tmp_path), tmp_path)
-    assert is_sentence(error, "index labels and colour labels")
+    assert is_sentence(error, "index and colour labels")
     (tmp_path / "labels/a.png").unlink()
     classes(data(tmp_path), tmp_path)
     with pytest.raises(InputError) as error:  # a person's edits are not lost
