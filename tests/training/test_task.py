@@ -143,7 +143,7 @@ def test_parts_that_do_not_fit_are_refused_before_the_training(parts, words):
 def test_half_precision_on_a_cpu_is_what_it_has_instructions_for(
     tmp_path, capsys, monkeypatch, has_instructions, precision
 ):
-    monkeypatch.setattr("regseg.training.trainer.computes_in_bfloat16", lambda: has_instructions)
+    monkeypatch.setattr("regseg.training.trainer.bfloat16_is_faster", lambda: has_instructions)
     trainer = make_trainer({"precision": "16-mixed", "accelerator": "cpu"}, tmp_path)
     assert trainer.precision == precision
     assert capsys.readouterr().out == f"16-mixed needs a GPU; using {precision} on the CPU.\n"

@@ -32,7 +32,7 @@ from regseg.inference.runtimes import open_runtime
 from regseg.inference.torch_runtime import TorchRuntime
 from regseg.models import load_model, save_weights
 from regseg.models.factory import config_of
-from regseg.system.cpu import computes_in_bfloat16, num_threads
+from regseg.system.cpu import bfloat16_is_faster, num_threads
 
 BASELINE = "author's way"  # float32, eager, NCHW, logits at full size
 Size = tuple[int, int]
@@ -169,7 +169,7 @@ def draw(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
 
 def _few_ways(network: nn.Module, spec: DatasetSpec, folder: Path) -> Iterator[Way]:
     """Yield the baseline, and PyTorch and (on a CPU) OpenVINO in the precision that `regseg.predict` uses."""
-    precision = "f16" if torch.cuda.is_available() else "bf16" if computes_in_bfloat16() else "f32"
+    precision = "f16" if torch.cuda.is_available() else "bf16" if bfloat16_is_faster() else "f32"
     checkpoint = str(folder / "network.ckpt")
     save_weights(network.eval(), checkpoint)
     yield Way(BASELINE, checkpoint)

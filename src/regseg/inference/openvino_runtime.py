@@ -12,7 +12,7 @@ import numpy as np
 from regseg.errors import InputError
 from regseg.inference.export_info import KEY, LOW_RESOLUTION, ExportInfo
 from regseg.inference.exported import ExportedRuntime, require
-from regseg.system.cpu import num_threads
+from regseg.system.cpu import has_slow_bfloat16, num_threads
 
 if TYPE_CHECKING:
     from torch import nn
@@ -128,14 +128,13 @@ def read_model(path: str | Path) -> tuple[Any, ExportInfo]:
     return model, ExportInfo.from_json(text if isinstance(text, str) else None, path)
 
 
-def computes_in_bfloat16() -> bool:
-    """Return whether OpenVINO computes in bfloat16 on this CPU."""
-    return "BF16" in _core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+def _bfloat16_is_faster() -> bool:
+    return "BF16" in _core().get_property("CPU", "OPTIMIZATION_CAPABILITIES") and not has_slow_bfloat16()
 
 
 def _hint(precision: str, exported: str) -> str:
     if precision == "auto":
-        return "bf16" if computes_in_bfloat16() else "f32"
+        return "bf16" if _bfloat16_is_faster() else "f32"
     if exported == "bf16" and precision == "f32":
         raise InputError("The file was exported in bf16; leave precision out, or export it in f32.")
     return precision

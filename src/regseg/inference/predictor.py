@@ -26,7 +26,7 @@ class Predictor:
         weights: a checkpoint, a run's folder, or an exported file (.onnx, .xml, .safetensors).
         runtime: ``auto``, ``torch``, ``onnxruntime`` or ``openvino``. ``auto`` picks the fastest that is installed.
         precision: ``auto``, ``f32``, ``bf16`` or, on a GPU, ``f16``. ``auto`` takes float16 on a GPU, and
-            bfloat16 on a processor that computes in it.
+            bfloat16 on a processor where that is faster.
         device: ``auto``, ``cpu`` or, with the torch runtime, a device such as ``cuda:0``.
 
     Attributes:

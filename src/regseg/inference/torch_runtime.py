@@ -18,7 +18,7 @@ from regseg.inference.graphs import GraphsBySize
 from regseg.inference.upsample import labels_of
 from regseg.models.weights import load_model
 from regseg.system.checkpoint_file import read_checkpoint_file
-from regseg.system.cpu import computes_in_bfloat16
+from regseg.system.cpu import bfloat16_is_faster
 
 _DTYPES = {"f32": torch.float32, "f16": torch.float16, "bf16": torch.bfloat16}
 
@@ -138,7 +138,7 @@ def _precision(name: str, device: torch.device) -> str:
         return "f16" if name == "auto" else name  # Sec. 4.7 measures half precision, and every GPU has it
     if name == "f16":
         raise InputError("precision=f16 needs a GPU; choose bf16 or f32.")
-    return ("bf16" if computes_in_bfloat16() else "f32") if name == "auto" else name
+    return ("bf16" if bfloat16_is_faster() else "f32") if name == "auto" else name
 
 
 def _device(name: str) -> torch.device:

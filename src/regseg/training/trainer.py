@@ -18,7 +18,7 @@ from lightning.pytorch.utilities import rank_zero_only
 
 from regseg.errors import InputError, check_options
 from regseg.system import processes
-from regseg.system.cpu import computes_in_bfloat16
+from regseg.system.cpu import bfloat16_is_faster
 from regseg.training.checkpoint_io import WholeCheckpointIO
 
 # The values of `trainer.precision`, and the short forms that Lightning accepts too.
@@ -70,7 +70,7 @@ def make_trainer(
         if arguments["precision"] not in PRECISIONS:
             raise InputError(f"trainer.precision={precision} does not exist; choose one of {', '.join(PRECISIONS)}.")
     if arguments.get("precision") == "16-mixed" and _runs_on_cpu(arguments.get("accelerator", "auto")):
-        arguments["precision"] = "bf16-mixed" if computes_in_bfloat16() else "32-true"
+        arguments["precision"] = "bf16-mixed" if bfloat16_is_faster() else "32-true"
         if chosen:
             announce(f"16-mixed needs a GPU; using {arguments['precision']} on the CPU.")
     # Shapes repeat in training, so cuDNN may time its algorithms once, but not in a deterministic run.
