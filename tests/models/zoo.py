@@ -16,6 +16,11 @@ SHORT_CASES = [
     {"name": "ddrnet23"},
     {"backbone": [[1, 2], [1, 2, 3, 4]]},
     *({"backbone": [[1]], "decoder": name} for name in ("lraspp", "sfnet", "bisenet", "concat_yblock")),
+    *(
+        {"backbone": [[1]], "decoder": name}
+        for name in ("sum_conv3x3", "sum_conv1x1", "concat_conv3x3", "concat_conv1x1")
+    ),
+    {"backbone": [[1]], "decoder": "regseg_large"},
 ]
 
 
