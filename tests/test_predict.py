@@ -106,6 +106,16 @@ def test_paths_as_people_type_them(predict, tmp_path):
     assert files(tmp_path / "Läufe, alle" / "index") == ["zwei=drei & größer.png"]
 
 
+def test_the_short_side(predict, tmp_path, tiny_weights):
+    write(tmp_path / "big.png", noise(0, (80, 120)))
+    assert predict("source=big.png", "save=[train_ids]", "short_side=40").returncode == 0
+    found = cv2.imread(str(tmp_path / "predictions/train_ids/big.png"), cv2.IMREAD_UNCHANGED)
+    predictor = regseg.Predictor(tiny_weights, runtime="torch", precision="f32", short_side=40)
+    assert (found == predictor(read_image(tmp_path / "big.png"))).all()
+    assert ended(predict("source=big.png", "save=[train_ids]"), 2, "short_side=40", "overwrite=true")
+    assert ended(predict("source=big.png", "short_side=40", "tile=128"), 2, "leave short_side out")
+
+
 def test_tiles(predict, tmp_path):
     write(tmp_path / "big.png", noise(0, (150, 300)))
     assert predict("source=big.png", "save=[train_ids]", "tile=128").returncode == 0

@@ -59,14 +59,14 @@ def training(cfg: DictConfig) -> None:
     from hydra.utils import instantiate
 
     from regseg.benchmarks.training_step import benchmark_training, describe
-    from regseg.models import create_model, title_of
+    from regseg.models import build_model, title_of
     from regseg.training.schedules import constant
     from regseg.training.task import SegmentationTask
 
     L.seed_everything(cfg.seed, verbose=False)
     values = values_of(cfg)
     spec = make_datamodule(cfg).spec
-    network = create_model(**check_options("model", values["model"], create_model), num_classes=spec.num_classes)
+    network = build_model(**check_options("model", values["model"], build_model), num_classes=spec.num_classes)
     data, loss = values["data"], instantiate(values["loss"], _convert_="all")
     task = SegmentationTask(network, spec, loss=loss, scheduler=constant)
     size, batch_size = data["crop_size"], data["batch_size"]
@@ -116,7 +116,7 @@ def blocks(cfg: DictConfig) -> None:
 def networks(cfg: DictConfig) -> Iterator[tuple[str, Any]]:
     """Yield (title, network) of the model group or the paper's tables, with 19 classes and random or given weights."""
     from regseg.describe import all_networks
-    from regseg.models import create_model, load_model, title_of
+    from regseg.models import build_model, load_model, title_of
 
     if cfg.networks not in (None, "all"):
         raise InputError(f"networks={cfg.networks} does not exist; write networks=all or leave it out.")
@@ -126,8 +126,8 @@ def networks(cfg: DictConfig) -> Iterator[tuple[str, Any]]:
         network = load_model(cfg.weights)
         yield title_of(network), network
     else:
-        options = check_options("model", values_of(cfg.model), create_model)
-        network = create_model(**options, num_classes=19)
+        options = check_options("model", values_of(cfg.model), build_model)
+        network = build_model(**options, num_classes=19)
         yield title_of(network), network
 
 

@@ -48,9 +48,9 @@ def main(cfg: DictConfig) -> None:
 
 def chosen_network(cfg: DictConfig) -> Iterator[tuple[str, Any]]:
     """Yield (title, network) of the model group, with ``weights`` loaded if they are given."""
-    from regseg.models import create_model, load_weights, title_of
+    from regseg.models import build_model, load_weights, title_of
 
-    network = create_model(**values_of(cfg.model), num_classes=cfg.num_classes)
+    network = build_model(**values_of(cfg.model), num_classes=cfg.num_classes)
     if cfg.weights:
         load_weights(network, cfg.weights)
     yield title_of(network), network
@@ -58,14 +58,14 @@ def chosen_network(cfg: DictConfig) -> Iterator[tuple[str, Any]]:
 
 def all_networks(num_classes: int) -> Iterator[tuple[str, Any]]:
     """Yield (title, network) for all models, all backbones (Table 4) and all decoders (Table 5)."""
-    from regseg.models import create_model, list_backbones, list_decoders, list_models, title_of
+    from regseg.models import build_model, list_backbones, list_decoders, list_models, title_of
 
     large = "regseg_large"  # listed as a model; its stem and widths fit no other part
     rows = [{"name": name} for name in list_models()]
     rows += [{"backbone": backbone, "decoder": "sum_conv3x3"} for backbone in list_backbones() if backbone != large]
     rows += [{"backbone": "dilation_1_12", "decoder": decoder} for decoder in list_decoders() if decoder != large]
     for row in rows:
-        network = create_model(**row, num_classes=num_classes)
+        network = build_model(**row, num_classes=num_classes)
         yield title_of(network), network
 
 

@@ -18,7 +18,7 @@ def main(cfg: DictConfig) -> float:
     """Print the table of one evaluation; return its mean IoU."""
     OmegaConf.resolve(cfg)
     if cfg.weights != "position":
-        from regseg.inference.runtimes import resolve_weights
+        from regseg.system.weights_files import resolve_weights
 
         cfg.weights = str(resolve_weights(cfg.weights))
     check_scales(cfg)
@@ -172,8 +172,9 @@ def description_of(weights: Any) -> Any:
 
 def make_network(cfg: DictConfig, datamodule: Any, file: Any = None) -> Any:
     """Return the network of ``weights`` (or of the ``file`` read from it), checked to have the dataset's classes."""
-    from regseg.models.factory import config_of, create_model
-    from regseg.models.weights import classes_in, load_model, load_weights
+    from regseg.models.config import config_of
+    from regseg.models.factory import build_model, load_model
+    from regseg.models.weights import classes_in, load_weights
 
     spec = datamodule.spec
     check_model(cfg)
@@ -189,7 +190,7 @@ def make_network(cfg: DictConfig, datamodule: Any, file: Any = None) -> Any:
         network = load_model(file or cfg.weights)
         fits = config_of(network)["num_classes"] == spec.num_classes
     else:
-        network = create_model(**values_of(cfg.model), num_classes=spec.num_classes)
+        network = build_model(**values_of(cfg.model), num_classes=spec.num_classes)
         fits = not load_weights(network, file or cfg.weights).skipped
     trained_on = classes_in(file or cfg.weights)
     if not fits or trained_on not in (None, list(spec.classes)):

@@ -133,16 +133,22 @@ def open_network(options: dict[str, Any]) -> tuple[dict[str, Any], Any, Any]:
     """Return (settings that determine the labels, Predictor, function that labels an image) for the options."""
     from regseg.inference.out_folder import digest
     from regseg.inference.predictor import Predictor
-    from regseg.inference.runtimes import resolve_weights
     from regseg.inference.tiles import Tiled
+    from regseg.system.weights_files import resolve_weights
 
     weights, device, tile = resolve_weights(options["weights"]), options["device"], options["tile"]
+    short_side = options["short_side"]
+    if tile is not None:
+        if short_side != "auto":
+            raise InputError("tile is for images at their full size; leave short_side out.")
+        short_side = None
     if device == "auto" and runs_beside_others() and (gpu := own_gpu()) is not None:
         device = f"cuda:{gpu}"
-    predictor = Predictor(weights, options["runtime"], options["precision"], device)
-    print(f"{weights}: {predictor.spec.num_classes} classes of {predictor.spec.name}", flush=True)
+    predictor = Predictor(weights, options["runtime"], options["precision"], device, short_side=short_side)
+    print(f"{weights.name}: {predictor.spec.num_classes} classes of {predictor.spec.name}", flush=True)
     runtime = predictor.runtime
     settings = {"weights": digest(weights), "runtime": runtime.name, "precision": runtime.precision, "tile": tile}
+    settings["short_side"] = predictor.short_side
     return settings, predictor, predictor if tile is None else Tiled(predictor, tile)
 
 

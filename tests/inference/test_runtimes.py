@@ -3,24 +3,48 @@
 import subprocess
 import sys
 
+import cv2
 import numpy as np
 import pytest
 
 import regseg
+from regseg.data.augment.crop_resize import resize_image
 from regseg.errors import InputError
 from regseg.inference import exported as exported_module
-from regseg.inference.runtimes import open_runtime, resolve_weights
+from regseg.inference.runtime_network import label_at
+from regseg.inference.runtimes import open_runtime
 
 
 def test_a_runs_folder(checkpoint, tmp_path, capsys):
     (tmp_path / "checkpoints").mkdir()
-    with pytest.raises(InputError, match=r"contains no best\.ckpt or last\.ckpt"):
-        resolve_weights(tmp_path)
     (tmp_path / "checkpoints" / "last.ckpt").write_bytes(checkpoint.read_bytes())
     assert regseg.Predictor(tmp_path, "torch").spec.num_classes == 19
     assert "last.ckpt" in capsys.readouterr().out
-    (tmp_path / "checkpoints" / "best.ckpt").write_bytes(checkpoint.read_bytes())
-    assert resolve_weights(tmp_path).name == "best.ckpt"
+
+
+@pytest.mark.parametrize("format", [None, "onnx", "openvino"])
+def test_large_images_are_reduced_as_in_evaluation(format, checkpoint, exported, photograph):
+    """The weights record the evaluation size 64; labels have the image's own size all the same."""
+    weights, runtime = (exported(format), "auto") if format else (checkpoint, "torch")
+    large = cv2.resize(photograph, (300, 200))
+    predictor = regseg.Predictor(weights, runtime, "f32")
+    assert predictor.short_side == 64
+    labels = predictor(large)
+    assert (labels == label_at(predictor.runtime, resize_image(large, (200, 300), 64), (200, 300))).all()
+    whole = regseg.Predictor(weights, runtime, "f32", short_side=None)(large)
+    assert labels.shape == whole.shape == (200, 300) and (labels != whole).any()
+    given = regseg.Predictor(weights, runtime, "f32", short_side=100)(large)
+    assert (given != whole).any() and (given != labels).any()
+    small = large[:50, :80]
+    assert (predictor(small) == regseg.Predictor(weights, runtime, "f32", short_side=None)(small)).all()
+
+
+def test_wrong_short_sides(checkpoint, exported):
+    for wrong in (0, 31, 64.5, True, "all"):
+        with pytest.raises(InputError, match="short_side"):
+            regseg.Predictor(checkpoint, "torch", short_side=wrong)
+    with pytest.raises(InputError, match="accepts only images of 64x96 pixels"):
+        regseg.Predictor(exported("openvino", size=(64, 96)), short_side=64)
 
 
 def test_images_of_any_size_and_lists(checkpoint, photograph):

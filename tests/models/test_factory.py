@@ -13,6 +13,30 @@ def test_names():
     assert len(regseg.list_decoders()) == 10
 
 
+def test_weights_decide_the_number_of_classes(tmp_path, capsys):
+    saved = regseg.create_model(backbone=[[1]], decoder="lraspp", num_classes=5)
+    regseg.save_weights(saved, tmp_path / "five.pt")
+    parts = {"backbone": [[1]], "decoder": "lraspp", "weights": tmp_path / "five.pt"}
+    model = regseg.create_model(**parts)
+    assert model.config == saved.config and model.training
+    for name, tensor in saved.state_dict().items():
+        assert (model.state_dict()[name] == tensor).all(), name
+    other = regseg.create_model(**parts, num_classes=7)
+    assert other.config["num_classes"] == 7 and "Skipped" in capsys.readouterr().out
+    assert (other.state_dict()["stem.conv.weight"] == saved.state_dict()["stem.conv.weight"]).all()
+    with pytest.raises(InputError, match="weights of a different model"):
+        regseg.create_model(weights=tmp_path / "five.pt")
+
+
+def test_a_checkpoint_cannot_name_another_file(tmp_path):
+    """Its description takes no `weights`: a file that is read must not decide that another one is read."""
+    saved = regseg.create_model(backbone=[[1]], decoder="lraspp", num_classes=5)
+    saved.config["weights"] = str(tmp_path / "other.pt")
+    regseg.save_weights(saved, tmp_path / "five.pt")
+    with pytest.raises(InputError, match=r"describes a model that cannot be built.*weights"):
+        regseg.load_model(tmp_path / "five.pt")
+
+
 @pytest.mark.parametrize("name", ["regseg", "regseg_large", "ddrnet23"])
 def test_every_listed_model_is_created(name):
     model = regseg.create_model(name, num_classes=7)

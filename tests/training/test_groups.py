@@ -13,7 +13,7 @@ import regseg
 from regseg.data.datasets.cityscapes import SPEC
 from regseg.error_messages import explain
 from regseg.errors import InputError
-from regseg.models.weights import load_model
+from regseg.models.factory import load_model
 from regseg.train import nodes_of
 from regseg.training.schedules import constant
 from regseg.training.task import SegmentationTask

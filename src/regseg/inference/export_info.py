@@ -40,6 +40,11 @@ class ExportInfo:
     normalization: Mapping[str, Any] = field(default_factory=dict)
     provenance: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def short_side(self) -> int | None:
+        """Short side of the images in evaluations of the training, in pixels; None if that was their own."""
+        return short_side_of(self.data)
+
     def to_json(self) -> str:
         """Return the record as one line of JSON."""
         return json.dumps(asdict(self) | {"spec": self.spec.to_dict()})
@@ -68,3 +73,9 @@ class ExportInfo:
         if not sound:
             raise InputError(f"The record in {path} is damaged; export it again.")
         return cls(spec, values["precision"], values["output"], tuple(size) if size else None, **records)
+
+
+def short_side_of(data: Mapping[str, Any]) -> int | None:
+    """Return the evaluation size in a dataset description; None if it is the images' own, or is not a size."""
+    value = data.get("val_size")
+    return value if type(value) is int and value > 0 else None

@@ -40,6 +40,7 @@ class ExportedRuntime:
 
     def __init__(self, info: ExportInfo, fused: bool | None = None) -> None:
         self.info, self.spec, self.size, self.precision = info, info.spec, info.size, info.precision
+        self.short_side = info.short_side
         self.fused = has_numba() if fused is None else fused
 
     @property

@@ -17,8 +17,6 @@ from regseg.system.cpu import has_slow_bfloat16, num_threads
 if TYPE_CHECKING:
     from torch import nn
 
-    from regseg.data.datasets.spec import DatasetSpec
-
 _SIZES = 4  # number of input shapes that are compiled separately
 
 
@@ -72,14 +70,14 @@ class OpenVinoRuntime(ExportedRuntime):
 
     @classmethod
     def from_network(
-        cls, network: nn.Module, spec: DatasetSpec, precision: str = "auto", streams: int = 1
+        cls, network: nn.Module, info: ExportInfo, precision: str = "auto", streams: int = 1
     ) -> OpenVinoRuntime:
-        """Convert a network in memory, which takes seconds."""
+        """Convert a network in memory, which takes seconds; ``info`` describes its classes and data."""
         from regseg.inference.conversion import to_openvino
         from regseg.inference.folding import ExportNetwork
 
         _openvino()
-        return cls(to_openvino(ExportNetwork(network)), ExportInfo(spec), precision, streams=streams)
+        return cls(to_openvino(ExportNetwork(network)), info, precision, streams=streams)
 
     def run(self, images: np.ndarray) -> np.ndarray:
         """See `ExportedRuntime.run`."""

@@ -9,8 +9,9 @@ from typing import overload
 import cv2
 import numpy as np
 
+from regseg.data.augment.crop_resize import resize_image
 from regseg.data.datasets.spec import DatasetSpec
-from regseg.errors import InputError
+from regseg.errors import InputError, check_number
 from regseg.inference.runtimes import Runtime, open_runtime
 
 SMALLEST = 32  # pixels of an image's shorter side: the networks divide it by 16 or more
@@ -23,23 +24,40 @@ class Predictor:
         labels = predictor(image)
 
     Args:
-        weights: a checkpoint, a run's folder, or an exported file (.onnx, .xml, .safetensors).
+        weights: one of `regseg.list_weights()`, a checkpoint, a run's folder, or an exported file (.onnx, .xml,
+            .safetensors).
         runtime: ``auto``, ``torch``, ``onnxruntime`` or ``openvino``. ``auto`` picks the fastest that is installed.
         precision: ``auto``, ``f32``, ``bf16`` or, on a GPU, ``f16``. ``auto`` takes float16 on a GPU, and
             bfloat16 on a processor where that is faster.
         device: ``auto``, ``cpu`` or, with the torch runtime, a device such as ``cuda:0``.
+        short_side: for the network, larger images are reduced to this short side in pixels, because objects must have
+            about the size that they had in training. ``auto`` takes the evaluation size of the training; None never
+            reduces an image. Labels always have the image's own size.
 
     Attributes:
         runtime: the runtime that was opened.
+        short_side: the short side to which larger images are reduced, or None.
 
     Raises:
-        InputError: the file is missing, damaged or of another project, or a package is missing.
+        InputError: the file is missing, damaged or of another project, a package is missing, or an argument is invalid.
     """
 
     def __init__(
-        self, weights: str | Path, runtime: str = "auto", precision: str = "auto", device: str = "auto"
+        self,
+        weights: str | Path,
+        runtime: str = "auto",
+        precision: str = "auto",
+        device: str = "auto",
+        *,
+        short_side: int | str | None = "auto",
     ) -> None:
+        if short_side not in ("auto", None):
+            check_number("short_side", short_side, lowest=SMALLEST, integer=True)
         self.runtime: Runtime = open_runtime(weights, runtime, precision, device)
+        if self.runtime.size and isinstance(short_side, int):
+            height, width = self.runtime.size
+            raise InputError(f"{weights} accepts only images of {height}x{width} pixels; leave short_side out.")
+        self.short_side = self.runtime.short_side if isinstance(short_side, str) else short_side
 
     @property
     def spec(self) -> DatasetSpec:
@@ -66,7 +84,9 @@ class Predictor:
             return [self(one) for one in image]
         check_image(image)
         size = image.shape[:2]
-        return self.runtime(at_size(image, self.runtime.size)[None], size)[0]
+        fixed = self.runtime.size
+        image = at_size(image, fixed) if fixed else reduced(image, self.short_side)
+        return self.runtime(image[None], size)[0]
 
     def draw(self, image: np.ndarray, labels: np.ndarray) -> np.ndarray:
         """Draw the classes over the image.
@@ -87,6 +107,13 @@ def at_size(image: np.ndarray, size: tuple[int, int] | None) -> np.ndarray:
     """Return an image (H, W, 3) as a contiguous array, resized bilinearly to ``size`` unless that is None."""
     if size is not None and image.shape[:2] != size:
         image = cv2.resize(image, size[::-1], interpolation=cv2.INTER_LINEAR)
+    return np.ascontiguousarray(image)
+
+
+def reduced(image: np.ndarray, short_side: int | None) -> np.ndarray:
+    """Return an image (H, W, 3) as a contiguous array, reduced as in an evaluation if its short side is larger."""
+    if short_side is not None and min(image.shape[:2]) > short_side:
+        image = resize_image(image, image.shape[:2], short_side)
     return np.ascontiguousarray(image)
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from regseg.data.datasets.spec import DatasetSpec
 from regseg.errors import InputError
 from regseg.inference.export_info import ExportInfo
+from regseg.system.weights_files import resolve_weights
 
 RUNTIMES = ("torch", "onnxruntime", "openvino")
 PRECISIONS = ("f32", "f16", "bf16")
@@ -25,12 +26,14 @@ class Runtime(Protocol):
         precision: the precision of its arithmetic: ``f32``, ``f16``, ``bf16`` or ``int8``.
         spec: the dataset's classes.
         size: (height, width) in pixels if it takes images of one size only, else None.
+        short_side: short side of the images in evaluations of the training, in pixels; None if that was their own.
     """
 
     name: str
     precision: str
     spec: DatasetSpec
     size: tuple[int, int] | None
+    short_side: int | None
 
     @property
     def resizes_logits(self) -> bool:
@@ -123,14 +126,17 @@ def _open(path: Path, runtime: str, precision: str, device: str, fused: bool | N
 
     if path.suffix in GRAPHS:
         return OpenVinoRuntime.from_file(path, precision, fused, streams)
-    from regseg.inference.torch_runtime import spec_in
-    from regseg.models.weights import load_model
+    from regseg.inference.torch_runtime import data_in, spec_in
+    from regseg.models.factory import load_model
+    from regseg.system.checkpoint_file import open_checkpoint_file
 
     print(
         f"Converting {path.name} to OpenVINO, which takes a few seconds; a file from regseg.export opens immediately.",
         flush=True,
     )
-    return OpenVinoRuntime.from_network(load_model(path), spec_in(path), precision, streams)
+    file = open_checkpoint_file(path)
+    info = ExportInfo(spec_in(file), data=data_in(file))
+    return OpenVinoRuntime.from_network(load_model(file), info, precision, streams)
 
 
 def _installed(package: str) -> bool:
@@ -150,22 +156,3 @@ def info_of(path: str | Path) -> ExportInfo:
     from regseg.inference.onnx_runtime import OnnxRuntime
 
     return OnnxRuntime(path, fused=False).info
-
-
-def resolve_weights(weights: str | Path) -> Path:
-    """Return the file that ``weights`` names; in a run's folder best.ckpt or else last.ckpt, whose path is printed.
-
-    Raises:
-        InputError: there is no such file, or the folder holds no checkpoint.
-    """
-    path = Path(weights).expanduser()
-    if path.suffix == ".bin" and path.with_suffix(".xml").is_file():
-        raise InputError(f"{path} contains the weights of {path.with_suffix('.xml')}; give that file.")
-    if not path.is_dir():
-        return path
-    for name in ("best.ckpt", "last.ckpt"):
-        for folder in (path / "checkpoints", path):
-            if (folder / name).is_file():
-                print(f"Using {folder / name}.")
-                return folder / name
-    raise InputError(f"{path} contains no best.ckpt or last.ckpt; use a run's folder or a checkpoint.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,12 +13,13 @@ from torch import nn
 from regseg.data.augment.transforms import MEAN, STD, normalize
 from regseg.data.datasets.spec import DatasetSpec
 from regseg.errors import InputError
+from regseg.inference.export_info import short_side_of
 from regseg.inference.folding import fold_batch_norm
 from regseg.inference.fused import Upsample, with_kernels
 from regseg.inference.graphs import GraphsBySize
 from regseg.inference.upsample import labels_of
-from regseg.models.weights import load_model
-from regseg.system.checkpoint_file import read_checkpoint_file
+from regseg.models.factory import load_model
+from regseg.system.checkpoint_file import DATA, OpenedFile, open_checkpoint_file, read_checkpoint_file
 from regseg.system.cpu import bfloat16_is_faster
 
 _DTYPES = {"f32": torch.float32, "f16": torch.float16, "bf16": torch.bfloat16}
@@ -32,6 +34,7 @@ class TorchRuntime:
     Args:
         network: a model with `low_resolution_logits`; it is copied.
         spec: the dataset's classes.
+        short_side: short side of the images in evaluations of the training; see `regseg.inference.runtimes.Runtime`.
         precision: ``auto``, ``f32``, ``bf16`` or, on a GPU, ``f16``.
         device: ``auto`` takes a GPU if there is one.
         kernels: whether to use Triton's kernels on a GPU.
@@ -52,10 +55,11 @@ class TorchRuntime:
         precision: str = "auto",
         device: str = "auto",
         *,
+        short_side: int | None = None,
         kernels: bool = True,
         graphs: bool = True,
     ) -> None:
-        self.spec, self.device = spec, _device(device)
+        self.spec, self.short_side, self.device = spec, short_side, _device(device)
         self.precision = _precision(precision, self.device)
         self._dtype = _DTYPES[self.precision]
         folded = fold_batch_norm(network)
@@ -74,7 +78,8 @@ class TorchRuntime:
         Raises:
             InputError: it is missing, damaged, or does not record its network and classes.
         """
-        return cls(load_model(path), spec_in(path), precision, device)
+        file = open_checkpoint_file(path)
+        return cls(load_model(file), spec_in(file), precision, device, short_side=short_side_of(data_in(file)))
 
     @torch.inference_mode()
     def __call__(self, images: np.ndarray, size: tuple[int, int] | None = None) -> np.ndarray:
@@ -119,7 +124,7 @@ class _Normalize(nn.Module):
         return torch.addcmul(self.shift, images.permute(0, 3, 1, 2).float(), self.scale)
 
 
-def spec_in(path: str | Path) -> DatasetSpec:
+def spec_in(path: str | Path | OpenedFile) -> DatasetSpec:
     """Return the classes that a checkpoint of a training records.
 
     Raises:
@@ -131,6 +136,13 @@ def spec_in(path: str | Path) -> DatasetSpec:
     if not isinstance(values, Mapping):
         raise InputError(f"{path} does not record its classes; give a checkpoint of a training of this project.")
     return DatasetSpec.from_dict(values)
+
+
+def data_in(path: str | Path | OpenedFile) -> Mapping[str, Any]:
+    """Return the dataset description that a checkpoint of a training records; empty if it records none."""
+    content = read_checkpoint_file(path)
+    description = content.get(DATA) if isinstance(content, Mapping) else None
+    return description if isinstance(description, Mapping) else {}
 
 
 def _precision(name: str, device: torch.device) -> str:

@@ -1,14 +1,16 @@
-"""`create_model`: builds every network of the project by name."""
+"""`create_model` and `load_model`: build every network of the project by name, or as a checkpoint records it."""
 
 import difflib
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 
-from regseg.errors import InputError
+from regseg.errors import InputError, check_options
 from regseg.models.backbones import (
     BACKBONES,
     DILATIONS,
@@ -23,15 +25,24 @@ from regseg.models.complexity import blocks_with_holes
 from regseg.models.ddrnet import DDRNet23
 from regseg.models.decoders import DECODERS
 from regseg.models.regseg import RegSeg
+from regseg.models.weights import Checkpoint, check_fits, classes_of, load_weights, read_checkpoint
+from regseg.system.checkpoint_file import OpenedFile
 
 Backbone = str | Dilations | Mapping[str, Any]
 Decoder = str | Mapping[str, Any]
 
 
 def create_model(
-    name: str = "regseg", *, backbone: Backbone | None = None, decoder: Decoder | None = None, num_classes: int = 19
+    name: str = "regseg",
+    *,
+    backbone: Backbone | None = None,
+    decoder: Decoder | None = None,
+    num_classes: int | None = None,
+    weights: str | Path | None = None,
 ) -> nn.Module:
-    """Create a model with random initial weights.
+    """Create a model.
+
+        network = regseg.create_model("regseg", weights="camvid_360")
 
     Args:
         name: "regseg" (Sec. 3), "regseg_large" or "ddrnet23" (Table 10); see `list_models`.
@@ -39,38 +50,60 @@ def create_model(
             the blocks at 1/16, such as [[1], [1, 2], [1, 4]]; or a mapping {"name": ..., "dilations": ...}, as in the
             configuration files.
         decoder: replaces the decoder of the model. One of `list_decoders()` (Table 5), or a mapping {"name": ...}.
-        num_classes: number of output channels.
+        num_classes: number of output channels; None for that of the weights, or for 19 without weights.
+        weights: one of `list_weights()`, a checkpoint or a run's folder; None for random initial weights. With another
+            ``num_classes`` than theirs, the classifier keeps its random weights.
 
     Returns:
-        The model. Its attribute `config` holds plain values with which `create_model(**model.config)` builds the same
-        model.
+        The model, in training mode. Its attribute `config` contains plain values with which
+        `create_model(**model.config)` builds the same model.
 
     Raises:
-        InputError: a name is unknown, the dilation rates are invalid, or the model does not take such a part.
+        InputError: a name is unknown, the dilation rates are invalid, the model does not take such a part, or the
+            weights are missing, damaged or of another model.
 
     Warns:
         UserWarning: a custom dilation rate leaves holes in the field of view (Sec. 3.1).
     """
+    checkpoint = None if weights is None else read_checkpoint(weights)
+    if num_classes is None:
+        num_classes = 19 if checkpoint is None else classes_of(checkpoint)
+    model = build_model(name, backbone=backbone, decoder=decoder, num_classes=num_classes)
+    if checkpoint is not None:
+        load_weights(model, checkpoint)
+    return model
+
+
+def build_model(
+    name: str = "regseg", *, backbone: Backbone | None = None, decoder: Decoder | None = None, num_classes: int = 19
+) -> nn.Module:
+    """Create a model with random initial weights. It reads no files; see `create_model`."""
     if isinstance(num_classes, bool) or not isinstance(num_classes, int) or num_classes < 1:
         raise InputError(f"num_classes={num_classes!r} is not a number of classes; give an integer from 1 up.")
     build = MODELS[_known("model", name, MODELS)]
     return build(backbone=backbone, decoder=decoder, num_classes=num_classes)
 
 
-def config_of(model: nn.Module) -> dict[str, Any]:
-    """Return the config of a model created by `create_model`; empty for any other module."""
-    config = getattr(model, "config", {})
-    assert isinstance(config, dict)
-    return config
+def load_model(path: str | Path | OpenedFile) -> nn.Module:
+    """Create the model that a checkpoint of this project records, and load its weights.
 
+    Args:
+        path: a file of `save_weights`, a checkpoint of a training run, a run's folder, or one of `list_weights()`.
 
-def title_of(model: nn.Module) -> str:
-    """Return the title of a model of `create_model`: "BACKBONE + DECODER", or its name if it has no such parts."""
-    config = config_of(model)
-    if "backbone" not in config:
-        return config["name"]
-    backbone = config["backbone"]
-    return f"{backbone if isinstance(backbone, str) else 'custom dilations'} + {config['decoder']}"
+    Returns:
+        The model, in eval mode.
+
+    Raises:
+        InputError: as for `load_weights`, or the file does not record its model, as the author's files do not.
+    """
+    checkpoint = read_checkpoint(path)
+    if checkpoint.config is None:
+        raise InputError(f"{path} does not record its model; create that model and load the weights into it.")
+    model = _described_model(checkpoint)
+    if check_fits(model, checkpoint):
+        raise InputError(f"{path} is damaged: its number of classes is not the recorded one; choose another file.")
+    model.to_empty(device="cpu").load_state_dict(checkpoint.state_dict)
+    return model.eval()
 
 
 def list_models() -> list[str]:
@@ -160,6 +193,15 @@ def _read_part(part: str, given: Any, keys: set[str]) -> Mapping[str, Any]:
         if key not in keys:
             raise InputError(f"The {part} has an unknown setting {key!r}; it takes {' and '.join(sorted(keys))}.")
     return given
+
+
+def _described_model(checkpoint: Checkpoint) -> nn.Module:
+    """Create the model that a checkpoint describes on the meta device, because a damaged config may be huge."""
+    try:
+        with torch.device("meta"):
+            return build_model(**check_options("model", checkpoint.config, build_model))
+    except (InputError, TypeError, ValueError) as error:
+        raise InputError(f"{checkpoint.source} describes a model that cannot be built: {error}") from error
 
 
 def _known(what: str, name: str, choices: Iterable[str]) -> str:

@@ -10,14 +10,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
-from regseg.errors import InputError, check_options
+from regseg.errors import InputError
 from regseg.models.author_keys import remap_key
-from regseg.models.factory import config_of, create_model
+from regseg.models.config import config_of
 from regseg.models.finite import first_not_finite
 from regseg.system.checkpoint_file import OpenedFile, read_checkpoint_file, write_checkpoint_file
+from regseg.system.weights_files import resolve_weights
 
 # The LightningModule stores the model's config as its hyperparameter "network"; its attribute `network` is the model.
 HYPERPARAMETERS, NETWORK = "hyper_parameters", "network"
@@ -71,7 +71,7 @@ class LoadReport:
         return "\n".join(lines)
 
 
-def load_weights(model: nn.Module, source: Source, *, part: str = "all") -> LoadReport:
+def load_weights(model: nn.Module, source: Source | Checkpoint, *, part: str = "all") -> LoadReport:
     """Load a checkpoint into a model and print a report.
 
     If only the number of classes differs, all tensors except the classifier's are loaded (fine-tuning on CamVid,
@@ -79,7 +79,7 @@ def load_weights(model: nn.Module, source: Source, *, part: str = "all") -> Load
 
     Args:
         model: the model; it may be compiled.
-        source: the path of a checkpoint, or a state dict.
+        source: a checkpoint, a run's folder, one of `list_weights()`, or a state dict.
         part: ``all``, or ``backbone`` to load only stem and backbone, so that the decoder may be another one.
 
     Returns:
@@ -90,13 +90,13 @@ def load_weights(model: nn.Module, source: Source, *, part: str = "all") -> Load
             The model is not changed.
     """
     model = getattr(model, "_orig_mod", model)  # torch.compile wraps the model
-    checkpoint = read_checkpoint(source)
+    checkpoint = source if isinstance(source, Checkpoint) else read_checkpoint(source)
     if part not in ("all", "backbone"):
         raise InputError(f"weights_part={part} does not exist; choose all or backbone.")
     others: list[str] = []
     if part == "backbone":
         checkpoint, others = _backbone_of(checkpoint, model)
-    skipped = _check_fits(model, checkpoint) | dict.fromkeys(others, "it does not belong to the backbone")
+    skipped = check_fits(model, checkpoint) | dict.fromkeys(others, "it does not belong to the backbone")
     kept = {name: tensor for name, tensor in checkpoint.state_dict.items() if name not in skipped}
     model.load_state_dict(kept, strict=False)
     report = LoadReport(checkpoint.source, checkpoint.by_author, tuple(kept), skipped)
@@ -131,38 +131,18 @@ def save_weights(model: nn.Module, path: str | Path) -> None:
     write_checkpoint_file(path, {HYPERPARAMETERS: {NETWORK: config_of(model)}, "state_dict": model.state_dict()})
 
 
-def load_model(path: str | Path | OpenedFile) -> nn.Module:
-    """Create the model that a checkpoint of this project records, and load its weights.
-
-    Args:
-        path: a file of `save_weights` or a checkpoint of a training run.
-
-    Returns:
-        The model, in eval mode.
-
-    Raises:
-        InputError: as for `load_weights`, or the file does not record its model, as the author's files do not.
-    """
-    checkpoint = read_checkpoint(path)
-    if checkpoint.config is None:
-        raise InputError(f"{path} does not record its model; create that model and load the weights into it.")
-    model = _described_model(checkpoint)
-    if _check_fits(model, checkpoint):
-        raise InputError(f"{path} is damaged: its number of classes is not the recorded one; choose another file.")
-    model.to_empty(device="cpu").load_state_dict(checkpoint.state_dict)
-    return model.eval()
-
-
 def read_checkpoint(source: Source) -> Checkpoint:
     """Read a checkpoint to the CPU, without running code from it, and rename its tensors to the names of this project.
 
     Args:
-        source: the path of a checkpoint, or its content.
+        source: a checkpoint, a run's folder, one of `list_weights()`, or the content of a checkpoint.
 
     Raises:
         InputError: the file is missing, damaged or would run code, or it contains no weights or weights that are not
             finite.
     """
+    if isinstance(source, (str, Path)):
+        source = resolve_weights(source)
     name = "the given state dict" if isinstance(source, Mapping) else str(source)
     content = source if isinstance(source, Mapping) else read_checkpoint_file(source)
     state = content
@@ -208,16 +188,7 @@ def classes_in(path: str | Path | OpenedFile) -> list[str] | None:
     return [str(name) for name in content] if isinstance(content, (list, tuple)) else None
 
 
-def _described_model(checkpoint: Checkpoint) -> nn.Module:
-    """Create the model that a checkpoint describes on the meta device, because a damaged config may be huge."""
-    try:
-        with torch.device("meta"):
-            return create_model(**check_options("model", checkpoint.config, create_model))
-    except (InputError, TypeError, ValueError) as error:
-        raise InputError(f"{checkpoint.source} describes a model that cannot be built: {error}") from error
-
-
-def _check_fits(model: nn.Module, checkpoint: Checkpoint) -> dict[str, str]:
+def check_fits(model: nn.Module, checkpoint: Checkpoint) -> dict[str, str]:
     """Check that a checkpoint is of this model, up to the number of classes.
 
     The names and shapes must be equal, except for the first dimension of all tensors of the classifier. The config must
@@ -257,6 +228,18 @@ def _check_fits(model: nn.Module, checkpoint: Checkpoint) -> dict[str, str]:
             f"({', '.join(differences[:3])}{more}); create the model that it was saved from."
         )
     return skipped
+
+
+def classes_of(checkpoint: Checkpoint) -> int:
+    """Return the number of classes of a checkpoint's classifier.
+
+    Raises:
+        InputError: it has no classifier.
+    """
+    number = next((len(value) for name, value in checkpoint.state_dict.items() if _of_classifier(name)), None)
+    if number is None:
+        raise InputError(f"{checkpoint.source} contains no classifier; give num_classes.")
+    return number
 
 
 def _of_classifier(name: str) -> bool:

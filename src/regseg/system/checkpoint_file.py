@@ -19,6 +19,8 @@ import torch
 from regseg.errors import InputError
 from regseg.system.atomic import write_whole
 
+DATA = "datamodule_hyper_parameters"  # Lightning's key of the dataset's description
+
 
 @dataclass(frozen=True)
 class OpenedFile:
@@ -131,7 +133,7 @@ def _read_weights_file(path: Path) -> dict[str, Any]:
     if not isinstance(record, dict):
         raise InputError(f"The record in {path} is damaged; export it again.")
     described = {key: record[key] for key in ("network", "spec") if record.get(key)}
-    return {"state_dict": tensors, "hyper_parameters": described, "datamodule_hyper_parameters": record.get("data")}
+    return {"state_dict": tensors, "hyper_parameters": described, DATA: record.get("data")}
 
 
 def _checksums_match(path: Path) -> bool:

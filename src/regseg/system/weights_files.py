@@ -1,0 +1,38 @@
+"""What `weights` may name: a file, a run's folder, or weights that come with the package. Needs no PyTorch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from regseg.errors import InputError
+
+SHIPPED = Path(__file__).parents[1] / "weights"  # <name>.safetensors, each with its model card <name>.md
+
+
+def list_weights() -> list[str]:
+    """Return the names of the weights that come with the package."""
+    return sorted(path.stem for path in SHIPPED.glob("*.safetensors"))
+
+
+def resolve_weights(weights: str | Path) -> Path:
+    """Return the file that ``weights`` names; in a run's folder best.ckpt or else last.ckpt, whose path is printed.
+
+    A name of `list_weights` means those weights, even if there is a folder of that name; write ``./NAME`` for the
+    folder.
+
+    Raises:
+        InputError: the folder contains no checkpoint, or the file is only a part of a model.
+    """
+    if str(weights) in list_weights() and not isinstance(weights, Path):
+        return SHIPPED / f"{weights}.safetensors"
+    path = Path(weights).expanduser()
+    if path.suffix == ".bin" and path.with_suffix(".xml").is_file():
+        raise InputError(f"{path} contains the weights of {path.with_suffix('.xml')}; give that file.")
+    if not path.is_dir():
+        return path
+    for name in ("best.ckpt", "last.ckpt"):
+        for folder in (path / "checkpoints", path):
+            if (folder / name).is_file():
+                print(f"Using {folder / name}.")
+                return folder / name
+    raise InputError(f"{path} contains no best.ckpt or last.ckpt; use a run's folder or a checkpoint.")
