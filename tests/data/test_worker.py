@@ -6,7 +6,7 @@ import sys
 import cv2
 import torch
 
-from regseg.data.worker import keep_memory, take_one_core
+from regseg.data.worker import take_one_core
 
 
 def test_a_worker_uses_one_thread():
@@ -20,14 +20,6 @@ def test_a_worker_uses_one_thread():
     finally:
         torch.set_num_threads(threads[0])
         cv2.setNumThreads(threads[1])
-
-
-def test_without_glibc_memory_is_not_kept(monkeypatch):
-    def no_library(name):
-        raise OSError
-
-    monkeypatch.setattr("regseg.data.worker.ctypes.CDLL", no_library)
-    keep_memory()
 
 
 def test_a_worker_imports_no_lightning():
