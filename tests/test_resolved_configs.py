@@ -35,7 +35,7 @@ ADDED = {
     "callbacks.evaluation.loss": False,
 }
 ADDED_TO = {"data=folder": {"data.val_share": 0.2, "data.split_by": "image"}}
-NEW = {"experiment=finetune"}  # compositions that the list does not know
+NEW = {"experiment=finetune", "experiment=camvid_360"}  # compositions that the list does not know
 
 
 @functools.cache

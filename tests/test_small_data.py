@@ -4,7 +4,7 @@ import pytest
 from layouts import noise, write, write_folder
 
 from regseg.run_dir import read_metrics, read_summary
-from regseg.small_data import images_sizes, sizes
+from regseg.small_data import images_sizes, sizes, weights_of
 
 
 @pytest.mark.parametrize(
@@ -27,16 +27,28 @@ def test_sizes_of_some_images_over_the_list(tmp_path):
     assert len(images_sizes(paths)) == 50 and {width for _, width in images_sizes(paths)} == {20, 21}
 
 
+def test_shipped_weights_of_a_model():
+    regseg = {"name": "regseg", "backbone": {"name": "dilation_1_14", "dilations": None}, "decoder": {"name": "regseg"}}
+    assert weights_of(regseg) == "camvid_360"
+    assert weights_of(regseg | {"backbone": {"name": "dilation_1_6", "dilations": None}}) is None
+    assert weights_of(regseg | {"backbone": {"name": "dilation_1_14", "dilations": [[1]]}}) is None
+    assert weights_of(regseg | {"decoder": {"name": "lraspp"}}) is None
+    assert weights_of({"name": "ddrnet23"}) is None
+
+
 def test_a_small_dataset_trains(run_module, tmp_path):
     root = write_folder(tmp_path / "mine", (("train", 5), ("val", 2)))
     arguments = ["experiment=finetune", f"data.root={root}", "data.num_workers=0", "trainer.accelerator=cpu"]
     result = run_module("regseg.train", *arguments, "++trainer.max_steps=3", "callbacks.pictures=null")
     assert result.returncode == 0, result.stderr
+    assert "Starting from weights=camvid_360." in result.stdout
+    assert "Skipped decoder.classifier" in result.stdout  # of 11 classes
     assert "From the images found: data.batch_size=5, data.crop_size=[32,32]" in result.stdout
     assert "trainer.max_epochs=2000, callbacks.evaluation.every=100" in result.stdout
     summary = read_summary(tmp_path / "runs" / "finetune_mine" / "run_seed0")
     assert summary["config"]["data"]["short_side"] == [32, 38] and summary["config"]["data"]["val_size"] is None
     assert len(read_metrics(tmp_path / "runs" / "finetune_mine" / "run_seed0")) == 3
+    assert summary["config"]["weights"] == "camvid_360"
     mixed = run_module("regseg.train", *arguments, "data.crop_size=[16,16]", "trainer.max_epochs=1", "run.name=b")
     assert mixed.returncode == 0 and "crop_size" not in mixed.stdout and "max_epochs" not in mixed.stdout
     smoke = run_module("regseg.train", *arguments, "trainer=smoke", "run.name=c")

@@ -1,9 +1,9 @@
-"""Values of ``auto``: what follows from the images found (experiment=finetune)."""
+"""Values of ``auto``: what follows from the images found and from the model (experiment=finetune)."""
 
 from __future__ import annotations
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from regseg.config import values_of
 from regseg.errors import check_number
+from regseg.system.weights_files import list_weights, network_of
 
 EPOCHS, ITERATIONS = 100, 2000  # train for at least this many epochs and this many iterations
 EVALUATIONS = 20  # approximate number of evaluations during the training
@@ -28,8 +29,9 @@ _AUTO = (
 
 
 def fill_in(cfg: DictConfig) -> None:
-    """Replace every ``auto`` of a resolved training configuration, in place, by a value that fits the images.
+    """Replace every ``auto`` of a resolved training configuration, in place, by a value that fits images and model.
 
+    ``weights`` becomes the name of the shipped weights of this model, or null if there are none.
     ``data.short_side`` is 0.4 to 1.6 times the images' short side, ``data.crop_size`` at most their size and 768x768;
     photographs with a short side above 1024 pixels count as if resized to it. ``trainer.max_epochs`` is 100, or as many
     as 2,000 iterations need. The batch has 8 images, or all of them.
@@ -37,6 +39,10 @@ def fill_in(cfg: DictConfig) -> None:
     Raises:
         InputError: there are no images.
     """
+    if cfg.weights == "auto":
+        cfg.weights = weights_of(values_of(cfg.model))
+        start = f"weights={cfg.weights}" if cfg.weights else "random weights, because none for this model are shipped"
+        print(f"Starting from {start}.")
     wanted = [name for name in _AUTO if OmegaConf.select(cfg, name) == "auto"]
     if not wanted:
         return
@@ -62,6 +68,19 @@ def fill_in(cfg: DictConfig) -> None:
         OmegaConf.update(cfg, name, values[name])
     if not cfg.trainer.smoke:  # a smoke test shrinks them
         print("From the images found: " + ", ".join(f"{name}={_typed(values[name])}" for name in wanted))
+
+
+def weights_of(model: Mapping[str, Any]) -> str | None:
+    """Return the name of the shipped weights of a model, given as its node of the configuration; None without any."""
+    backbone, decoder = (model.get(part) or {} for part in ("backbone", "decoder"))
+    if backbone.get("dilations") is not None:
+        return None
+    ours = (model.get("name"), backbone.get("name"), decoder.get("name"))
+    for name in list_weights():
+        network = network_of(name)
+        if ours == (network.get("name"), network.get("backbone"), network.get("decoder")):
+            return name
+    return None
 
 
 def images_sizes(paths: Sequence[Path]) -> list[tuple[int, int]]:

@@ -65,8 +65,8 @@ def export(
     description = description_in(weights)
     data = _data(description, weights, root)
     normalization = {"mean": list(MEAN), "std": list(STD)}
-    stored = {key: value for key, value in (description or {}).items() if key != "root"}
-    info = ExportInfo(spec, precision, output, size, config_of(network), stored, normalization, _provenance(weights))
+    stored, network_config = _portable(description or {}), config_of(network)
+    info = ExportInfo(spec, precision, output, size, network_config, stored, normalization, _provenance(weights))
     out.parent.mkdir(parents=True, exist_ok=True)
     folder = out.parent / f".{out.name}.{os.getpid()}"
     folder.mkdir()
@@ -147,6 +147,12 @@ def _data(description: Any, weights: Path, root: str | None) -> SegmentationData
             raise
         print("The checkpoint's dataset was not found; the export is checked on random images only.")
         return None
+
+
+def _portable(description: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a dataset description without what belongs to one machine: the folder, worker processes and a cache."""
+    stored = {key: value for key, value in description.items() if key not in ("root", "num_workers")}
+    return stored | ({"storage": "full"} if stored.get("storage") == "cache" else {})
 
 
 def _needed(data: SegmentationDataModule | None, weights: Path) -> SegmentationDataModule:

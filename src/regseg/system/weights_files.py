@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 from regseg.errors import InputError
 
@@ -12,6 +14,13 @@ SHIPPED = Path(__file__).parents[1] / "weights"  # <name>.safetensors, each with
 def list_weights() -> list[str]:
     """Return the names of the weights that come with the package."""
     return sorted(path.stem for path in SHIPPED.glob("*.safetensors"))
+
+
+def network_of(name: str) -> dict[str, Any]:
+    """Return the arguments of `create_model` that shipped weights record, read from the header of the file."""
+    with open(SHIPPED / f"{name}.safetensors", "rb") as file:
+        header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
+    return json.loads(header["__metadata__"]["regseg"])["network"]
 
 
 def resolve_weights(weights: str | Path) -> Path:
