@@ -70,13 +70,13 @@ def all_networks(num_classes: int) -> Iterator[tuple[str, Any]]:
 
 
 def print_table(descriptions: dict[str, dict[str, Any]]) -> None:
-    """Print one line per network, with the paper's value in brackets if there is one."""
+    """Print one line per network, with the paper's value in brackets where it differs."""
     from rich.table import Table
 
     from regseg.system.console import plain_console
 
     height, width = next(iter(descriptions.values()))["size"]
-    table = Table(caption=f"GFLOPs at {height}x{width}; the paper's values in brackets")
+    table = Table(caption=f"GFLOPs at {height}x{width}; the paper's value in brackets where it differs")
     speed = next(iter(descriptions.values())).get("speed")
     table.add_column("network", no_wrap=True)
     for column in (
@@ -87,7 +87,7 @@ def print_table(descriptions: dict[str, dict[str, Any]]) -> None:
     ):
         table.add_column(column, justify="right")
     for title, facts in descriptions.items():
-        paper = {row["quantity"].split()[0]: f" ({row['paper']})" for row in facts["paper"]}
+        paper = {row["quantity"].split()[0]: f" ({row['paper']})" for row in facts["paper"] if row["why"]}
         at_the_papers_size = (height, width) == (1024, 2048)
         table.add_row(
             title,
