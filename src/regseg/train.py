@@ -36,8 +36,8 @@ def main(cfg: DictConfig) -> float | None:
         shrink(cfg, typed)
     elif not typed & {"data", "experiment"}:
         print(
-            f"No dataset was chosen: training {cfg.trainer.max_epochs} epochs on drawn streets (data=streets). Choose "
-            "one by data=NAME, or a short training by experiment=demo."
+            f"No dataset was chosen: training for {cfg.trainer.max_epochs} epochs on drawn streets (data=streets). "
+            "Choose a dataset with data=NAME, or a short run with experiment=demo."
         )
     cfg.resume, cfg.overwrite = how_to_start(folder, cfg, sweep=sweep, queued_again=queued_again())
     if runs_beside_others():
@@ -90,7 +90,7 @@ def files_of_data(data: DictConfig) -> dict[str, Any] | None:
 
 
 def train(cfg: DictConfig, folder: Path, *, spawn: bool = False) -> None:
-    """Train into ``folder`` as the resolved ``cfg`` says. Nothing there is touched before all parts are built."""
+    """Train into ``folder`` as the resolved ``cfg`` describes. Nothing there is touched before all parts are built."""
     from hydra.utils import instantiate
     from lightning.pytorch.utilities import rank_zero_only
 
@@ -103,7 +103,7 @@ def train(cfg: DictConfig, folder: Path, *, spawn: bool = False) -> None:
 
     quiet()
     values = values_of(cfg)
-    # Lightning starts the other processes of a distributed run by the same command, after the first one came here.
+    # Lightning starts the other processes of a distributed run with the same command, once the first one gets here.
     first = rank_zero_only.rank == 0  # type: ignore[attr-defined]  # Lightning sets it at run time
     if first:
         check_free(folder, resume=cfg.resume, overwrite=cfg.overwrite)
@@ -118,7 +118,7 @@ def train(cfg: DictConfig, folder: Path, *, spawn: bool = False) -> None:
     trainer.loggers = [instantiate(node) for node in nodes_of(cfg.logger)]
     common = fingerprint(values, datamodule, trainer)
     if common["iterations"] < 1:
-        raise InputError("This training has no iterations; raise trainer.limit_train_batches or trainer.max_steps.")
+        raise InputError("This run has no training iterations; raise trainer.limit_train_batches or trainer.max_steps.")
     change = check_continues(folder, start.fingerprint, common, start.epochs) if start else None
     if first:
         print_start(folder, start, change, asked=bool(cfg.resume) and not spawn)
@@ -127,7 +127,7 @@ def train(cfg: DictConfig, folder: Path, *, spawn: bool = False) -> None:
     with ExitStack() as lock:
         if first:
             lock.enter_context(hold(folder))
-            # Again, because another process may have been here before the lock was taken.
+            # Checked again, because another process may have used the folder before the lock was taken.
             check_free(folder, resume=cfg.resume, overwrite=cfg.overwrite, held=True)
             if start:
                 set_damaged_aside(start)

@@ -78,16 +78,16 @@ def test_an_image_that_is_linked_twice_within_a_split(mine):
 def test_a_turn_that_sizes_do_not_show_is_a_notice(mine, tmp_path, capsys, orientation, words):
     (mine / "images/train/0.png").unlink()
     jpeg(mine / "images/train/0.jpg", noise(0), orientation)
-    assert only(mine, "turned image", "0.jpg", "labels/train/0.png", words, notice=True)
+    assert only(mine, "rotated image", "0.jpg", "labels/train/0.png", words, notice=True)
     check_mine(mine, tmp_path / "out")  # which is no reason to fail
-    assert "1 x turned image (notice)" in (out := capsys.readouterr().out) and "No problems in 6 pairs" in out
-    assert (tmp_path / "out/problems.txt").read_text().startswith("notice: turned image: ")
+    assert "1 x rotated image (notice)" in (out := capsys.readouterr().out) and "No problems in 6 pairs" in out
+    assert (tmp_path / "out/problems.txt").read_text().startswith("notice: rotated image: ")
 
 
 def test_sizes_that_a_turn_swaps_name_the_turn(mine):
     (mine / "images/train/0.png").unlink()
     jpeg(mine / "images/train/0.jpg", noise(0), 6)
-    assert only(mine, "sizes differ", "24x32", "32x24", "turned by 90 degrees according to EXIF")
+    assert only(mine, "sizes differ", "24x32", "32x24", "rotated by 90 degrees according to EXIF")
 
 
 def test_an_upright_image_with_exif_is_sound(mine):

@@ -65,7 +65,7 @@ def test_without_torch_and_quickly(exported, tmp_path):
     ("options", "told"),
     [
         ({"runtime": "tensorrt"}, "runtime=tensorrt does not exist"),
-        ({"runtime": "openvino", "precision": "f16"}, "runtime=openvino does not take precision=f16; choose bf16"),
+        ({"runtime": "openvino", "precision": "f16"}, "runtime=openvino does not support precision=f16; choose bf16"),
         ({"runtime": "torch", "precision": "f16", "device": "cpu"}, "precision=f16 needs a GPU"),
         ({"precision": "int4"}, "precision=int4 does not exist"),
         ({"runtime": "onnxruntime"}, "export the checkpoint first"),

@@ -1,4 +1,4 @@
-"""Networks run by OpenVINO, on a CPU."""
+"""Networks run with OpenVINO on a CPU."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class OpenVinoRuntime(ExportedRuntime):
         """Open an exported .xml or .onnx file.
 
         Raises:
-            InputError: it is missing, damaged or of another project, or OpenVINO is missing.
+            InputError: it is missing, damaged or from another project, or OpenVINO is missing.
         """
         model, info = read_model(path)
         return cls(model, info, precision, fused, streams)
@@ -112,7 +112,7 @@ def read_model(path: str | Path) -> tuple[Any, ExportInfo]:
     """Return an exported .xml or .onnx file as an `openvino.Model`, and its record.
 
     Raises:
-        InputError: it is missing, damaged or of another project, or OpenVINO is missing.
+        InputError: it is missing, damaged or from another project, or OpenVINO is missing.
     """
     _openvino()
     path = Path(path)

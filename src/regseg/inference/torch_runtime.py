@@ -1,4 +1,4 @@
-"""Networks run by PyTorch."""
+"""Networks run with PyTorch."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class TorchRuntime:
         network: a model with `low_resolution_logits`; it is copied.
         spec: the dataset's classes.
         precision: ``auto``, ``f32``, ``bf16`` or, on a GPU, ``f16``.
-        device: ``auto`` takes a GPU if there is one.
+        device: ``auto`` uses a GPU if there is one.
         kernels: whether to use Triton's kernels on a GPU.
         graphs: whether to use CUDA graphs on a GPU.
 
@@ -69,7 +69,7 @@ class TorchRuntime:
 
     @classmethod
     def from_checkpoint(cls, path: str | Path, precision: str = "auto", device: str = "auto") -> TorchRuntime:
-        """Open a checkpoint of a training.
+        """Open a training checkpoint.
 
         Raises:
             InputError: it is missing, damaged, or does not record its network and classes.
@@ -120,7 +120,7 @@ class _Normalize(nn.Module):
 
 
 def spec_in(path: str | Path) -> DatasetSpec:
-    """Return the classes that a checkpoint of a training records.
+    """Return the classes that a training checkpoint records.
 
     Raises:
         InputError: it is unreadable or records none.
@@ -129,7 +129,7 @@ def spec_in(path: str | Path) -> DatasetSpec:
     parameters = content.get("hyper_parameters") if isinstance(content, Mapping) else None
     values = parameters.get("spec") if isinstance(parameters, Mapping) else None
     if not isinstance(values, Mapping):
-        raise InputError(f"{path} does not record its classes; give a checkpoint of a training of this project.")
+        raise InputError(f"{path} does not record its classes; give a training checkpoint of this project.")
     return DatasetSpec.from_dict(values)
 
 

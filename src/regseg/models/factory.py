@@ -42,17 +42,16 @@ def create_model(
         num_classes: number of output channels.
 
     Returns:
-        The model. Its attribute `config` holds plain values with which `create_model(**model.config)` builds the same
-        model.
+        The model. Its attribute `config` contains plain values; `create_model(**model.config)` builds the same model.
 
     Raises:
-        InputError: a name is unknown, the dilation rates are invalid, or the model does not take such a part.
+        InputError: a name is unknown, the dilation rates are invalid, or the model does not accept such a part.
 
     Warns:
         UserWarning: a custom dilation rate leaves holes in the field of view (Sec. 3.1).
     """
     if isinstance(num_classes, bool) or not isinstance(num_classes, int) or num_classes < 1:
-        raise InputError(f"num_classes={num_classes!r} is not a number of classes; give an integer from 1 up.")
+        raise InputError(f"num_classes={num_classes!r} is not a number of classes; give a positive integer.")
     build = MODELS[_known("model", name, MODELS)]
     return build(backbone=backbone, decoder=decoder, num_classes=num_classes)
 
@@ -120,7 +119,7 @@ def _ddrnet23(*, backbone: Backbone | None, decoder: Decoder | None, num_classes
         if given is not None:
             shown = given.get("name", dict(given)) if isinstance(given, Mapping) else given
             raise InputError(
-                f"ddrnet23 has a fixed backbone and decoder and takes no {part} {shown!r}; remove it, or choose the "
+                f"ddrnet23 has a fixed backbone and decoder and accepts no {part} {shown!r}; remove it, or choose the "
                 "model regseg or regseg_large."
             )
     model = DDRNet23(num_classes)
@@ -145,7 +144,7 @@ def _read_backbone(given: Backbone | None, default: str) -> tuple[str, Dilations
         return name, None
     if BACKBONES[name] is RegNetY:
         raise InputError(
-            f"The backbone {name} takes no dilations; remove them, or choose one of "
+            f"The backbone {name} accepts no dilations; remove them, or choose one of "
             f"{', '.join(other for other in DILATIONS if other != name)}."
         )
     return name, dilations
@@ -158,7 +157,7 @@ def _read_part(part: str, given: Any, keys: set[str]) -> Mapping[str, Any]:
         raise InputError(f"The {part} is {given!r}; give a name{' or a list of dilations' * (part == 'backbone')}.")
     for key in given:
         if key not in keys:
-            raise InputError(f"The {part} has an unknown setting {key!r}; it takes {' and '.join(sorted(keys))}.")
+            raise InputError(f"The {part} has an unknown setting {key!r}; it accepts {' and '.join(sorted(keys))}.")
     return given
 
 

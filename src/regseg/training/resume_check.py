@@ -74,12 +74,12 @@ def check_continues(folder: Path, before: Mapping[str, Any], now: Mapping[str, A
     def differs(name: str) -> bool:
         return name in before and name in now and _plain(before[name]) != _plain(now[name])
 
-    end = "replace it by overwrite=true, or start another run with run.name=NAME."
+    end = "use overwrite=true to replace it, or start another run with run.name=NAME."
     if isinstance(before.get("settings"), Mapping):
         check_settings(folder, current_settings(before["settings"]), now["settings"])
     for name, what in (("classes", "class names or their order"), ("labels", "label values of the classes")):
         if differs(name):
-            raise InputError(f"{folder} was trained with other {what}; restore classes.yaml, {end}")
+            raise InputError(f"{folder} was trained with different {what}; restore classes.yaml, {end}")
     for part, split in (("train", "training"), ("val", "evaluation")):
         old, new = (_mapping(_mapping(found.get("files")).get(part)) for found in (before, now))
         if old and new and old != new:
@@ -105,8 +105,8 @@ def check_continues(folder: Path, before: Mapping[str, Any], now: Mapping[str, A
         )
     if now["max_epochs"] not in (None, -1) and now["max_epochs"] < epochs:
         raise InputError(
-            f"{folder} has trained {epochs} epochs, more than trainer.max_epochs={now['max_epochs']}; use a larger "
-            f"value, {end}"
+            f"{folder} has been trained for {epochs} epochs, more than trainer.max_epochs={now['max_epochs']}; use a "
+            f"larger value, {end}"
         )
     return (
         f"The schedule changes from {before['iterations']} to {now['iterations']} iterations; the learning rate of the "
