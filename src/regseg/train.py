@@ -91,15 +91,13 @@ def files_of_data(data: DictConfig) -> dict[str, Any] | None:
 
 def train(cfg: DictConfig, folder: Path, *, spawn: bool = False) -> None:
     """Train into ``folder`` as the resolved ``cfg`` describes. Nothing there is touched before all parts are built."""
-    from hydra.utils import instantiate
     from lightning.pytorch.utilities import rank_zero_only
 
-    from regseg.training.batch_norm import check_batch_size
     from regseg.training.checkpoints import find_start, insert_record, set_damaged_aside
     from regseg.training.progress import print_result, print_start
     from regseg.training.record import RunRecord, end_noted
     from regseg.training.resume_check import check_continues, fingerprint
-    from regseg.training.trainer import make_trainer, quiet
+    from regseg.training.trainer import quiet
 
     quiet()
     values = values_of(cfg)
@@ -108,14 +106,7 @@ def train(cfg: DictConfig, folder: Path, *, spawn: bool = False) -> None:
     if first:
         check_free(folder, resume=cfg.resume, overwrite=cfg.overwrite)
     start = find_start(folder) if cfg.resume and not cfg.overwrite else None
-    datamodule = instantiate(cfg.data)
-    datamodule.setup("fit")
-    task = make_task(values, datamodule.spec, continued=start is not None)
-    if not values["trainer"].get("sync_batchnorm"):
-        check_batch_size(task.network, datamodule.batch_size, datamodule.hparams.crop_size)
-    callbacks = [instantiate(callback) for callback in cfg.callbacks.values() if callback]  # false and null remove one
-    trainer = make_trainer(values["trainer"], folder, callbacks, spawn=spawn, chosen=is_typed("trainer.precision"))
-    trainer.loggers = [instantiate(node) for node in nodes_of(cfg.logger)]
+    task, datamodule, trainer = make_parts(cfg, values, folder, continued=start is not None, spawn=spawn)
     common = fingerprint(values, datamodule, trainer)
     if common["iterations"] < 1:
         raise InputError("This run has no training iterations; raise trainer.limit_train_batches or trainer.max_steps.")
@@ -138,6 +129,26 @@ def train(cfg: DictConfig, folder: Path, *, spawn: bool = False) -> None:
             fit(trainer, task, datamodule, values, folder, start)
     if trainer.is_global_zero:
         print_result(folder, datamodule.spec.excluded)
+
+
+def make_parts(
+    cfg: DictConfig, values: dict[str, Any], folder: Path, *, continued: bool, spawn: bool
+) -> tuple[Any, Any, Any]:
+    """Return the task, the DataModule, and the Trainer with its callbacks and loggers."""
+    from hydra.utils import instantiate
+
+    from regseg.training.batch_norm import check_batch_size
+    from regseg.training.trainer import make_trainer
+
+    datamodule = instantiate(cfg.data)
+    datamodule.setup("fit")
+    task = make_task(values, datamodule.spec, continued=continued)
+    if not values["trainer"].get("sync_batchnorm"):
+        check_batch_size(task.network, datamodule.batch_size, datamodule.hparams.crop_size)
+    callbacks = [instantiate(callback) for callback in cfg.callbacks.values() if callback]  # false and null remove one
+    trainer = make_trainer(values["trainer"], folder, callbacks, spawn=spawn, chosen=is_typed("trainer.precision"))
+    trainer.loggers = [instantiate(node) for node in nodes_of(cfg.logger)]
+    return task, datamodule, trainer
 
 
 def make_task(values: dict[str, Any], spec: Any, *, continued: bool) -> Any:
