@@ -84,7 +84,8 @@ class OpenVinoRuntime(ExportedRuntime):
     def run(self, images: np.ndarray) -> np.ndarray:
         """See `ExportedRuntime.run`."""
         request = self._request(images.shape)
-        request.set_input_tensor(_openvino().Tensor(np.ascontiguousarray(images), shared_memory=True))
+        images = np.ascontiguousarray(images)  # kept until the end, because the tensor does not own its memory
+        request.set_input_tensor(_openvino().Tensor(images, shared_memory=True))
         request.infer()
         return request.get_output_tensor().data.copy()
 
