@@ -88,7 +88,7 @@ def test_a_run_that_is_ended_is_not_called_running(tmp_path):
 
 
 def test_a_removed_run_folder_is_named(tmp_path):
-    with pytest.raises(RunFailure, match="was removed during the training"), end_noted(tmp_path / "gone"):
+    with pytest.raises(RunFailure, match="was removed during training"), end_noted(tmp_path / "gone"):
         raise FileNotFoundError(errno.ENOENT, "No such file", "summary.tmp")
 
 

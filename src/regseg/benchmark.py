@@ -26,7 +26,7 @@ def main(cfg: DictConfig) -> None:
 
 
 def loader(cfg: DictConfig) -> None:
-    """Images/s per core from each storage and by Pillow, the memory of a worker, and the time of the centroid index."""
+    """Measure the images/s of each storage and of Pillow, a worker's memory, and the time of the centroid index."""
     from regseg.benchmarks.loader import benchmark_loader, index_seconds, loader_table, worker_memory
 
     datamodule = make_datamodule(cfg)
@@ -54,7 +54,7 @@ def kernels(cfg: DictConfig) -> None:
 
 
 def training(cfg: DictConfig) -> None:
-    """Time and memory of a training step, and the hours of a run."""
+    """Measure the time and memory of a training step, and estimate the hours of a run."""
     import lightning as L
     from hydra.utils import instantiate
 

@@ -129,7 +129,7 @@ def evaluate(cfg: DictConfig) -> tuple[Any, Any]:
 
 
 def validate(trainer: Any, task: Any, datamodule: Any) -> None:
-    """Evaluate: on a CPU in threads, otherwise by the loader of ``datamodule``.
+    """Evaluate: on a CPU in threads, otherwise with the loader of ``datamodule``.
 
     Precisions such as 16-true change PyTorch's default dtype, which all threads share; there the loader is used too.
     """
@@ -184,7 +184,7 @@ def make_network(cfg: DictConfig, datamodule: Any, file: Any = None) -> Any:
         return open_network(cfg, spec)
     if cfg.precision != "auto":
         raise InputError(
-            f"precision={cfg.precision} is of other runtimes; add runtime=openvino, or set trainer.precision."
+            f"precision={cfg.precision} is for other runtimes; add runtime=openvino, or set trainer.precision."
         )
     if OmegaConf.select(cfg, "model") is None:
         network = load_model(file or cfg.weights)
@@ -200,7 +200,7 @@ def make_network(cfg: DictConfig, datamodule: Any, file: Any = None) -> Any:
         first = f" (the first that differs is {differing[0]}, here {differing[1]})" if differing else ""
         raise InputError(
             f"{cfg.weights} was trained for other classes than the {spec.num_classes} of {spec.name}{first}; "
-            "choose the dataset it was trained on as data=NAME."
+            "choose the dataset it was trained on with data=NAME."
         )
     return network
 
@@ -227,12 +227,12 @@ def open_network(cfg: DictConfig, spec: Any) -> Any:
     from regseg.system.cpu import images_at_once
 
     if cfg.flip or list(cfg.scales) != [1.0]:
-        raise InputError("flip and scales need logits, which only runtime=torch gives; give a checkpoint.")
+        raise InputError("flip and scales need logits, which only runtime=torch provides; give a checkpoint.")
     name = "auto" if cfg.runtime == "torch" else cfg.runtime
     runtime = open_runtime(cfg.weights, name, cfg.precision, streams=images_at_once())
     if runtime.spec.classes != spec.classes:
         raise InputError(
-            f"{cfg.weights} has other classes than {spec.name}; choose the dataset it was trained on as data=NAME."
+            f"{cfg.weights} has other classes than {spec.name}; choose the dataset it was trained on with data=NAME."
         )
     return RuntimeNetwork(runtime)
 

@@ -32,7 +32,7 @@ def test_a_row_that_the_paper_lacks():
     rows = [{"block": "Y block", "median_ms": 2.0, "paper_ms": 1.0, **times}]
     rows += [{"block": "Y block, folded", "median_ms": 1.0, "paper_ms": None, **times}]
     columns = {str(column.header): list(column.cells) for column in blocks_table(rows, "a card").columns}
-    assert columns["paper, ms"] == ["1.0", "–"] and columns["to the Y block"] == ["1.00", "0.50"]
+    assert columns["paper, ms"] == ["1.0", "–"] and columns["relative to Y"] == ["1.00", "0.50"]
 
 
 @pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="Triton is not installed")

@@ -17,7 +17,7 @@ def test_kept_parts_cover_an_axis_once_and_tiles_overlap(length):
     for start, end, first, last in parts:
         assert 0 <= start <= first < last <= end <= length and end - start == min(128, length)
     for (_, end, _, _), (start, _, cut, _) in pairwise(parts):
-        assert end - start >= 32 and abs((start + end) / 2 - cut) <= 0.5  # a fourth, cut in its middle
+        assert end - start >= 32 and abs((start + end) / 2 - cut) <= 0.5  # a quarter, cut in its middle
 
 
 def test_each_pixel_is_labelled_in_its_place():

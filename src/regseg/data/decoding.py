@@ -16,7 +16,9 @@ cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 
 
 LARGEST = 2**30  # pixels per image
-PIXELS_PER_BYTE = 8 * 1032  # upper bound: deflate compresses by at most 1032, and a byte holds at most 8 pixels
+PIXELS_PER_BYTE = (
+    8 * 1032
+)  # upper bound: deflate compresses by a factor of at most 1032; a byte contains at most 8 pixels
 GRAY, RGB, PALETTE, GRAY_ALPHA = 0, 2, 3, 4  # colour types of PNG
 _PNG_SIGNATURE, _JPEG_SIGNATURE = b"\x89PNG\r\n\x1a\n", b"\xff\xd8"
 _PNG_END = b"IEND\xae\x42\x60\x82"
@@ -34,7 +36,7 @@ def png_kind(data: bytes) -> tuple[int, int | None]:
 
 
 def decode(data: bytes, flags: int, path: Path) -> np.ndarray:
-    """Decode an image file by OpenCV.
+    """Decode an image file with OpenCV.
 
     Args:
         data: the content of the file.
@@ -86,7 +88,7 @@ def decode_plain_png(data: bytes, color_type: int) -> np.ndarray | None:
 
 
 def decode_palette(data: bytes, path: Path, *, as_colors: bool) -> np.ndarray:
-    """Decode a palette PNG by Pillow, because OpenCV does not return the indices.
+    """Decode a palette PNG with Pillow, because OpenCV does not return the indices.
 
     Args:
         data: the content of the file.

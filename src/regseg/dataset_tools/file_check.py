@@ -22,8 +22,8 @@ from regseg.errors import InputError
 from regseg.system.reading import read_bytes
 
 _ORIENTATION = 0x0112  # EXIF tag; 1 is upright
-_TURNS = {2: "mirrored", 3: "turned by 180 degrees", 4: "mirrored", 5: "mirrored and turned by 90 degrees",
-          6: "turned by 90 degrees", 7: "mirrored and turned by 90 degrees", 8: "turned by 90 degrees"}  # fmt: skip
+_TURNS = {2: "mirrored", 3: "rotated by 180 degrees", 4: "mirrored", 5: "mirrored and rotated by 90 degrees",
+          6: "rotated by 90 degrees", 7: "mirrored and rotated by 90 degrees", 8: "rotated by 90 degrees"}  # fmt: skip
 _stderr_lock = threading.Lock()
 
 
@@ -68,7 +68,7 @@ def orientation_problems(sample: Sample) -> Iterator[Problem]:
     turned = _turn(sample.image)
     if turned and not _turn(sample.label):
         yield Problem(
-            "turned image",
+            "rotated image",
             f"{sample.image} is stored {turned} according to EXIF but its label {sample.label} is not; check that the "
             "label matches the image as a viewer shows it.",
             notice=True,
@@ -101,7 +101,7 @@ def _read(kind: str, path: Path, read: Callable[[], np.ndarray], problems: list[
         return read()
     except InputError as error:
         problems.append(Problem(kind, str(error)))
-    except Exception as error:  # decoders raise anything, and the other files must be checked too
+    except Exception as error:  # decoders may raise any exception, and the other files must be checked too
         reason = " ".join(f"{type(error).__name__}: {error}".split()).rstrip(".")
         problems.append(Problem(kind, f"{path} cannot be decoded ({reason})."))
     return None

@@ -12,7 +12,7 @@ from regseg.errors import check_number
 Labeller = Callable[[np.ndarray], np.ndarray]
 
 SMALLEST_TILE = 128  # pixels
-_OVERLAP = 4  # neighbouring tiles share at least this part of a tile: a fourth
+_OVERLAP = 4  # neighbouring tiles share at least this part of a tile: a quarter
 
 
 class Tiled:
@@ -21,11 +21,11 @@ class Tiled:
     It is an approximation: the network sees one tile at a time, but its field of view is larger than most tiles (3807
     pixels for RegSeg), so labels near the borders of tiles can differ from those of the whole image. Of two overlapping
     tiles, each gives the labels of its own half of the overlap. Memory grows with the tile; the image itself and its
-    labels (4 bytes per pixel) are still held at once.
+    labels (4 bytes per pixel) must still fit into memory.
 
     Args:
         labeller: maps (H, W, 3) uint8 RGB to (H, W) uint8 class indices.
-        tile: height and width of a tile in pixels, from 128 up. Smaller images are labelled whole.
+        tile: height and width of a tile in pixels, at least 128. Smaller images are labelled whole.
 
     Raises:
         InputError: ``tile`` is not such a number.

@@ -18,13 +18,13 @@ NAMES = ("SIGTERM", "SIGINT", "SIGHUP")
 _GRACE = 5.0  # seconds for the main process to end its workers after a signal to the process group
 _AGAIN = 0.5  # seconds; a later signal counts as a second one (`timeout` sends the same signal twice at once)
 _received: tuple[int, float] | None = None
-_ending = False  # whether the process exits, so that an exception of a signal has done its work
+_ending = False  # whether the process is exiting, so that a discarded `Terminated` is not sent again
 
 
 class Terminated(SystemExit):
     """Raised when a signal asks this process to exit; the exit status is 128 plus the signal's number.
 
-    Where code discards it, as some libraries do with any error of an import, the signal is sent again.
+    If code discards it, as some libraries do with any error during an import, the signal is sent again.
     """
 
     def __del__(self) -> None:
@@ -42,7 +42,7 @@ def is_command() -> bool:
 def exit_on_signals() -> None:
     """Exit at once on SIGTERM, SIGINT or SIGHUP, with one sentence and the status 128 plus the signal's number.
 
-    For the time in which a command has nothing to clean up: while its modules are imported, and after its work.
+    This is for times when a command has nothing to clean up: while its modules are imported, and after its work.
     """
     for name in NAMES:
         number = getattr(signal, name, None)
@@ -51,7 +51,7 @@ def exit_on_signals() -> None:
 
 
 def _exit(number: int, frame: object) -> None:
-    if os.environ.get("LOCAL_RANK", "0") == "0":  # another rank leaves the sentence to the first one
+    if os.environ.get("LOCAL_RANK", "0") == "0":  # other ranks leave the message to the first one
         os.write(2, b"regseg: interrupted.\n")
     os._exit(128 + number)
 
