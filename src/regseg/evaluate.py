@@ -64,10 +64,10 @@ def compare_sizes(cfg: DictConfig) -> float:
     from regseg.reporting.val_sizes import draw, sizes_table
     from regseg.run_dir import write_json
 
-    results = []
+    results, file = [], open_weights(cfg)
     for size in sorted(set(cfg.val_sizes)):
         print(f"short side {size}")
-        scores, datamodule = evaluate(cast(DictConfig, OmegaConf.merge(cfg, {"val_size": size})))
+        scores, datamodule = evaluate(cast(DictConfig, OmegaConf.merge(cfg, {"val_size": size})), file)
         results.append({"val_size": size, "metrics": scores.metrics()})
     print(f"{cfg.weights} on {datamodule.spec.name}, split {cfg.split}, labels at original size")
     sizes_table(results, reduced=bool(datamodule.spec.excluded))
@@ -94,11 +94,22 @@ def out_folder(cfg: DictConfig) -> Path:
     return Path(cfg.pictures) if cfg.pictures else run_folder(cfg.weights)
 
 
-def evaluate(cfg: DictConfig) -> tuple[Any, Any]:
-    """Return (Scores, DataModule) of one evaluation that the resolved ``cfg`` describes."""
+def open_weights(cfg: DictConfig) -> Any:
+    """Return the checkpoint file, read; None for an exported file, another runtime or the position baseline."""
+    from regseg.system.checkpoint_file import open_checkpoint_file
+
+    return None if cfg.weights == "position" or runs_otherwise(cfg) else open_checkpoint_file(cfg.weights)
+
+
+def evaluate(cfg: DictConfig, file: Any = None) -> tuple[Any, Any]:
+    """Return (Scores, DataModule) of one evaluation that the resolved ``cfg`` describes.
+
+    Args:
+        cfg: The configuration.
+        file: What `open_weights` returns, if the weights were read before.
+    """
     from regseg.inference.tta import TestTimeAugmentation
     from regseg.reporting.confusion import draw_confusion
-    from regseg.system.checkpoint_file import open_checkpoint_file
     from regseg.training.callbacks import Pictures
     from regseg.training.progress import EvaluationBar
     from regseg.training.task import SegmentationTask
@@ -106,7 +117,7 @@ def evaluate(cfg: DictConfig) -> tuple[Any, Any]:
     from regseg.training.worst_images import WorstImages
 
     quiet()
-    file = None if cfg.weights == "position" or runs_otherwise(cfg) else open_checkpoint_file(cfg.weights)
+    file = file or open_weights(cfg)
     datamodule = make_datamodule(cfg, file)
     network = make_network(cfg, datamodule, file)
     callbacks = [EvaluationBar(), *([Pictures()] if cfg.pictures else [])]

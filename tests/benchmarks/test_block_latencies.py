@@ -1,16 +1,21 @@
 """Table 1's rows, the split into branches also where both have rate 1, and the rows that a GPU adds."""
 
 import importlib.util
+import json
 
 import pytest
 import torch
+from omegaconf import OmegaConf
 from torch import nn
 
+from regseg import benchmark
 from regseg.benchmarks import blocks
 from regseg.benchmarks.blocks import PAPER, _blocks, benchmark_blocks, blocks_table, draw
+from regseg.errors import InputError
 from regseg.inference import fused
 from regseg.inference.fused import FusedDilatedConv
 from regseg.models.blocks import ConvBnAct, DBlock, YBlock
+from regseg.reporting.speeds import read_speeds
 
 
 @pytest.fixture
@@ -25,6 +30,15 @@ def test_rows_of_table_1(small):
     rows = benchmark_blocks(1, 2)
     assert [(row["block"], row["paper_ms"]) for row in rows][:4] == list(blocks.PAPER.items())
     assert all(row["median_ms"] > 0 for row in rows)
+
+
+def test_the_file_has_the_form_of_other_benchmarks(small, tmp_path):
+    benchmark.blocks(OmegaConf.create({"warm_up": 1, "iterations": 2, "out": str(tmp_path)}))
+    content = json.loads((tmp_path / "blocks.json").read_text())
+    assert list(content) == ["machine", "iterations", "results"] and content["iterations"] == 2
+    assert [row["block"] for row in content["results"]][:4] == list(PAPER)
+    with pytest.raises(InputError, match="contains no speeds"):  # they are of blocks, not of networks
+        read_speeds(tmp_path / "blocks.json")
 
 
 def test_a_row_that_the_paper_lacks():

@@ -48,7 +48,7 @@ def test_results_of_a_tiny_network(tmp_path):
     assert inference_table(rows, 1).row_count == len(rows)
     draw(rows, tmp_path / "inference.png")
     assert (tmp_path / "inference.png").stat().st_size > 1000
-    assert write_results({"machine": "m", "results": rows}, tmp_path, "inference").name == "inference.json"
+    assert write_results(rows, tmp_path, "inference").name == "inference.json"
 
 
 def test_memory_counts_what_is_touched():

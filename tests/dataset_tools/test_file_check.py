@@ -98,7 +98,7 @@ def test_a_jpeg_that_decodes_with_errors(mine, capfd):
     jpeg(path, noise(0))
     data = path.read_bytes()
     path.write_bytes(data[: len(data) // 2] + b"\xff\xd9")  # the decoder fills the rest
-    assert only(mine, "damaged JPEG", path, "JPEG data")
+    assert only(mine, "unreadable image", path, "damaged JPEG")
     path.write_bytes(data[: len(data) // 2])
     assert only(mine, "unreadable image", path)
     assert capfd.readouterr().err == ""

@@ -1,7 +1,8 @@
 """Termination signals: before a command runs they end it at once; afterwards they raise `Terminated`.
 
 Thus a run is recorded as interrupted before its process exits. Loader workers and the other ranks of a distributed run
-ignore the signals. `import regseg` imports this module first, so it imports little.
+ignore the signals. `import regseg` imports this module first, so it imports only what Python itself has imported, or
+small modules: neither `typing` nor `threading`.
 """
 
 from __future__ import annotations
@@ -9,10 +10,12 @@ from __future__ import annotations
 import os
 import signal
 import sys
-import threading
 import time
-from types import FrameType
-from typing import Any
+
+TYPE_CHECKING = False  # as type checkers know it from `typing`
+if TYPE_CHECKING:
+    from types import FrameType
+    from typing import Any
 
 NAMES = ("SIGTERM", "SIGINT", "SIGHUP")
 _GRACE = 5.0  # seconds for the main process to end its workers after a signal to the process group
@@ -114,6 +117,8 @@ def _send_again() -> None:
     global _received
     if _received is None or _ending or sys.is_finalizing():
         return
+    import threading
+
     number, _received = _received[0], None
     timer = threading.Timer(0.1, os.kill, (os.getpid(), number))
     timer.daemon = True
