@@ -1,4 +1,4 @@
-# `make help` lists the targets. Requires Python >= 3.11; choose an interpreter by `make PYTHON=python3.12 …`.
+# `make help` lists the targets. Requires Python >= 3.11; choose an interpreter with `make PYTHON=python3.12 …`.
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready

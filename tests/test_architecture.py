@@ -1,4 +1,4 @@
-"""Who may import whom (docs/architecture.md), and that imports stay quick."""
+"""Who may import whom (docs/architecture.md), that imports stay quick, and that every module has its tests."""
 
 import ast
 import subprocess
@@ -86,6 +86,24 @@ def test_there_is_no_import_circle():
 def test_importing_the_package_imports_no_torch():
     code = "import sys, regseg; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+# Test files named otherwise, because pytest imports them by their base names, which have to differ.
+NAMED_OTHERWISE = {
+    "__main__.py": "test_main.py",
+    "export.py": "test_export_command.py",  # tests/inference/test_export.py
+    "benchmarks/blocks.py": "benchmarks/test_block_latencies.py",  # tests/models/test_blocks.py
+    "inference/progress.py": "inference/test_prediction_progress.py",  # tests/training/test_progress.py
+    "streets/layout.py": "streets/test_street_layout.py",  # tests/data/datasets/test_layout.py
+}
+
+
+def test_every_module_has_a_test_file():
+    tests = Path(__file__).parent
+    for path in PACKAGE.rglob("*.py"):
+        module = path.relative_to(PACKAGE)
+        mirrored = NAMED_OTHERWISE.get(module.as_posix(), module.with_name(f"test_{module.name}"))
+        assert path.name == "__init__.py" or (tests / mirrored).is_file(), f"{module} has no tests/{mirrored}"
 
 
 def test_no_file_is_too_long():

@@ -25,10 +25,11 @@ def test_help_and_cfg_are_quick(module, tmp_path):
         assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 2
 
 
-def test_help_imports_nothing_heavy(run_module):
+@pytest.mark.parametrize("module", ["regseg", "regseg.train"])
+def test_help_imports_nothing_heavy(module):
     code = (
         "import sys, runpy; sys.argv = ['x', '--help']\n"
-        "try: runpy.run_module('regseg.train', run_name='__main__')\n"
+        f"try: runpy.run_module({module!r}, run_name='__main__')\n"
         "except SystemExit: pass\n"
         "print('HEAVY', [m for m in ('torch', 'lightning', 'albumentations', 'wandb', 'cv2') if m in sys.modules])"
     )

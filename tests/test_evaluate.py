@@ -69,7 +69,8 @@ def test_a_run_is_named_by_its_folder(copy_of_finished, run_module):
     assert failed(run_module(EVALUATE, f"weights={empty}"), "empty", "best.ckpt")
 
 
-def test_the_checkpoint_is_read_once(copy_of_finished, run_module, tmp_path):
+@pytest.mark.parametrize("options", [[], ["val_sizes=[48,64]"]], ids=["one size", "two sizes"])
+def test_the_checkpoint_is_read_once(copy_of_finished, run_module, tmp_path, options):
     """Reading it checks the checksums of the whole file."""
     (tmp_path / "counted.py").write_text(
         "import zipfile\n"
@@ -82,6 +83,6 @@ def test_the_checkpoint_is_read_once(copy_of_finished, run_module, tmp_path):
     (tmp_path / "run_counted.py").write_text(
         "import runpy, counted\nrunpy.run_module('regseg.evaluate', run_name='__main__', alter_sys=True)\n"
     )
-    result = run_module("run_counted", f"weights={RUN}", env={"PYTHONPATH": str(tmp_path)})
+    result = run_module("run_counted", f"weights={RUN}", *options, env={"PYTHONPATH": str(tmp_path)})
     assert result.returncode == 0, result.stderr
     assert (tmp_path / "reads").read_text().split() == ["read"]

@@ -27,4 +27,4 @@ def test_help_of_several_loggers(run_module):
     result = run_module("regseg.train", "logger=[tensorboard,wandb]", "--help")
     assert result.returncode == 0, result.stderr
     assert "csv, mlflow, [tensorboard], [wandb]" in result.stdout
-    assert "logger.wandb.project=regseg         at W&B" in result.stdout
+    assert "logger.wandb.project=regseg         the W&B project" in result.stdout

@@ -32,6 +32,7 @@ def test_a_signal_ends_a_command_with_its_status_and_the_way_on(name):
 
 
 SOURCES = Path(regseg.__file__).parents[1]
+WITH_SOURCES = {**os.environ, "PYTHONPATH": str(SOURCES)}
 WAITS = "for _ in range(50): time.sleep(0.1)"
 
 
@@ -66,6 +67,22 @@ def test_a_signal_while_a_command_starts_is_one_sentence(program, name, tmp_path
     assert (process.returncode, errors) == (128 + getattr(signal, name), "regseg: interrupted.\n")
 
 
+def test_nothing_slow_is_imported_before_the_handlers():
+    """Until they are set, Ctrl-C shows Python's own traceback."""
+    code = (
+        "import signal, sys\n"
+        "before, whole = set(sys.modules), signal.signal\n"
+        "def noted(number, handler):\n"
+        "    print(*sorted(set(sys.modules) - before))\n"
+        "    return whole(number, handler)\n"
+        "signal.signal, sys.argv = noted, ['regseg']\n"
+        "import regseg\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=WITH_SOURCES)
+    first = set(done.stdout.splitlines()[0].split())
+    assert first <= {"__future__", "regseg", "regseg.system", "regseg.system.signals"}, done.stderr
+
+
 def test_importing_the_package_sets_no_signal_handlers():
     code = "import signal, regseg; print(signal.getsignal(signal.SIGTERM), 'ready')"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "0 ready\n"
@@ -88,7 +105,7 @@ def test_a_run_that_is_ended_is_not_called_running(tmp_path):
 
 
 def test_a_removed_run_folder_is_named(tmp_path):
-    with pytest.raises(RunFailure, match="was removed during the training"), end_noted(tmp_path / "gone"):
+    with pytest.raises(RunFailure, match="was removed during training"), end_noted(tmp_path / "gone"):
         raise FileNotFoundError(errno.ENOENT, "No such file", "summary.tmp")
 
 

@@ -173,9 +173,9 @@ def test_shards_in_processes_at_once(predict_as_user, photos, tmp_path):
     [
         (["source=nowhere.png"], ["source=nowhere.png does not exist"]),
         (["source=photos/notes.doc"], ["notes.doc", ".png", ".mp4"]),
-        (["source=empty"], ["empty holds no images"]),
-        (["source=photos", "out=."], ["out=. holds the source photos"]),
-        (["source=photos", "out=photos"], ["out=photos holds the source"]),
+        (["source=empty"], ["empty contains no images"]),
+        (["source=photos", "out=."], ["out=. contains the source photos"]),
+        (["source=photos", "out=photos"], ["out=photos contains the source"]),
         (["source=photos", "out=photos/b.png"], ["is a file"]),
         (["source=clip.mp4"], ["clip.mp4 is not a readable video"]),
         (["source=missing.mp4"], ["missing.mp4"]),

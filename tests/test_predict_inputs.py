@@ -43,15 +43,17 @@ def test_broken_and_tiny_images_are_named_one_by_one(predict, tmp_path):
     write(folder / "good.png", noise(0, (40, 56)))
     write(folder / "pixel.png", noise(0, (1, 1)))
     write(folder / "low.png", noise(0, (31, 400)))
+    data = write(folder / "damaged.jpg", noise(0, (40, 56))).read_bytes()
+    (folder / "damaged.jpg").write_bytes(data[: len(data) // 2] + b"\xff\xd9")  # decoders fill the rest
     (folder / "empty.jpg").touch()
     (folder / "animated.png").write_bytes(b"GIF89a" + bytes(20))
     (folder / "dangling.png").symlink_to("nowhere.png")
     (folder / "folder.jpg").mkdir()
     write(folder / "folder.jpg" / "inside.png", noise(1, (40, 56)))
     result = predict("source=photos", "save=[train_ids]")
-    assert ended(result, 1, "5 of 7 images could not be predicted")
+    assert ended(result, 1, "6 of 8 images could not be predicted")
     assert files(tmp_path / OUT) == ["folder.jpg/inside.png", "good.png"]
-    for name in ("pixel.png", "low.png", "empty.jpg", "animated.png", "dangling.png"):
+    for name in ("damaged.jpg", "pixel.png", "low.png", "empty.jpg", "animated.png", "dangling.png"):
         assert sum(name in line for line in result.err.splitlines()) == 1
 
 

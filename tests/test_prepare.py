@@ -9,8 +9,6 @@ import numpy as np
 import pytest
 from layouts import write_folder
 
-from regseg.benchmarks.loader import BASELINE, benchmark_loader
-from regseg.data.datamodule import SegmentationDataModule
 from regseg.data.datasets.camvid import CamVid
 from regseg.dataset_tools.check import find_problems
 
@@ -115,28 +113,6 @@ def test_an_unknown_task_is_told_of(run_module, mine):
         assert result.returncode == 2 and "what=dance does not exist; choose one of" in result.stderr
 
 
-def test_every_pipeline_prepares_the_same_crops(mine):
-    datamodule = SegmentationDataModule(
-        "folder", mine, batch_size=2, crop_size=(16, 20), short_side=(14, 60), num_workers=0,
-        augment={"randaug": {}}, class_uniform=0.5,
-    )  # fmt: skip
-    times = benchmark_loader(datamodule, images=3, rounds=2)
-    assert [row.name for row in times] == [BASELINE, "Pillow, half", "full", "half", "cache"]
-    for row in times:
-        assert all(milliseconds > 0 for milliseconds in row.stages.values())
-        assert all(rate > 0 for rate in row.rates) and len(row.rates) == len(row.ratios) == 2
-    assert times[0].ratios == [1.0, 1.0]
-
-
-def test_kernels(run_module, mine):
-    result = run_module(
-        "regseg.benchmark", "what=kernels", "data=folder", f"data.root={mine}", "images=2", "data.crop_size=[8,8]"
-    )
-    assert result.returncode == 0, result.stderr
-    rows = {line.split("│")[1].strip(): line.split("│") for line in result.stdout.splitlines() if "│" in line}
-    assert float(rows["image, Pillow bilinear"][2]) == 0 and float(rows["image, ours"][2]) < 0.5
-
-
 def test_several_sizes_equal_each_alone(run_module, mine, tmp_path):
     run = tmp_path / "runs"
     training = run_module(
@@ -162,19 +138,3 @@ def test_several_sizes_equal_each_alone(run_module, mine, tmp_path):
 def test_wrong_sizes_are_told_of(run_module, sizes):
     result = run_module("regseg.evaluate", "weights=position", "data=streets", f"val_sizes={sizes}")
     assert result.returncode == 2 and "val_sizes" in result.stderr
-
-
-def test_the_loader_is_measured(run_module, mine):
-    options = (
-        "data=folder",
-        f"data.root={mine}",
-        "data.crop_size=[8,8]",
-        "data.short_side=[12,40]",
-        "images=2",
-        "rounds=1",
-    )
-    result = run_module("regseg.benchmark", *options)
-    assert result.returncode == 0, result.stderr
-    for words in ("Pillow, half", "cache", "Peak memory of a worker", "index of 3000 labels"):
-        assert words in result.stdout
-    assert "data.batch_size" in run_module("regseg.benchmark", "what=training", "data.batch_size=0").stderr

@@ -10,7 +10,6 @@ import pytest
 from regseg.errors import InputError
 from regseg.run_dir import (
     check_free,
-    check_settings,
     claim,
     config_of,
     hold,
@@ -18,7 +17,6 @@ from regseg.run_dir import (
     is_done,
     read_metrics,
     read_summary,
-    settings_of,
     status_of,
     write_json,
     write_metrics,
@@ -148,19 +146,6 @@ def test_who_holds_the_lock_decides_between_running_and_interrupted(tmp_path):
     assert status_of(folder) == "interrupted"
     with hold(folder):
         assert status_of(folder) == "running"
-
-
-def test_settings_that_a_continuation_must_share():
-    config = {
-        "seed": 0, "model": {"name": "regseg", "backbone": {"dilations": [[1]]}}, "trainer": {"max_epochs": 3},
-        "data": {"_target_": "x.Y", "root": "a", "num_workers": 3, "batch_size": 2, "crop_size": [4, 4]},
-    }  # fmt: skip
-    before = settings_of(config)
-    assert set(before) >= {"seed", "model.name", "model.backbone.dilations", "data.crop_size"}
-    assert not {"data.root", "data._target_", "data.num_workers", "trainer.max_epochs"} & set(before)
-    check_settings("run", before, settings_of(json.loads(json.dumps(config))))
-    with pytest.raises(InputError, match=r"data\.crop_size=\[4, 4\], not \[4, 8\]"):
-        check_settings("run", before, settings_of({**config, "data": {**config["data"], "crop_size": [4, 8]}}))
 
 
 def test_a_killed_run_without_results_starts_again_under_its_own_lock(tmp_path):

@@ -7,13 +7,13 @@
 Names are imported when first used (PEP 562), so that `import regseg` does not wait for PyTorch.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
-
 from regseg.system.signals import exit_on_signals, is_command
 
-if is_command():  # here, because importing a command's libraries takes a second
+if is_command():  # before anything else is imported: a command's libraries take a second, and `typing` milliseconds
     exit_on_signals()
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from regseg.data.augment.transforms import MEAN, STD, normalize

@@ -16,7 +16,7 @@ COMMANDS = {
     "describe": "print parameters, GFLOPs and field of view of networks",
     "prepare": "check, preview and store a dataset",
     "report": "compare the runs of a table with the paper and with the author's runs",
-    "dashboard": "build a W&B workspace over a group of runs",
+    "dashboard": "build a W&B workspace for a group of runs",
 }
 
 

@@ -1,4 +1,4 @@
-"""Quotes command line values that Hydra's grammar refuses, such as paths with spaces, so that users need not."""
+"""Quotes command line values that Hydra's grammar refuses, such as paths with spaces, so that users do not have to."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hydra.errors import HydraException
 
 from regseg.errors import InputError
 
-# Options that hold a path in every command: there, 2024, true and [a] are names of folders.
+# Options that are paths in every command: there, 2024, true and [a] are names of folders.
 PATHS = {
     "data.root",
     "source",

@@ -26,7 +26,7 @@ def main(cfg: DictConfig) -> None:
 
 
 def loader(cfg: DictConfig) -> None:
-    """Images/s per core from each storage and by Pillow, the memory of a worker, and the time of the centroid index."""
+    """Measure the images/s of each storage and of Pillow, a worker's memory, and the time of the centroid index."""
     from regseg.benchmarks.loader import benchmark_loader, index_seconds, loader_table, worker_memory
 
     datamodule = make_datamodule(cfg)
@@ -54,7 +54,7 @@ def kernels(cfg: DictConfig) -> None:
 
 
 def training(cfg: DictConfig) -> None:
-    """Time and memory of a training step, and the hours of a run."""
+    """Measure the time and memory of a training step, and estimate the hours of a run."""
     import lightning as L
     from hydra.utils import instantiate
 
@@ -79,23 +79,26 @@ def training(cfg: DictConfig) -> None:
 def inference(cfg: DictConfig) -> None:
     """Time inference with every installed runtime; with ``networks=all``, of every network of the paper."""
     from regseg.benchmarks.inference import benchmark_inference, draw, inference_table
-    from regseg.benchmarks.results import machine, write_results
+    from regseg.benchmarks.results import write_results
 
     sizes = checked_sizes(cfg.sizes)
     check_number("warm_up", cfg.warm_up, integer=True)
     few = cfg.networks == "all"
-    found: dict[str, Any] = {"machine": machine(), "iterations": cfg.iterations, "networks": {}, "results": []}
+    configs: dict[str, Any] = {}
+    results: list[dict[str, Any]] = []
     folder = Path(cfg.out)
     for title, network in networks(cfg):
         print(title, flush=True)
         options = {"few": few, "int8": cfg.int8, "memory": cfg.memory}
         rows = benchmark_inference(network, title, sizes, cfg.warm_up, cfg.iterations, **options)
         show(inference_table(rows, cfg.iterations))
-        found["networks"][title] = network.config
-        found["results"] += rows
-        path = write_results(found, folder, "inference")  # after each network: all of them take minutes
+        configs[title] = network.config
+        results += rows
+        path = write_results(
+            results, folder, "inference", iterations=cfg.iterations, networks=configs
+        )  # after each network: all of them take minutes
     print(f"figures: {path}")
-    draw(found["results"], folder / "inference.png")
+    draw(results, folder / "inference.png")
     print(f"plot: {folder / 'inference.png'}")
 
 
@@ -108,7 +111,7 @@ def blocks(cfg: DictConfig) -> None:
     rows = benchmark_blocks(cfg.warm_up, cfg.iterations)
     show(blocks_table(rows, machine()))
     folder = Path(cfg.out)
-    print(f"figures: {write_results({'machine': machine(), 'rows': rows}, folder, 'blocks')}")
+    print(f"figures: {write_results(rows, folder, 'blocks', iterations=cfg.iterations)}")
     draw(rows, machine(), folder / "blocks.png")
     print(f"plot: {folder / 'blocks.png'}")
 

@@ -34,7 +34,7 @@ _ENTERED = "The job has removed what overwrite=true replaces."
 register_resolvers()  # at import, because the processes of a launcher only import this module
 if "OMP_WAIT_POLICY" not in os.environ:
     # libgomp reads this when PyTorch is imported. By default its threads spin for milliseconds at every barrier, which
-    # makes them several times as slow where other processes share the cores. 30,000 turns are about 0.1 ms.
+    # makes them several times slower when other processes share the cores. 30,000 spins take about 0.1 ms.
     os.environ.setdefault("GOMP_SPINCOUNT", "30000")
 os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # let exceptions reach `run`, which explains them
 

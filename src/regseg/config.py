@@ -17,7 +17,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
 from regseg.arguments import plain, swept_values
 from regseg.multirun import command_of_sweep
 
-# Options that are not part of a run's name unless a sweep varies them: a moved dataset keeps its runs.
+# Options that are not part of a run's name unless a sweep varies them, so that a moved dataset keeps its runs.
 _UNNAMED = {"resume", "overwrite", "trainer", "logger", "data.root", "data.num_workers"}
 _OUTPUT = ("hydra.run.dir", "hydra.sweep.dir")
 _LONGEST_DATASET = 60  # characters of a dataset's folder in a group's name
@@ -46,7 +46,7 @@ def sweep_dir(config_name: str, arguments: Sequence[str]) -> Path | None:
 
 
 def output_folders(config_name: str, arguments: Sequence[str]) -> list[str]:
-    """Return the folders in which a command creates folders: its default one without resolvers, and those typed."""
+    """Return the folders in which a command creates folders: the default one without resolvers, and those given."""
     content = yaml.safe_load((config_dir() / f"{config_name}.yaml").read_text(encoding="utf-8"))
     typed = [value for text in arguments for key, _, value in [text.partition("=")] if key in _OUTPUT]
     return [str(content["hydra"][part]["dir"]).partition("/${")[0] for part in ("run", "sweep")] + typed
@@ -152,7 +152,7 @@ def _dataset_name(cfg: DictConfig) -> str:
 
 
 def _run_tags(*, _root_: DictConfig) -> ListConfig:
-    """Return the tags of a run at W&B: table and row, dataset, backbone and decoder, each at most 64 characters."""
+    """Return a run's W&B tags: table and row, dataset, backbone and decoder, each at most 64 characters."""
     from hydra.core.hydra_config import HydraConfig
 
     choices = HydraConfig.get().runtime.choices
@@ -179,7 +179,7 @@ def _run_name() -> str:
 
 
 def jobs_of_sweep() -> int | None:
-    """Return the number of jobs of this sweep, in a job of it; None for a sweeper other than Hydra's."""
+    """In a job of a sweep, return the number of its jobs; None for a sweeper other than Hydra's."""
     from hydra.core.hydra_config import HydraConfig
 
     if not str(HydraConfig.get().sweeper.get("_target_")).endswith("BasicSweeper"):
@@ -188,7 +188,7 @@ def jobs_of_sweep() -> int | None:
 
 
 def _swept() -> dict[str, list[str]]:
-    """Return the values of every option over which this sweep runs, in a job of it."""
+    """In a job of a sweep, return the values of every option that the sweep varies."""
     from hydra.core.hydra_config import HydraConfig
 
     params = [f"{key}={value}" for key, value in (HydraConfig.get().sweeper.get("params") or {}).items()]
@@ -209,7 +209,7 @@ def _run_aside() -> str:
 
 
 def _root_name(text: str, swept: dict[str, list[str]]) -> str | None:
-    """Return ``root_<last part of the path>`` for ``data.root``, with a hash if paths of the sweep end alike."""
+    """Return ``root_<last part of the path>`` for ``data.root``, hashed if paths of the sweep share it."""
     if _key(text) != "data.root":
         return None
     path = plain(text.partition("=")[2])

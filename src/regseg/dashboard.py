@@ -1,4 +1,4 @@
-"""Build a W&B workspace over a group of runs: ``python -m regseg.dashboard group=table4 entity=NAME``."""
+"""Build a W&B workspace for a group of runs: ``python -m regseg.dashboard group=table4 entity=NAME``."""
 
 from __future__ import annotations
 

@@ -60,7 +60,7 @@ def all_networks(num_classes: int) -> Iterator[tuple[str, Any]]:
     """Yield (title, network) for all models, all backbones (Table 4) and all decoders (Table 5)."""
     from regseg.models import build_model, list_backbones, list_decoders, list_models, title_of
 
-    large = "regseg_large"  # listed as a model; its stem and widths fit no other part
+    large = "regseg_large"  # listed as a model; its stem and widths do not fit any other part
     rows = [{"name": name} for name in list_models()]
     rows += [{"backbone": backbone, "decoder": "sum_conv3x3"} for backbone in list_backbones() if backbone != large]
     rows += [{"backbone": "dilation_1_12", "decoder": decoder} for decoder in list_decoders() if decoder != large]

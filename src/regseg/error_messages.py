@@ -56,7 +56,7 @@ def _of_configuration(chain: list[BaseException]) -> tuple[int, str] | None:
         if isinstance(link, (ConfigAttributeError, ConfigKeyError)) and link.parent_node is not None:
             return MISTAKE, _of_unknown_option(str(link.full_key or link.key), link.parent_node)
         if isinstance(link, MissingMandatoryValue):
-            return MISTAKE, f"{link.full_key} is missing; set it by {link.full_key}=VALUE."
+            return MISTAKE, f"{link.full_key} is missing; set it with {link.full_key}=VALUE."
     return None
 
 
@@ -133,8 +133,8 @@ def _of_hydra(chain: list[BaseException]) -> str | None:
         text = re.search(r"argument '(.*?)=(.*?)'\n", str(first), re.S)
         key, value = text.groups() if text else ("KEY", "VALUE")
         return (
-            f"{key}={value} has several values; add -m to run with each, use {key}=[{value}] for a list, or "
-            f"\"{key}='{value}'\" for a text with a comma."
+            f"{key}={value} has several values; add -m to run once per value, use {key}=[{value}] for a list, or "
+            f"\"{key}='{value}'\" for text with a comma."
         )
     if isinstance(first, (HydraException, OmegaConfBaseException)):
         return " ".join(str(first).split())

@@ -24,7 +24,7 @@ class InputError(ValueError):
 
 
 class Consequence(InputError):
-    """A mistake that another process of a distributed run may name more exactly; its sentence is then printed."""
+    """A mistake that another process of a distributed run may describe better; only that message is printed."""
 
 
 class RunFailure(Exception):
@@ -37,7 +37,7 @@ def is_cause(error: BaseException) -> bool:
 
 
 def message(error: BaseException) -> str:
-    """Return the message of ``error``; of an error from another process, the last line of its trace."""
+    """Return the message of ``error``; for an error from another process, the last line of its trace."""
     text = str(error).strip()
     last = text.splitlines()[-1] if "Traceback (most recent call last)" in text else text
     return last.rpartition("InputError: ")[2]

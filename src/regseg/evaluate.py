@@ -64,10 +64,10 @@ def compare_sizes(cfg: DictConfig) -> float:
     from regseg.reporting.val_sizes import draw, sizes_table
     from regseg.run_dir import write_json
 
-    results = []
+    results, file = [], open_weights(cfg)
     for size in sorted(set(cfg.val_sizes)):
         print(f"short side {size}")
-        scores, datamodule = evaluate(cast(DictConfig, OmegaConf.merge(cfg, {"val_size": size})))
+        scores, datamodule = evaluate(cast(DictConfig, OmegaConf.merge(cfg, {"val_size": size})), file)
         results.append({"val_size": size, "metrics": scores.metrics()})
     print(f"{cfg.weights} on {datamodule.spec.name}, split {cfg.split}, labels at original size")
     sizes_table(results, reduced=bool(datamodule.spec.excluded))
@@ -94,11 +94,22 @@ def out_folder(cfg: DictConfig) -> Path:
     return Path(cfg.pictures) if cfg.pictures else run_folder(cfg.weights)
 
 
-def evaluate(cfg: DictConfig) -> tuple[Any, Any]:
-    """Return (Scores, DataModule) of one evaluation that the resolved ``cfg`` describes."""
+def open_weights(cfg: DictConfig) -> Any:
+    """Return the checkpoint file, read; None for an exported file, another runtime or the position baseline."""
+    from regseg.system.checkpoint_file import open_checkpoint_file
+
+    return None if cfg.weights == "position" or runs_otherwise(cfg) else open_checkpoint_file(cfg.weights)
+
+
+def evaluate(cfg: DictConfig, file: Any = None) -> tuple[Any, Any]:
+    """Return (Scores, DataModule) of one evaluation that the resolved ``cfg`` describes.
+
+    Args:
+        cfg: The configuration.
+        file: What `open_weights` returns, if the weights were read before.
+    """
     from regseg.inference.tta import TestTimeAugmentation
     from regseg.reporting.confusion import draw_confusion
-    from regseg.system.checkpoint_file import open_checkpoint_file
     from regseg.training.callbacks import Pictures
     from regseg.training.progress import EvaluationBar
     from regseg.training.task import SegmentationTask
@@ -106,7 +117,7 @@ def evaluate(cfg: DictConfig) -> tuple[Any, Any]:
     from regseg.training.worst_images import WorstImages
 
     quiet()
-    file = None if cfg.weights == "position" or runs_otherwise(cfg) else open_checkpoint_file(cfg.weights)
+    file = file or open_weights(cfg)
     datamodule = make_datamodule(cfg, file)
     network = make_network(cfg, datamodule, file)
     callbacks = [EvaluationBar(), *([Pictures()] if cfg.pictures else [])]
@@ -129,7 +140,7 @@ def evaluate(cfg: DictConfig) -> tuple[Any, Any]:
 
 
 def validate(trainer: Any, task: Any, datamodule: Any) -> None:
-    """Evaluate: on a CPU in threads, otherwise by the loader of ``datamodule``.
+    """Evaluate: on a CPU in threads, otherwise with the loader of ``datamodule``.
 
     Precisions such as 16-true change PyTorch's default dtype, which all threads share; there the loader is used too.
     """
@@ -184,7 +195,7 @@ def make_network(cfg: DictConfig, datamodule: Any, file: Any = None) -> Any:
         return open_network(cfg, spec)
     if cfg.precision != "auto":
         raise InputError(
-            f"precision={cfg.precision} is of other runtimes; add runtime=openvino, or set trainer.precision."
+            f"precision={cfg.precision} is for other runtimes; add runtime=openvino, or set trainer.precision."
         )
     if OmegaConf.select(cfg, "model") is None:
         network = load_model(file or cfg.weights)
@@ -200,7 +211,7 @@ def make_network(cfg: DictConfig, datamodule: Any, file: Any = None) -> Any:
         first = f" (the first that differs is {differing[0]}, here {differing[1]})" if differing else ""
         raise InputError(
             f"{cfg.weights} was trained for other classes than the {spec.num_classes} of {spec.name}{first}; "
-            "choose the dataset it was trained on as data=NAME."
+            "choose the dataset it was trained on with data=NAME."
         )
     return network
 
@@ -227,12 +238,12 @@ def open_network(cfg: DictConfig, spec: Any) -> Any:
     from regseg.system.cpu import images_at_once
 
     if cfg.flip or list(cfg.scales) != [1.0]:
-        raise InputError("flip and scales need logits, which only runtime=torch gives; give a checkpoint.")
+        raise InputError("flip and scales need logits, which only runtime=torch provides; give a checkpoint.")
     name = "auto" if cfg.runtime == "torch" else cfg.runtime
     runtime = open_runtime(cfg.weights, name, cfg.precision, streams=images_at_once())
     if runtime.spec.classes != spec.classes:
         raise InputError(
-            f"{cfg.weights} has other classes than {spec.name}; choose the dataset it was trained on as data=NAME."
+            f"{cfg.weights} has other classes than {spec.name}; choose the dataset it was trained on with data=NAME."
         )
     return RuntimeNetwork(runtime)
 

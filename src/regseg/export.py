@@ -36,7 +36,7 @@ def main(cfg: DictConfig) -> None:
 
 
 def check_target(out: Path, overwrite: Any) -> None:
-    """Check that writing ``out`` replaces nothing but what ``overwrite`` allows.
+    """Check that writing ``out`` replaces an existing file only if ``overwrite`` allows it.
 
     Raises:
         InputError: an existing file would be replaced, or ``overwrite`` is not a boolean.

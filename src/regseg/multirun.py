@@ -87,8 +87,8 @@ def note_run(number: int, overrides: str, folder: Path, config: str) -> bool:
         if its_digest == digest:
             return False
         raise InputError(
-            f"{folder} is already used by the sweep's run {its_overrides}; give each run its own folder by run.name, "
-            "such as 'run.name=${optimizer.lr}' for a sweep over optimizer.lr."
+            f"{folder} is already used by the sweep's run {its_overrides}; give each run its own folder "
+            "with run.name, such as 'run.name=${optimizer.lr}' for a sweep over optimizer.lr."
         ) from None
     except FileNotFoundError:  # the process that started the sweep has ended; this job was queued
         pass

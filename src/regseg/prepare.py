@@ -31,9 +31,9 @@ def main(cfg: DictConfig) -> None:
     if cfg.what not in WHAT:
         raise InputError(f"what={cfg.what} does not exist; choose one of {', '.join(WHAT)}.")
     if (cfg.what == "import") != (cfg.source is not None):
-        raise InputError("what=import needs source=FILE, the annotations; remove source for any other what.")
+        raise InputError("what=import needs source=FILE (the annotations); remove source for any other value of what.")
     if cfg.what in ("classes", "import") and cfg.data.dataset != "folder":
-        raise InputError(f"what={cfg.what} is for images of your own; choose data=folder data.root=FOLDER.")
+        raise InputError(f"what={cfg.what} is for custom datasets; use data=folder data.root=FOLDER.")
     place = Path(cfg.out if cfg.source is None else cfg.source)
     module, _, function = WHAT[cfg.what].rpartition(".")
     getattr(importlib.import_module(module), function)(instantiate(cfg.data), place)

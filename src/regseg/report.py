@@ -92,8 +92,8 @@ def no_runs(group: str, runs_folder: Path) -> InputError:
     if "runs_of" in paper().get(group, {}):
         missing += " with a val_sizes.json" if is_folder else ""
         run = runs_folder / paper()[group]["runs_of"] / "NAME"
-        command += f"` and evaluate each by `{sizes_command(run)}"
-    return InputError(f"{missing}; start the runs of {group} by `{command}`, or set runs=FOLDER to where they are.")
+        command += f"` and evaluate each with `{sizes_command(run)}"
+    return InputError(f"{missing}; start the runs of {group} with `{command}`, or set runs=FOLDER to where they are.")
 
 
 def launch_command(group: str) -> str | None:

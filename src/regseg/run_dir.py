@@ -47,7 +47,7 @@ def check_free(folder: Path, *, resume: str | None, overwrite: bool, held: bool 
     if strange and not (folder / "summary.json").exists():
         raise InputError(
             f"{folder} contains {strange[0]} but no summary.json, so it may not be a run's folder; choose another one "
-            "by run.name=NAME."
+            "with run.name=NAME."
         )
     if resume == "last" or overwrite:
         return
@@ -190,7 +190,7 @@ def hold(folder: Path) -> Iterator[None]:
         context = lock(folder / ".lock", wait=False)
         context.__enter__()
     except Held as error:
-        raise InputError(f"{folder} is in use by another process that trains there; wait for it or end it.") from error
+        raise InputError(f"{folder} is in use by another process that trains there; wait for it or stop it.") from error
     try:
         yield
     finally:

@@ -42,7 +42,7 @@ def current_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def limits_of(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the limits that end a training, other than callbacks, by name; None for a limit that is not set."""
+    """Return the limits that end training, other than callbacks, by name; None for a limit that is not set."""
     trainer = _mapping(config.get("trainer"))
     return {name: trainer.get(name) for name in _LIMITS}
 
@@ -69,8 +69,8 @@ def check_settings(folder: Path, before: Mapping[str, Any], now: Mapping[str, An
     for name in sorted(before.keys() | now.keys()):
         if before.get(name) != now.get(name):
             raise InputError(
-                f"{folder} was run with {name}={before.get(name)}, not {now.get(name)}; resume it with that, replace "
-                "it by overwrite=true, or start another run by run.name=NAME and weights=FILE."
+                f"{folder} was run with {name}={before.get(name)}, not {now.get(name)}; resume it with that value, use "
+                "overwrite=true to replace it, or start another run with run.name=NAME and weights=FILE."
             )
 
 
@@ -94,7 +94,7 @@ def _flat(value: Any, name: str) -> dict[str, Any]:
 
 
 def _class_name(target: Any) -> str:
-    """Return the last part of a dotted name; for a custom module with a digest, since several may have that name."""
+    """Return the last part of a dotted name; for a custom module with a digest, because several may share that name."""
     module, _, name = str(target).rpartition(".")
     known = module.partition(".")[0] in _OWN_PACKAGES
     return name if known else f"{name}-{hashlib.sha256(module.encode()).hexdigest()[:8]}"

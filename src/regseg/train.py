@@ -36,8 +36,8 @@ def main(cfg: DictConfig) -> float | None:
         shrink(cfg, typed)
     elif not typed & {"data", "experiment"}:
         print(
-            f"No dataset was chosen: training {cfg.trainer.max_epochs} epochs on drawn streets (data=streets). Choose "
-            "one by data=NAME, or a short training by experiment=demo."
+            f"No dataset was chosen: training for {cfg.trainer.max_epochs} epochs on drawn streets (data=streets). "
+            "Choose a dataset with data=NAME, or a short run with experiment=demo."
         )
     cfg.resume, cfg.overwrite = how_to_start(folder, cfg, sweep=sweep, queued_again=queued_again())
     if runs_beside_others():
@@ -90,35 +90,26 @@ def files_of_data(data: DictConfig) -> dict[str, Any] | None:
 
 
 def train(cfg: DictConfig, folder: Path, *, spawn: bool = False) -> None:
-    """Train into ``folder`` as the resolved ``cfg`` says. Nothing there is touched before all parts are built."""
-    from hydra.utils import instantiate
+    """Train into ``folder`` as the resolved ``cfg`` describes. Nothing there is touched before all parts are built."""
     from lightning.pytorch.utilities import rank_zero_only
 
-    from regseg.training.batch_norm import check_batch_size
     from regseg.training.checkpoints import find_start, insert_record, set_damaged_aside
     from regseg.training.progress import print_result, print_start
     from regseg.training.record import RunRecord, end_noted
     from regseg.training.resume_check import check_continues, fingerprint
-    from regseg.training.trainer import make_trainer, quiet
+    from regseg.training.trainer import quiet
 
     quiet()
     values = values_of(cfg)
-    # Lightning starts the other processes of a distributed run by the same command, after the first one came here.
+    # Lightning starts the other processes of a distributed run with the same command, once the first one gets here.
     first = rank_zero_only.rank == 0  # type: ignore[attr-defined]  # Lightning sets it at run time
     if first:
         check_free(folder, resume=cfg.resume, overwrite=cfg.overwrite)
     start = find_start(folder) if cfg.resume and not cfg.overwrite else None
-    datamodule = instantiate(cfg.data)
-    datamodule.setup("fit")
-    task = make_task(values, datamodule.spec, continued=start is not None)
-    if not values["trainer"].get("sync_batchnorm"):
-        check_batch_size(task.network, datamodule.batch_size, datamodule.hparams.crop_size)
-    callbacks = [instantiate(callback) for callback in cfg.callbacks.values() if callback]  # false and null remove one
-    trainer = make_trainer(values["trainer"], folder, callbacks, spawn=spawn, chosen=is_typed("trainer.precision"))
-    trainer.loggers = [instantiate(node) for node in nodes_of(cfg.logger)]
+    task, datamodule, trainer = make_parts(cfg, values, folder, continued=start is not None, spawn=spawn)
     common = fingerprint(values, datamodule, trainer)
     if common["iterations"] < 1:
-        raise InputError("This training has no iterations; raise trainer.limit_train_batches or trainer.max_steps.")
+        raise InputError("This run has no training iterations; raise trainer.limit_train_batches or trainer.max_steps.")
     change = check_continues(folder, start.fingerprint, common, start.epochs) if start else None
     if first:
         print_start(folder, start, change, asked=bool(cfg.resume) and not spawn)
@@ -127,7 +118,7 @@ def train(cfg: DictConfig, folder: Path, *, spawn: bool = False) -> None:
     with ExitStack() as lock:
         if first:
             lock.enter_context(hold(folder))
-            # Again, because another process may have been here before the lock was taken.
+            # Checked again, because another process may have used the folder before the lock was taken.
             check_free(folder, resume=cfg.resume, overwrite=cfg.overwrite, held=True)
             if start:
                 set_damaged_aside(start)
@@ -138,6 +129,26 @@ def train(cfg: DictConfig, folder: Path, *, spawn: bool = False) -> None:
             fit(trainer, task, datamodule, values, folder, start)
     if trainer.is_global_zero:
         print_result(folder, datamodule.spec.excluded)
+
+
+def make_parts(
+    cfg: DictConfig, values: dict[str, Any], folder: Path, *, continued: bool, spawn: bool
+) -> tuple[Any, Any, Any]:
+    """Return the task, the DataModule, and the Trainer with its callbacks and loggers."""
+    from hydra.utils import instantiate
+
+    from regseg.training.batch_norm import check_batch_size
+    from regseg.training.trainer import make_trainer
+
+    datamodule = instantiate(cfg.data)
+    datamodule.setup("fit")
+    task = make_task(values, datamodule.spec, continued=continued)
+    if not values["trainer"].get("sync_batchnorm"):
+        check_batch_size(task.network, datamodule.batch_size, datamodule.hparams.crop_size)
+    callbacks = [instantiate(callback) for callback in cfg.callbacks.values() if callback]  # false and null remove one
+    trainer = make_trainer(values["trainer"], folder, callbacks, spawn=spawn, chosen=is_typed("trainer.precision"))
+    trainer.loggers = [instantiate(node) for node in nodes_of(cfg.logger)]
+    return task, datamodule, trainer
 
 
 def make_task(values: dict[str, Any], spec: Any, *, continued: bool) -> Any:

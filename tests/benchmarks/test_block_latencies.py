@@ -1,16 +1,21 @@
 """Table 1's rows, the split into branches also where both have rate 1, and the rows that a GPU adds."""
 
 import importlib.util
+import json
 
 import pytest
 import torch
+from omegaconf import OmegaConf
 from torch import nn
 
+from regseg import benchmark
 from regseg.benchmarks import blocks
 from regseg.benchmarks.blocks import PAPER, _blocks, benchmark_blocks, blocks_table, draw
+from regseg.errors import InputError
 from regseg.inference import fused
 from regseg.inference.fused import FusedDilatedConv
 from regseg.models.blocks import ConvBnAct, DBlock, YBlock
+from regseg.reporting.speeds import read_speeds
 
 
 @pytest.fixture
@@ -27,12 +32,21 @@ def test_rows_of_table_1(small):
     assert all(row["median_ms"] > 0 for row in rows)
 
 
+def test_the_file_has_the_form_of_other_benchmarks(small, tmp_path):
+    benchmark.blocks(OmegaConf.create({"warm_up": 1, "iterations": 2, "out": str(tmp_path)}))
+    content = json.loads((tmp_path / "blocks.json").read_text())
+    assert list(content) == ["machine", "iterations", "results"] and content["iterations"] == 2
+    assert [row["block"] for row in content["results"]][:4] == list(PAPER)
+    with pytest.raises(InputError, match="contains no speeds"):  # they are of blocks, not of networks
+        read_speeds(tmp_path / "blocks.json")
+
+
 def test_a_row_that_the_paper_lacks():
     times = {"quartile_1_ms": 1.0, "quartile_3_ms": 3.0}
     rows = [{"block": "Y block", "median_ms": 2.0, "paper_ms": 1.0, **times}]
     rows += [{"block": "Y block, folded", "median_ms": 1.0, "paper_ms": None, **times}]
     columns = {str(column.header): list(column.cells) for column in blocks_table(rows, "a card").columns}
-    assert columns["paper, ms"] == ["1.0", "–"] and columns["to the Y block"] == ["1.00", "0.50"]
+    assert columns["paper, ms"] == ["1.0", "–"] and columns["relative to Y"] == ["1.00", "0.50"]
 
 
 @pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="Triton is not installed")

@@ -1,12 +1,12 @@
-"""The benchmark of inference: the ways it compares, what its results hold, and memory of one process alone."""
+"""The benchmark of inference: the implementations it compares, its results, and the memory of one process."""
 
 import numpy as np
 import torch
 
 from regseg.benchmarks.inference import (
     BASELINE,
-    Way,
-    _gpu_ways,
+    Implementation,
+    _gpu_implementations,
     _resident,
     _spec,
     benchmark_inference,
@@ -17,23 +17,23 @@ from regseg.benchmarks.results import write_results
 from regseg.models import create_model, save_weights
 
 
-def test_ways_on_a_gpu(tmp_path):
+def test_implementations_on_a_gpu(tmp_path):
     """From the author's to graphs and kernels; here each is opened on the CPU, where f16 does not run."""
     path = str(tmp_path / "network.ckpt")
     save_weights(create_model("regseg", backbone=[[1]], num_classes=3).eval(), path)
-    ways = list(_gpu_ways(path))
-    assert [way.name for way in ways[2:6]] == [
+    found = list(_gpu_implementations(path))
+    assert [one.name for one in found[2:6]] == [
         "torch f16",
         "torch f16, Triton",
         "torch f16, graphs",
         "torch f16, Triton, graphs",
     ]
     image = np.random.default_rng(0).integers(0, 256, (1, 32, 64, 3), np.uint8)
-    expected = Way(BASELINE, path).open(_spec(3))(image)
-    for way in ways:
-        if torch.cuda.is_available() or way.precision == "bf16":
-            found = way.open(_spec(3))(image)
-            assert found.shape == expected.shape and (found == expected).mean() > 0.8
+    expected = Implementation(BASELINE, path).open(_spec(3))(image)
+    for one in found:
+        if torch.cuda.is_available() or one.precision == "bf16":
+            labels = one.open(_spec(3))(image)
+            assert labels.shape == expected.shape and (labels == expected).mean() > 0.8
 
 
 def test_results_of_a_tiny_network(tmp_path):
@@ -48,7 +48,7 @@ def test_results_of_a_tiny_network(tmp_path):
     assert inference_table(rows, 1).row_count == len(rows)
     draw(rows, tmp_path / "inference.png")
     assert (tmp_path / "inference.png").stat().st_size > 1000
-    assert write_results({"machine": "m", "results": rows}, tmp_path, "inference").name == "inference.json"
+    assert write_results(rows, tmp_path, "inference").name == "inference.json"
 
 
 def test_memory_counts_what_is_touched():

@@ -1,12 +1,9 @@
 """The benchmark of the loader: its pipelines prepare equal crops."""
 
-import numpy as np
 import pytest
 
 from regseg.benchmarks.loader import BASELINE, STAGES, PipelineTime, benchmark_loader, loader_table
-from regseg.benchmarks.pillow_baseline import pillow_crop
 from regseg.data.datamodule import SegmentationDataModule
-from regseg.data.sampling.epochs import stream
 
 
 @pytest.fixture(scope="module")
@@ -24,16 +21,6 @@ def test_every_storage_and_pillow_are_timed(streets):
         assert set(time.stages) == set(STAGES) and all(value > 0 for value in time.stages.values())
         assert len(time.rates) == len(time.ratios) == 2
     assert times[0].ratios == [1.0, 1.0]
-
-
-def test_the_pillow_pipeline_draws_a_crop_of_the_dataset(streets):
-    streets.setup("fit")
-    stages = []
-    image, label = pillow_crop(
-        streets.train_set.samples[0], streets.spec, (32, 48), (32, 96), stream(0, 0), done=stages.append
-    )
-    assert image.shape == (3, 32, 48) and label.shape == (32, 48) and stages == list(STAGES)
-    assert set(np.unique(label)) <= {*range(19), 255} and image.abs().max() < 10
 
 
 def test_the_table_shows_median_and_spread():

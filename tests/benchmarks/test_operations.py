@@ -14,7 +14,7 @@ def test_seven_operations_are_timed():
     assert cv2.getNumThreads() == threads
 
 
-def test_the_table_tells_how_many_times_as_fast():
+def test_the_table_shows_speedups():
     console = Console(width=80)
     with console.capture() as capture:
         console.print(operations_table([OperationTime("rotate", pillow=6.0, on_arrays=9.0, ours=1.5)]))

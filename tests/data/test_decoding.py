@@ -68,6 +68,106 @@ def test_a_jpeg_that_claims_an_absurd_size_is_refused(tmp_path):
     assert is_sentence(error, "a.jpg", "32000x32000")
 
 
+JPEGS = {  # options of Pillow
+    "4:2:0": {}, "4:2:2": {"subsampling": 1}, "4:4:4": {"subsampling": 0}, "progressive": {"progressive": True},
+    "restarts": {"restart_marker_blocks": 3}, "RGB": {"keep_rgb": True}, "low quality": {"quality": 5},
+}  # fmt: skip
+
+
+def photo(size=(41, 57)):
+    """Smooth noise, whose subsampled colours differ from pixel to pixel."""
+    return Image.fromarray(cv2.resize(noise(0, (9, 13)), size[::-1], interpolation=cv2.INTER_CUBIC))
+
+
+def by_opencv(data):
+    return cv2.cvtColor(cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
+
+
+@pytest.mark.parametrize("kind", [*JPEGS, "grey"])
+def test_the_pixels_of_a_jpeg_are_those_of_opencv(tmp_path, monkeypatch, kind):
+    """OpenCV itself is not called, so the check for damage costs no second decoding."""
+    image = photo()
+    data = saved(image.convert("L"), "JPEG") if kind == "grey" else saved(image, "JPEG", **JPEGS[kind])
+    expected = by_opencv(data)
+    monkeypatch.setattr(cv2, "imdecode", lambda *args: pytest.fail("decoded by OpenCV"))
+    (tmp_path / "a.jpg").write_bytes(data + b"trailing bytes, as some phones append")
+    assert (read_image(tmp_path / "a.jpg") == expected).all()
+
+
+@pytest.mark.parametrize("orientation", range(10))  # 0 and 9 do not exist
+def test_a_jpeg_is_rotated_as_opencv_rotates_it(tmp_path, orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    (tmp_path / "a.jpg").write_bytes(data := saved(photo(), "JPEG", exif=exif))
+    image = read_image(tmp_path / "a.jpg")
+    assert image.shape == ((57, 41, 3) if orientation in (5, 6, 7, 8) else (41, 57, 3))
+    assert (image == by_opencv(data)).all() and image.flags["C_CONTIGUOUS"]
+    changed = data.replace(b"Exif\0\0", b"Exif\0\0damaged")
+    (tmp_path / "a.jpg").write_bytes(changed)
+    assert (read_image(tmp_path / "a.jpg") == by_opencv(changed)).all()
+
+
+@pytest.mark.parametrize("kind", [*JPEGS, "grey"])
+def test_a_jpeg_that_decodes_with_errors_is_refused(tmp_path, capfd, kind):
+    """OpenCV reads every one of these, with a message of its decoder on stderr or with none."""
+    image = photo((120, 160))
+    data = saved(image.convert("L"), "JPEG") if kind == "grey" else saved(image, "JPEG", **JPEGS[kind])
+    middle = data.rindex(b"\xff\xda") + (len(data) - data.rindex(b"\xff\xda")) // 2
+    for damaged in (
+        data[:middle] + b"\xff\xd9",
+        data[:-9] + b"\xff\xd9",
+        data[:middle] + bytes(len(data) - middle) + b"\xff\xd9",
+        data[:-2] + bytes(99) + b"\xff\xd9",
+    ):
+        assert by_opencv(damaged).shape == (120, 160, 3)
+        capfd.readouterr()
+        (tmp_path / "a.jpg").write_bytes(damaged)
+        with pytest.raises(InputError) as error:
+            read_image(tmp_path / "a.jpg")
+        assert is_sentence(error, "a.jpg", "damaged JPEG") and capfd.readouterr().err == ""
+
+
+def test_a_jpeg_that_only_opencv_decodes_is_read(tmp_path):
+    other_revision = bytearray(saved(photo(), "JPEG"))
+    other_revision[11] = 2
+    for data in (saved(photo().convert("CMYK"), "JPEG"), bytes(other_revision)):
+        (tmp_path / "a.jpg").write_bytes(data)
+        assert (read_image(tmp_path / "a.jpg") == by_opencv(data)).all()
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "L", "LA", "P", "1"])
+def test_a_damaged_png_is_refused(tmp_path, mode):
+    data = saved(photo().quantize(9) if mode == "P" else photo().convert(mode), "PNG")
+    at, end = data.index(b"IDAT") + 4, data.index(b"IEND") - 8
+    pixels = zlib.decompress(data[at:end])
+
+    def with_pixels(compressed, rest=data[end + 4 :]):
+        head = data[: at - 8] + struct.pack(">I", len(compressed)) + b"IDAT" + compressed
+        return head + struct.pack(">I", zlib.crc32(b"IDAT" + compressed)) + rest
+
+    wrong = bytes([data[end] ^ 1])
+    for damaged in (
+        data[: (at + end) // 2], data[: (at + end) // 2] + data[-12:], data[:-13], data[:end] + wrong + data[end + 1 :],
+        with_pixels(data[at : (at + end) // 2]), with_pixels(zlib.compress(pixels[: len(pixels) // 2])),
+    ):  # fmt: skip
+        (tmp_path / "a.png").write_bytes(damaged)
+        with pytest.raises(InputError) as error:
+            read_image(tmp_path / "a.png")
+        assert is_sentence(error, "a.png", "not a readable image")
+    (tmp_path / "a.png").write_bytes(with_pixels(zlib.compress(pixels)))  # so the others are refused for their damage
+    assert (read_image(tmp_path / "a.png") == by_opencv(data)).all()
+
+
+def test_a_webp_that_is_cut_off_is_refused(tmp_path):
+    for lossless in (False, True):
+        data = saved(photo(), "WEBP", lossless=lossless)
+        for length in (len(data) // 2, len(data) * 9 // 10, len(data) - 1):
+            (tmp_path / "a.webp").write_bytes(data[:length])
+            with pytest.raises(InputError) as error:
+                read_image(tmp_path / "a.webp")
+            assert is_sentence(error, "a.webp", "not a readable image")
+
+
 def test_images_of_one_colour_are_read(tmp_path):
     """They have the highest possible compression."""
     for mode, kind in (("1", "PNG"), ("L", "PNG"), ("P", "PNG"), ("RGB", "JPEG")):

@@ -85,7 +85,7 @@ def test_nothing_is_overwritten(dataset):
     [
         (lambda c: c.pop("categories"), ["not a COCO annotation file"]),
         (lambda c: c["images"][0].update(file_name="../../x.png"), ["not within"]),
-        (lambda c: c["images"][0].update(file_name="c.png"), ["c.png is missing"]),
+        (lambda c: c["images"][0].update(file_name="c.png"), ["c.png, which is missing"]),
         (lambda c: c["images"][0].update(file_name="b.png"), ["two images", "b.png"]),
         (lambda c: c["annotations"][0].update(category_id=99), ["drive/a.png", "damaged"]),
         (lambda c: c["annotations"][2]["segmentation"].update(size=[3, 3]), ["drive/a.png"]),

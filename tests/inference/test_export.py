@@ -1,7 +1,6 @@
 """What is exported runs alone, carries its classes, and is checked before it appears."""
 
 import copy
-import json
 import subprocess
 import sys
 from pathlib import Path
@@ -14,11 +13,8 @@ import regseg
 from regseg.data.datasets.cityscapes import SPEC
 from regseg.errors import InputError
 from regseg.inference import export as export_module
-from regseg.inference import export_check, quantization
-from regseg.inference.export import SUFFIXES, export, report
-from regseg.inference.export_check import Check
-from regseg.inference.export_info import ExportInfo
-from regseg.inference.quantization import check_loss
+from regseg.inference import export_check
+from regseg.inference.export import SUFFIXES, export
 from regseg.inference.runtimes import open_runtime
 
 pytest.importorskip("openvino")
@@ -150,15 +146,6 @@ def test_files_of_others_and_damaged_ones(exported, tmp_path):
             open_runtime(tmp_path / "missing.onnx", runtime)
 
 
-@pytest.mark.parametrize(
-    "change", [{"size": "ab"}, {"size": [1]}, {"precision": "f8"}, {"spec": {}}, {"network": 3}, {"output": 0}]
-)
-def test_damaged_records(change):
-    values = json.loads(ExportInfo(SPEC).to_json()) | change
-    with pytest.raises(InputError, match="is damaged"):
-        ExportInfo.from_json(json.dumps(values), "model.onnx")
-
-
 def broken(write, strength):
     """``write`` of a network of which one layer's weights are scaled; as a wrong graph would compute."""
 
@@ -183,61 +170,3 @@ def test_the_check_sees_a_layer_that_computes_something_else(
     with pytest.raises(InputError, match="The export changes"):
         export(trained, out, format, precision=precision)
     assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.parametrize(("changed", "difference"), [(0.02, 0.0), (0.0, 0.2), (0.0, float("nan"))])
-def test_labels_and_logits_are_both_bounded(changed, difference):
-    assert Check("real", (64, 64), 0.01, 0.05, 0.01, 0.06).passed
-    with pytest.raises(InputError, match="allowed"):
-        report([Check("real", (64, 64), changed, difference, 0.01, 0.06)])
-
-
-def test_int8_may_lose_little():
-    check_loss(0.5, 0.481)
-    check_loss(0.5, 0.6)
-    for after in (0.479, float("nan")):
-        with pytest.raises(InputError, match="no file was written"):
-            check_loss(0.5, after)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("format", ["openvino", "onnx"])
-def test_int8(trained, tmp_path, photograph, capsys, monkeypatch, format):
-    pytest.importorskip("nncf")
-    out, options = tmp_path / f"int8{SUFFIXES[format]}", {"precision": "int8", "calibration_images": 9}
-    info = export(trained, out, format, **options)
-    assert "mIoU on 3 images" in capsys.readouterr().out
-    scores = info.provenance["int8"]
-    assert scores["miou_f32"] > 0.08 and abs(scores["miou_int8"] - scores["miou_f32"]) < 0.02
-    assert [check["image"] for check in info.provenance["checks"]] == ["random", "random", "real", "real"]
-    predictor = regseg.Predictor(out)
-    assert predictor.runtime.precision == "int8" and predictor(photograph).shape == photograph.shape[:2]
-    if format == "openvino":
-        monkeypatch.setattr(quantization, "write_int8", broken(quantization.write_int8, 3.0))
-        with pytest.raises(InputError, match="The export changes"):
-            export(trained, tmp_path / "broken.xml", format, **options)
-        assert not (tmp_path / "broken.xml").exists()
-
-
-def test_an_export_is_not_exported_again(run_module, exported):
-    done = run_module("regseg.export", f"weights={exported('onnx')}", "format=openvino", "out=again.xml")
-    assert done.returncode == 2 and "is already an export" in done.stderr, done.stderr
-
-
-@pytest.mark.parametrize("default", [True, False])
-def test_an_existing_file_is_replaced_by_overwrite_alone(run_module, checkpoint, tmp_path, default):
-    """Also at the default place, next to the weights; for OpenVINO also if only the .bin exists."""
-    weights = tmp_path / "best.ckpt"
-    weights.write_bytes(checkpoint.read_bytes())
-    taken = tmp_path / ("best.safetensors" if default else "other.bin")
-    taken.write_bytes(b"kept")
-    options = ["format=torch"] if default else ["format=openvino", f"out={tmp_path / 'other.xml'}"]
-    done = run_module("regseg.export", f"weights={weights}", *options)
-    assert done.returncode == 2 and f"{taken} exists; choose another out, or overwrite=true" in done.stderr
-    assert taken.read_bytes() == b"kept" and len(done.stderr.splitlines()) == 1
-    if default:
-        done = run_module("regseg.export", f"weights={weights}", *options, "overwrite=true")
-        assert done.returncode == 0 and taken.stat().st_size > 10000, done.stderr
-        (tmp_path / "best.onnx").mkdir()
-        done = run_module("regseg.export", f"weights={weights}", "overwrite=true")
-        assert done.returncode == 2 and "is a folder" in done.stderr

@@ -84,7 +84,7 @@ def wrong_rates(images, weights, biases, rates):
 def test_kernels_that_disagree_are_not_used(name, kernel, told, folded, monkeypatch, capsys):
     monkeypatch.setattr(kernels, name, kernel)
     assert with_kernels(folded) == (folded, labels_of)
-    assert capsys.readouterr().out == f"Running without Triton's kernels ({told}).\n"
+    assert capsys.readouterr().out == f"Running without the Triton kernels ({told}).\n"
 
 
 def test_an_error_of_the_compiler_is_one_line(folded, monkeypatch, capsys):
@@ -93,4 +93,4 @@ def test_an_error_of_the_compiler_is_one_line(folded, monkeypatch, capsys):
 
     monkeypatch.setattr(kernels, "dilated_conv_relu", fail)
     assert with_kernels(folded)[0] is folded
-    assert capsys.readouterr().out == "Running without Triton's kernels (RuntimeError: PTX error).\n"
+    assert capsys.readouterr().out == "Running without the Triton kernels (RuntimeError: PTX error).\n"

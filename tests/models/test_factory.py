@@ -96,9 +96,9 @@ def test_config_has_the_given_parts():
         ({"num_classes": 0}, "num_classes=0"),
         ({"num_classes": "19"}, "num_classes='19'"),
         ({"num_classes": True}, "num_classes=True"),
-        ({"backbone": {"name": "regnety_600mf", "dilations": [[1]]}}, "regnety_600mf takes no dilations"),
-        ({"name": "ddrnet23", "backbone": "dilation_1_6"}, "ddrnet23 .* takes no backbone 'dilation_1_6'"),
-        ({"name": "ddrnet23", "decoder": {"name": "regseg"}}, "ddrnet23 .* takes no decoder 'regseg'"),
+        ({"backbone": {"name": "regnety_600mf", "dilations": [[1]]}}, "regnety_600mf accepts no dilations"),
+        ({"name": "ddrnet23", "backbone": "dilation_1_6"}, "ddrnet23 .* accepts no backbone 'dilation_1_6'"),
+        ({"name": "ddrnet23", "decoder": {"name": "regseg"}}, "ddrnet23 .* accepts no decoder 'regseg'"),
     ],
 )
 def test_invalid_arguments_are_refused_in_one_sentence(arguments, words):

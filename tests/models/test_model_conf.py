@@ -87,13 +87,13 @@ def test_custom_dilations(composed, name):
     ["model/backbone=dilation_1_6", "model/decoder=lraspp", "model.backbone=dilation_1_6", "experiment=table5"],
 )
 def test_parts_for_ddrnet_are_refused(composed, override):
-    with pytest.raises(InputError, match="ddrnet23 has a fixed backbone and decoder and takes no") as error:
+    with pytest.raises(InputError, match="ddrnet23 has a fixed backbone and decoder and accepts no") as error:
         config(composed("model=ddrnet23", override))
     assert "\n" not in str(error.value)
 
 
 def test_dilations_for_regnet_are_refused(composed):
-    with pytest.raises(InputError, match="regnety_600mf takes no dilations"):
+    with pytest.raises(InputError, match="regnety_600mf accepts no dilations"):
         config(composed("model/backbone=regnety_600mf", "model.backbone.dilations=[[1]]"))
 
 

@@ -39,16 +39,6 @@ def test_names_without_glyphs_are_drawn_without_a_warning(tmp_path):
     assert cv2.imread(str(tmp_path / "classes.png")) is not None
 
 
-def test_a_figure_that_fails_leaves_the_earlier_one(tmp_path):
-    path = tmp_path / "figure.png"
-    path.write_bytes(b"earlier")
-    with pytest.raises(ZeroDivisionError), plots.figure(path):
-        1 / 0  # noqa: B018
-    with pytest.raises(ValueError, match="abc"), plots.figure(tmp_path / "figure.abc"):
-        pass  # a format that matplotlib does not have
-    assert path.read_bytes() == b"earlier" and [file.name for file in tmp_path.iterdir()] == ["figure.png"]
-
-
 def test_nothing_to_draw(tmp_path):
     assert not figures.draw_rows("mine", [], tmp_path / "rows.png")
     assert not figures.draw_curves("mine", [], tmp_path / "curves.png")

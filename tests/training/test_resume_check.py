@@ -163,10 +163,3 @@ def test_a_run_of_an_earlier_version_is_compared_by_todays_names(compose, root, 
         else:
             with pytest.raises(InputError, match=difference):
                 continues({"settings": before}, {"settings": now})
-
-
-def test_a_users_own_parts_are_told_apart_without_their_names():
-    one, other = (settings_of({"loss": {"_target_": f"{module}.Loss"}}) for module in ("mine.a", "mine.b"))
-    assert one != other and "mine" not in str(one) and one["loss"].startswith("Loss-")
-    nested = settings_of({"loss": {"_target_": "mine.Sum", "parts": [{"_target_": "torch.nn.L1Loss"}, 3]}})
-    assert nested["loss.parts.0"] == "L1Loss" and nested["loss.parts.1"] == 3

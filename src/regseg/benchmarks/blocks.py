@@ -25,7 +25,8 @@ PAPER = {"Y block": 1.0, "D block(1,1)": 1.1, "D block(1,4)": 1.2, "D block(1,10
 def benchmark_blocks(warm_up: int, iterations: int) -> list[dict[str, Any]]:
     """Time the blocks of Table 1 in one interleaved run, as the paper does: in eval mode, half precision on a GPU.
 
-    On a GPU, each block is timed again with BatchNorm folded, by cuDNN and by the kernel of `regseg.inference.kernels`.
+    On a GPU, each block is timed again with BatchNorm folded, with cuDNN and with the
+    kernel of `regseg.inference.kernels`.
 
     Returns:
         One mapping per row, with our time and ``paper_ms``, which is None where the paper has no value.
@@ -52,7 +53,7 @@ def benchmark_blocks(warm_up: int, iterations: int) -> list[dict[str, Any]]:
 def blocks_table(rows: list[dict[str, Any]], machine: str) -> Table:
     """Format our latencies next to the paper's as a table."""
     table = Table(caption=f"1x{CHANNELS}x{SIZE[0]}x{SIZE[1]}, groups of {GROUP_WIDTH}; {machine}; paper: T4")
-    for heading in ("block", "median, ms", "quartiles", "to the Y block", "paper, ms", "paper, to the Y block"):
+    for heading in ("block", "median, ms", "quartiles", "relative to Y", "paper, ms", "paper, relative to Y"):
         table.add_column(heading, justify="left" if heading == "block" else "right")
     base = rows[0]
     for row in rows:
@@ -83,7 +84,7 @@ def draw(rows: list[dict[str, Any]], machine: str, path: Path) -> None:
             bars = axes.bar([place + shift for place in places], values, 0.4, label=label, color=color)
             axes.bar_label(bars, [f"{value:.2f}" for value in values], padding=2)
         axes.set_xticks(places, [row["block"] for row in rows])
-        axes.set(ylabel="latency / that of the Y block")
+        axes.set(ylabel="latency relative to the Y block")
         axes.margins(y=0.15)
         axes.legend(loc="lower right")
         drawn.suptitle(machine, fontsize=8)
@@ -100,7 +101,7 @@ def _blocks() -> list[tuple[str, nn.Module]]:
 
 
 def _folded(blocks: Mapping[str, nn.Module]) -> dict[str, nn.Module]:
-    """Return each block with BatchNorm folded, run by cuDNN and, where it works, by the kernel."""
+    """Return each block with BatchNorm folded, run with cuDNN and, where it works, with the kernel."""
     rows: dict[str, nn.Module] = {}
     for name, block in blocks.items():
         rows[f"{name}, folded"] = folded = fold_batch_norm(block)

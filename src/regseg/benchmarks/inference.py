@@ -34,20 +34,20 @@ from regseg.models import load_model, save_weights
 from regseg.models.config import config_of
 from regseg.system.cpu import bfloat16_is_faster, num_threads
 
-BASELINE = "author's way"  # float32, eager, NCHW, logits at full size
+BASELINE = "author's implementation"  # float32, eager, NCHW, logits at full size
 Size = tuple[int, int]
 _CALIBRATION = 4  # images; their content does not affect the time of int8
 
 
 @dataclass(frozen=True)
-class Way:
-    """One way to label an image; plain values, so that another process can open it.
+class Implementation:
+    """An implementation that labels an image; plain values, so that another process can open it.
 
     Attributes:
         name: the name in tables.
         path: a checkpoint or an exported file.
-        runtime: see `regseg.inference.runtimes`; empty for the author's way.
-        precision: see there; ``f16`` with the author's way means autocast.
+        runtime: see `regseg.inference.runtimes`; empty for the author's implementation.
+        precision: see there; ``f16`` with the author's implementation means autocast.
         kernels: whether the torch runtime uses Triton's kernels on a GPU.
         graphs: whether it uses CUDA graphs there.
     """
@@ -87,22 +87,23 @@ def benchmark_inference(
         network: a model of `regseg.models.create_model`.
         title: its name in the results.
         sizes: (height, width) of the images, in pixels.
-        warm_up: rounds that do not count.
-        iterations: rounds that count; a fifth of them from file to file.
+        warm_up: uncounted warm-up rounds.
+        iterations: counted rounds; a fifth as many are measured from image file to label file.
         few: measure only the baseline and the precision that `regseg.predict` uses, for many networks.
-        int8: whether to quantise too, which takes a minute.
-        memory: whether to measure the peak memory of each way, in a separate process.
+        int8: whether to measure int8 too; the quantisation takes a minute.
+        memory: whether to measure the peak memory of each implementation, in a separate process.
 
     Returns:
-        One mapping per size and way.
+        One mapping per size and implementation.
     """
     torch.set_num_threads(num_threads())
     torch.backends.cudnn.benchmark = True
     spec = _spec(config_of(network)["num_classes"])
     results = []
     with tempfile.TemporaryDirectory() as folder:
-        ways = list(_few_ways(network, spec, Path(folder)) if few else _ways(network, spec, Path(folder), int8))
-        calls = {way.name: way.open(spec) for way in ways}
+        create = _default_implementations if few else partial(_implementations, int8=int8)
+        chosen = list(create(network, spec, Path(folder)))
+        calls = {one.name: one.open(spec) for one in chosen}
         for size in sizes:
             image = _image(size)
             bound = {name: partial(call, image) for name, call in calls.items()}
@@ -111,33 +112,34 @@ def benchmark_inference(
                 name: partial(_file_to_file, call, _write_photo(Path(folder), size)) for name, call in calls.items()
             }
             whole = time_in_turn(files, 1, max(1, iterations // 5))
-            for way in ways:
+            for one in chosen:
                 found: dict[str, Any] = {
                     "network": title,
                     "size": list(size),
-                    "way": way.name,
-                    "runtime": way.runtime or "author",
+                    "implementation": one.name,
+                    "runtime": one.runtime or "author",
                 }
-                found |= {"precision": way.precision, **summary(times[way.name], times[BASELINE])}
-                found |= {"file_to_file_ms": median(whole[way.name])}
-                results.append(found | ({"peak_memory_mb": _peak_memory(way, spec, size)} if memory else {}))
+                found |= {"precision": one.precision, **summary(times[one.name], times[BASELINE])}
+                found |= {"file_to_file_ms": median(whole[one.name])}
+                results.append(found | ({"peak_memory_mb": _peak_memory(one, spec, size)} if memory else {}))
     return results
 
 
 def inference_table(rows: Sequence[Mapping[str, Any]], iterations: int) -> Table:
-    """One row for each size and way."""
+    """Format the results as a table, one row per size and implementation."""
     table = Table(caption=f"{machine()}; {iterations} interleaved iterations, one image at a time")
-    headings = ("size", "way", "median, ms", "quartiles", "images/s", "times as fast", "file to file, ms", "memory, MB")
-    for heading in headings:
-        table.add_column(heading, justify="left" if heading == "way" else "right")
+    table.add_column("size", justify="right")
+    table.add_column("implementation")
+    for heading in ("median, ms", "quartiles", "images/s", "speedup", "file to file, ms", "memory, MB"):
+        table.add_column(heading, justify="right")
     for row in rows:
         table.add_row(
             f"{row['size'][0]}x{row['size'][1]}",
-            row["way"],
+            row["implementation"],
             _ms(row["median_ms"]),
             f"{_ms(row['quartile_1_ms'])}-{_ms(row['quartile_3_ms'])}",
             f"{row['images_per_s']:.1f}",
-            f"{row['times_as_fast']:.1f}",
+            f"{row['speedup']:.1f}",
             f"{row['file_to_file_ms']:.0f}",
             f"{row['peak_memory_mb']:.0f}" if "peak_memory_mb" in row else "–",
         )
@@ -149,7 +151,7 @@ def _ms(value: float) -> str:
 
 
 def draw(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
-    """Draw images/s of every way, or of every network and way, one panel for each size."""
+    """Draw the images/s of every implementation, or of every network and implementation, one panel per size."""
     from regseg.reporting.plots import OTHERS, OURS, figure
 
     sizes = list(dict.fromkeys(tuple(row["size"]) for row in rows))
@@ -158,8 +160,8 @@ def draw(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
     with figure(path, (7.4 if several else 4.4) * len(sizes) + 1.2, height) as drawn:
         for axes, size in zip(drawn.subplots(1, len(sizes), squeeze=False)[0], sizes, strict=True):
             shown = [row for row in rows if tuple(row["size"]) == size][::-1]
-            names = [f"{row['network']}, {row['way']}" if several else row["way"] for row in shown]
-            colors = [OTHERS if row["way"] == BASELINE else OURS for row in shown]
+            names = [f"{row['network']}, " * several + row["implementation"] for row in shown]
+            colors = [OTHERS if row["implementation"] == BASELINE else OURS for row in shown]
             bars = axes.barh(names, [row["images_per_s"] for row in shown], color=colors)
             axes.bar_label(bars, [f"{row['images_per_s']:.1f}" for row in shown], padding=3)
             axes.set(title=f"{size[0]}x{size[1]}", xlabel="images/s")
@@ -167,57 +169,57 @@ def draw(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
         drawn.suptitle(machine(), fontsize=8)
 
 
-def _few_ways(network: nn.Module, spec: DatasetSpec, folder: Path) -> Iterator[Way]:
+def _default_implementations(network: nn.Module, spec: DatasetSpec, folder: Path) -> Iterator[Implementation]:
     """Yield the baseline, and PyTorch and (on a CPU) OpenVINO in the precision that `regseg.predict` uses."""
     precision = "f16" if torch.cuda.is_available() else "bf16" if bfloat16_is_faster() else "f32"
     checkpoint = str(folder / "network.ckpt")
     save_weights(network.eval(), checkpoint)
-    yield Way(BASELINE, checkpoint)
-    yield Way(f"torch {precision}", checkpoint, "torch", precision)
+    yield Implementation(BASELINE, checkpoint)
+    yield Implementation(f"torch {precision}", checkpoint, "torch", precision)
     if _installed("openvino") and not torch.cuda.is_available():
         save_openvino(folder / "network.xml", to_openvino(ExportNetwork(network)), ExportInfo(spec))
-        yield Way(f"openvino {precision}", str(folder / "network.xml"), "openvino", precision)
+        yield Implementation(f"openvino {precision}", str(folder / "network.xml"), "openvino", precision)
 
 
-def _ways(network: nn.Module, spec: DatasetSpec, folder: Path, int8: bool) -> Iterator[Way]:
-    """Export the network for all installed runtimes, and yield the ways to run it."""
+def _implementations(network: nn.Module, spec: DatasetSpec, folder: Path, int8: bool) -> Iterator[Implementation]:
+    """Export the network for all installed runtimes, and yield every implementation that runs it."""
     checkpoint = str(folder / "network.ckpt")
     save_weights(network.eval(), checkpoint)
-    yield Way(BASELINE, checkpoint)
+    yield Implementation(BASELINE, checkpoint)
     if torch.cuda.is_available():
-        yield from _gpu_ways(checkpoint)
+        yield from _gpu_implementations(checkpoint)
         return  # the other runtimes run on the CPU
     for precision in ("f32", "bf16"):
-        yield Way(f"torch {precision}", checkpoint, "torch", precision)
+        yield Implementation(f"torch {precision}", checkpoint, "torch", precision)
     if _installed("onnx", "onnxruntime"):
         save_onnx(folder / "network.onnx", to_onnx(ExportNetwork(network)), ExportInfo(spec))
-        yield Way("onnxruntime f32", str(folder / "network.onnx"), "onnxruntime")
+        yield Implementation("onnxruntime f32", str(folder / "network.onnx"), "onnxruntime")
     if not _installed("openvino"):
         return
     save_openvino(folder / "network.xml", to_openvino(ExportNetwork(network)), ExportInfo(spec))
     for precision in ("f32", "bf16"):
-        yield Way(f"openvino {precision}", str(folder / "network.xml"), "openvino", precision)
+        yield Implementation(f"openvino {precision}", str(folder / "network.xml"), "openvino", precision)
     if int8 and _installed("nncf"):
         from regseg.inference.quantization import quantize_openvino
 
         batches = [_image((256, 512), seed) for seed in range(_CALIBRATION)]
         quantized = quantize_openvino(to_openvino(ExportNetwork(network)), batches)
         save_openvino(folder / "int8.xml", quantized, ExportInfo(spec, "int8"))
-        yield Way("openvino int8", str(folder / "int8.xml"), "openvino", "int8")
+        yield Implementation("openvino int8", str(folder / "int8.xml"), "openvino", "int8")
 
 
-def _gpu_ways(checkpoint: str) -> Iterator[Way]:
-    """Yield the steps from the author's way to the torch runtime, to show what each of them gains."""
-    yield Way("author's way, autocast f16", checkpoint, "", "f16")
-    yield Way("torch f32", checkpoint, "torch", "f32")
+def _gpu_implementations(checkpoint: str) -> Iterator[Implementation]:
+    """Yield the steps from the author's implementation to the torch runtime, to show the gain of each."""
+    yield Implementation(f"{BASELINE}, autocast f16", checkpoint, "", "f16")
+    yield Implementation("torch f32", checkpoint, "torch", "f32")
     for precision in ("f16", "bf16"):
         for kernels, graphs in ((False, False), (True, False), (False, True), (True, True)):
             more = ", Triton" * kernels + ", graphs" * graphs
-            yield Way(f"torch {precision}{more}", checkpoint, "torch", precision, kernels, graphs)
+            yield Implementation(f"torch {precision}{more}", checkpoint, "torch", precision, kernels, graphs)
 
 
 def _author(network: nn.Module, *, autocast: bool) -> Callable[[np.ndarray], np.ndarray]:
-    """Return the author's way: eager, channels first, argmax of full-size logits."""
+    """Return the author's implementation: eager, channels first, argmax of full-size logits."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
     network = network.eval().to(device)
 
@@ -243,25 +245,25 @@ def _file_to_file(call: Callable[[np.ndarray], np.ndarray], path: Path) -> None:
     cv2.imwrite(str(path.with_name("labels.png")), labels.astype(np.uint8))
 
 
-def _peak_memory(way: Way, spec: DatasetSpec, size: Size) -> float:
-    """Return the peak memory in MB that opening ``way`` and labelling one image add to a separate process."""
+def _peak_memory(one: Implementation, spec: DatasetSpec, size: Size) -> float:
+    """Return the peak memory in MB that opening ``one`` and labelling one image add to a separate process."""
     context = multiprocessing.get_context("spawn")
     with context.Pool(1) as pool:
-        return pool.apply(_memory_of, (way, spec, size))
+        return pool.apply(_memory_of, (one, spec, size))
 
 
-def _memory_of(way: Way, spec: DatasetSpec, size: Size) -> float:
+def _memory_of(one: Implementation, spec: DatasetSpec, size: Size) -> float:
     image = _image(size)
-    on_gpu = way.runtime in ("", "torch") and torch.cuda.is_available()
+    on_gpu = one.runtime in ("", "torch") and torch.cuda.is_available()
     before = 0.0 if on_gpu else _resident("VmRSS")
-    call = way.open(spec)
+    call = one.open(spec)
     for _ in range(2):  # a CUDA graph is captured for the second image
         call(image)
     return torch.cuda.max_memory_allocated() / 2**20 if on_gpu else _resident("VmHWM") - before
 
 
 def _resident(name: str) -> float:
-    """Return the memory of this process in MB; not by `resource.getrusage`, whose peak is inherited from the parent."""
+    """Return the memory of this process in MB; the peak of `resource.getrusage` is inherited from the parent."""
     status = Path("/proc/self/status")
     if status.exists():
         return next(int(line.split()[1]) for line in status.read_text().splitlines() if line.startswith(name)) / 1024

@@ -1,4 +1,4 @@
-"""Times alternatives in turn, so that other load on the machine slows all of them equally."""
+"""Times functions alternately, so that other load on the machine slows all of them equally."""
 
 from __future__ import annotations
 
@@ -11,38 +11,38 @@ from typing import Any
 PAUSE = 0.02  # seconds before each call, because threads of the previous call may still spin
 
 
-def time_in_turn(ways: Mapping[str, Callable[[], Any]], warm_up: int, iterations: int) -> dict[str, list[float]]:
-    """Call each way once per round, in a new random order each round.
+def time_in_turn(calls: Mapping[str, Callable[[], Any]], warm_up: int, iterations: int) -> dict[str, list[float]]:
+    """Call each function once per round, in a new random order each round.
 
     Args:
-        ways: name -> a call that returns when its work is done.
-        warm_up: rounds that do not count (Sec. 4.7: 10).
-        iterations: rounds that count (Sec. 4.7: 100).
+        calls: name -> a function that returns when its work is done.
+        warm_up: uncounted warm-up rounds (Sec. 4.7: 10).
+        iterations: counted rounds (Sec. 4.7: 100).
 
     Returns:
         name -> milliseconds of every call.
     """
-    order = list(ways)
-    milliseconds: dict[str, list[float]] = {name: [] for name in ways}
+    order = list(calls)
+    milliseconds: dict[str, list[float]] = {name: [] for name in calls}
     generator = random.Random(0)
     for number in range(warm_up + iterations):
         generator.shuffle(order)
         for name in order:
             time.sleep(PAUSE)
             began = time.perf_counter()
-            ways[name]()
+            calls[name]()
             if number >= warm_up:
                 milliseconds[name].append(1000 * (time.perf_counter() - began))
     return milliseconds
 
 
 def summary(milliseconds: Sequence[float], baseline: Sequence[float]) -> dict[str, float]:
-    """Median, spread and rate of a way, and how many times as fast as the baseline it is.
+    """Return the median, the quartiles and the rate of a function, and its speedup over the baseline.
 
-    The ratio is the median of the ratios of each round, in which both were measured under equal conditions.
+    The speedup is the median of the ratios of each round, in which both were measured under equal conditions.
     """
     low, _, high = quantiles(milliseconds, n=4) if len(milliseconds) > 1 else [milliseconds[0]] * 3
-    ratio = median(base / own for base, own in zip(baseline, milliseconds, strict=True))
+    speedup = median(base / own for base, own in zip(baseline, milliseconds, strict=True))
     middle = median(milliseconds)
     return {
         "median_ms": middle,
@@ -50,5 +50,5 @@ def summary(milliseconds: Sequence[float], baseline: Sequence[float]) -> dict[st
         "quartile_3_ms": high,
         "minimum_ms": min(milliseconds),
         "images_per_s": 1000 / middle,
-        "times_as_fast": ratio,
+        "speedup": speedup,
     }

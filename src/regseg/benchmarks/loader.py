@@ -56,11 +56,11 @@ class PipelineTime:
 
 
 def benchmark_loader(datamodule: SegmentationDataModule, images: int = 64, rounds: int = 3) -> list[PipelineTime]:
-    """Prepare the same crops by every pipeline on one thread, from files to normalized float tensors.
+    """Prepare the same crops with every pipeline on one thread, from files to normalized float tensors.
 
-    The pipelines alternate every `TURN` images, so that other load on the machine affects all of them equally. With
-    single images they would find each other's data in the processor's cache, which no loader worker does. An uncounted
-    round comes first, after which the files are in the page cache.
+    The pipelines alternate every `TURN` images, so that other load on the machine affects all of them equally. If
+    they alternated every image, they would find each other's data in the processor's cache, which a loader worker does
+    not. An uncounted round comes first, after which the files are in the page cache.
 
     Args:
         datamodule: The dataset and its augmentation.
@@ -105,7 +105,7 @@ def worker_memory(datamodule: SegmentationDataModule, images: int = 20) -> float
 
 
 def index_seconds(datamodule: SegmentationDataModule, labels: int) -> float:
-    """Return the seconds that the centroids of ``labels`` training labels take on all cores; labels may repeat."""
+    """Return the seconds for computing the centroids of ``labels`` training labels on all cores; labels may repeat."""
     paths = [sample.label for sample in datamodule.train_set.samples]
     paths = (paths * -(-labels // len(paths)))[:labels]
     began = time.perf_counter()
@@ -117,7 +117,7 @@ def loader_table(times: Iterable[PipelineTime]) -> Table:
     """Format the results of `benchmark_loader` as a table of at most 80 characters."""
     title = "milliseconds per training crop on one core, to normalized floats"
     table = Table(title=title, box=SIMPLE_HEAD, padding=0)
-    for column in ("pipeline", *STAGES, "images/s", "times Pillow", "rounds"):
+    for column in ("pipeline", *STAGES, "images/s", "speedup", "rounds"):
         table.add_column(column, justify="left" if column == "pipeline" else "right", no_wrap=column == "pipeline")
     for row in times:
         spread = f"{min(row.ratios):.1f}-{max(row.ratios):.1f}"

@@ -25,7 +25,7 @@ class OperationTime(NamedTuple):
     Attributes:
         name: The operation's name.
         pillow: Pillow, from a Pillow image to a Pillow image.
-        on_arrays: Pillow, from an array to an array, as albumentations passes them on.
+        on_arrays: Pillow, from an array to an array, as albumentations passes images.
         ours: `regseg.data.augment.pil_ops`, from an array to an array.
     """
 
@@ -39,7 +39,7 @@ def benchmark_operations(image: np.ndarray | None = None, rounds: int = 10) -> l
     """Time each operation of RandAug at magnitude 0.2 against Pillow's, on one thread.
 
     The implementations alternate every `TURN` calls, so that other load on the machine affects all of them equally.
-    With single calls each would find the other's data in the processor's cache.
+    If they alternated every call, each would find the other's data in the processor's cache.
 
     Args:
         image: (H, W, 3) uint8 RGB; None for blurred noise of 768x768, the size of a training crop.
@@ -52,7 +52,10 @@ def benchmark_operations(image: np.ndarray | None = None, rounds: int = 10) -> l
     threads = cv2.getNumThreads()
     cv2.setNumThreads(1)
     try:
-        return [OperationTime(name, *_alternate(ways, rounds)) for name, *ways in _ways(image, Image.fromarray(image))]
+        return [
+            OperationTime(name, *_alternate(functions, rounds))
+            for name, *functions in _implementations(image, Image.fromarray(image))
+        ]
     finally:
         cv2.setNumThreads(threads)
 
@@ -60,7 +63,7 @@ def benchmark_operations(image: np.ndarray | None = None, rounds: int = 10) -> l
 def operations_table(times: Iterable[OperationTime]) -> Table:
     """Format the results of `benchmark_operations` as a table."""
     table = Table(title="RandAug operations, one thread")
-    for column in ("operation", "Pillow, ms", "Pillow on arrays", "ours", "times Pillow", "times on arrays"):
+    for column in ("operation", "Pillow, ms", "Pillow on arrays", "ours", "speedup", "speedup on arrays"):
         table.add_column(column, justify="left" if column == "operation" else "right")
     for row in times:
         milliseconds = (f"{value:.2f}" for value in (row.pillow, row.on_arrays, row.ours))
@@ -68,7 +71,7 @@ def operations_table(times: Iterable[OperationTime]) -> Table:
     return table
 
 
-def _ways(array: np.ndarray, image: Image.Image) -> Iterator[tuple[str, Callable, Callable, Callable]]:
+def _implementations(array: np.ndarray, image: Image.Image) -> Iterator[tuple[str, Callable, Callable, Callable]]:
     """Yield (name, Pillow, Pillow on arrays, ours) of every operation."""
     rotate = partial(Image.Image.rotate, angle=6, resample=Image.Resampling.BILINEAR, fillcolor=FILL)
     pairs: dict[str, tuple[Callable, Callable]] = {
@@ -91,13 +94,13 @@ def _on_arrays(operation: Callable[[Image.Image], Image.Image], array: np.ndarra
     return np.asarray(operation(Image.fromarray(array)))
 
 
-def _alternate(ways: Iterable[Callable[[], object]], rounds: int) -> list[float]:
+def _alternate(functions: Iterable[Callable[[], object]], rounds: int) -> list[float]:
     """Return the median milliseconds of each function, called alternately."""
-    ways = list(ways)
-    times: list[list[float]] = [[] for _ in ways]
+    functions = list(functions)
+    times: list[list[float]] = [[] for _ in functions]
     for number in range(-1, rounds):
-        for way, own in zip(ways, times, strict=True):
-            turn = [_milliseconds(way) for _ in range(TURN)]
+        for function, own in zip(functions, times, strict=True):
+            turn = [_milliseconds(function) for _ in range(TURN)]
             own += turn if number >= 0 else []
     return [median(own) for own in times]
 

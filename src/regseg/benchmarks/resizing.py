@@ -1,4 +1,4 @@
-"""Compares ways to shrink images and labels with Pillow's, which the author trained with."""
+"""Compares resampling kernels with those of Pillow, which the author used for training."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Kernel(NamedTuple):
 
 
 def compare_kernels(datamodule: Any, images: int) -> list[Kernel]:
-    """Shrink the first ``images`` training pairs to a short side of 400 pixels by every kernel."""
+    """Shrink the first ``images`` training pairs to a short side of 400 pixels with every kernel."""
     found: dict[str, list[tuple[float, float]]] = {}
     for index in range(min(images, len(datamodule.train_set))):
         image, label = read_sample(datamodule.train_set.samples[index], datamodule.spec)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +26,19 @@ def machine() -> str:
     return f"{name}, {num_threads()} threads, PyTorch {torch.__version__}"
 
 
-def write_results(found: Any, folder: Path, name: str) -> Path:
-    """Write results as JSON; return the file."""
+def write_results(results: Sequence[Mapping[str, Any]], folder: Path, name: str, **settings: Any) -> Path:
+    """Write ``folder/name.json``, of the same form for every benchmark.
+
+    Args:
+        results: one mapping per measurement, the value of ``results``.
+        folder: the folder.
+        name: the file's name without suffix.
+        **settings: what was measured and how; written next to ``machine``.
+
+    Returns:
+        The file.
+    """
     path = folder / f"{name}.json"
-    write_text(path, json.dumps(found, indent=2) + "\n")
+    content = {"machine": machine(), **settings, "results": list(results)}
+    write_text(path, json.dumps(content, indent=2) + "\n")
     return path

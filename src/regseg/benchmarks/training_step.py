@@ -98,7 +98,7 @@ class _OneBatch(Dataset):
 
 
 class _Clock(L.Callback):
-    """Times each step, including the device's work, and counts the bytes that the first one keeps for its backward."""
+    """Times each step with the work of the device, and counts the bytes that the first keeps for backward."""
 
     def __init__(self) -> None:
         self.milliseconds: list[float] = []

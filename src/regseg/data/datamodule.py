@@ -215,8 +215,8 @@ class SegmentationDataModule(L.LightningDataModule):
         centroids = load_index(samples, self.spec, self.root)
         if absent := [self.spec.classes[number] for number in centroids.absent]:
             rank_zero_only(print)(
-                f"Class-uniform sampling: no training label contains {', '.join(absent)}; crops of whole images take "
-                "their share."
+                f"Class-uniform sampling: no training label contains {', '.join(absent)}; crops at any position "
+                "replace theirs."
             )
         if int(self.class_uniform * len(samples) / self.spec.num_classes) == 0:
             rank_zero_only(print)(

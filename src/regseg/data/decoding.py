@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
+from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
@@ -16,11 +17,17 @@ cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 
 
 LARGEST = 2**30  # pixels per image
-PIXELS_PER_BYTE = 8 * 1032  # upper bound: deflate compresses by at most 1032, and a byte holds at most 8 pixels
+PIXELS_PER_BYTE = (
+    8 * 1032
+)  # upper bound: deflate compresses by a factor of at most 1032; a byte contains at most 8 pixels
 GRAY, RGB, PALETTE, GRAY_ALPHA = 0, 2, 3, 4  # colour types of PNG
 _PNG_SIGNATURE, _JPEG_SIGNATURE = b"\x89PNG\r\n\x1a\n", b"\xff\xd8"
 _PNG_END = b"IEND\xae\x42\x60\x82"
 _JPEG_FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}  # markers of segments that contain the size
+_PLAIN_FRAMES = (0xC0, 0xC1, 0xC2)  # sequential and progressive, with Huffman codes
+_PLAIN_SAMPLINGS = (0x11, 0x12, 0x21, 0x22, 0x14, 0x41)  # of luminance, if the colours have 0x11
+_ORIENTATION, _EXIF = 0x0112, b"Exif\0\0"
+_FLIPS = {2: 1, 3: -1, 4: 0, 6: 1, 7: -1, 8: 0}  # EXIF orientation -> code of `cv2.flip`, after transposing from 5 up
 
 
 def is_jpeg(data: bytes) -> bool:
@@ -34,7 +41,7 @@ def png_kind(data: bytes) -> tuple[int, int | None]:
 
 
 def decode(data: bytes, flags: int, path: Path) -> np.ndarray:
-    """Decode an image file by OpenCV.
+    """Decode an image file with OpenCV.
 
     Args:
         data: the content of the file.
@@ -85,8 +92,38 @@ def decode_plain_png(data: bytes, color_type: int) -> np.ndarray | None:
         return None
 
 
+def decode_jpeg(data: bytes, path: Path) -> np.ndarray | None:
+    """Decode a JPEG; refuse a damaged one, which OpenCV fills with grey or shifted blocks.
+
+    The pixels are those of OpenCV. Only libjpeg-turbo's own interface reports the decoder's warnings as an error.
+
+    Args:
+        data: the content of the file.
+        path: the file, for the error.
+
+    Returns:
+        (H, W, 3) uint8 RGB, rotated according to EXIF; None for kinds that are left to `decode`, such as CMYK.
+
+    Raises:
+        InputError: the file is damaged, or its header claims more pixels than its bytes can encode.
+    """
+    from kornia_rs.io import decode_image_jpegturbo
+
+    _check_claims(data, path)
+    try:
+        image = decode_image_jpegturbo(data, "rgb")
+    except Exception:  # damaged, or of a kind that this interface does not decode
+        if not _is_plain_jpeg(data):
+            return None
+        raise _undecodable(path, " (a damaged JPEG)") from None
+    orientation = _orientation(data)
+    if 5 <= orientation <= 8:
+        image = cv2.transpose(image)
+    return cv2.flip(image, _FLIPS[orientation]) if orientation in _FLIPS else image
+
+
 def decode_palette(data: bytes, path: Path, *, as_colors: bool) -> np.ndarray:
-    """Decode a palette PNG by Pillow, because OpenCV does not return the indices.
+    """Decode a palette PNG with Pillow, because OpenCV does not return the indices.
 
     Args:
         data: the content of the file.
@@ -115,12 +152,45 @@ def claimed_size(data: bytes) -> tuple[int, int] | None:
     if data.startswith(_PNG_SIGNATURE) and len(data) >= 24:
         width, height = struct.unpack_from(">II", data, 16)
         return height, width
-    at = 2 if is_jpeg(data) else len(data)
-    while at + 9 <= len(data) and data[at] == 0xFF:
-        if data[at + 1] in _JPEG_FRAMES:
-            return struct.unpack_from(">HH", data, at + 5)
-        at += 2 + max(2, int.from_bytes(data[at + 2 : at + 4], "big"))
+    for marker, at in _segments(data):
+        if marker in _JPEG_FRAMES and at + 5 <= len(data):
+            return struct.unpack_from(">HH", data, at + 1)
     return None
+
+
+def _segments(data: bytes) -> Iterator[tuple[int, int]]:
+    """Yield (marker, start of the content) of the segments of a JPEG before its pixels; nothing for any other file."""
+    at = 2 if is_jpeg(data) else len(data)
+    while at + 4 <= len(data) and data[at] == 0xFF and data[at + 1] != 0xDA:
+        yield data[at + 1], at + 4
+        at += 2 + max(2, int.from_bytes(data[at + 2 : at + 4], "big"))
+
+
+def _is_plain_jpeg(data: bytes) -> bool:
+    """Return whether libjpeg-turbo decodes such a JPEG without a warning: grey or YCbCr, 8 bits, usual subsampling."""
+    for marker, at in _segments(data):
+        if marker == 0xE0 and data.startswith(b"JFIF\0", at) and data[at + 5 : at + 6] != b"\1":
+            return False  # it warns of other revisions of JFIF
+        if marker in _JPEG_FRAMES and at + 6 <= len(data):
+            samplings = data[at + 7 : at + 6 + 3 * data[at + 5] : 3]
+            usual = len(samplings) in (1, 3) and samplings[0] in _PLAIN_SAMPLINGS and set(samplings[1:]) <= {0x11}
+            return marker in _PLAIN_FRAMES and data[at] == 8 and usual
+    return False
+
+
+def _orientation(data: bytes) -> int:
+    """Return the EXIF orientation of a JPEG, from 1 (upright) to 8; 1 if it has none."""
+    for marker, at in _segments(data):
+        if marker == 0xE1 and data.startswith(_EXIF, at):
+            from PIL import Image
+
+            exif = Image.Exif()
+            try:
+                exif.load(data[at : at - 2 + int.from_bytes(data[at - 2 : at], "big")])
+                return int(exif.get(_ORIENTATION, 1))
+            except Exception:  # damaged
+                return 1
+    return 1
 
 
 def _check_claims(data: bytes, path: Path) -> None:

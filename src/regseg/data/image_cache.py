@@ -1,7 +1,7 @@
 """Storages from which images and labels are read: the original files, halved images, or decoded arrays.
 
 ``half`` and ``cache`` have one file per image in `working_folder`. Each file ends with a trailer that identifies its
-source and holds a checksum, so that an interrupted creation is continued and a changed source is detected.
+source and contains a checksum, so that an interrupted creation is continued and a changed source is detected.
 """
 
 from __future__ import annotations

@@ -16,6 +16,7 @@ from regseg.data.decoding import (
     PALETTE,
     RGB,
     decode,
+    decode_jpeg,
     decode_palette,
     decode_plain_png,
     is_jpeg,
@@ -37,10 +38,11 @@ def read_image(path: Path) -> np.ndarray:
         (H, W, 3) uint8 RGB, rotated according to EXIF.
 
     Raises:
-        InputError: the file is missing or cannot be decoded.
+        InputError: the file is missing, cannot be decoded, or is a JPEG that decodes with errors.
     """
     data = read_bytes(path)
-    if (image := decode_plain_png(data, RGB)) is not None:
+    image = decode_jpeg(data, path) if is_jpeg(data) else decode_plain_png(data, RGB)
+    if image is not None:
         return image
     return cv2.cvtColor(decode(data, cv2.IMREAD_COLOR, path), cv2.COLOR_BGR2RGB)
 

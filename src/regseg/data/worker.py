@@ -35,5 +35,5 @@ def take_one_core() -> None:
 
 
 def usable_cores() -> int:
-    """Return the number of cores that this process may use, under Slurm or Docker fewer than the machine has."""
+    """Return the number of cores that this process may use, under Slurm or Docker maybe fewer than all."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

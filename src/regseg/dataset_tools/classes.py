@@ -28,7 +28,7 @@ _VOC = [  # classes of the PASCAL VOC challenge, in the order of its palette
     *("background", "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow"),
     *("diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor"),
 ]
-_WHITE_BORDER = (224, 224, 192)  # the colour of the border between objects in VOC, which is no class
+_WHITE_BORDER = (224, 224, 192)  # the colour of the border between objects in VOC, which is not a class
 
 
 class Found(NamedTuple):
@@ -46,7 +46,7 @@ class Found(NamedTuple):
 def classes(datamodule: Any, out: Path) -> None:
     """Write ``<root>/classes.yaml`` from the labels in ``<root>/labels``, with the number of pixels of each class.
 
-    Names come from ``labelmap.txt`` (as CVAT exports it), else from well-known colour tables, else they are numbers.
+    Names come from ``labelmap.txt`` (as CVAT exports it) or from well-known colour tables; otherwise they are numbers.
 
     Raises:
         InputError: there are no labels, the labels cannot be class maps, or ``classes.yaml`` exists.
@@ -57,7 +57,7 @@ def classes(datamodule: Any, out: Path) -> None:
         raise InputError(f"{path} exists already; rename it, then run the command again to write a new one.")
     files = image_files(root / "labels") if (root / "labels").is_dir() else []
     if not files:
-        raise InputError(f"{root / 'labels'} holds no label images; put them there, or set data.root.")
+        raise InputError(f"{root / 'labels'} contains no label images; put them there, or set data.root.")
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         found = list(progress(pool.map(_read, files), len(files), "reading labels"))
     kinds = {isinstance(next(iter(label.pixels)), tuple) for label in found}
@@ -66,7 +66,7 @@ def classes(datamodule: Any, out: Path) -> None:
     pixels: Counter[Any] = sum((label.pixels for label in found), Counter())
     if len(pixels) > MAX_CLASSES:
         raise InputError(
-            f"The labels in {root / 'labels'} hold {len(pixels)} different colours, too many for classes; export "
+            f"The labels in {root / 'labels'} contain {len(pixels)} different colours, too many for classes; export "
             "them as PNGs without smoothing."
         )
     palette = {value: color for label in reversed(found) for value, color in label.palette.items()}
@@ -171,6 +171,6 @@ def _yaml(pixels: Counter[Any], palette: Mapping[int, Color], names: Mapping[Col
         lines.append(f"  - {text}  # {100 * pixels[value] / total:.2f} % of all pixels\n")
     kept = [list(value) if isinstance(value, tuple) else value for value in ignored]
     return (
-        f"# Written from {files} labels. Edit the names; move values that are no class to `ignore`.\n"
+        f"# Written from {files} labels. Edit the names; move values that are not classes to `ignore`.\n"
         f"classes:\n{''.join(lines)}ignore: {kept}\n"
     )

@@ -36,14 +36,14 @@ def import_coco(datamodule: Any, source: Path) -> None:
     categories = sorted((entry["id"], str(entry["name"])) for entry in content["categories"])
     values = {identifier: index for index, (identifier, _) in enumerate(categories, 1)}
     if len(values) >= IGNORE_INDEX - 1:
-        raise InputError(f"{source} has {len(values)} categories; labels hold at most {IGNORE_INDEX - 2}.")
+        raise InputError(f"{source} has {len(values)} categories; labels can encode at most {IGNORE_INDEX - 2}.")
     objects: dict[Any, list[Mapping[str, Any]]] = defaultdict(list)
     for entry in content["annotations"]:
         objects[entry["image_id"]].append(entry)
     targets = [_target(root, image, source) for image in content["images"]]
     if len(set(targets)) < len(targets):
         twice = next(path for path in targets if targets.count(path) > 1)
-        raise InputError(f"{source} has two images whose label would be {twice}; rename one of them.")
+        raise InputError(f"{source} has two images that would share the label {twice}; rename one of them.")
     if taken := [path for path in (*targets, root / "classes.yaml") if path.exists()]:
         raise InputError(f"{taken[0]} exists; move it away to import {source}.")
     work = zip(content["images"], targets, strict=True)
@@ -56,7 +56,7 @@ def import_coco(datamodule: Any, source: Path) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         write_whole(target, methodcaller("write", png), durable=False)
     write_text(root / "classes.yaml", _classes([name for _, name in categories], source))
-    print(f"{len(targets)} labels and {shown(root / 'classes.yaml')}; look at them by what=check and what=show")
+    print(f"{len(targets)} labels and {shown(root / 'classes.yaml')}; inspect them with what=check and what=show")
 
 
 def _read(source: Path) -> dict[str, Any]:
@@ -96,7 +96,7 @@ def _target(root: Path, image: Mapping[str, Any], source: Path) -> Path:
     if name.is_absolute() or ".." in name.parts:
         raise InputError(f"{source} names the image {name}, which is not within {images}; use relative names.")
     if not (images / name).is_file():
-        raise InputError(f"{images / name} is missing, which {source} names; put the images into {images}.")
+        raise InputError(f"{source} names {images / name}, which is missing; put the images into {images}.")
     return (root / "labels" / name).with_suffix(".png")
 
 
@@ -118,7 +118,7 @@ def _mask(segmentation: Any, height: int, width: int) -> np.ndarray:
     try:
         from pycocotools import mask as coco
     except ImportError:
-        raise InputError("COCO annotations need pycocotools; install it by pip install 'regseg[coco]'.") from None
+        raise InputError("COCO annotations need pycocotools; install it with pip install 'regseg[coco]'.") from None
     if isinstance(segmentation, list):
         encoded = coco.merge(coco.frPyObjects(segmentation, height, width))
     elif isinstance(segmentation["counts"], list):

@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
-import sys
-import tempfile
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -16,15 +12,14 @@ from PIL import Image
 
 from regseg.data.datasets.layout import Problem, Sample
 from regseg.data.datasets.spec import IGNORE_INDEX, DatasetSpec
-from regseg.data.decoding import PALETTE, is_jpeg, png_kind
+from regseg.data.decoding import PALETTE, png_kind
 from regseg.data.io import read_image, read_label
 from regseg.errors import InputError
 from regseg.system.reading import read_bytes
 
 _ORIENTATION = 0x0112  # EXIF tag; 1 is upright
-_TURNS = {2: "mirrored", 3: "turned by 180 degrees", 4: "mirrored", 5: "mirrored and turned by 90 degrees",
-          6: "turned by 90 degrees", 7: "mirrored and turned by 90 degrees", 8: "turned by 90 degrees"}  # fmt: skip
-_stderr_lock = threading.Lock()
+_TURNS = {2: "mirrored", 3: "rotated by 180 degrees", 4: "mirrored", 5: "mirrored and rotated by 90 degrees",
+          6: "rotated by 90 degrees", 7: "mirrored and rotated by 90 degrees", 8: "rotated by 90 degrees"}  # fmt: skip
 
 
 class Checked(NamedTuple):
@@ -44,7 +39,7 @@ class Checked(NamedTuple):
 def check_pair(sample: Sample, spec: DatasetSpec) -> Checked:
     """Read and check both files of a pair; any exception of a decoder becomes a problem of its file."""
     problems: list[Problem] = []
-    image = _read("unreadable image", sample.image, lambda: _read_image(sample.image, problems), problems)
+    image = _read("unreadable image", sample.image, lambda: read_image(sample.image), problems)
     label = _read("unusable label", sample.label, lambda: read_label(sample.label, spec), problems)
     if image is not None and label is not None:
         if image.shape[:2] != label.shape:
@@ -68,7 +63,7 @@ def orientation_problems(sample: Sample) -> Iterator[Problem]:
     turned = _turn(sample.image)
     if turned and not _turn(sample.label):
         yield Problem(
-            "turned image",
+            "rotated image",
             f"{sample.image} is stored {turned} according to EXIF but its label {sample.label} is not; check that the "
             "label matches the image as a viewer shows it.",
             notice=True,
@@ -101,40 +96,10 @@ def _read(kind: str, path: Path, read: Callable[[], np.ndarray], problems: list[
         return read()
     except InputError as error:
         problems.append(Problem(kind, str(error)))
-    except Exception as error:  # decoders raise anything, and the other files must be checked too
+    except Exception as error:  # decoders may raise any exception, and the other files must be checked too
         reason = " ".join(f"{type(error).__name__}: {error}".split()).rstrip(".")
         problems.append(Problem(kind, f"{path} cannot be decoded ({reason})."))
     return None
-
-
-def _read_image(path: Path, problems: list[Problem]) -> np.ndarray:
-    """Read the image; add a problem if it is a damaged JPEG, which decoders fill with grey or shifted blocks."""
-    if not is_jpeg(read_bytes(path)):
-        return read_image(path)
-    image, said = _read_with_stderr(lambda: read_image(path))
-    if warning := next((line for line in said.splitlines() if "JPEG" in line), None):
-        problems.append(
-            Problem("damaged JPEG", f"{path} decodes with errors ({warning.strip()}); replace it with an intact copy.")
-        )
-    return image
-
-
-def _read_with_stderr(read: Callable[[], np.ndarray]) -> tuple[np.ndarray, str]:
-    """Return the result of ``read`` and what libraries print to stderr meanwhile, one thread at a time.
-
-    The JPEG decoder reports recoverable errors in no other way.
-    """
-    with _stderr_lock, tempfile.TemporaryFile() as file:
-        sys.stderr.flush()
-        kept = os.dup(2)
-        os.dup2(file.fileno(), 2)
-        try:
-            result = read()
-        finally:
-            os.dup2(kept, 2)
-            os.close(kept)
-        file.seek(0)
-        return result, file.read().decode(errors="replace")
 
 
 def _turn(path: Path) -> str | None:

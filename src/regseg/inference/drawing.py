@@ -8,8 +8,8 @@ import numpy as np
 from regseg.data.datasets.spec import DatasetSpec
 from regseg.data.legend import legend
 
-_NARROWEST = 300  # pixels, of a legend whose names can be read
-_WIDTH_PER_SCALE = 1024  # pixels of a picture's width for which the legend has its smallest size
+_NARROWEST = 300  # pixels; the names in a narrower legend would be illegible
+_WIDTH_PER_SCALE = 1024  # pixels; up to this picture width the legend has its smallest size
 
 
 def overlay(image: np.ndarray, labels: np.ndarray, spec: DatasetSpec, opacity: float = 0.5) -> np.ndarray:
@@ -30,7 +30,7 @@ def overlay(image: np.ndarray, labels: np.ndarray, spec: DatasetSpec, opacity: f
 
 
 def with_legend(picture: np.ndarray, labels: np.ndarray, spec: DatasetSpec) -> np.ndarray:
-    """Add a legend of the classes that occur below a picture.
+    """Add a legend below a picture, with the classes that occur in it.
 
     Args:
         picture: (H, W, 3) uint8 RGB.

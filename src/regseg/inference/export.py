@@ -44,7 +44,7 @@ def export(
     """Export a checkpoint, check the result against PyTorch, and write it to ``out``.
 
     Args:
-        weights: a checkpoint of a training.
+        weights: a training checkpoint.
         out: the file; its suffix is that of the format in `SUFFIXES`.
         format: ``onnx``, ``openvino`` (a pair of .xml and .bin) or ``torch`` (the weights as .safetensors).
         output: ``labels`` (B, H, W) uint8, or ``logits`` (B, C, H, W) float32.

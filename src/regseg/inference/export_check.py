@@ -1,4 +1,4 @@
-"""An exported file against PyTorch: which labels change, and by how much the logits differ."""
+"""Compares an exported file with PyTorch: which labels change, and by how much the logits differ."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 # f32 0 and 1.4e-6, f16 0.06 % and 1.4e-3, bf16 0.47 % and 0.029, int8 1.8 % and 0.145. The bounds are at least twice
 # that, because networks round differently. A barely trained network can exceed them: its logits are nearly tied.
 _ALLOWED = {"f32": (1e-4, 1e-4), "f16": (2e-3, 0.01), "bf16": (0.01, 0.06), "int8": (0.05, 0.3)}
-# No class fits noise: a sound bf16 file changed 1.4 % of its labels. An int8 file is calibrated for photographs alone,
-# and a sound one changed 15 %; what it does on noise is shown, and only nonsense is refused.
+# On noise no class fits, and a correct bf16 file changed 1.4 % of the labels. An int8 file is calibrated on photographs
+# only, and a correct one changed 15 %; its result on noise is printed, and only a nonsensical one is refused.
 _ON_NOISE = {name: (3 * share, furthest) for name, (share, furthest) in _ALLOWED.items()} | {"int8": (1.0, 1.0)}
 _RANDOM_SIZES = ((128, 192), (97, 131))
 
@@ -60,7 +60,7 @@ class Check:
     def __str__(self) -> str:
         return (
             f"{self.image} image {self.size[0]}x{self.size[1]}: {self.changed:.4%} of the labels changed, largest "
-            f"difference of a logit {self.difference:.2e} of the largest"
+            f"logit difference {self.difference:.2e} of the largest"
         )
 
 

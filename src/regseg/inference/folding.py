@@ -73,7 +73,7 @@ def _part_of(conv: nn.Conv2d, index: int, count: int) -> nn.Conv2d:
 
 
 def split_branches(network: nn.Module) -> nn.Module:
-    """Replace the convolutions of every block of several rates by `BranchedConvs`, in place.
+    """Replace the convolutions of every block of several rates with `BranchedConvs`, in place.
 
     Args:
         network: from `fold_batch_norm`.

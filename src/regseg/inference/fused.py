@@ -1,4 +1,4 @@
-"""A folded network whose grouped convolutions and last upsampling run by the kernels of `regseg.inference.kernels`.
+"""A folded network whose grouped convolutions and last upsampling use the kernels of `regseg.inference.kernels`.
 
 The kernels are used only on a GPU and only if they agree there with PyTorch's operations when a network is opened.
 """
@@ -88,7 +88,7 @@ def with_kernels(network: nn.Module) -> tuple[nn.Module, Upsample]:
         problem = f"{type(error).__name__}: {error}".splitlines()[0]
     if problem is None:
         return fused, upsample_argmax
-    print(f"Running without Triton's kernels ({problem}).")
+    print(f"Running without the Triton kernels ({problem}).")
     return network, labels_of
 
 

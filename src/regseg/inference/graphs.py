@@ -1,4 +1,4 @@
-"""CUDA graphs: the kernels of a whole network are started by one call, so that a fast GPU does not wait for Python."""
+"""CUDA graphs: the kernels of a whole network are launched by one call, so that a fast GPU does not wait for Python."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class GraphsBySize:
         self._graphs: dict[Any, Callable[[np.ndarray], np.ndarray]] = {}  # the one used last comes last
         self._last: Any = None
         self._usable = True
-        self._lock = threading.Lock()  # a graph has one place for its images
+        self._lock = threading.Lock()  # a graph has one input buffer
 
     @torch.inference_mode()
     def __call__(self, images: np.ndarray, size: tuple[int, int]) -> np.ndarray:

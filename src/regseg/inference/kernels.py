@@ -68,7 +68,7 @@ def dilated_conv_relu(images: Tensor, weights: Tensor, biases: Tensor, rates: Te
     pixels = batch * height * width
     grid = (len(rates), triton.cdiv(pixels, _PIXELS))
     sizes = (pixels, height, width, channels)
-    with torch.cuda.device_of(images):  # Triton starts kernels on the current device
+    with torch.cuda.device_of(images):  # Triton launches kernels on the current device
         _dilated_conv_kernel[grid](images, weights, biases, rates, outputs, *sizes, PIXELS=_PIXELS, GROUP=GROUP_WIDTH)
     return outputs
 

@@ -1,4 +1,4 @@
-"""Networks run by ONNX Runtime, on a CPU."""
+"""Networks run with ONNX Runtime on a CPU."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class OnnxRuntime(ExportedRuntime):
         super().__init__(ExportInfo.from_json(session.get_modelmeta().custom_metadata_map.get(KEY), path), fused)
         if precision not in ("auto", self.precision):
             raise InputError(
-                f"{path} computes in {self.precision} by ONNX Runtime; leave precision={precision} out, or use "
+                f"ONNX Runtime computes {path} in {self.precision}; leave precision={precision} out, or use "
                 "runtime=openvino."
             )
         cut = _up_to(Path(path), LOW_RESOLUTION) if self.fused else None
@@ -66,7 +66,7 @@ def _up_to(path: Path, name: str) -> bytes | None:
         return None
     model = onnx.load(path)
     needed, kept = {name}, []
-    for node in reversed(model.graph.node):  # an ONNX graph is sorted: what a node needs comes before it
+    for node in reversed(model.graph.node):  # an ONNX graph is sorted topologically
         if needed & set(node.output):
             kept.append(node)
             needed |= set(node.input)

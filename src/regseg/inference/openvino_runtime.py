@@ -1,4 +1,4 @@
-"""Networks run by OpenVINO, on a CPU."""
+"""Networks run with OpenVINO on a CPU."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class OpenVinoRuntime(ExportedRuntime):
         """Open an exported .xml or .onnx file.
 
         Raises:
-            InputError: it is missing, damaged or of another project, or OpenVINO is missing.
+            InputError: it is missing, damaged or from another project, or OpenVINO is missing.
         """
         model, info = read_model(path)
         return cls(model, info, precision, fused, streams)
@@ -82,7 +82,8 @@ class OpenVinoRuntime(ExportedRuntime):
     def run(self, images: np.ndarray) -> np.ndarray:
         """See `ExportedRuntime.run`."""
         request = self._request(images.shape)
-        request.set_input_tensor(_openvino().Tensor(np.ascontiguousarray(images), shared_memory=True))
+        images = np.ascontiguousarray(images)  # kept until the end, because the tensor does not own its memory
+        request.set_input_tensor(_openvino().Tensor(images, shared_memory=True))
         request.infer()
         return request.get_output_tensor().data.copy()
 
@@ -110,7 +111,7 @@ def read_model(path: str | Path) -> tuple[Any, ExportInfo]:
     """Return an exported .xml or .onnx file as an `openvino.Model`, and its record.
 
     Raises:
-        InputError: it is missing, damaged or of another project, or OpenVINO is missing.
+        InputError: it is missing, damaged or from another project, or OpenVINO is missing.
     """
     _openvino()
     path = Path(path)

@@ -108,7 +108,7 @@ def _is_newer(path: Path, source: str) -> bool:
 
 
 def _difference(former: Origin, origin: Origin) -> str:
-    """Return how an existing file was made, as the end of a sentence: the first difference to how it would be made."""
+    """Return how an existing file was made, as the end of a sentence: the first difference from how it would be now."""
     if former.source != origin.source:
         return f"was predicted from {former.source}"
     names = [*origin.settings, *former.settings]

@@ -140,7 +140,7 @@ def _label(step: _Step, labeller: Labeller) -> _Step:
             raise
         height, width = step.image.shape[:2]
         return step._replace(
-            error=f"{step.item.path} has {width}x{height} pixels, too many for the memory; set tile=1024 or less."
+            error=f"{step.item.path} has {width}x{height} pixels, too many to fit into memory; set tile=1024 or less."
         )
 
 

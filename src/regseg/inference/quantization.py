@@ -1,4 +1,4 @@
-"""8-bit integers by NNCF, with images of the training split as calibration."""
+"""8-bit integers with NNCF, with images of the training split as calibration."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ def label_at(runtime: Runtime, image: np.ndarray, size: tuple[int, int]) -> np.n
     if image.shape[:2] != size and not runtime.resizes_logits:
         raise InputError(
             f"The images have {image.shape[0]}x{image.shape[1]} pixels and their labels {size[0]}x{size[1]}, so logits "
-            "have to be resized, which this file needs more packages for: pip install 'regseg[onnx,numba]', or export "
-            "it with output=logits."
+            "must be resized, which needs more packages for this file: pip install 'regseg[onnx,numba]', or export it "
+            "with output=logits."
         )
     return runtime(image[None], size)[0]

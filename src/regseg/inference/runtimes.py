@@ -66,19 +66,19 @@ def open_runtime(
 ) -> Runtime:
     """Open a checkpoint, a run's folder or an exported file.
 
-    With ``runtime="auto"``, a checkpoint runs by PyTorch on a GPU; on a CPU it is converted to OpenVINO, which takes
-    seconds, where that is installed. An exported file runs by OpenVINO, or by ONNX Runtime where OpenVINO is missing.
+    With ``runtime="auto"``, a checkpoint runs with PyTorch on a GPU; on a CPU it is converted to OpenVINO if that is
+    installed, which takes seconds. An exported file runs with OpenVINO, or with ONNX Runtime if OpenVINO is missing.
 
     Args:
         weights: the file or folder; of a run, best.ckpt is taken, else last.ckpt.
         runtime: ``auto`` or one of `RUNTIMES`.
-        precision: ``auto`` or one of `PRECISIONS`; ``f16`` by PyTorch on a GPU only.
+        precision: ``auto`` or one of `PRECISIONS`; ``f16`` with PyTorch on a GPU only.
         device: ``auto``, ``cpu`` or, with the torch runtime, a device such as ``cuda:0``.
         fused: False runs the whole graph of an exported file, including the upsampling.
         streams: number of threads that will call it at the same time.
 
     Raises:
-        InputError: the file is missing, damaged or of another project, or a package is missing.
+        InputError: the file is missing, damaged or from another project, or a package is missing.
     """
     for name, value, choices in (("runtime", runtime, RUNTIMES), ("precision", precision, PRECISIONS)):
         if value not in ("auto", *choices):
@@ -90,10 +90,10 @@ def open_runtime(
     if chosen != "torch" and device not in ("auto", "cpu"):
         raise InputError(f"runtime={chosen} runs on the CPU; leave device={device} out or use runtime=torch.")
     if precision == "f16" and chosen != "torch":
-        raise InputError(f"runtime={chosen} does not take precision=f16; choose bf16 or f32, or leave it out.")
+        raise InputError(f"runtime={chosen} does not support precision=f16; choose bf16 or f32, or leave it out.")
     opened = _open(path, chosen, precision, device, fused, streams)
     if "auto" in (runtime, precision) and fused is None:
-        print(f"Running {path.name} by {opened.name} in {opened.precision}.")
+        print(f"Running {path.name} with {opened.name} in {opened.precision}.")
     return opened
 
 
@@ -144,10 +144,10 @@ def _installed(package: str) -> bool:
 
 
 def info_of(path: str | Path) -> ExportInfo:
-    """Return the record in an exported graph, read by OpenVINO or else by ONNX Runtime.
+    """Return the record in an exported graph, read with OpenVINO or else with ONNX Runtime.
 
     Raises:
-        InputError: the file is missing, damaged or of another project, or a package is missing.
+        InputError: the file is missing, damaged or from another project, or a package is missing.
     """
     if _choose(Path(path), "cpu") == "openvino":
         from regseg.inference.openvino_runtime import read_model

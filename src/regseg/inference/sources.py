@@ -66,7 +66,7 @@ def find_images(source: str | Path, out: Path) -> list[Item]:
     inside = out.resolve()
     paths = [one for one in dict.fromkeys(paths) if inside not in one.resolve().parents]
     if not paths:
-        raise InputError(f"{source} holds no images ({', '.join(IMAGE_SUFFIXES)}); check the path.")
+        raise InputError(f"{source} contains no images ({', '.join(IMAGE_SUFFIXES)}); check the path.")
     return _named(paths, Path(os.path.abspath(base)))
 
 
@@ -86,7 +86,7 @@ def check_out(out: Path, places: Path | Iterable[Path]) -> None:
     for place in [places] if isinstance(places, Path) else places:
         inner = place.resolve()
         if outer == inner or outer in inner.parents:
-            raise InputError(f"out={out} holds the source {place}; choose another folder.")
+            raise InputError(f"out={out} contains the source {place}; choose another folder.")
 
 
 def shard_of(items: list[Item], shard: int, shards: int) -> list[Item]:

@@ -1,4 +1,4 @@
-"""Networks run by PyTorch."""
+"""Networks run with PyTorch."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class TorchRuntime:
         spec: the dataset's classes.
         short_side: short side of the images in evaluations of the training; see `regseg.inference.runtimes.Runtime`.
         precision: ``auto``, ``f32``, ``bf16`` or, on a GPU, ``f16``.
-        device: ``auto`` takes a GPU if there is one.
+        device: ``auto`` uses a GPU if there is one.
         kernels: whether to use Triton's kernels on a GPU.
         graphs: whether to use CUDA graphs on a GPU.
 
@@ -73,7 +73,7 @@ class TorchRuntime:
 
     @classmethod
     def from_checkpoint(cls, path: str | Path, precision: str = "auto", device: str = "auto") -> TorchRuntime:
-        """Open a checkpoint of a training.
+        """Open a training checkpoint.
 
         Raises:
             InputError: it is missing, damaged, or does not record its network and classes.
@@ -125,7 +125,7 @@ class _Normalize(nn.Module):
 
 
 def spec_in(path: str | Path | OpenedFile) -> DatasetSpec:
-    """Return the classes that a checkpoint of a training records.
+    """Return the classes that a training checkpoint records.
 
     Raises:
         InputError: it is unreadable or records none.
@@ -134,7 +134,7 @@ def spec_in(path: str | Path | OpenedFile) -> DatasetSpec:
     parameters = content.get("hyper_parameters") if isinstance(content, Mapping) else None
     values = parameters.get("spec") if isinstance(parameters, Mapping) else None
     if not isinstance(values, Mapping):
-        raise InputError(f"{path} does not record its classes; give a checkpoint of a training of this project.")
+        raise InputError(f"{path} does not record its classes; give a training checkpoint of this project.")
     return DatasetSpec.from_dict(values)
 
 

@@ -63,7 +63,7 @@ def interpolated(logits: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 
 def labels_of(logits: Tensor, size: tuple[int, int]) -> Tensor:
-    """Compute `labels_from_logits` for tensors, by numba if it is installed and they are on the CPU, else by PyTorch.
+    """Compute `labels_from_logits` for tensors, with numba if it is installed and they are on the CPU, else PyTorch.
 
     Args:
         logits: (B, C, h, w) of any floating type.

@@ -1,4 +1,4 @@
-"""The kernel of `regseg.inference.upsample`, compiled by numba; the machine code is cached on the disk."""
+"""The kernel of `regseg.inference.upsample`, compiled with numba; the machine code is cached on disk."""
 
 from __future__ import annotations
 

@@ -51,11 +51,11 @@ class Video:
     Attributes:
         rate: frames per second, on average.
         time_base: seconds per unit of `Frame.pts`.
-        count: number of frames as the file says, or an estimate; None if it says nothing.
+        count: number of frames stated by the file, or an estimate; None if it states nothing.
         has_sound: whether there is an audio track.
 
     Raises:
-        InputError: PyAV is not installed, or the file is missing or no readable video.
+        InputError: PyAV is not installed, or the file is missing or not a readable video.
     """
 
     def __init__(self, path: Path) -> None:
@@ -98,7 +98,7 @@ class Video:
         for frame in self._decoded():
             first = frame.pts or 0 if first is None else first
             pts = last + step if frame.pts is None and last >= 0 else (frame.pts or 0) - first
-            last = max(last + 1, pts)  # times have to grow; some cameras repeat one
+            last = max(last + 1, pts)  # times must increase; some cameras repeat one
             self._turned, self._read = frame.rotation % 180 != 0, (last + step) * self.time_base
             yield Frame(_pixels(frame), last)
         if last < 0:
@@ -200,7 +200,7 @@ def predict_video(
     def write(file: IO[bytes]) -> None:
         try:
             encode(Path(file.name))
-        except OSError as error:  # of PyAV's own kinds, which name the temporary file
+        except OSError as error:  # PyAV's own exceptions, which name the temporary file
             raise OSError(error.errno, error.strerror, str(target)) from error
 
     def labelled(frames: Iterator[Frame]) -> Iterator[tuple[Frame, np.ndarray]]:
@@ -255,7 +255,7 @@ class Encoder:
         self._container.mux(self._stream.encode(frame))
 
     def finish(self) -> None:
-        """Write what the encoder still holds, and the index."""
+        """Write what the encoder still buffers, and the index."""
         if self._stream is not None:
             self._container.mux(self._stream.encode(None))
         self.close()

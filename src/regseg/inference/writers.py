@@ -156,8 +156,8 @@ def cityscapes_ids(spec: DatasetSpec) -> np.ndarray:
     ids = dict(zip(CITYSCAPES.classes, index_values(CITYSCAPES), strict=False))
     if unknown := [name for name in spec.classes if name not in ids]:
         raise InputError(
-            f"save=[cityscapes] needs the classes of Cityscapes, and {unknown[0]} is none; choose index, color or "
-            "train_ids."
+            f"save=[cityscapes] needs the classes of Cityscapes, and {unknown[0]} is not one of them; choose "
+            "index, color or train_ids."
         )
     table = np.zeros(256, np.uint8)
     table[: spec.num_classes] = [ids[name] for name in spec.classes]

@@ -1,7 +1,7 @@
 """The backbones of Table 4 and the backbone of the larger RegSeg: dilation rates as data, and two classes.
 
 A backbone takes the stem's 32 channels at 1/2 resolution and returns feature maps at 1/4, 1/8 and 1/16. Its attribute
-`out_channels` holds their numbers of channels.
+`out_channels` contains their numbers of channels.
 """
 
 from collections.abc import Callable, Sequence
@@ -145,7 +145,7 @@ def check_dilations(dilations: Dilations, config: BackboneConfig = REGSEG) -> No
         )
     for number, rates in enumerate(dilations, 1):
         if not all(isinstance(rate, int) and not isinstance(rate, bool) and rate >= 1 for rate in rates):
-            raise InputError(f"Block {number} of the dilations has rates {list(rates)}; give integers from 1 up.")
+            raise InputError(f"Block {number} of the dilations has rates {list(rates)}; give positive integers.")
         width = config.widths[3] if number == len(dilations) else config.widths[2]
         groups = width // config.group_width
         choices = [count for count in (1, 2, 4) if groups % count == 0]

@@ -115,7 +115,7 @@ class Head(nn.Module):
 
 
 class DDRNet23(nn.Module):
-    """DDRNet-23: a low-resolution branch down to 1/64 and a high-resolution branch at 1/8, fused twice both ways.
+    """DDRNet-23: a low-resolution branch down to 1/64 and one at 1/8, fused twice in both directions.
 
     Attributes:
         config: plain values with which `create_model(**config)` builds the same network; set by `create_model`.

@@ -79,7 +79,7 @@ def build_model(
 ) -> nn.Module:
     """Create a model with random initial weights. It reads no files; see `create_model`."""
     if isinstance(num_classes, bool) or not isinstance(num_classes, int) or num_classes < 1:
-        raise InputError(f"num_classes={num_classes!r} is not a number of classes; give an integer from 1 up.")
+        raise InputError(f"num_classes={num_classes!r} is not a number of classes; give a positive integer.")
     build = MODELS[_known("model", name, MODELS)]
     return build(backbone=backbone, decoder=decoder, num_classes=num_classes)
 
@@ -153,7 +153,7 @@ def _ddrnet23(*, backbone: Backbone | None, decoder: Decoder | None, num_classes
         if given is not None:
             shown = given.get("name", dict(given)) if isinstance(given, Mapping) else given
             raise InputError(
-                f"ddrnet23 has a fixed backbone and decoder and takes no {part} {shown!r}; remove it, or choose the "
+                f"ddrnet23 has a fixed backbone and decoder and accepts no {part} {shown!r}; remove it, or choose the "
                 "model regseg or regseg_large."
             )
     model = DDRNet23(num_classes)
@@ -178,7 +178,7 @@ def _read_backbone(given: Backbone | None, default: str) -> tuple[str, Dilations
         return name, None
     if BACKBONES[name] is RegNetY:
         raise InputError(
-            f"The backbone {name} takes no dilations; remove them, or choose one of "
+            f"The backbone {name} accepts no dilations; remove them, or choose one of "
             f"{', '.join(other for other in DILATIONS if other != name)}."
         )
     return name, dilations
@@ -191,7 +191,7 @@ def _read_part(part: str, given: Any, keys: set[str]) -> Mapping[str, Any]:
         raise InputError(f"The {part} is {given!r}; give a name{' or a list of dilations' * (part == 'backbone')}.")
     for key in given:
         if key not in keys:
-            raise InputError(f"The {part} has an unknown setting {key!r}; it takes {' and '.join(sorted(keys))}.")
+            raise InputError(f"The {part} has an unknown setting {key!r}; it accepts {' and '.join(sorted(keys))}.")
     return given
 
 

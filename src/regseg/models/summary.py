@@ -78,7 +78,7 @@ def effective_field_of_view(model: nn.Module, images: Iterable[Tensor]) -> np.nd
     """Measure how much each input pixel affects the prediction at the centre of the image.
 
     It is |d logit / d pixel| for the predicted class of the centre pixel, summed over the three colours and averaged
-    over the images (Luo et al., 2016, "Understanding the effective receptive field"). The whole model is included, also
+    over the images (Luo et al., 2016, "Understanding the effective receptive field"). The whole model is included, with
     its decoder and global pooling.
 
     Args:
@@ -156,7 +156,7 @@ def draw_field_of_view(
 
     The upper row has one map per model: the effect of each pixel on the prediction at the centre of the image, with the
     square of the theoretical field of view (Sec. 3.1) and the square that contains half of the effect. Below are the
-    theoretical field of view after every block, and the share of the effect in a centred square by its side.
+    theoretical field of view after every block, and the share of the effect in a centred square of a given side.
 
     Args:
         models: title -> model.

@@ -1,4 +1,4 @@
-"""A report as one HTML file, for a phone, a screen and paper."""
+"""A report as one HTML file, for phones, screens and print."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 from markdown_it import MarkdownIt
 
-# A table that is wider than the page scrolls by itself, so that the text around it stays in place; on paper, it is
+# A table that is wider than the page scrolls on its own, so that the text around it stays in place; on paper, it is
 # printed smaller instead. The first column, which names the row, stays visible.
 _STYLE = """
 :root { color-scheme: light }

@@ -95,7 +95,7 @@ def sizes_page(group: str, runs_folder: Path) -> tuple[str, Drawings] | None:
 
 def _note(run: Run, problem: str) -> str:
     notes = [f"not comparable: {run.mismatch}"] if run.mismatch else []
-    notes += [f"{problem}; create it by `{sizes_command(run.folder)}`"] if problem else []
+    notes += [f"{problem}; create it with `{sizes_command(run.folder)}`"] if problem else []
     notes += [] if run.finished else [f"{escaped(run.status)} at epoch {run.epoch + 1} of {run.max_epochs or '?'}"]
     notes += [run.problem] if run.problem else []
     return "".join(f"- {escaped(run.folder.name)}: {note}.\n" for note in notes)

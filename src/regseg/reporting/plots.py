@@ -14,7 +14,7 @@ from regseg.system.atomic import write_whole
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-# The colours of Okabe and Ito, which remain distinct under colour blindness.
+# The colours of Okabe and Ito, which are distinguishable with colour blindness.
 OURS, AUTHOR, PAPER, OTHERS = "#D55E00", "#0072B2", "#000000", "#999999"
 CYCLE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#999999", "#F0E442", "#882255")
 STYLE: dict[str, Any] = {
@@ -34,7 +34,7 @@ CJK_FONTS = (
     "Yu Gothic", "Malgun Gothic",
 )  # fmt: skip
 
-_LONGEST = 40  # letters of a name on an axis
+_LONGEST = 40  # characters of a name on an axis
 
 
 def shortened(name: str) -> str:
@@ -44,7 +44,7 @@ def shortened(name: str) -> str:
 
 @contextmanager
 def figure(path: Path, width: float = 6.4, height: float = 4.0) -> Iterator[Figure]:
-    """Give a figure to draw on; afterwards write it to ``path``, whole or not at all.
+    """Yield a figure to draw on; afterwards write it to ``path``, whole or not at all.
 
     Args:
         path: The picture; its suffix is the format.

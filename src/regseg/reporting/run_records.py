@@ -33,7 +33,7 @@ class Evaluations(NamedTuple):
 
 
 def run_folders(folder: Path) -> list[Path]:
-    """Return the subfolders of ``folder`` that hold any record of a run, sorted by name."""
+    """Return the subfolders of ``folder`` that contain any record of a run, sorted by name."""
     if not folder.is_dir():
         return []
     return sorted(path for path in folder.iterdir() if any((path / name).exists() for name in _RECORDS))

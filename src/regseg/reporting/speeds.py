@@ -19,7 +19,7 @@ class Speeds(NamedTuple):
     """Measured speeds.
 
     Attributes:
-        machine: The hardware, in words.
+        machine: A description of the hardware.
         fastest: For each (network, (height, width)), images per second and the runtime and precision that reached them.
     """
 
@@ -74,7 +74,7 @@ def read_speeds(path: str | Path | None) -> Speeds | None:
             continue  # a column is for one machine
         key, fps = (network, (row["size"][0], row["size"][1])), _fps(row)
         if fps is not None and fps > fastest.get(key, (0.0, ""))[0]:
-            fastest[key] = fps, _way(row)
+            fastest[key] = fps, _implementation(row)
     return Speeds(rows[0][0], fastest)
 
 
@@ -101,9 +101,10 @@ def _fps(row: Mapping[str, Any]) -> float | None:
     return float(speed) if isinstance(speed, (int, float)) else None
 
 
-def _way(row: Mapping[str, Any]) -> str:
-    parts = [row[name] for name in ("way", "runtime", "precision") if isinstance(row.get(name), str)]
-    return printable(parts[0] if "way" in row and parts else " ".join(parts)) or "unknown runtime"
+def _implementation(row: Mapping[str, Any]) -> str:
+    named = row.get("implementation", row.get("way"))  # `way` in files of earlier versions
+    parts = [row[name] for name in ("runtime", "precision") if isinstance(row.get(name), str)]
+    return printable(named if isinstance(named, str) else " ".join(parts)) or "unknown runtime"
 
 
 @functools.cache

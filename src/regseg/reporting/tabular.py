@@ -74,7 +74,7 @@ def significance_markdown(rows: Sequence[Row]) -> str:
     text = f"Welch's two-sided t-test against {escaped(first.name)}, not corrected for several comparisons.\n\n"
     text += "".join(lines)
     if others := [escaped(row.name) for row in rows if row.values and row not in tested]:
-        text += f"- Not tested, for lack of two finished runs of which the mean counts: {', '.join(others)}.\n"
+        text += f"- Not tested (fewer than two finished runs, or the best run counts): {', '.join(others)}.\n"
     if min(len(row.ours) for row in tested) < _ENOUGH:
         text += f"\nWith fewer than {_ENOUGH} seeds per row the test has little power: a large p says little.\n"
     return text

@@ -12,7 +12,7 @@ from regseg.system.atomic import write_text
 
 
 def build_workspace(group: str, project: str, entity: str, classes: list[str], *, reduced: bool) -> Any:
-    """Build a workspace over the runs of ``group``; nothing is uploaded.
+    """Build a workspace for the runs of ``group``; nothing is uploaded.
 
     It shows the best and last mean IoU as bars and as curves over epochs, grouped by row with the standard deviation
     over seeds, the IoU of every class, and parallel coordinates from the row to the means.
@@ -80,7 +80,7 @@ def spec_of(workspace: Any) -> dict[str, Any]:
 
 
 def upload(workspace: Any) -> str:
-    """Create the workspace at W&B.
+    """Create the workspace in W&B.
 
     Returns:
         Its URL.

@@ -109,11 +109,11 @@ class Light:
 
     @cached_property
     def unturned(self) -> np.ndarray:
-        """The factor (3,) of a surface that is half turned to the sun."""
+        """The factor (3,) of a surface that half faces the sun."""
         return self.ambient + 0.5 * self.sun
 
     def factor(self, normal: np.ndarray | None = None) -> np.ndarray:
-        """Return the factor (3,) of the colour of a surface with this normal; None is half turned to the sun."""
+        """Return the factor (3,) of the colour of a surface with this normal; None means half facing the sun."""
         if normal is None:
             return self.unturned
         return self.ambient + self.sun * max(0.0, float(np.dot(normal, self.direction)))

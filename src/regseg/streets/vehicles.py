@@ -123,7 +123,7 @@ def draw_shadow(canvas: Canvas, pose: Pose, length: float, width: float) -> None
 
 
 def draw_wheels(canvas: Canvas, pose: Pose, at: tuple[float, ...], width: float, radius: float, label: int) -> None:
-    """Paint the wheels on the visible side; `at` holds their distances ahead of the middle, in metres."""
+    """Paint the wheels on the visible side; `at` lists their distances ahead of the middle, in metres."""
     side = pose.visible_side(canvas.camera)
     discs = [(radius, TYRE), (0.55 * radius, HUB)] if pose.z < 30 else [(radius, TYRE)]
     for along in at if side else ():

@@ -58,7 +58,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 def remove_leftovers(folder: Path, name: str = "*") -> None:
-    """Remove the temporary files that a killed `write_whole` left in ``folder``. Nobody may be writing there.
+    """Remove the temporary files that a killed `write_whole` left in ``folder``. No process may be writing there.
 
     Args:
         folder: the folder.

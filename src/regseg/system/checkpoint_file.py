@@ -34,7 +34,7 @@ class OpenedFile:
 
 
 def open_checkpoint_file(path: str | Path) -> OpenedFile:
-    """Read a checkpoint file by `read_checkpoint_file`, for several readers of its content."""
+    """Read a checkpoint file with `read_checkpoint_file`, for several readers of its content."""
     return OpenedFile(Path(path), read_checkpoint_file(path))
 
 

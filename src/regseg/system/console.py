@@ -24,7 +24,7 @@ def plain_console(**options: Any) -> Console:
 
 
 def shown(path: str | Path) -> str:
-    """Return a path as it is typed: relative to the current folder if it is inside."""
+    """Return a path as a user would type it: relative to the current folder if it is inside."""
     absolute, here = Path(path).absolute(), Path.cwd()
     return str(absolute.relative_to(here)) if absolute.is_relative_to(here) else str(path)
 

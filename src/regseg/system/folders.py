@@ -9,7 +9,7 @@ _existing: set[Path] = set()  # folders that existed when the command started
 
 
 def note_existing(folders: Sequence[Path]) -> None:
-    """Note which folders exist before Hydra creates some in ``folders``, so that `remove_empty` keeps them."""
+    """Record which folders exist before Hydra creates some in ``folders``, so that `remove_empty` keeps them."""
     here = Path.cwd()
     places = [folder.expanduser().absolute() for folder in folders]
     _existing.update(place for folder in places for place in (folder, *folder.parents) if place.is_dir())

@@ -19,7 +19,7 @@ from regseg.system.signals import end_on_signals, leave_pending, leave_signals
 _MAIN = "REGSEG_MAIN_PROCESS"
 _PR_SET_PDEATHSIG = 1  # from linux/prctl.h
 _TIMEOUT = 10.0  # seconds for the main process to exit by itself after another rank has failed
-WAIT_FOR_RANKS = 8.0  # seconds for another rank to report the error that this process only suffers from
+WAIT_FOR_RANKS = 8.0  # seconds for another rank to report the cause of this process's error
 _ranks: list[subprocess.Popen[bytes]] = []
 
 
@@ -34,7 +34,7 @@ def set_up_main() -> None:
 
 
 def is_rank() -> bool:
-    """Return whether the main process of a distributed run started this one by the same command."""
+    """Return whether the main process of a distributed run started this one with the same command."""
     return os.environ.get("LOCAL_RANK", "0") != "0" and os.environ.get(_MAIN) == str(os.getppid())
 
 

@@ -27,7 +27,7 @@ class Rows(NamedTuple):
     Attributes:
         header: The names of the columns.
         rows: The cells of every row that has as many as the header and a line end.
-        total: The number of rows, with those that are left out.
+        total: The number of rows, including those that are skipped.
         problem: Why there is no content; empty otherwise.
     """
 

@@ -1,7 +1,8 @@
 """Termination signals: before a command runs they end it at once; afterwards they raise `Terminated`.
 
 Thus a run is recorded as interrupted before its process exits. Loader workers and the other ranks of a distributed run
-ignore the signals. `import regseg` imports this module first, so it imports little.
+ignore the signals. `import regseg` imports this module first, so it imports only what Python itself has imported, or
+small modules: neither `typing` nor `threading`.
 """
 
 from __future__ import annotations
@@ -9,22 +10,24 @@ from __future__ import annotations
 import os
 import signal
 import sys
-import threading
 import time
-from types import FrameType
-from typing import Any
+
+TYPE_CHECKING = False  # as type checkers know it from `typing`
+if TYPE_CHECKING:
+    from types import FrameType
+    from typing import Any
 
 NAMES = ("SIGTERM", "SIGINT", "SIGHUP")
 _GRACE = 5.0  # seconds for the main process to end its workers after a signal to the process group
 _AGAIN = 0.5  # seconds; a later signal counts as a second one (`timeout` sends the same signal twice at once)
 _received: tuple[int, float] | None = None
-_ending = False  # whether the process exits, so that an exception of a signal has done its work
+_ending = False  # whether the process is exiting, so that a discarded `Terminated` is not sent again
 
 
 class Terminated(SystemExit):
     """Raised when a signal asks this process to exit; the exit status is 128 plus the signal's number.
 
-    Where code discards it, as some libraries do with any error of an import, the signal is sent again.
+    If code discards it, as some libraries do with any error during an import, the signal is sent again.
     """
 
     def __del__(self) -> None:
@@ -42,7 +45,7 @@ def is_command() -> bool:
 def exit_on_signals() -> None:
     """Exit at once on SIGTERM, SIGINT or SIGHUP, with one sentence and the status 128 plus the signal's number.
 
-    For the time in which a command has nothing to clean up: while its modules are imported, and after its work.
+    This is for times when a command has nothing to clean up: while its modules are imported, and after its work.
     """
     for name in NAMES:
         number = getattr(signal, name, None)
@@ -51,7 +54,7 @@ def exit_on_signals() -> None:
 
 
 def _exit(number: int, frame: object) -> None:
-    if os.environ.get("LOCAL_RANK", "0") == "0":  # another rank leaves the sentence to the first one
+    if os.environ.get("LOCAL_RANK", "0") == "0":  # other ranks leave the message to the first one
         os.write(2, b"regseg: interrupted.\n")
     os._exit(128 + number)
 
@@ -114,6 +117,8 @@ def _send_again() -> None:
     global _received
     if _received is None or _ending or sys.is_finalizing():
         return
+    import threading
+
     number, _received = _received[0], None
     timer = threading.Timer(0.1, os.kill, (os.getpid(), number))
     timer.daemon = True

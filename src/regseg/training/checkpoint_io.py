@@ -1,4 +1,4 @@
-"""The plugin by which Lightning writes and reads checkpoints."""
+"""The plugin through which Lightning writes and reads checkpoints."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ class LastCheckpoint(Checkpoint):
     """Writes ``checkpoints/last.ckpt`` after every epoch; ``resume=last`` continues from it."""
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        # Lightning calls a Checkpoint after all other callbacks, so their states of the epoch's end are saved.
+        # Lightning calls a Checkpoint after all other callbacks, so their states at the end of the epoch are saved.
         trainer.save_checkpoint(_folder(trainer) / LAST)
         for callback in cast(Any, trainer).callbacks:
             if isinstance(callback, RunRecord):
@@ -50,7 +50,7 @@ class BestCheckpoint(Checkpoint):
             trainer.save_checkpoint(_folder(trainer) / BEST)
 
     def on_load_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
-        # Also for checkpoints of earlier versions, which hold the score elsewhere.
+        # Also for checkpoints of earlier versions, which store the score elsewhere.
         best = best_and_last(read_rows(checkpoint, Path(trainer.default_root_dir)))["best"]
         self.best = best["metrics"]["val/miou"] if best else None
         path = _folder(trainer) / BEST
@@ -127,8 +127,10 @@ def find_start(folder: Path) -> Start | None:
         return None
     best = folder / "checkpoints" / BEST
     reason = damages[0].rstrip(".") if damages else f"{folder} contains results but no {LAST}"
-    weights = f"start from its best weights by weights={best} run.name=NAME, or " if best.exists() else ""
-    raise InputError(f"{reason}; there is no checkpoint to continue from: {weights}replace the run by overwrite=true.")
+    weights = f"start from its best weights with weights={best} run.name=NAME, or " if best.exists() else ""
+    raise InputError(
+        f"{reason}; there is no checkpoint to continue from: {weights}use overwrite=true to replace the run."
+    )
 
 
 def set_damaged_aside(start: Start) -> None:

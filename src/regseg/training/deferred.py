@@ -12,7 +12,7 @@ def runs_behind(device: torch.device) -> bool:
 
 
 class DeferredRead:
-    """A copy of a tensor to the host that is under way.
+    """A copy of a tensor to the host that is in progress.
 
     Args:
         values: A tensor on any device. On a GPU it is copied to pinned memory without waiting.

@@ -25,7 +25,7 @@ class _Step:
     """What is known before an optimizer step.
 
     Attributes:
-        number: The iteration and epoch, in words.
+        number: The iteration and epoch, as text.
         batches: Loss and image files of each accumulated batch.
         before: Image files of the step before.
         finite: Whether each loss, and then gradients, weights and running statistics are finite.

@@ -18,7 +18,7 @@ from regseg.system.atomic import write_text
 
 
 class WandbRun(WandbLogger):
-    """A Weights & Biases run for a run's folder; a resumed run continues in the same one.
+    """A Weights & Biases run for a run's folder; a resumed run continues the same W&B run.
 
     Nothing is written before the first entry is logged. A step of its history is an optimizer step. Thus the steps of a
     resumed run follow the earlier ones, and the files of an offline run, one per start, are uploaded as one run.
@@ -27,7 +27,7 @@ class WandbRun(WandbLogger):
         folder: the run's folder.
         group: the experiment.
         name: the row of its table.
-        tags: tags of the run at W&B.
+        tags: tags of the W&B run.
         job_type: what kind of run it is, such as ``train``.
         project: the W&B project.
         entity: W&B user or team; None for the user's default.
@@ -68,12 +68,12 @@ class WandbRun(WandbLogger):
         if run.settings.mode == "online":
             print(f"W&B: {run.url}")
         elif run.settings.mode in ("offline", "dryrun"):
-            print(f"W&B: offline; upload by `wandb sync {run.settings.sync_dir}`")
+            print(f"W&B: offline; upload it with `wandb sync {run.settings.sync_dir}`")
         return run
 
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
-        # W&B drops what comes at an earlier step, such as an epoch's means after the evaluation of the final weights.
+        # W&B drops earlier steps, such as an epoch's means after the evaluation of the final weights.
         self._last_step = max(self._last_step, step or 0)
         values = {**metrics, "trainer/global_step": self._last_step}
         self.experiment.log(values, step=self._last_step)

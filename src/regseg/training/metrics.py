@@ -48,7 +48,7 @@ class ConfusionMatrix(Metric):
 class PixelLoss:
     """Sums the cross-entropy over labelled pixels.
 
-    It keeps numbers of Python, because precisions such as 16-true convert the tensors of a module, metrics included.
+    It keeps Python numbers, because precisions such as 16-true convert the tensors of a module, metrics included.
     """
 
     def __init__(self) -> None:

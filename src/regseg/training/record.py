@@ -27,7 +27,7 @@ from regseg.training.metrics import Scores
 from regseg.training.trainer import end_ranks, quiet
 
 KEY = "regseg"  # key of the record in a checkpoint
-_REMOVED = "{} was removed during the training; start it again."
+_REMOVED = "{} was removed during training; start the run again."
 
 
 class RunRecord(Checkpoint):
@@ -91,7 +91,7 @@ class RunRecord(Checkpoint):
         self.rows = read_rows(checkpoint, self.folder)
         record = checkpoint.get(KEY)
         if isinstance(record, Mapping) and record.get("ended_by") and record.get("limits") == self.limits:
-            # Killed between its last checkpoint and the word "finished". Lightning forgets that a callback ended it.
+            # Killed between its last checkpoint and the status "finished". Lightning forgets that a callback ended it.
             trainer.should_stop = True
 
     def on_save_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:

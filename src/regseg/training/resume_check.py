@@ -14,6 +14,8 @@ from regseg.errors import InputError
 from regseg.run_settings import check_settings, current_settings, settings_of
 from regseg.training.schedules import total_iterations
 
+_END = "use overwrite=true to replace it, or start another run with run.name=NAME."
+
 
 def fingerprint(config: Mapping[str, Any], datamodule: Any, trainer: L.Trainer) -> dict[str, Any]:
     """Return what a run must share with its continuation.
@@ -70,50 +72,58 @@ def check_continues(folder: Path, before: Mapping[str, Any], now: Mapping[str, A
     Raises:
         InputError: The training would not be the same; names the first difference.
     """
-
-    def differs(name: str) -> bool:
-        return name in before and name in now and _plain(before[name]) != _plain(now[name])
-
-    end = "replace it by overwrite=true, or start another run with run.name=NAME."
     if isinstance(before.get("settings"), Mapping):
         check_settings(folder, current_settings(before["settings"]), now["settings"])
+    _check_data(folder, before, now)
+    _check_steps(folder, before, now)
+    return _changed_schedule(folder, before, now, epochs) if _differs("iterations", before, now) else None
+
+
+def _check_data(folder: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
     for name, what in (("classes", "class names or their order"), ("labels", "label values of the classes")):
-        if differs(name):
-            raise InputError(f"{folder} was trained with other {what}; restore classes.yaml, {end}")
+        if _differs(name, before, now):
+            raise InputError(f"{folder} was trained with different {what}; restore classes.yaml, {_END}")
     for part, split in (("train", "training"), ("val", "evaluation")):
         old, new = (_mapping(_mapping(found.get("files")).get(part)) for found in (before, now))
         if old and new and old != new:
             counts = f"{old.get('count')} files, now {new.get('count')}"
             counts = counts if old.get("count") != new.get("count") else f"{new.get('count')} files with other names"
-            raise InputError(f"{folder} was trained on another {split} split ({counts}); restore its files, {end}")
-    if differs("batch"):
+            raise InputError(f"{folder} was trained on another {split} split ({counts}); restore its files, {_END}")
+
+
+def _check_steps(folder: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    if _differs("batch", before, now):
         raise InputError(
             f"{folder} was trained with {before['batch']} images per step (data.batch_size x trainer.devices x "
-            f"trainer.accumulate_grad_batches), not {now['batch']}; keep the product the same, {end}"
+            f"trainer.accumulate_grad_batches), not {now['batch']}; keep the product the same, {_END}"
         )
-    if differs("precision"):
+    if _differs("precision", before, now):
         raise InputError(
             f"{folder} was trained with precision {before['precision']}, not {now['precision']}; use "
-            f"trainer.precision={before['precision']}, {end}"
+            f"trainer.precision={before['precision']}, {_END}"
         )
-    if not differs("iterations"):
-        return None
-    if not differs("max_epochs") and not differs("max_steps"):
+
+
+def _changed_schedule(folder: Path, before: Mapping[str, Any], now: Mapping[str, Any], epochs: int) -> str:
+    """Return a remark on a schedule of another length; raise InputError unless the user asked for that length."""
+    if not _differs("max_epochs", before, now) and not _differs("max_steps", before, now):
         raise InputError(
             f"{folder} was planned for {before['iterations']} iterations, not {now['iterations']}; set "
-            f"trainer.limit_train_batches and trainer.devices as before, {end}"
+            f"trainer.limit_train_batches and trainer.devices as before, {_END}"
         )
     if now["max_epochs"] not in (None, -1) and now["max_epochs"] < epochs:
         raise InputError(
-            f"{folder} has trained {epochs} epochs, more than trainer.max_epochs={now['max_epochs']}; use a larger "
-            f"value, {end}"
+            f"{folder} has been trained for {epochs} epochs, more than trainer.max_epochs={now['max_epochs']}; use a "
+            f"larger value, {_END}"
         )
-    return (
-        f"The schedule changes from {before['iterations']} to {now['iterations']} iterations; the learning rate of the "
-        "finished epochs followed the old schedule."
-        if now["iterations"] > before["iterations"]
-        else f"The schedule changes from {before['iterations']} to {now['iterations']} iterations."
-    )
+    change = f"The schedule changes from {before['iterations']} to {now['iterations']} iterations"
+    if now["iterations"] <= before["iterations"]:
+        return f"{change}."
+    return f"{change}; the learning rate of the finished epochs followed the old schedule."
+
+
+def _differs(name: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
+    return name in before and name in now and _plain(before[name]) != _plain(now[name])
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:

@@ -36,7 +36,7 @@ def poly(optimizer: Optimizer, total_iters: int, *, warmup_iters: float = 3000, 
     Args:
         optimizer: its initial learning rates are multiplied.
         total_iters: iterations of the whole training.
-        warmup_iters: iterations of the warm-up, or below 1 their share of the training; 0 for none.
+        warmup_iters: iterations of the warm-up; a value below 1 is a share of the training; 0 for none.
         power: exponent of the decay.
     """
     return _with_warmup(optimizer, total_iters, warmup_iters, lambda it: poly_factor(it, total_iters, power))

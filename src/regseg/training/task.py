@@ -35,7 +35,7 @@ from regseg.training.threaded import PREDICTION, PredictedImages
 from regseg.training.trainer import check_limits
 
 SGD_OF_THE_PAPER = partial(SGD, lr=0.05, momentum=0.9, weight_decay=1e-4)
-# Options of optimizers and schedulers that are numbers from 0 up.
+# Options of optimizers and schedulers that are non-negative numbers.
 _NUMBERS = {"lr", "momentum", "weight_decay", "warmup_iters", "power"}
 
 
@@ -43,8 +43,8 @@ class SegmentationTask(L.LightningModule):
     """Training and evaluation of a segmentation network as in Sec. 4.2.
 
     It logs ``train/loss`` (the epoch's mean), ``train/loss_step``, ``lr``, ``val/miou``, ``val/miou_reduced``,
-    ``val/accuracy`` and ``val/iou/<class>``, all scores as fractions. Checkpoints hold the network's and the dataset's
-    descriptions as plain values, so that ``SegmentationTask.load_from_checkpoint(path)`` needs nothing else.
+    ``val/accuracy`` and ``val/iou/<class>``, all scores as fractions. Checkpoints contain the descriptions of the
+    network and the dataset as plain values, so that ``SegmentationTask.load_from_checkpoint(path)`` needs nothing else.
 
     Attributes:
         with_val_loss: whether to log ``val/loss`` too: the mean cross-entropy over all labelled pixels of the split. It
@@ -102,10 +102,10 @@ class SegmentationTask(L.LightningModule):
             checkpoint_path: a checkpoint of a training run, possibly of an earlier version.
             weights_only: part of Lightning's signature; it has no effect, because code is never run.
             changes: arguments of the constructor: ``spec`` in place of the checkpoint's, or ``loss``, ``optimizer`` and
-                ``scheduler``, which a checkpoint does not hold.
+                ``scheduler``, which a checkpoint does not contain.
 
         Raises:
-            InputError: the file is damaged, or is not the checkpoint of a training.
+            InputError: the file is damaged, or is not a training checkpoint.
         """
         network = load_model(checkpoint_path)
         values = read_checkpoint_file(checkpoint_path)["hyper_parameters"]
@@ -113,7 +113,7 @@ class SegmentationTask(L.LightningModule):
             arguments = check_options("checkpoint", {"spec": values["spec"], "network": network, **changes}, cls)
             return cls(**arguments).eval()
         except (TypeError, KeyError, AttributeError) as error:
-            raise InputError(f"{checkpoint_path} is not the checkpoint of a training ({error}).") from error
+            raise InputError(f"{checkpoint_path} is not a training checkpoint ({error}).") from error
 
     def setup(self, stage: str) -> None:
         data = cast(Any, self.trainer).datamodule

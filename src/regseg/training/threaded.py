@@ -1,7 +1,7 @@
 """Evaluation batches that are read and predicted in threads, one image per thread, for a CPU.
 
 Threads that work on different images never wait for each other, as the threads of one convolution do, and need no
-worker processes: decoders and PyTorch's operators release Python's lock.
+worker processes: decoders and PyTorch's operators release the GIL.
 """
 
 from __future__ import annotations

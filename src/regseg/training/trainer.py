@@ -44,7 +44,7 @@ def make_trainer(
         arguments: Arguments of `lightning.Trainer`, and ``smoke``, which is ignored.
         folder: The run's folder.
         callbacks: Callbacks in addition to Lightning's.
-        spawn: Spawn the processes of a distributed run, for sweeps: Lightning would start them by the same command
+        spawn: Spawn the processes of a distributed run, for sweeps: Lightning would start them with the same command
             line, and each would start the whole sweep.
         chosen: Whether the user chose the precision, so that a message says that another is used.
 

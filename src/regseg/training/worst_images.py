@@ -38,7 +38,7 @@ class WorstImages(L.Callback):
     """Save ``worst.png`` and ``worst.csv``: the ``count`` images of an evaluation with the lowest mean IoU.
 
     An image's mean IoU is over the classes that occur in its label or its prediction. Images without any labelled
-    pixel do not count. In a distributed evaluation each process keeps its own; the files are those of the first one.
+    pixel do not count. In a distributed evaluation each process keeps its own, and the first one writes the files.
 
     Args:
         count: number of images.

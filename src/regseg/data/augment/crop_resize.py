@@ -1,8 +1,8 @@
 """Random scale and crop. The crop is cut out before resizing, so that only the pixels in it are read and resized.
 
-Images are resized by Pillow's bilinear kernel, with which the author trained. When an image is reduced, the kernel
-widens with the scale, so that every pixel contributes. OpenCV's bilinear kernel reads four pixels at any scale and
-returns noisier images; area averaging returns sharper ones. Labels are resized by nearest neighbour between pixel
+Images are resized with Pillow's bilinear kernel, which the author used for training. When an image is reduced, the
+kernel widens with the scale, so that every pixel contributes. OpenCV's bilinear kernel reads four pixels at any scale
+and returns noisier images; area averaging returns sharper ones. Labels are resized by nearest neighbour between pixel
 centres. ``python -m regseg.benchmark what=kernels`` compares the kernels.
 """
 
@@ -150,7 +150,7 @@ def _reach(start: float, length: float, number: int, limit: int) -> Size:
 
 
 def _resample(image: np.ndarray, box: tuple[Span, Span], size: Size) -> np.ndarray:
-    """Resize the fractional ``box`` of an image to (*size, 3) uint8 by Pillow's bilinear kernel."""
+    """Resize the fractional ``box`` of an image to (*size, 3) uint8 with Pillow's bilinear kernel."""
     (y, height), (x, width) = box
     if (height, width) == size and y == int(y) and x == int(x):
         part = image[int(y) : int(y) + size[0], int(x) : int(x) + size[1]]

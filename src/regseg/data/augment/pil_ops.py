@@ -1,4 +1,4 @@
-"""The operations of RandAug (Sec. 4.2) on arrays, equal to those of Pillow, with which the author trained.
+"""The operations of RandAug (Sec. 4.2) on arrays, equal to those of Pillow, which the author used for training.
 
 Images are (H, W, 3) uint8 RGB of any size and are not changed in place. Autocontrast, equalize and brightness equal
 Pillow's exactly; color, contrast and sharpness within one grey level, and so does rotate away from the borders

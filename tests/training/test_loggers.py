@@ -124,7 +124,7 @@ def test_the_console_gets_one_line(logged):
     lines = [line for line in logged.printed.splitlines() if "wandb" in line.lower() or "W&B" in line]
     overrides, line = lines  # the first line of a sweep's job repeats the overrides
     assert overrides.startswith("run ")
-    (folder,) = re.fullmatch(r"W&B: offline; upload by `wandb sync (.*)`", line).groups()
+    (folder,) = re.fullmatch(r"W&B: offline; upload it with `wandb sync (.*)`", line).groups()
     assert "offline-run-" in folder and (logged.folder.parents[2] / folder).is_dir()
 
 

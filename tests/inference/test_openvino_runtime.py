@@ -1,0 +1,46 @@
+"""Exported files and networks run with OpenVINO."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+from regseg.data.datasets.cityscapes import SPEC
+from regseg.errors import InputError
+from regseg.inference import openvino_runtime
+from regseg.inference.openvino_runtime import OpenVinoRuntime, read_model
+
+pytest.importorskip("openvino")
+
+
+def test_the_first_shapes_are_compiled_separately(exported, monkeypatch):
+    monkeypatch.setattr(openvino_runtime, "_SIZES", 2)
+    runtime = OpenVinoRuntime.from_file(exported("openvino"), "f32")
+    for side in (32, 64, 32, 96, 128):
+        assert runtime(np.zeros((1, side, 32, 3), np.uint8)).shape == (1, side, 32)
+    assert list(runtime._compiled) == [(1, 32, 32, 3), (1, 64, 32, 3), None]
+
+
+def test_threads_share_a_runtime(exported, photograph):
+    runtime = OpenVinoRuntime.from_file(exported("openvino"), "f32", streams=2)
+    images = [photograph[None], photograph[None, ::-1], photograph[None, :, ::-1]]
+    expected = [runtime(image) for image in images]
+    with ThreadPoolExecutor(2) as pool:
+        found = list(pool.map(runtime, images * 3))
+    assert all((one == other).all() for one, other in zip(found, expected * 3, strict=True))
+
+
+def test_a_network_in_memory_gives_the_labels_of_its_file(network, exported, photograph):
+    runtime = OpenVinoRuntime.from_network(network, SPEC, "f32")
+    assert (runtime(photograph[None]) == OpenVinoRuntime.from_file(exported("openvino"), "f32")(photograph[None])).all()
+
+
+def test_a_file_in_bf16_does_not_run_in_f32(exported):
+    with pytest.raises(InputError, match="exported in bf16; leave precision out"):
+        OpenVinoRuntime.from_file(exported("openvino", precision="bf16"), "f32")
+
+
+def test_weights_that_are_missing_are_named(exported, tmp_path):
+    (tmp_path / "model.xml").write_bytes(exported("openvino").read_bytes())
+    with pytest.raises(InputError, match=r"There is no file .*model\.bin"):
+        read_model(tmp_path / "model.xml")

@@ -1,0 +1,75 @@
+"""Quantisation to 8-bit integers, and how much accuracy it may lose."""
+
+import copy
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+import regseg
+from regseg.data.datasets.spec import DatasetSpec
+from regseg.errors import InputError
+from regseg.inference import quantization
+from regseg.inference.export import SUFFIXES, export
+from regseg.inference.quantization import check_loss, mean_iou
+
+
+def broken(write, strength):
+    """``write`` of a network of which one layer's weights are scaled; as a wrong graph would compute."""
+
+    def write_broken(path, format, network, info, *more):
+        network = copy.deepcopy(network)
+        with torch.no_grad():
+            next(module for name, module in network.named_modules() if name.endswith("conv2.bn")).weight.mul_(strength)
+        return write(path, format, network, info, *more)
+
+    return write_broken
+
+
+def test_int8_may_lose_little():
+    check_loss(0.5, 0.481)
+    check_loss(0.5, 0.6)
+    for after in (0.479, float("nan")):
+        with pytest.raises(InputError, match="no file was written"):
+            check_loss(0.5, after)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("format", ["openvino", "onnx"])
+def test_int8(trained, tmp_path, photograph, capsys, monkeypatch, format):
+    pytest.importorskip("nncf")
+    out, options = tmp_path / f"int8{SUFFIXES[format]}", {"precision": "int8", "calibration_images": 9}
+    info = export(trained, out, format, **options)
+    assert "mIoU on 3 images" in capsys.readouterr().out
+    scores = info.provenance["int8"]
+    assert scores["miou_f32"] > 0.08 and abs(scores["miou_int8"] - scores["miou_f32"]) < 0.02
+    assert [check["image"] for check in info.provenance["checks"]] == ["random", "random", "real", "real"]
+    predictor = regseg.Predictor(out)
+    assert predictor.runtime.precision == "int8" and predictor(photograph).shape == photograph.shape[:2]
+    if format == "openvino":
+        monkeypatch.setattr(quantization, "write_int8", broken(quantization.write_int8, 3.0))
+        with pytest.raises(InputError, match="The export changes"):
+            export(trained, tmp_path / "broken.xml", format, **options)
+        assert not (tmp_path / "broken.xml").exists()
+
+
+class Constant:
+    """A runtime that labels every pixel with one class."""
+
+    resizes_logits, size = True, None
+
+    def __init__(self, label):
+        self.label = label
+
+    def __call__(self, images, size):
+        return np.full((1, *size), self.label, np.uint8)
+
+
+def test_the_mean_iou_is_over_the_classes_that_occur():
+    """Labels 0, 0, 0, 1: predicting 0 everywhere has an IoU of 3/4 and 0."""
+    spec = DatasetSpec("two", ("a", "b"), ((1, 1, 1), (2, 2, 2)))
+    image = np.zeros((2, 2, 3), np.uint8)
+    data = SimpleNamespace(spec=spec, val_set=[{"image": image, "label": np.array([[0, 0], [0, 1]], np.uint8)}])
+    assert mean_iou(Constant(0), data) == pytest.approx(0.375)
+    assert mean_iou(Constant(1), data) == pytest.approx(0.125)

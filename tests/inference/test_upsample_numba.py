@@ -1,0 +1,29 @@
+"""The compiled kernel of the fused upsampling; test_upsample.py compares whole images with PyTorch."""
+
+import numpy as np
+import pytest
+
+from regseg.inference.upsample import _positions, interpolated
+
+pytest.importorskip("numba")
+
+
+def rows(logits, size, start, stop):
+    from regseg.inference.upsample_numba import label_rows
+
+    labels = np.full(size, 77, np.uint8)
+    label_rows(logits, labels, start, stop, *_positions(logits.shape[1:], size))
+    return labels
+
+
+def test_only_the_given_rows_are_written():
+    logits = np.random.default_rng(0).normal(size=(5, 6, 7)).astype(np.float32)
+    expected = interpolated(logits[None], (24, 28))[0].argmax(0)
+    found = rows(logits, (24, 28), 5, 11)
+    assert (found[5:11] == expected[5:11]).all() and (found[:5] == 77).all() and (found[11:] == 77).all()
+
+
+def test_edges_repeat_and_ties_go_to_the_first_class():
+    """One logit per class: every pixel has it, and classes 1 and 2 are equal."""
+    logits = np.array([0.0, 3.0, 3.0], np.float32).reshape(3, 1, 1)
+    assert (rows(logits, (4, 5), 0, 4) == 1).all()

@@ -1,0 +1,55 @@
+"""`python -m regseg.benchmark`, as its users run it."""
+
+import pytest
+from layouts import write_folder
+
+from regseg.benchmarks.loader import BASELINE, benchmark_loader
+from regseg.data.datamodule import SegmentationDataModule
+
+
+@pytest.fixture
+def mine(tmp_path):
+    return write_folder(tmp_path / "mine", (("train", 6), ("val", 2), ("test", 2)))
+
+
+def test_every_pipeline_prepares_the_same_crops(mine):
+    datamodule = SegmentationDataModule(
+        "folder", mine, batch_size=2, crop_size=(16, 20), short_side=(14, 60), num_workers=0,
+        augment={"randaug": {}}, class_uniform=0.5,
+    )  # fmt: skip
+    times = benchmark_loader(datamodule, images=3, rounds=2)
+    assert [row.name for row in times] == [BASELINE, "Pillow, half", "full", "half", "cache"]
+    for row in times:
+        assert all(milliseconds > 0 for milliseconds in row.stages.values())
+        assert all(rate > 0 for rate in row.rates) and len(row.rates) == len(row.ratios) == 2
+    assert times[0].ratios == [1.0, 1.0]
+
+
+def test_kernels(run_module, mine):
+    result = run_module(
+        "regseg.benchmark", "what=kernels", "data=folder", f"data.root={mine}", "images=2", "data.crop_size=[8,8]"
+    )
+    assert result.returncode == 0, result.stderr
+    rows = {line.split("│")[1].strip(): line.split("│") for line in result.stdout.splitlines() if "│" in line}
+    assert float(rows["image, Pillow bilinear"][2]) == 0 and float(rows["image, ours"][2]) < 0.5
+
+
+def test_the_loader_is_measured(run_module, mine):
+    options = (
+        "data=folder",
+        f"data.root={mine}",
+        "data.crop_size=[8,8]",
+        "data.short_side=[12,40]",
+        "images=2",
+        "rounds=1",
+    )
+    result = run_module("regseg.benchmark", *options)
+    assert result.returncode == 0, result.stderr
+    for words in ("Pillow, half", "cache", "Peak memory of a worker", "index of 3000 labels"):
+        assert words in result.stdout
+    assert "data.batch_size" in run_module("regseg.benchmark", "what=training", "data.batch_size=0").stderr
+
+
+def test_an_unknown_benchmark_is_named(run_module):
+    result = run_module("regseg.benchmark", "what=dance")
+    assert result.returncode == 2 and "what=dance does not exist; choose one of loader" in result.stderr

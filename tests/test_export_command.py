@@ -1,0 +1,34 @@
+"""`python -m regseg.export`: what it refuses and what it replaces."""
+
+import pytest
+
+
+def test_an_export_is_not_exported_again(run_module, tmp_path):
+    (tmp_path / "model.onnx").touch()
+    done = run_module("regseg.export", "weights=model.onnx", "format=openvino", "out=again.xml")
+    assert done.returncode == 2 and "is already an export" in done.stderr, done.stderr
+
+
+@pytest.mark.parametrize("size", ["512", "[64]", "[64,16]", "[64,x]"])
+def test_a_wrong_size_is_one_sentence(run_module, tiny_weights, size):
+    done = run_module("regseg.export", f"weights={tiny_weights}", f"size={size}")
+    assert done.returncode == 2 and "size=" in done.stderr and len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("default", [True, False])
+def test_an_existing_file_is_replaced_by_overwrite_alone(run_module, tiny_weights, tmp_path, default):
+    """Also at the default place, next to the weights; for OpenVINO also if only the .bin exists."""
+    weights = tmp_path / "best.ckpt"
+    weights.write_bytes(tiny_weights.read_bytes())
+    taken = tmp_path / ("best.safetensors" if default else "other.bin")
+    taken.write_bytes(b"kept")
+    options = ["format=torch"] if default else ["format=openvino", f"out={tmp_path / 'other.xml'}"]
+    done = run_module("regseg.export", f"weights={weights}", *options)
+    assert done.returncode == 2 and f"{taken} exists; choose another out, or overwrite=true" in done.stderr
+    assert taken.read_bytes() == b"kept" and len(done.stderr.splitlines()) == 1
+    if default:
+        done = run_module("regseg.export", f"weights={weights}", *options, "overwrite=true")
+        assert done.returncode == 0 and taken.stat().st_size > 10000, done.stderr
+        (tmp_path / "best.onnx").mkdir()
+        done = run_module("regseg.export", f"weights={weights}", "overwrite=true")
+        assert done.returncode == 2 and "is a folder" in done.stderr
