@@ -24,14 +24,14 @@ def test_a_missing_package_is_named(exported, monkeypatch):
 
 
 class Graph(ExportedRuntime):
-    """A runtime whose graph returns ``output``."""
+    """A runtime whose graph returns ``values``."""
 
-    def __init__(self, output, **options):
+    def __init__(self, values, **options):
         super().__init__(ExportInfo(SPEC, **options), fused=False)
-        self.output = output
+        self.values = values
 
     def run(self, images):
-        return self.output
+        return self.values
 
 
 def test_labels_of_another_size_are_resized_by_nearest_neighbour():

@@ -35,9 +35,9 @@ def test_a_network_in_memory_gives_the_labels_of_its_file(network, exported, pho
     assert (runtime(photograph[None]) == OpenVinoRuntime.from_file(exported("openvino"), "f32")(photograph[None])).all()
 
 
-def test_a_file_in_bf16_does_not_run_in_f32(exported):
+def test_a_file_in_bf16_does_not_run_in_f32(exported, trained):
     with pytest.raises(InputError, match="exported in bf16; leave precision out"):
-        OpenVinoRuntime.from_file(exported("openvino", precision="bf16"), "f32")
+        OpenVinoRuntime.from_file(exported("openvino", trained, precision="bf16"), "f32")
 
 
 def test_weights_that_are_missing_are_named(exported, tmp_path):

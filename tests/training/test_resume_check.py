@@ -88,7 +88,7 @@ def test_the_schedule_is_that_of_the_checkpoint(root, before):
     assert "from 16 to 24 iterations" in continues(before, print_of(root, max_epochs=6))
     with pytest.raises(InputError, match="planned for 16 iterations, not 4"):
         continues(before, print_of(root, limit_train_batches=1))
-    with pytest.raises(InputError, match=r"trained 2 epochs, more than trainer\.max_epochs=1"):
+    with pytest.raises(InputError, match=r"trained for 2 epochs, more than trainer\.max_epochs=1"):
         continues(before, print_of(root, max_epochs=1))
 
 
