@@ -11,7 +11,7 @@ TINY = ["trainer=smoke", "model.backbone.dilations=[[1]]"]
 
 
 def failed(result, *words):
-    """Whether it ended with status 2 and one sentence that holds the words."""
+    """Whether it ended with status 2 and one sentence that contains the words."""
     lines = result.stderr.strip().splitlines()
     assert result.returncode == 2, result.stderr
     assert len(lines) == 1 and lines[0].startswith("regseg: "), result.stderr
@@ -21,7 +21,7 @@ def failed(result, *words):
 
 
 def ended(result, status, *words):
-    """Whether a command ended with the status and nothing but sentences, the last of which holds the words."""
+    """Whether a command ended with the status and nothing but sentences, the last of which contains the words."""
     errors = getattr(result, "stderr", None) or result.err
     lines = errors.strip().splitlines()
     assert result.returncode == status and lines and all(line.startswith("regseg: ") for line in lines), errors

@@ -14,7 +14,7 @@ import torch
 # would slow a small training tenfold.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 torch.set_num_threads(1)
-os.fsync = lambda descriptor: None  # only a power cut would tell the difference, and a disk takes half the time
+os.fsync = lambda descriptor: None  # it matters only after a power failure, and a disk takes half the time
 os.environ.setdefault("WANDB_MODE", "offline")  # no test asks the network
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
 if not torch.cuda.is_available():

@@ -43,7 +43,7 @@ request = serve()
 if request is not None:
     for number, path in enumerate((os.devnull, request["out"], request["err"])):
         os.dup2(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), number)
-    os.fsync = lambda descriptor: None  # only a power cut would tell the difference, and a disk takes half the time
+    os.fsync = lambda descriptor: None  # it matters only after a power failure, and a disk takes half the time
     os.environ.clear()
     os.environ.update(request["env"])
     os.chdir(request["cwd"])

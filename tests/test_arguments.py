@@ -149,7 +149,7 @@ def aside(monkeypatch):
     return run
 
 
-def test_swept_datasets_get_folders_of_their_own(aside):
+def test_swept_datasets_get_separate_folders(aside):
     assert aside("data.root=a/fold0,a/fold1", "data.root=a/fold1") == "-root_fold1"
     assert aside("data.root=a/fold0", "data.root=a/fold0") == ""
     alike = [aside("data.root=a/d,b/d", f"data.root={root}/d") for root in "ab"]
@@ -186,7 +186,7 @@ def group_of(monkeypatch):
         ("/", "folder_dilation_1_14_regseg"),
     ],
 )
-def test_datasets_of_ones_own_have_groups_of_their_own(group_of, root, group):
+def test_custom_datasets_have_separate_groups(group_of, root, group):
     found = group_of("data=folder", f"data.root={root}")
     assert re.fullmatch(group, found, re.ASCII)
     tuned = group_of("experiment=finetune", f"data.root={root}")

@@ -52,7 +52,7 @@ def test_a_group_without_runs_is_one_sentence(run_module, tmp_path):
     assert not (tmp_path / "workspace.json").exists()
 
 
-def test_what_an_upload_needs_is_told(run_module, tmp_path):
+def test_what_an_upload_needs_is_reported(run_module, tmp_path):
     write_group(tmp_path / "runs" / "table4", (["road"], []))
     result = run_module("regseg.dashboard", "group=table4")
     assert result.returncode == 2 and "entity=NAME" in result.stderr

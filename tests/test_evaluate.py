@@ -5,7 +5,7 @@ from commands import EVALUATE, RUN, failed, write_folder_dataset
 
 
 def test_evaluate_agrees_with_training(copy_of_finished, run_module, finished):
-    # Smoke looked at two of the three images at short side 64; the checkpoint tells data, size and network.
+    # Smoke looked at two of the three images at short side 64; the checkpoint records data, size and network.
     result = run_module(EVALUATE, f"weights={RUN}/checkpoints/last.ckpt", "trainer.limit_val_batches=2")
     table = result.stdout[result.stdout.index("┃ class") :]
     assert result.returncode == 0 and table in finished[1].stdout

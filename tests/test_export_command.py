@@ -16,7 +16,7 @@ def test_a_wrong_size_is_one_sentence(run_module, tiny_weights, size):
 
 
 @pytest.mark.parametrize("default", [True, False])
-def test_an_existing_file_is_replaced_by_overwrite_alone(run_module, tiny_weights, tmp_path, default):
+def test_an_existing_file_is_replaced_only_with_overwrite(run_module, tiny_weights, tmp_path, default):
     """Also at the default place, next to the weights; for OpenVINO also if only the .bin exists."""
     weights = tmp_path / "best.ckpt"
     weights.write_bytes(tiny_weights.read_bytes())

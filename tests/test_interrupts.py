@@ -1,4 +1,4 @@
-"""How a command ends: signals, processes of a distributed run, output that nobody reads; told in one sentence."""
+"""How a command ends: signals, processes of a distributed run, output that nobody reads; reported in one sentence."""
 
 import errno
 import os
@@ -23,7 +23,7 @@ from regseg.training.trainer import make_trainer
 
 
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGINT", "SIGHUP"])
-def test_a_signal_ends_a_command_with_its_status_and_the_way_on(name):
+def test_a_signal_ends_a_command_with_its_status_and_how_to_continue(name):
     with started(job(WAIT)) as process:
         process.send_signal(getattr(signal, name))
         _, errors = process.communicate(timeout=30)
@@ -116,7 +116,7 @@ def test_lightning_sets_no_signal_handlers(tmp_path):
     assert signal.getsignal(signal.SIGTERM) is before
 
 
-def test_an_error_of_a_rank_is_told_as_that_error(tmp_path, monkeypatch):
+def test_an_error_of_a_rank_is_reported_as_that_error(tmp_path, monkeypatch):
     """One process notes it before the others lose the connection; what they say then is not noted."""
     monkeypatch.setattr(time, "sleep", lambda seconds: None)
     write_json(tmp_path / "summary.json", {"status": "running", "best": None, "last": None})

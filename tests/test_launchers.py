@@ -30,7 +30,7 @@ def test_two_rows_on_two_processes_each(run_module, streets_root, streets_option
 
 
 def test_several_runs_at_once(run_module, streets_root, streets_options, tmp_path):
-    """Each prints into its folder, a mistake ends its own run alone, and the end tells of it."""
+    """Each prints into its folder, a mistake ends only its own run, and the last lines report it."""
     rows = ("hydra/launcher=parallel", "model/decoder=lraspp,sum_conv1x1,nonsense")
     assert smoke(run_module, streets_root, streets_options, "table5", *rows).returncode == 2  # before any is begun
     rows = (*rows[:1], "model/decoder=lraspp,sum_conv1x1", "seed=0,-1")

@@ -13,7 +13,7 @@ from regseg.multirun import note_failure, note_run, own_gpu, print_runs, sweep_f
 from regseg.run_dir import read_metrics, read_summary, write_json
 
 
-def test_a_sweep_goes_on_where_it_stopped(run_module, streets_root, streets_options, tmp_path):
+def test_a_sweep_continues_where_it_stopped(run_module, streets_root, streets_options, tmp_path):
     """One row finished, one cut off after its first epoch, one failed at once, one never begun."""
     rows = "model/backbone=dilation_1_14,dilation_1_6,dilation_1_10"
     assert smoke(run_module, streets_root, streets_options, "table4", rows).returncode == 0
@@ -36,7 +36,7 @@ def test_a_sweep_goes_on_where_it_stopped(run_module, streets_root, streets_opti
         assert read_summary(folder)["status"] == "finished" and len(read_metrics(folder)) == 2
 
 
-def test_the_report_of_a_table_on_a_dataset_of_ones_own_is_named(tmp_path, monkeypatch, capsys):
+def test_the_report_of_a_table_on_a_custom_dataset_is_named(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     with sweep_folder("python -m regseg.train -m"):
         for number, group in enumerate(("table4", "table4_mine")):

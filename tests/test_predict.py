@@ -81,7 +81,7 @@ def test_broken_files_are_named_and_skipped(predict, photos, tmp_path):
 
 
 def test_any_image_is_read_as_the_loader_reads_it(predict, photos, tiny_weights, tmp_path):
-    """Modes, depths and turned photographs; the outputs are upright."""
+    """Modes, depths and rotated photographs; the outputs are upright."""
     from PIL import Image
 
     image = noise(0, (40, 56))

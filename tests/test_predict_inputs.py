@@ -147,7 +147,7 @@ def test_frames_that_are_too_small(predict, tmp_path):
     assert files(tmp_path / "predictions") == [".lock", "predictions.json"]
 
 
-def test_the_sound_is_left_out_and_said(predict, tmp_path):
+def test_the_sound_is_dropped_with_a_message(predict, tmp_path):
     pytest.importorskip("av")
     write_video(tmp_path / "loud.mp4", frames=3, sound=True)
     assert "; without sound" in predict("source=loud.mp4").out

@@ -107,7 +107,7 @@ def test_rare_classes_are_seen_more_often(run_module, tmp_path):
     assert cv2.imread(str(tmp_path / "out" / "class_frequencies.png")).shape[1] > 1000
 
 
-def test_an_unknown_task_is_told_of(run_module, mine):
+def test_an_unknown_action_is_named(run_module, mine):
     for module in ("regseg.prepare", "regseg.benchmark"):
         result = run_module(module, "what=dance")
         assert result.returncode == 2 and "what=dance does not exist; choose one of" in result.stderr
@@ -135,6 +135,6 @@ def test_several_sizes_equal_each_alone(run_module, mine, tmp_path):
 
 
 @pytest.mark.parametrize("sizes", ["512", "[0]"])
-def test_wrong_sizes_are_told_of(run_module, sizes):
+def test_wrong_sizes_are_reported(run_module, sizes):
     result = run_module("regseg.evaluate", "weights=position", "data=streets", f"val_sizes={sizes}")
     assert result.returncode == 2 and "val_sizes" in result.stderr

@@ -1,6 +1,6 @@
 """Every experiment composes to the settings of the stored list, so that a change of the files changes nothing else.
 
-``resolved_configs.json`` holds the settings of the bare defaults as ``defaults``, and of each other composition what
+``resolved_configs.json`` contains the settings of the bare defaults as ``defaults``, and of each other composition what
 differs from them. `RENAMED`, `REPLACED` and `ADDED` say what
 the options of the list are called today.
 """

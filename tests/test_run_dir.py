@@ -52,7 +52,7 @@ def test_metrics_survive_a_cut_at_any_byte(tmp_path):
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '"text"', "\ud7ff", "[" * 5000])
-def test_a_damaged_summary_is_told_and_can_be_replaced(tmp_path, content):
+def test_a_damaged_summary_is_reported_and_can_be_replaced(tmp_path, content):
     run_folder(tmp_path)
     (tmp_path / "summary.json").write_text(content, encoding="utf-8")
     with pytest.raises(InputError, match=r"summary\.json is damaged.*overwrite=true"):
@@ -65,7 +65,7 @@ def test_a_damaged_summary_is_told_and_can_be_replaced(tmp_path, content):
 
 
 @pytest.mark.parametrize("content", ["", "a: [", "5", "!!python/object/apply:os.system [touch RAN]"])
-def test_a_damaged_configuration_is_passed_by(tmp_path, content):
+def test_a_damaged_configuration_is_ignored(tmp_path, content):
     (tmp_path / "config.yaml").write_text(content)
     assert config_of(tmp_path) == {}
 

@@ -64,7 +64,7 @@ def test_a_smoke_test_makes_way_for_a_run(copy_of_finished, run_module, streets_
     assert failed(run_module(*arguments, "scheduler.warmup_iters=1", *real), "overwrite=true")
 
 
-def test_wandb_without_a_login_is_told_of_before_anything_is_written(
+def test_wandb_without_a_login_is_reported_before_anything_is_written(
     run_module, streets_root, streets_options, tmp_path
 ):
     arguments = [TRAIN, *TINY, *streets_options, f"data.root={streets_root}", "logger=wandb"]
@@ -98,7 +98,9 @@ def test_a_folder_of_something_else_is_left_alone(run_module, streets_root, stre
     assert (tmp_path / "pictures" / "holiday.png").exists()
 
 
-def test_a_run_that_goes_on_elsewhere_is_not_started_twice(copy_of_finished, run_module, streets_root, streets_options):
+def test_a_run_that_continues_elsewhere_is_not_started_twice(
+    copy_of_finished, run_module, streets_root, streets_options
+):
     summary = copy_of_finished / RUN / "summary.json"
     summary.write_text(summary.read_text().replace('"finished"', '"running"'))
     (copy_of_finished / RUN / "checkpoints" / "last.ckpt").unlink()
@@ -110,7 +112,7 @@ def test_a_run_that_goes_on_elsewhere_is_not_started_twice(copy_of_finished, run
 
 
 def test_a_run_of_an_earlier_version_is_continued(copy_of_finished, run_module, streets_root, streets_options):
-    """Its configuration, its checkpoints and their record hold the options by their former names."""
+    """Its configuration, its checkpoints and their record contain the options under their former names."""
     run = copy_of_finished / RUN
     rates = {"lr": 0.05, "momentum": 0.9, "weight_decay": 1e-4, "warmup_iters": 1, "power": 0.9}
     summary = json.loads((run / "summary.json").read_text())
@@ -160,7 +162,7 @@ def test_two_processes(run_module, streets_root, streets_options, tmp_path):
     assert alone.stdout[alone.stdout.index("┃ class") :] in result.stdout
 
 
-def test_what_two_processes_find_is_said_once(run_module, streets_root, streets_options):
+def test_a_message_of_two_processes_is_printed_once(run_module, streets_root, streets_options):
     arguments = [TRAIN, *TINY, *streets_options, f"data.root={streets_root}", "trainer.devices=2"]
     result = run_module(*arguments, "trainer.strategy=ddp", "optimizer.lr=1e30", "trainer.limit_train_batches=1.0")
     assert failed(result, "iteration")

@@ -8,7 +8,7 @@ from regseg.system.checkpoint_file import write_checkpoint_file
 
 
 def write_checkpoint(path, spec=SPEC, seed=0):
-    """What a training of a very small network leaves, before its first step."""
+    """The checkpoint of a very small network before its first training step."""
     torch.manual_seed(seed)
     network = regseg.create_model(backbone=[[1]], decoder="lraspp", num_classes=spec.num_classes)
     state = {f"network.{name}": tensor for name, tensor in network.state_dict().items()}

@@ -91,7 +91,7 @@ def test_what_cannot_be_class_maps(tmp_path):
     assert is_sentence(error, tmp_path / "classes.yaml", "exists")
 
 
-def test_repeated_colours_of_a_palette_are_left_out(tmp_path):
+def test_repeated_colours_of_a_palette_are_omitted(tmp_path):
     image = Image.fromarray(np.array([[0, 1, 2]], np.uint8), "P")
     image.putpalette([0, 0, 0, 9, 9, 9, 0, 0, 0])
     (tmp_path / "labels").mkdir()

@@ -32,7 +32,7 @@ def fill(network, seed=0):
 
 
 def write_checkpoint(path, network, root, spec=SPEC):
-    """A file as a training writes it, but for the optimizer."""
+    """Write a training checkpoint without the optimizer."""
     data = SegmentationDataModule("cityscapes", root, batch_size=1, crop_size=[32, 32], val_size=64, num_workers=0)
     content = {
         "state_dict": {f"network.{name}": tensor for name, tensor in network.state_dict().items()},

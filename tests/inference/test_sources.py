@@ -53,7 +53,7 @@ def test_wildcards_in_the_name_of_a_file_or_folder_that_exists(photos):
 def test_a_list_is_relative_to_its_own_folder_and_keeps_its_order(photos):
     text = f"\ufefftrip/c.png\r\n\n {photos / 'a.jpg'} \ntrip/c.png\nmissing é.png\n"
     (photos / "list.txt").write_text(text, encoding="utf-8")
-    assert names("photos/list.txt") == ["trip/c", "a", "missing é"]  # what is missing is told when it is read
+    assert names("photos/list.txt") == ["trip/c", "a", "missing é"]  # missing files are reported when they are read
     (photos / "list.txt").write_text("trip/far/d.PNG\ntrip/c.png")
     assert names("photos/list.txt") == ["far/d", "c"]
     (photos / "list.txt").write_text("notes.doc")
@@ -89,7 +89,7 @@ def test_outputs_within_the_source_are_not_predicted_again(photos):
         ("photos/list.txt", "photos/trip"),
     ],
 )
-def test_an_out_folder_that_holds_the_source_is_refused(photos, source, out):
+def test_an_out_folder_that_contains_the_source_is_refused(photos, source, out):
     os.symlink(photos, "link")
     (photos / "list.txt").write_text("a.jpg\ntrip/c.png")
     with pytest.raises(InputError) as error:
@@ -109,7 +109,7 @@ def test_an_out_folder_that_holds_the_source_is_refused(photos, source, out):
         ("empty.txt", ["empty.txt"]),
     ],
 )
-def test_a_source_without_images_is_told(photos, source, words):
+def test_a_source_without_images_is_reported(photos, source, words):
     (photos.parent / "empty").mkdir()
     (photos.parent / "empty.txt").touch()
     (photos / "text.doc").touch()

@@ -82,7 +82,7 @@ def test_ids_of_a_dataset(tmp_path):
         ({"save": ["overlay"], "overlay_format": "gif"}, ["gif", "jpg"]),
     ],
 )
-def test_what_cannot_be_saved_is_told(tmp_path, arguments, words):
+def test_what_cannot_be_saved_is_reported(tmp_path, arguments, words):
     with pytest.raises(InputError) as error:
         Outputs(tmp_path, **{"spec": CITYSCAPES, **arguments})
     assert is_sentence(error, *words)

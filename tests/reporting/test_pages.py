@@ -30,7 +30,7 @@ def test_a_table_of_methods_needs_no_runs(tmp_path):
     assert "RegSeg" in text and "The star" not in text and tables == {} and drawings
 
 
-def test_a_group_of_ones_own_has_its_name_as_heading(tmp_path):
+def test_a_custom_group_has_its_name_as_heading(tmp_path):
     write_run(tmp_path, "table4", "dilation_1_14", 0)
     (tmp_path / "table4").rename(tmp_path / "my_group")
     text, drawings, _ = page_of("my_group", tmp_path)

@@ -48,7 +48,7 @@ class Training:
         assert process.returncode == 0, errors.decode()
 
     def state(self):
-        """What a training comes to: weights, momenta, metrics, results."""
+        """The outcome of a training run: weights, momenta, metrics, results."""
         found = {}
         for name in ("last", "best"):
             content = torch.load(self.run / "checkpoints" / f"{name}.ckpt", weights_only=True)

@@ -20,4 +20,4 @@ def test_objects_are_painted_from_far_to_near_and_only_in_view():
     for x, z in ((0.5, 10.0), (0.5, 30.0), (0.5, 20.0), (0.5, 60.0), (300.0, 15.0)):
         cast.add(lambda canvas, rng, x, z: order.append((x, z)), x, z)
     cast.draw()
-    assert order == [(0.5, 30.0), (0.5, 20.0), (0.5, 10.0)]  # one is beyond the end, one beside the picture
+    assert order == [(0.5, 30.0), (0.5, 20.0), (0.5, 10.0)]  # one is beyond the end, one outside the picture

@@ -1,4 +1,4 @@
-"""A batch of one image: which networks can be trained on it, and what the others are told before training."""
+"""A batch of one image: which networks can be trained on it, and what message the others get before training."""
 
 import pytest
 import torch

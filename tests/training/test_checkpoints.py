@@ -194,7 +194,7 @@ def test_a_crafted_checkpoint_is_not_continued(run, change):
 
 
 @pytest.mark.parametrize("record", [{"rows": [3]}, {"rows": [{"lr": 1}]}, {"rows": 5}, 3, {"fingerprint": 4}])
-def test_a_crafted_record_is_passed_by(run, record):
+def test_a_crafted_record_is_ignored(run, record):
     path = run / "checkpoints" / "last.ckpt"
     torch.save(torch.load(path, weights_only=True) | {"regseg": record}, path)
     assert find_start(run).epochs == 2

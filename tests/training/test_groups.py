@@ -82,7 +82,7 @@ def test_no_checkpoint_names_what_could_be_imported(compose, streets_root, tmp_p
 
 
 def test_a_checkpoint_of_an_earlier_version_loads(streets_root, tmp_path):
-    """It holds options of loss and optimizer, which are not part of what is evaluated."""
+    """It contains options of loss and optimizer, which are not part of what is evaluated."""
     network = regseg.create_model(backbone=[[1]], num_classes=19)
     train_tiny(streets_root, tmp_path, network=network, max_epochs=1)
     path = tmp_path / "checkpoints" / "last.ckpt"

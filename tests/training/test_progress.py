@@ -23,7 +23,7 @@ def fake_trainer():
     )  # fmt: skip
 
 
-def test_the_bar_tells_loss_learning_rate_speed_and_time_left():
+def test_the_bar_shows_loss_learning_rate_speed_and_time_left():
     line = ProgressLine(refresh_seconds=0)
     written = io.StringIO()
     line.console = Console(file=written, force_terminal=True, width=120)

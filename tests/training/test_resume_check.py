@@ -109,7 +109,7 @@ def test_what_an_earlier_version_did_not_store_is_not_compared(root, before):
     assert continues({}, print_of(root)) is None
 
 
-def test_a_class_of_the_users_own_is_not_named_in_it(tmp_path):
+def test_a_custom_class_is_not_named_in_it(tmp_path):
     datamodule = SegmentationDataModule("regseg.data.datasets.folder.Folder", write_folder(tmp_path), batch_size=2)
     datamodule.setup("fit")
     found = fingerprint({**CONFIG, "data": {"dataset": "regseg.data.datasets.folder.Folder"}}, datamodule, trainer())

@@ -55,7 +55,7 @@ def test_constant():
     assert rates(constant, 8, 5, warmup_iters=2) == pytest.approx([0.1, 0.55, 1, 1, 1])
 
 
-def test_a_warmup_of_most_of_the_training_is_told_of(capsys):
+def test_a_warmup_of_most_of_the_training_is_reported(capsys):
     rates(poly, 100, 1, warmup_iters=50)
     assert capsys.readouterr().out == ""
     rates(poly, 100, 1, warmup_iters=51)

@@ -157,7 +157,7 @@ def test_an_unknown_trainer_argument_is_the_users_mistake(tmp_path):
 def test_a_network_of_other_classes_is_refused():
     with pytest.raises(InputError, match=r"network has 2 classes, but cityscapes has 19; .* num_classes=19\.$"):
         SegmentationTask(regseg.create_model(backbone=[[1]], num_classes=2), SPEC)
-    SegmentationTask(nn.Conv2d(3, 19, 1), SPEC)  # it does not tell
+    SegmentationTask(nn.Conv2d(3, 19, 1), SPEC)  # its number of classes is unknown
 
 
 @pytest.mark.parametrize(
