@@ -24,7 +24,14 @@ def test_one_network_as_json(run_module):
 def test_every_network_with_the_papers_figures_and_why_they_differ(run_module):
     result = run_module("regseg.describe", "all=true", "size=[64,128]")
     assert result.returncode == 0, result.stderr
-    for text in ("ddrnet23", "3,334,951 (3.34)", "20,148,819 │", "479 (607)", "RegNetX-600MF", "regseg_large + regseg_large"):
+    for text in (
+        "ddrnet23",
+        "3,334,951 (3.34)",
+        "20,148,819 │",
+        "479 (607)",
+        "RegNetX-600MF",
+        "regseg_large + regseg_large",
+    ):
         assert text in result.stdout
     for row in ("regnety_600mf + sum_conv3x3 | 479 | met | not met | not met", "ddrnet23 | – | – | – | –"):
         assert re.search(r" +│ +".join(map(re.escape, row.split(" | "))), result.stdout), row

@@ -150,5 +150,5 @@ def test_frames_that_are_too_small(predict, tmp_path):
 def test_the_sound_is_dropped_with_a_message(predict, tmp_path):
     pytest.importorskip("av")
     write_video(tmp_path / "loud.mp4", frames=3, sound=True)
-    assert "; without sound" in predict("source=loud.mp4").out
+    assert " (without sound)" in predict("source=loud.mp4").out
     assert Path(tmp_path / "predictions" / "overlay" / "loud_legend.png").exists()

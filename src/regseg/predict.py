@@ -32,7 +32,7 @@ def main(cfg: DictConfig) -> None:
     check_number("opacity", cfg.opacity, highest=1)
     if not isinstance(cfg.overwrite, bool):
         raise InputError(f"overwrite={cfg.overwrite} is not a boolean; use true or false.")
-    _ = cfg.weights, cfg.source  # raises for a value that is missing
+    _ = cfg.weights, cfg.source  # raises if a value is missing
     options = values_of(cfg)
     check_save(options["save"])
     (predict_video if is_video(cfg.source) else predict_images)(options)
@@ -71,7 +71,7 @@ def predict_images(options: dict[str, Any]) -> None:
 
 
 def predict_video(options: dict[str, Any]) -> None:
-    """Predict a video, into one video for each of ``save``."""
+    """Predict a video into one video for each of ``save``."""
     from regseg.inference import out_folder
     from regseg.inference.sources import check_out
     from regseg.inference.video import Video, video_outputs
@@ -120,12 +120,12 @@ def write_video(mode: str, target: Path, source: Path, spec: Any, labeller: Any,
         predict_video(video, labeller, draw, target, counter.advance)
     if mode == "overlay":
         write_legend(legend_of(target), spec)
-    print(f"{counter.summary()} into {target}{'; without sound' if video.has_sound else ''}")
+    print(f"{counter.summary()} into {target}{' (without sound)' if video.has_sound else ''}")
     return video.damage
 
 
 def legend_of(target: Path) -> Path:
-    """Return the path of the picture next to a video that shows all classes."""
+    """Return the path of the legend next to a video."""
     return target.with_name(f"{target.stem}_legend.png")
 
 

@@ -27,8 +27,8 @@ class Predictor:
         weights: one of `regseg.list_weights()`, a checkpoint, a run's folder, or an exported file (.onnx, .xml,
             .safetensors).
         runtime: ``auto``, ``torch``, ``onnxruntime`` or ``openvino``. ``auto`` picks the fastest that is installed.
-        precision: ``auto``, ``f32``, ``bf16`` or, on a GPU, ``f16``. ``auto`` takes float16 on a GPU, and
-            bfloat16 on a processor where that is faster.
+        precision: ``auto``, ``f32``, ``bf16`` or, on a GPU, ``f16``. ``auto`` uses float16 on a GPU, and
+            bfloat16 on a CPU where that is faster.
         device: ``auto``, ``cpu`` or, with the torch runtime, a device such as ``cuda:0``.
         short_side: for the network, larger images are reduced to this short side in pixels, because objects must have
             about the size that they had in training. ``auto`` takes the evaluation size of the training; None never
@@ -39,7 +39,7 @@ class Predictor:
         short_side: the short side to which larger images are reduced, or None.
 
     Raises:
-        InputError: the file is missing, damaged or of another project, a package is missing, or an argument is invalid.
+        InputError: the file is missing, damaged or from another project, a package is missing, or an argument is invalid.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class Predictor:
         """Label one image or several.
 
         Args:
-            image: (H, W, 3) uint8 RGB, height and width from 32 up; or a sequence of such images of any sizes.
+            image: (H, W, 3) uint8 RGB, at least 32 pixels high and wide; or a sequence of such images of any sizes.
 
         Returns:
             (H, W) uint8 class indices at the image's size; or a list of them.
@@ -93,7 +93,7 @@ class Predictor:
 
         Args:
             image: (H, W, 3) uint8 RGB.
-            labels: (H, W) uint8 class indices, as the predictor gives them.
+            labels: (H, W) uint8 class indices, as the predictor returns them.
 
         Returns:
             (H, W, 3) uint8 RGB.

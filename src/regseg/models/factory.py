@@ -60,7 +60,7 @@ def create_model(
 
     Raises:
         InputError: a name is unknown, the dilation rates are invalid, the model does not take such a part, or the
-            weights are missing, damaged or of another model.
+            weights are missing, damaged or from a different model.
 
     Warns:
         UserWarning: a custom dilation rate leaves holes in the field of view (Sec. 3.1).

@@ -36,7 +36,7 @@ class Checkpoint:
         source: the path, or "the given state dict".
         by_author: whether the checkpoint is from the author's release.
         config: the config of the model it was saved from; None if the file does not record it.
-        state_dict: the tensors, by the names of this project.
+        state_dict: the tensors, under the names used in this project.
     """
 
     source: str
@@ -80,13 +80,13 @@ def load_weights(model: nn.Module, source: Source | Checkpoint, *, part: str = "
     Args:
         model: the model; it may be compiled.
         source: a checkpoint, a run's folder, one of `list_weights()`, or a state dict.
-        part: ``all``, or ``backbone`` to load only stem and backbone, so that the decoder may be another one.
+        part: ``all``, or ``backbone`` to load only stem and backbone, so that the decoder may differ.
 
     Returns:
         The loaded and the skipped tensors.
 
     Raises:
-        InputError: the file is missing, unreadable, damaged or would run code, or the weights are of another model.
+        InputError: the file is missing, unreadable, damaged or would run code, or the weights are from a different model.
             The model is not changed.
     """
     model = getattr(model, "_orig_mod", model)  # torch.compile wraps the model
@@ -111,14 +111,14 @@ def _backbone_of(checkpoint: Checkpoint, model: nn.Module) -> tuple[Checkpoint, 
     if not found:
         raise InputError(f"{checkpoint.source} has no stem and backbone; give weights_part=all.")
     others = {name: value for name, value in model.state_dict().items() if not name.startswith(parts)}
-    # The decoder of the file's model does not matter. The dilation rates of its backbone do, but no shape shows them.
+    # The decoder of the file's model does not matter. The dilation rates of its backbone do, but shapes do not reveal them.
     own = config_of(model)
     config = checkpoint.config and checkpoint.config | {key: own[key] for key in ("decoder",) if key in own}
     return replace(checkpoint, state_dict=found | others, config=config), list(others)
 
 
 def save_weights(model: nn.Module, path: str | Path) -> None:
-    """Save a model of `create_model` with its config, to be read by `load_model`.
+    """Save a model of `create_model` with its config, which `load_model` reads.
 
     Args:
         model: the model; it may be compiled.
@@ -189,7 +189,7 @@ def classes_in(path: str | Path | OpenedFile) -> list[str] | None:
 
 
 def check_fits(model: nn.Module, checkpoint: Checkpoint) -> dict[str, str]:
-    """Check that a checkpoint is of this model, up to the number of classes.
+    """Check that a checkpoint was saved from this model, up to the number of classes.
 
     The names and shapes must be equal, except for the first dimension of all tensors of the classifier. The config must
     be equal too if the file records it, because dilation rates do not show in shapes.
@@ -198,7 +198,7 @@ def check_fits(model: nn.Module, checkpoint: Checkpoint) -> dict[str, str]:
         Name -> reason for the classifier's tensors to skip because the number of classes differs.
 
     Raises:
-        InputError: the checkpoint is of another model.
+        InputError: the checkpoint is from a different model.
     """
     ours, theirs = model.state_dict(), checkpoint.state_dict
     differences, skipped = [], {}
