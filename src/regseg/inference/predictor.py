@@ -39,7 +39,8 @@ class Predictor:
         short_side: the short side to which larger images are reduced, or None.
 
     Raises:
-        InputError: the file is missing, damaged or from another project, a package is missing, or an argument is invalid.
+        InputError: the file is missing, damaged or from another project, a package is missing, or an argument is
+            invalid.
     """
 
     def __init__(
