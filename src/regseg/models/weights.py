@@ -111,7 +111,7 @@ def _backbone_of(checkpoint: Checkpoint, model: nn.Module) -> tuple[Checkpoint, 
     if not found:
         raise InputError(f"{checkpoint.source} has no stem and backbone; give weights_part=all.")
     others = {name: value for name, value in model.state_dict().items() if not name.startswith(parts)}
-    # The decoder of the file's model does not matter. The dilation rates of its backbone do, but shapes do not show them.
+    # The decoder of the file's model does not matter. The dilation rates of its backbone do, but no shape shows them.
     own = config_of(model)
     config = checkpoint.config and checkpoint.config | {key: own[key] for key in ("decoder",) if key in own}
     return replace(checkpoint, state_dict=found | others, config=config), list(others)
