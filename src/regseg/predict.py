@@ -1,8 +1,8 @@
-"""Label images and videos: ``python -m regseg.predict weights=FILE source=FOLDER``; ``--help`` lists the options.
+"""Label images and videos: ``python -m regseg.predict source=FOLDER``; ``--help`` lists the options.
 
 The same in Python, one image at a time::
 
-    predictor = regseg.Predictor("runs/demo/run_seed0")
+    predictor = regseg.Predictor("camvid_360")
     labels = predictor(image)  # (H, W, 3) uint8 RGB -> (H, W) uint8 class indices
     picture = predictor.draw(image, labels)
     names = [predictor.spec.classes[index] for index in np.unique(labels)]

@@ -20,7 +20,7 @@ SMALLEST = 32  # pixels of an image's shorter side: the networks divide it by 16
 class Predictor:
     """A network that labels images.
 
-        predictor = regseg.Predictor("runs/demo/run_seed0")
+        predictor = regseg.Predictor("camvid_360")
         labels = predictor(image)
 
     Args:
