@@ -32,3 +32,15 @@ def test_an_existing_file_is_replaced_only_with_overwrite(run_module, tiny_weigh
         (tmp_path / "best.onnx").mkdir()
         done = run_module("regseg.export", f"weights={weights}", "overwrite=true")
         assert done.returncode == 2 and "is a folder" in done.stderr
+
+
+@pytest.mark.slow
+def test_shipped_weights_are_exported_into_the_current_folder(run_module, tmp_path):
+    done = run_module("regseg.export", "weights=camvid_360", "format=onnx")
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "camvid_360.onnx").is_file() and "Exported to camvid_360.onnx" in done.stdout
+
+
+def test_weights_that_record_no_folder_of_their_dataset(run_module):
+    done = run_module("regseg.evaluate", "weights=camvid_360")
+    assert done.returncode == 2 and "does not record the folder of its dataset; add data.root=FOLDER" in done.stderr

@@ -233,6 +233,6 @@ def test_help_is_quick_and_explains_each_option(run_module):
 
 
 def test_missing_options_are_named(run_module):
-    for arguments, missing in ((["source=a.png"], "weights"), (["weights=a.ckpt"], "source")):
+    for arguments in ([], ["weights=a.ckpt"]):
         done = run_module("regseg.predict", *arguments)
-        assert done.returncode == 2 and f"{missing} is missing" in done.stderr, done.stderr
+        assert done.returncode == 2 and "source is missing" in done.stderr, done.stderr

@@ -121,7 +121,7 @@ def test_an_interrupted_replacement_continues_without_overwrite(predict, photos,
 
 
 def test_before_anything_is_removed_overwrite_is_repeated(predict, photos, monkeypatch):
-    def interrupted(*_):
+    def interrupted(*_, **__):
         raise KeyboardInterrupt
 
     monkeypatch.setattr("regseg.inference.predictor.Predictor.__init__", interrupted)

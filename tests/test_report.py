@@ -50,7 +50,7 @@ def test_fig6_shows_the_miou_of_table_6s_runs(tmp_path):
 
 def test_fig6_names_what_is_missing(tmp_path):
     runs = tmp_path / "runs"
-    with pytest.raises(InputError, match=r"-m experiment=fig6. and evaluate each by .*val_sizes="):
+    with pytest.raises(InputError, match=r"-m experiment=fig6. and evaluate each with .*val_sizes="):
         write("fig6", runs, tmp_path / "out")
     write_sizes(runs, FIG6[0], {512: 0.7})
     for content in (

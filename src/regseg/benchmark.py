@@ -94,9 +94,8 @@ def inference(cfg: DictConfig) -> None:
         show(inference_table(rows, cfg.iterations))
         configs[title] = network.config
         results += rows
-        path = write_results(
-            results, folder, "inference", iterations=cfg.iterations, networks=configs
-        )  # after each network: all of them take minutes
+        # After each network, because all of them take minutes.
+        path = write_results(results, folder, "inference", iterations=cfg.iterations, networks=configs)
     print(f"figures: {path}")
     draw(results, folder / "inference.png")
     print(f"plot: {folder / 'inference.png'}")

@@ -183,7 +183,7 @@ def description_of(weights: Any) -> Any:
 
 def make_network(cfg: DictConfig, datamodule: Any, file: Any = None) -> Any:
     """Return the network of ``weights`` (or of the ``file`` read from it), checked to have the dataset's classes."""
-    from regseg.models.config import config_of
+    from regseg.models.description import config_of
     from regseg.models.factory import build_model, load_model
     from regseg.models.weights import classes_in, load_weights
 

@@ -139,7 +139,7 @@ def open_network(options: dict[str, Any]) -> tuple[dict[str, Any], Any, Any]:
     weights, device, tile = resolve_weights(options["weights"]), options["device"], options["tile"]
     short_side = options["short_side"]
     if tile is not None:
-        if short_side != "auto":
+        if short_side not in ("auto", None):
             raise InputError("tile is for images at their full size; leave short_side out.")
         short_side = None
     if device == "auto" and runs_beside_others() and (gpu := own_gpu()) is not None:

@@ -40,9 +40,7 @@ def fill_in(cfg: DictConfig) -> None:
         InputError: there are no images.
     """
     if cfg.weights == "auto":
-        cfg.weights = weights_of(values_of(cfg.model))
-        start = f"weights={cfg.weights}" if cfg.weights else "random weights, because none for this model are shipped"
-        print(f"Starting from {start}.")
+        cfg.weights = weights_of(values_of(cfg.model), cfg.weights_part)
     wanted = [name for name in _AUTO if OmegaConf.select(cfg, name) == "auto"]
     if not wanted:
         return
@@ -70,17 +68,28 @@ def fill_in(cfg: DictConfig) -> None:
         print("From the images found: " + ", ".join(f"{name}={_typed(values[name])}" for name in wanted))
 
 
-def weights_of(model: Mapping[str, Any]) -> str | None:
-    """Return the name of the shipped weights of a model, given as its node of the configuration; None without any."""
-    backbone, decoder = (model.get(part) or {} for part in ("backbone", "decoder"))
-    if backbone.get("dilations") is not None:
-        return None
-    ours = (model.get("name"), backbone.get("name"), decoder.get("name"))
+def weights_of(model: Mapping[str, Any], part: str = "all") -> str | None:
+    """Return the name of the shipped weights of a model; None if there are none.
+
+    Args:
+        model: the model's node of the configuration.
+        part: ``backbone`` if the decoder may differ.
+    """
+    ours = {"name": model.get("name"), "backbone": _name_in(model, "backbone"), "decoder": _name_in(model, "decoder")}
+    compared = ("name", "backbone") if part == "backbone" else tuple(ours)
     for name in list_weights():
         network = network_of(name)
-        if ours == (network.get("name"), network.get("backbone"), network.get("decoder")):
+        if all(ours[key] == network.get(key) for key in compared):
             return name
     return None
+
+
+def _name_in(model: Mapping[str, Any], part: str) -> Any:
+    """Return the name of a model's backbone or decoder; None for custom dilation rates."""
+    given = model.get(part)
+    if not isinstance(given, Mapping):
+        return given if isinstance(given, str) else None
+    return given.get("name") if given.get("dilations") is None else None
 
 
 def images_sizes(paths: Sequence[Path]) -> list[tuple[int, int]]:

@@ -9,9 +9,10 @@ from regseg.benchmarks.results import machine, write_results
 
 
 def test_results_are_written_into_a_new_folder(tmp_path):
-    path = write_results({"results": [1.5]}, tmp_path / "reports" / "mine", "blocks")
+    path = write_results([{"milliseconds": 1.5}], tmp_path / "reports" / "mine", "blocks", iterations=3)
     assert path == tmp_path / "reports" / "mine" / "blocks.json"
-    assert json.loads(path.read_text()) == {"results": [1.5]}
+    expected = {"machine": machine(), "iterations": 3, "results": [{"milliseconds": 1.5}]}
+    assert json.loads(path.read_text()) == expected
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="describes a GPU")

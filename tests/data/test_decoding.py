@@ -107,6 +107,22 @@ def test_a_jpeg_is_rotated_as_opencv_rotates_it(tmp_path, orientation):
     assert (read_image(tmp_path / "a.jpg") == by_opencv(changed)).all()
 
 
+def test_fill_bytes_before_the_markers_of_a_jpeg(tmp_path):
+    """Any number of bytes 0xFF may precede a marker: the claimed size and EXIF are found all the same."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    data = saved(photo(), "JPEG", exif=exif)
+    path = tmp_path / "filled.jpg"
+    for marker in (b"\xff\xe1", b"\xff\xc0"):
+        data = data.replace(marker, b"\xff\xff" + marker, 1)
+    path.write_bytes(data)
+    assert read_image(path).shape == (57, 41, 3)
+    at = data.index(b"\xff\xc0") + 5
+    path.write_bytes(data[:at] + b"\xff\x00\xff\x00" + data[at + 4 :])
+    with pytest.raises(InputError, match="claims"):
+        read_image(path)
+
+
 @pytest.mark.parametrize("kind", [*JPEGS, "grey"])
 def test_a_jpeg_that_decodes_with_errors_is_refused(tmp_path, capfd, kind):
     """OpenCV reads every one of these, with a message of its decoder on stderr or with none."""

@@ -39,7 +39,7 @@ def expected(network, image):
     ],
 )
 def test_every_format_by_every_runtime(exported, network, photograph, format, runtime):
-    predictor = regseg.Predictor(exported(format), runtime, "f32")
+    predictor = regseg.Predictor(exported(format), runtime, "f32", short_side=None)
     for image in (photograph, photograph[:67, :33]):
         labels = predictor(image)
         assert labels.dtype == np.uint8 and labels.shape == image.shape[:2]

@@ -74,3 +74,4 @@ def test_wrong_short_sides(checkpoint, exported):
             regseg.Predictor(checkpoint, "torch", short_side=wrong)
     with pytest.raises(InputError, match="accepts only images of 64x96 pixels"):
         regseg.Predictor(exported("openvino", size=(64, 96)), short_side=64)
+    assert regseg.Predictor(exported("openvino", size=(64, 96))).short_side is None

@@ -100,8 +100,9 @@ def test_ddrnet_has_no_field_of_view():
 
 def test_dilations_with_holes_cause_a_warning():
     """k/s >= r (Sec. 3.1): 63/16 before the first block, 95/16 before the second."""
-    with pytest.warns(UserWarning, match=r"Block 2 .* rate 6, above the bound k/s = 5.9"):
+    with pytest.warns(UserWarning, match=r"Block 2 .* rate 6, above the bound k/s = 5.9") as found:
         model = regseg.create_model(backbone=[[1], [1, 6]])
+    assert found[0].filename == __file__  # the caller's line, not one of this package
     assert blocks_with_holes(model) == [("stage16.2", 6, 95 / 16)]
     with warnings.catch_warnings():
         warnings.simplefilter("error")

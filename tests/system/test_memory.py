@@ -21,7 +21,10 @@ FAULTS = """if True:
     print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)"""
 
 
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="needs glibc")
+GLIBC = tuple(map(int, platform.libc_ver()[1].split("."))) if platform.libc_ver()[0] == "glibc" else (0,)
+
+
+@pytest.mark.skipif(GLIBC < (2, 35), reason="needs glibc 2.35, which keeps arrays of any size")
 def test_pages_are_not_mapped_again():
     """A step allocates 96 MiB: mapped again, that is 24,576 pages of 4 KiB each time."""
     kept, returned = (
@@ -29,6 +32,19 @@ def test_pages_are_not_mapped_again():
         for how in ("keep", "return")
     )
     assert kept < returned / 10
+
+
+def test_an_old_glibc_keeps_smaller_arrays(monkeypatch):
+    calls = []
+
+    class Library:
+        def mallopt(self, option, value):
+            calls.append((option, value))
+            return int(option != -3 or value <= 32 * 2**20)
+
+    monkeypatch.setattr("regseg.system.memory.ctypes.CDLL", lambda name: Library())
+    keep_memory()
+    assert calls == [(-3, 2**31 - 1), (-3, 32 * 2**20), (-1, 2**31 - 1)]
 
 
 def test_without_glibc_memory_is_not_kept(monkeypatch):

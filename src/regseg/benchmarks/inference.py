@@ -31,7 +31,7 @@ from regseg.inference.folding import ExportNetwork
 from regseg.inference.runtimes import open_runtime
 from regseg.inference.torch_runtime import TorchRuntime
 from regseg.models import load_model, save_weights
-from regseg.models.config import config_of
+from regseg.models.description import config_of
 from regseg.system.cpu import bfloat16_is_faster, num_threads
 
 BASELINE = "author's implementation"  # float32, eager, NCHW, logits at full size

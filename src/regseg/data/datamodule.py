@@ -128,6 +128,8 @@ class SegmentationDataModule(L.LightningDataModule):
         if not isinstance(values, Mapping):
             raise InputError(f"{source} does not record its dataset; choose one, such as data=cityscapes.")
         arguments = {**values, **changes}
+        if "root" not in arguments:
+            raise InputError(f"{source} does not record the folder of its dataset; add data.root=FOLDER.")
         if "dataset" not in changes and values.get("dataset") not in tuple(DATASETS):
             raise InputError(
                 f"{source} was trained on a custom dataset class; name the class again with data=folder "

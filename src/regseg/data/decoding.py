@@ -17,9 +17,8 @@ cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 
 
 LARGEST = 2**30  # pixels per image
-PIXELS_PER_BYTE = (
-    8 * 1032
-)  # upper bound: deflate compresses by a factor of at most 1032; a byte contains at most 8 pixels
+# An upper bound: deflate compresses by a factor of at most 1032; a byte contains at most 8 pixels.
+PIXELS_PER_BYTE = 8 * 1032
 GRAY, RGB, PALETTE, GRAY_ALPHA = 0, 2, 3, 4  # colour types of PNG
 _PNG_SIGNATURE, _JPEG_SIGNATURE = b"\x89PNG\r\n\x1a\n", b"\xff\xd8"
 _PNG_END = b"IEND\xae\x42\x60\x82"
@@ -102,7 +101,8 @@ def decode_jpeg(data: bytes, path: Path) -> np.ndarray | None:
         path: the file, for the error.
 
     Returns:
-        (H, W, 3) uint8 RGB, rotated according to EXIF; None for kinds that are left to `decode`, such as CMYK.
+        (H, W, 3) uint8 RGB, rotated according to EXIF; None for kinds that are left to `decode`: CMYK, arithmetic
+            coding, 12 bits, and unusual subsampling.
 
     Raises:
         InputError: the file is damaged, or its header claims more pixels than its bytes can encode.
@@ -110,12 +110,17 @@ def decode_jpeg(data: bytes, path: Path) -> np.ndarray | None:
     from kornia_rs.io import decode_image_jpegturbo
 
     _check_claims(data, path)
+    if claimed_size(data) is None:  # OpenCV limits the size by itself
+        return None
     try:
         image = decode_image_jpegturbo(data, "rgb")
     except Exception:  # damaged, or of a kind that this interface does not decode
         if not _is_plain_jpeg(data):
             return None
-        raise _undecodable(path, " (a damaged JPEG)") from None
+        raise InputError(
+            f"{path} is not a readable image (a damaged JPEG: decoding it reports errors); replace it, or open it in "
+            "an image editor and save it again."
+        ) from None
     orientation = _orientation(data)
     if 5 <= orientation <= 8:
         image = cv2.transpose(image)
@@ -162,6 +167,9 @@ def _segments(data: bytes) -> Iterator[tuple[int, int]]:
     """Yield (marker, start of the content) of the segments of a JPEG before its pixels; nothing for any other file."""
     at = 2 if is_jpeg(data) else len(data)
     while at + 4 <= len(data) and data[at] == 0xFF and data[at + 1] != 0xDA:
+        if data[at + 1] == 0xFF:  # a marker may follow any number of such bytes
+            at += 1
+            continue
         yield data[at + 1], at + 4
         at += 2 + max(2, int.from_bytes(data[at + 2 : at + 4], "big"))
 

@@ -38,7 +38,7 @@ def read_image(path: Path) -> np.ndarray:
         (H, W, 3) uint8 RGB, rotated according to EXIF.
 
     Raises:
-        InputError: the file is missing, cannot be decoded, or is a JPEG that decodes with errors.
+        InputError: the file is missing, cannot be decoded, or is a JPEG that `decode_jpeg` refuses.
     """
     data = read_bytes(path)
     image = decode_jpeg(data, path) if is_jpeg(data) else decode_plain_png(data, RGB)

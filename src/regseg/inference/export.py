@@ -19,7 +19,7 @@ from regseg.inference.export_files import replace_record, write_graph
 from regseg.inference.export_info import ExportInfo
 from regseg.inference.predictor import SMALLEST
 from regseg.inference.torch_runtime import spec_in
-from regseg.models.config import config_of
+from regseg.models.description import config_of
 from regseg.models.factory import load_model
 
 SUFFIXES = {"onnx": ".onnx", "openvino": ".xml", "torch": ".safetensors"}

@@ -58,7 +58,8 @@ class Predictor:
         if self.runtime.size and isinstance(short_side, int):
             height, width = self.runtime.size
             raise InputError(f"{weights} accepts only images of {height}x{width} pixels; leave short_side out.")
-        self.short_side = self.runtime.short_side if isinstance(short_side, str) else short_side
+        recorded = None if self.runtime.size else self.runtime.short_side  # images of one size are not reduced
+        self.short_side = recorded if isinstance(short_side, str) else short_side
 
     @property
     def spec(self) -> DatasetSpec:

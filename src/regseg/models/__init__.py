@@ -1,7 +1,7 @@
 """The networks, in pure PyTorch: from images to logits. This package does not depend on data or training."""
 
 from regseg.models.complexity import count_parameters, field_of_view, gflops
-from regseg.models.config import title_of
+from regseg.models.description import title_of
 from regseg.models.factory import build_model, create_model, list_backbones, list_decoders, list_models, load_model
 from regseg.models.regseg import RegSeg
 from regseg.models.weights import LoadReport, load_weights, save_weights

@@ -220,5 +220,5 @@ def _warn_of_holes(model: RegSeg) -> None:
         warnings.warn(
             f"Block {number} of the dilations has rate {rate}, above the bound k/s = {bound:.1f} of Sec. 3.1, so its "
             "field of view has holes; put smaller rates before it.",
-            stacklevel=4,
+            stacklevel=5,
         )

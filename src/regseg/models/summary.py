@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from regseg.errors import InputError
 from regseg.models.backbones import STEM_CHANNELS
 from regseg.models.complexity import BlockView, count_parameters, field_of_view, field_of_view_by_block, gflops
-from regseg.models.config import config_of
+from regseg.models.description import config_of
 from regseg.system.atomic import write_whole
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from regseg.errors import InputError
 from regseg.models.author_keys import remap_key
-from regseg.models.config import config_of
+from regseg.models.description import config_of
 from regseg.models.finite import first_not_finite
 from regseg.system.checkpoint_file import OpenedFile, read_checkpoint_file, write_checkpoint_file
 from regseg.system.weights_files import resolve_weights
@@ -236,7 +236,8 @@ def classes_of(checkpoint: Checkpoint) -> int:
     Raises:
         InputError: it has no classifier.
     """
-    number = next((len(value) for name, value in checkpoint.state_dict.items() if _of_classifier(name)), None)
+    tensors = (value for name, value in checkpoint.state_dict.items() if _of_classifier(name) and value.ndim)
+    number = next(map(len, tensors), None)
     if number is None:
         raise InputError(f"{checkpoint.source} contains no classifier; give num_classes.")
     return number

@@ -8,7 +8,7 @@ from typing import Any
 from torch import nn
 
 from regseg.models.complexity import count_parameters, field_of_view, gflops
-from regseg.models.config import config_of
+from regseg.models.description import config_of
 from regseg.models.summary import CITYSCAPES, describe
 from regseg.reporting.published import paper
 

@@ -1,4 +1,4 @@
-"""The config of a model: the plain values from which it can be created again."""
+"""The config of a model, the plain values from which it can be created again, and its title."""
 
 from typing import Any
 
