@@ -63,7 +63,7 @@ def test_fig6_names_what_is_missing(tmp_path):
         write_sizes(runs, FIG6[1], {}, seed=len(content))
         (runs / "table6" / f"{FIG6[1]}_seed{len(content)}" / "val_sizes.json").write_text(content)
     text, _ = write("fig6", runs, tmp_path / "out")
-    assert "| 512 | 70.00 | – | – |" in text and text.count("val_sizes.json is damaged; create it by") == 5
+    assert "| 512 | 70.00 | – | – |" in text and text.count("val_sizes.json is damaged; create it with") == 5
 
 
 @pytest.mark.parametrize(
