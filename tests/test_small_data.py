@@ -47,7 +47,7 @@ def test_a_small_dataset_trains(run_module, tmp_path):
     arguments = ["experiment=finetune", f"data.root={root}", "data.num_workers=0", "trainer.accelerator=cpu"]
     result = run_module("regseg.train", *arguments, "++trainer.max_steps=3", "callbacks.pictures=null")
     assert result.returncode == 0, result.stderr
-    assert re.search(r"Loaded 4\d\d of 470 tensors from .*camvid_360", result.stdout)
+    assert re.search(r"Loaded 4\d\d of 470 tensors from camvid_360\.", result.stdout)
     assert "Skipped decoder.classifier" in result.stdout  # of 11 classes
     assert "From the images found: data.batch_size=5, data.crop_size=[32,32]" in result.stdout
     assert "trainer.max_epochs=2000, callbacks.evaluation.every=100" in result.stdout

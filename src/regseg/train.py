@@ -157,13 +157,12 @@ def make_task(values: dict[str, Any], spec: Any, *, continued: bool) -> Any:
     from hydra.utils import instantiate
 
     from regseg.models import build_model, load_weights
-    from regseg.system.weights_files import resolve_weights
     from regseg.training.task import SegmentationTask
 
     L.seed_everything(values["seed"], verbose=False)  # right before the weights are initialised (Sec. 4.3)
     network = build_model(**check_options("model", values["model"], build_model), num_classes=spec.num_classes)
     if values["weights"] and not continued:
-        load_weights(network, resolve_weights(values["weights"]), part=values["weights_part"])
+        load_weights(network, values["weights"], part=values["weights_part"])
     parts = {name: instantiate(values[name], _convert_="all") for name in ("loss", "optimizer", "scheduler")}
     return SegmentationTask(network, spec, **parts)
 

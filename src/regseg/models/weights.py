@@ -17,7 +17,7 @@ from regseg.models.author_keys import remap_key
 from regseg.models.description import config_of
 from regseg.models.finite import first_not_finite
 from regseg.system.checkpoint_file import OpenedFile, read_checkpoint_file, write_checkpoint_file
-from regseg.system.weights_files import resolve_weights
+from regseg.system.weights_files import SHIPPED, resolve_weights
 
 # The LightningModule stores the model's config as its hyperparameter "network"; its attribute `network` is the model.
 HYPERPARAMETERS, NETWORK = "hyper_parameters", "network"
@@ -141,9 +141,10 @@ def read_checkpoint(source: Source) -> Checkpoint:
         InputError: the file is missing, damaged or would run code, or it contains no weights or weights that are not
             finite.
     """
+    name = "the given state dict" if isinstance(source, Mapping) else str(source)
     if isinstance(source, (str, Path)):
         source = resolve_weights(source)
-    name = "the given state dict" if isinstance(source, Mapping) else str(source)
+        name = name if source.parent == SHIPPED else str(source)
     content = source if isinstance(source, Mapping) else read_checkpoint_file(source)
     state = content
     for key in ("state_dict", "model"):
