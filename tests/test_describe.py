@@ -49,6 +49,7 @@ def test_the_picture(run_module, tmp_path, streets_root):
     ("argument", "words"),
     [
         ("format=xml", "choose text or json"),
+        ("all=ture", "all=ture is not a boolean"),
         ("size=[64]", "size=[1024,2048]"),
         ("size=[8,64]", "of at least 32"),
         ("model.backbone.dilations=[[1,2,3]]", "1 or 2 or 4"),

@@ -47,4 +47,5 @@ def test_tiles_need_a_fraction_of_the_memory_of_the_whole_image(tiny_weights, tm
     size = 2048
     needed, small = activations(tiny_weights, size), peak_of(tmp_path, tiny_weights, 512, 512)
     assert peak_of(tmp_path, tiny_weights, size, 512) - small < needed / 3
-    assert peak_of(tmp_path, tiny_weights, size, "null") - small > needed * 0.9  # `small` holds those of 512
+    # `small` includes the activations of 512x512, a sixteenth, and varies by some 3 % of `needed` between processes.
+    assert peak_of(tmp_path, tiny_weights, size, "null") - small > needed * 0.75

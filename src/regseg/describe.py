@@ -28,6 +28,8 @@ def main(cfg: DictConfig) -> None:
     from regseg.reporting.network_figures import describe_with_paper
     from regseg.reporting.speeds import read_speeds, speed_of
 
+    if not isinstance(cfg.all, bool):
+        raise InputError(f"all={cfg.all} is not a boolean; use true or false.")
     size = (cfg.size[0], cfg.size[1])
     networks = dict(all_networks(cfg.num_classes) if cfg.all else chosen_network(cfg))
     descriptions = {title: describe_with_paper(network, size) for title, network in networks.items()}

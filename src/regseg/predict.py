@@ -62,8 +62,8 @@ def predict_images(options: dict[str, Any]) -> None:
             print(f"Skipping {len(mine) - len(todo)} of {len(mine)} images: already predicted.")
         with Counter(len(todo), bar=not runs_beside_others()) as counter:
             failures = predict_images(todo, labeller, outputs.write, counter.advance)
-        if todo:
-            print(f"{counter.summary()} into {', '.join(str(out / mode) for mode in outputs.save)}")
+        if len(failures) < len(todo):
+            print(f"{counter.summary(len(failures))} into {', '.join(str(out / mode) for mode in outputs.save)}")
         if "cityscapes" in outputs.save:
             print(zip_labels(outputs, items, out_folder.missing(out, origins)))
     if failures:

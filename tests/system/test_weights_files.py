@@ -25,6 +25,11 @@ def test_names_of_shipped_weights(shipped):
     assert resolve_weights("other") == Path("other")
 
 
+def test_a_mistyped_name(shipped):
+    with pytest.raises(InputError, match=r"There is no checkpoint street; did you mean streets\?"):
+        resolve_weights("street")
+
+
 def test_a_folder_of_that_name_needs_its_path(shipped, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "streets").mkdir()

@@ -51,17 +51,18 @@ class Counter:
         """For example ``120 of 500 images, 11.8 images/s, 32 s left``."""
         rate = self.done / max(self.seconds, 1e-9)
         if self.total is None:
-            return f"{self._counted()}, {rate:.1f} {self.unit}/s"
+            return f"{self._counted(self.done)}, {rate:.1f} {self.unit}/s"
         left = duration((self.total - self.done) / rate) if self.done else "unknown time"
         return f"{self.done} of {self.total} {self.unit}, {rate:.1f} {self.unit}/s, {left} left"
 
-    def summary(self) -> str:
-        """For example ``500 images in 42 s (11.9 images/s)``."""
-        rate = f" ({self.done / self.seconds:.1f} {self.unit}/s)" if self.done else ""
-        return f"{self._counted()} in {duration(self.seconds)}{rate}"
+    def summary(self, failed: int = 0) -> str:
+        """For example ``500 images in 42 s (11.9 images/s)``; without those that failed."""
+        done = self.done - failed
+        rate = f" ({done / self.seconds:.1f} {self.unit}/s)" if done else ""
+        return f"{self._counted(done)} in {duration(self.seconds)}{rate}"
 
-    def _counted(self) -> str:
-        return f"{self.done} {self.unit.removesuffix('s') if self.done == 1 else self.unit}"
+    def _counted(self, done: int) -> str:
+        return f"{done} {self.unit.removesuffix('s') if done == 1 else self.unit}"
 
     @property
     def seconds(self) -> float:

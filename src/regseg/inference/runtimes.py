@@ -130,11 +130,11 @@ def _open(path: Path, runtime: str, precision: str, device: str, fused: bool | N
     from regseg.models.factory import load_model
     from regseg.system.checkpoint_file import open_checkpoint_file
 
+    file = open_checkpoint_file(path)
     print(
         f"Converting {path.name} to OpenVINO, which takes a few seconds; a file from regseg.export opens immediately.",
         flush=True,
     )
-    file = open_checkpoint_file(path)
     info = ExportInfo(spec_in(file), data=data_in(file))
     return OpenVinoRuntime.from_network(load_model(file), info, precision, streams)
 

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from regseg.errors import InputError
+from regseg.errors import InputError, did_you_mean
 
 SHIPPED = Path(__file__).parents[1] / "weights"  # <name>.safetensors, each with its model card <name>.md
 
@@ -30,7 +30,7 @@ def resolve_weights(weights: str | Path) -> Path:
     folder.
 
     Raises:
-        InputError: the folder contains no checkpoint, or the file is only a part of a model.
+        InputError: the folder contains no checkpoint, the file is only a part of a model, or the name is mistyped.
     """
     if str(weights) in list_weights() and not isinstance(weights, Path):
         return SHIPPED / f"{weights}.safetensors"
@@ -38,6 +38,8 @@ def resolve_weights(weights: str | Path) -> Path:
     if path.suffix == ".bin" and path.with_suffix(".xml").is_file():
         raise InputError(f"{path} contains the weights of {path.with_suffix('.xml')}; give that file.")
     if not path.is_dir():
+        if not path.suffix and not path.exists() and (hint := did_you_mean(str(weights), list_weights())):
+            raise InputError(f"There is no checkpoint {path}; {hint}")
         return path
     for name in ("best.ckpt", "last.ckpt"):
         for folder in (path / "checkpoints", path):
