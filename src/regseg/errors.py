@@ -20,7 +20,8 @@ class InputError(ValueError):
 
     def __init__(self, sentence: str) -> None:
         # A DataLoader re-raises a worker's error with the worker's trace in front of the sentence.
-        super().__init__(sentence.rpartition("InputError: ")[2].strip().rstrip(".") + ".")
+        text = sentence.rpartition("InputError: ")[2].strip()
+        super().__init__(text if text.endswith("?") else text.rstrip(".") + ".")
 
 
 class Consequence(InputError):

@@ -26,7 +26,7 @@ def test_names_of_shipped_weights(shipped):
 
 
 def test_a_mistyped_name(shipped):
-    with pytest.raises(InputError, match=r"There is no checkpoint street; did you mean streets\?"):
+    with pytest.raises(InputError, match=r"There is no checkpoint street; did you mean streets\?$"):
         resolve_weights("street")
 
 
