@@ -44,8 +44,8 @@ def peak_of(tmp_path, weights, size, tile):
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="ru_maxrss has other units elsewhere")
 def test_tiles_need_a_fraction_of_the_memory_of_the_whole_image(tiny_weights, tmp_path):
+    """Against a process that predicts 64x64 pixels, whose activations are a thousandth."""
     size = 2048
-    needed, small = activations(tiny_weights, size), peak_of(tmp_path, tiny_weights, 512, 512)
+    needed, small = activations(tiny_weights, size), peak_of(tmp_path, tiny_weights, 64, "null")
     assert peak_of(tmp_path, tiny_weights, size, 512) - small < needed / 3
-    # `small` includes the activations of 512x512, a sixteenth, and varies by some 3 % of `needed` between processes.
-    assert peak_of(tmp_path, tiny_weights, size, "null") - small > needed * 0.75
+    assert peak_of(tmp_path, tiny_weights, size, "null") - small > needed * 0.95

@@ -1,17 +1,6 @@
 """The benchmark of the loader: its pipelines prepare equal crops."""
 
-import pytest
-
 from regseg.benchmarks.loader import BASELINE, STAGES, PipelineTime, benchmark_loader, loader_table
-from regseg.data.datamodule import SegmentationDataModule
-
-
-@pytest.fixture(scope="module")
-def streets(streets_root):
-    options = {"height": 64, "width": 128, "seed": 7, "counts": {"train": 9, "val": 3, "test": 2}}
-    return SegmentationDataModule(
-        "streets", streets_root, batch_size=2, crop_size=(32, 48), short_side=(32, 96), num_workers=0, options=options
-    )
 
 
 def test_every_storage_and_pillow_are_timed(streets):

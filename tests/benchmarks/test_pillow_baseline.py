@@ -1,20 +1,10 @@
 """The Pillow pipeline that the loader is compared with."""
 
 import numpy as np
-import pytest
 
 from regseg.benchmarks.loader import STAGES
 from regseg.benchmarks.pillow_baseline import pillow_crop
-from regseg.data.datamodule import SegmentationDataModule
 from regseg.data.sampling.epochs import stream
-
-
-@pytest.fixture(scope="module")
-def streets(streets_root):
-    options = {"height": 64, "width": 128, "seed": 7, "counts": {"train": 9, "val": 3, "test": 2}}
-    return SegmentationDataModule(
-        "streets", streets_root, batch_size=2, crop_size=(32, 48), short_side=(32, 96), num_workers=0, options=options
-    )
 
 
 def test_the_pillow_pipeline_draws_a_crop_of_the_dataset(streets):

@@ -6,47 +6,14 @@ import os
 import cv2
 import numpy as np
 import pytest
+from checked import check_mine, found, only
 from layouts import is_sentence, noise, write, write_folder
 from PIL import Image
 
 from regseg.data.datamodule import SegmentationDataModule
 from regseg.data.datasets.folder import Folder
-from regseg.dataset_tools.check import check, find_problems
+from regseg.dataset_tools.check import find_problems
 from regseg.errors import InputError
-
-CLASSES = (
-    "classes: [{name: ground, id: 0, color: [10, 20, 30]}, {name: wall, id: 1, color: [40, 50, 60]}]\nignore: [255]"
-)
-
-
-@pytest.fixture
-def mine(tmp_path):
-    return write_folder(tmp_path / "mine", classes=CLASSES)
-
-
-def found(root):
-    dataset = Folder(root)
-    return find_problems(dataset, dataset.spec)[0]
-
-
-def only(root, kind, *words, notice=False):
-    """Whether there is one problem, of that kind and with those words."""
-    (problem,) = found(root)
-    assert problem.kind == kind and problem.notice == notice, problem
-    assert all(str(word) in problem.sentence for word in words), problem
-    assert problem.sentence.endswith(".") and "\n" not in problem.sentence
-    return True
-
-
-def jpeg(path, pixels, orientation=None, quality=95):
-    exif = Image.Exif()
-    if orientation is not None:
-        exif[0x0112] = orientation
-    Image.fromarray(pixels).save(path, "JPEG", exif=exif, quality=quality)
-
-
-def check_mine(root, out):
-    return check(SegmentationDataModule("folder", root, crop_size=(8, 8), short_side=(8, 8)), out)
 
 
 def test_a_sound_dataset_has_no_problem(mine, tmp_path, capsys):

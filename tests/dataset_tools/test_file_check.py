@@ -2,17 +2,11 @@
 
 import numpy as np
 import pytest
-from layouts import indices, noise, write, write_folder
+from checked import check_mine, found, jpeg, only
+from layouts import indices, noise, write
 from PIL import Image
 
-from regseg.data.datamodule import SegmentationDataModule
-from regseg.data.datasets.folder import Folder
 from regseg.dataset_tools import file_check
-from regseg.dataset_tools.check import check, find_problems
-
-CLASSES = (
-    "classes: [{name: ground, id: 0, color: [10, 20, 30]}, {name: wall, id: 1, color: [40, 50, 60]}]\nignore: [255]"
-)
 
 
 def palette_label(path, colors):
@@ -20,36 +14,6 @@ def palette_label(path, colors):
     image.putpalette([channel for color in colors for channel in color])
     image.save(path)
     assert path.read_bytes()[25] == 3
-
-
-@pytest.fixture
-def mine(tmp_path):
-    return write_folder(tmp_path / "mine", classes=CLASSES)
-
-
-def found(root):
-    dataset = Folder(root)
-    return find_problems(dataset, dataset.spec)[0]
-
-
-def only(root, kind, *words, notice=False):
-    """Whether there is one problem, of that kind and with those words."""
-    (problem,) = found(root)
-    assert problem.kind == kind and problem.notice == notice, problem
-    assert all(str(word) in problem.sentence for word in words), problem
-    assert problem.sentence.endswith(".") and "\n" not in problem.sentence
-    return True
-
-
-def jpeg(path, pixels, orientation=None, quality=95):
-    exif = Image.Exif()
-    if orientation is not None:
-        exif[0x0112] = orientation
-    Image.fromarray(pixels).save(path, "JPEG", exif=exif, quality=quality)
-
-
-def check_mine(root, out):
-    return check(SegmentationDataModule("folder", root, crop_size=(8, 8), short_side=(8, 8)), out)
 
 
 @pytest.mark.parametrize(("orientation", "words"), [(3, "180 degrees"), (2, "mirrored")])

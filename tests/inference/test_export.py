@@ -1,6 +1,5 @@
 """What is exported runs alone, carries its classes, and is checked before it appears."""
 
-import copy
 import subprocess
 import sys
 from pathlib import Path
@@ -8,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from broken import broken
 
 import regseg
 from regseg.data.datasets.cityscapes import SPEC
@@ -144,18 +144,6 @@ def test_files_of_others_and_damaged_ones(exported, tmp_path):
             open_runtime(tmp_path / "cut.onnx", runtime)
         with pytest.raises(InputError, match="There is no file"):
             open_runtime(tmp_path / "missing.onnx", runtime)
-
-
-def broken(write, strength):
-    """``write`` of a network of which one layer's weights are scaled; as a wrong graph would compute."""
-
-    def write_broken(path, format, network, info, *more):
-        network = copy.deepcopy(network)
-        with torch.no_grad():
-            next(module for name, module in network.named_modules() if name.endswith("conv2.bn")).weight.mul_(strength)
-        return write(path, format, network, info, *more)
-
-    return write_broken
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,10 @@
 """Quantisation to 8-bit integers, and how much accuracy it may lose."""
 
-import copy
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
-import torch
+from broken import broken
 
 import regseg
 from regseg.data.datasets.spec import DatasetSpec
@@ -13,18 +12,6 @@ from regseg.errors import InputError
 from regseg.inference import quantization
 from regseg.inference.export import SUFFIXES, export
 from regseg.inference.quantization import check_loss, mean_iou
-
-
-def broken(write, strength):
-    """``write`` of a network of which one layer's weights are scaled; as a wrong graph would compute."""
-
-    def write_broken(path, format, network, info, *more):
-        network = copy.deepcopy(network)
-        with torch.no_grad():
-            next(module for name, module in network.named_modules() if name.endswith("conv2.bn")).weight.mul_(strength)
-        return write(path, format, network, info, *more)
-
-    return write_broken
 
 
 def test_int8_may_lose_little():
