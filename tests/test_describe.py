@@ -21,6 +21,16 @@ def test_one_network_as_json(run_module):
     }  # fmt: skip
 
 
+def test_speeds_of_this_machine_fit_80_columns(run_module, tmp_path, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    row = {"network": "dilation_1_6 + regseg", "size": [64, 128], "runtime": "openvino", "precision": "bf16"}
+    path = tmp_path / "inference.json"
+    path.write_text(json.dumps({"machine": "Some CPU, 2 threads", "results": [row | {"images_per_s": 41.24}]}))
+    result = run_module("regseg.describe", "model/backbone=dilation_1_6", "size=[64,128]", f"benchmark={path}")
+    assert "41.2 (openvino bf16)" in result.stdout and "…" not in result.stdout
+    assert "at 64x128 on this machine: Some CPU, 2 threads" in " ".join(result.stdout.split())
+
+
 def test_every_network_with_the_papers_figures_and_why_they_differ(run_module):
     result = run_module("regseg.describe", "all=true", "size=[64,128]")
     assert result.returncode == 0, result.stderr

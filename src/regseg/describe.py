@@ -41,6 +41,7 @@ def main(cfg: DictConfig) -> None:
     else:
         print_table(descriptions)
         print_needed(descriptions)
+        print_speeds(descriptions)
         if not cfg.all:
             print_blocks(descriptions)
         print_differences(descriptions)
@@ -79,14 +80,8 @@ def print_table(descriptions: dict[str, dict[str, Any]]) -> None:
 
     height, width = next(iter(descriptions.values()))["size"]
     table = Table(caption=f"GFLOPs at {height}x{width}; the paper's value in brackets where it differs")
-    speed = next(iter(descriptions.values())).get("speed")
     table.add_column("network", no_wrap=True)
-    for column in (
-        "parameters",
-        "GFLOPs",
-        "field of view",
-        *([f"FPS (this machine: {speed['machine']})"] if speed else []),
-    ):
+    for column in ("parameters", "GFLOPs", "field of view"):
         table.add_column(column, justify="right")
     for title, facts in descriptions.items():
         paper = {row["quantity"].split()[0]: f" ({row['paper']})" for row in facts["paper"] if row["why"]}
@@ -96,8 +91,25 @@ def print_table(descriptions: dict[str, dict[str, Any]]) -> None:
             f"{facts['parameters']:,}" + paper.get("parameters", ""),
             f"{facts['gflops']:.2f}" + (paper.get("GFLOPs", "") if at_the_papers_size else ""),
             ("–" if facts["field_of_view"] is None else f"{facts['field_of_view']}") + paper.get("field", ""),
-            *([facts["speed"]["fps"]] if speed else []),
         )
+    plain_console().print(table)
+
+
+def print_speeds(descriptions: dict[str, dict[str, Any]]) -> None:
+    """Print the images per second that the benchmark measured, if it did."""
+    from rich.table import Table
+
+    from regseg.system.console import plain_console
+
+    first = next(iter(descriptions.values()))
+    if "speed" not in first:
+        return
+    height, width = first["size"]
+    table = Table(caption=f"Images per second at {height}x{width} on this machine: {first['speed']['machine']}")
+    table.add_column("network", no_wrap=True)
+    table.add_column("FPS (runtime and precision)", justify="right")
+    for title, facts in descriptions.items():
+        table.add_row(title, facts["speed"]["fps"])
     plain_console().print(table)
 
 
