@@ -102,7 +102,7 @@ def print_table(descriptions: dict[str, dict[str, Any]]) -> None:
 
 
 def print_needed(descriptions: dict[str, dict[str, Any]]) -> None:
-    """Print which of the fields of view that Sec. 3.1 asks for each network reaches."""
+    """Print which of the fields of view required by Sec. 3.1 each network reaches."""
     from rich.table import Table
 
     from regseg.system.console import plain_console
@@ -140,7 +140,7 @@ def print_blocks(descriptions: dict[str, dict[str, Any]]) -> None:
 
 
 def print_differences(descriptions: dict[str, dict[str, Any]]) -> None:
-    """Print why a figure of the paper differs from ours."""
+    """Print why a value of the paper differs from ours."""
     seen = set()
     for title, facts in descriptions.items():
         for row in facts["paper"]:

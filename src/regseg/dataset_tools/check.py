@@ -31,7 +31,7 @@ def check(datamodule: Any, out: Path) -> None:
         out: The folder of ``problems.txt``.
 
     Raises:
-        InputError: There are problems, not only notices; counts them by kind.
+        InputError: There are problems (notices do not count); the message counts them by kind.
     """
     found, counts = find_problems(datamodule.dataset, datamodule.spec)
     pairs = ", ".join(f"{number} in {split}" for split, number in counts.items())

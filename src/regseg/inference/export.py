@@ -1,4 +1,4 @@
-"""Exporting a checkpoint as one file that is checked against PyTorch before it appears."""
+"""Exports a checkpoint as one file, which is compared with PyTorch before it is written."""
 
 from __future__ import annotations
 

@@ -104,7 +104,7 @@ def _labels_by_torch(logits: Tensor, size: tuple[int, int]) -> Tensor:
 def source_positions(length: int, target: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return the two inputs (of ``length``) that each output (of ``target``) interpolates, and the second one's weight.
 
-    The weight is computed in float32 and in PyTorch's order, whose rounding shows if the ratio is not a power of two.
+    The weight is computed in float32, in PyTorch's order of operations, so that it is rounded in the same way.
     """
     scale = np.float32(length) / np.float32(target)
     position = np.maximum(scale * (np.arange(target, dtype=np.float32) + np.float32(0.5)) - np.float32(0.5), 0)

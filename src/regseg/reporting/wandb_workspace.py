@@ -22,7 +22,7 @@ def build_workspace(group: str, project: str, entity: str, classes: list[str], *
         project: The W&B project.
         entity: The W&B user or team.
         classes: Class names, one panel each.
-        reduced: Whether a dataset of the group excludes classes, so that the reduced mIoU is another figure.
+        reduced: Whether a dataset of the group excludes classes, so that the reduced mIoU differs from the mIoU.
 
     Returns:
         A `wandb_workspaces.workspaces.Workspace`.

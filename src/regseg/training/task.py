@@ -113,7 +113,8 @@ class SegmentationTask(L.LightningModule):
             arguments = check_options("checkpoint", {"spec": values["spec"], "network": network, **changes}, cls)
             return cls(**arguments).eval()
         except (TypeError, KeyError, AttributeError) as error:
-            raise InputError(f"{checkpoint_path} is not a training checkpoint ({error}).") from error
+            problem = f"{checkpoint_path} is not a training checkpoint ({error})"
+            raise InputError(f"{problem}; choose another file.") from error
 
     def setup(self, stage: str) -> None:
         data = cast(Any, self.trainer).datamodule

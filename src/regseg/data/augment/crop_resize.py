@@ -41,7 +41,7 @@ def draw_window(
     rng: np.random.Generator,
     centroid: tuple[float, float] | None = None,
 ) -> Window:
-    """Draw a random scale and crop (Sec. 4.2).
+    """Sample a random scale and crop (Sec. 4.2).
 
     The length of the short side is a uniformly distributed integer. The position of the crop is uniformly distributed
     in the scaled image. With a centroid, the crop starts uniformly between one crop length before the centroid and the
