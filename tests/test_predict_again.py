@@ -95,7 +95,7 @@ def test_videos_of_one_name(predict, tmp_path):
 
 
 def test_an_interrupted_replacement_continues_without_overwrite(predict, photos, tmp_path, monkeypatch):
-    """What is not replaced yet is not kept, and what is replaced is not replaced again."""
+    """Outputs that are not replaced yet are not kept, and replaced ones are not replaced again."""
     from regseg.inference import pipeline
 
     assert predict("source=photos", "save=[train_ids]").returncode == 0

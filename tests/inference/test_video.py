@@ -1,4 +1,4 @@
-"""Videos drawn by PyAV, labelled and read back."""
+"""Videos made with PyAV, labelled and read back."""
 
 import errno
 from fractions import Fraction
