@@ -1,8 +1,8 @@
 """From low-resolution logits to class indices without full-size logits.
 
-Bilinear interpolation (align_corners=False) and the maximum over classes are one step that works on one output row at a
-time, so that what it reads and writes stays in the processor's cache. Up to ties within float rounding the result is
-that of ``torch.nn.functional.interpolate`` and ``argmax``.
+Bilinear interpolation (align_corners=False) and the argmax over classes are fused. They work on one output row at a
+time, so that the data stay in the processor's cache. The result is that of ``torch.nn.functional.interpolate`` and
+``argmax``, except for pixels at which two logits are equal up to float rounding.
 """
 
 from __future__ import annotations
