@@ -109,7 +109,7 @@ class Video:
         """What could not be read of the video, as the end of a sentence; None if all was read. Valid after `frames`."""
         if self._seconds - self._read > max(2.0, float(self._seconds) / 10):  # sound may be somewhat longer
             return f"ends after {float(self._read):.0f} of {float(self._seconds):.0f} seconds"
-        return f"cannot be decoded in {self._undecoded} places" if self._undecoded else None
+        return f"cannot be decoded in {self._undecoded} place{'s' * (self._undecoded > 1)}" if self._undecoded else None
 
     @property
     def pixel_aspect(self) -> Fraction:

@@ -113,8 +113,7 @@ class SegmentationTask(L.LightningModule):
             arguments = check_options("checkpoint", {"spec": values["spec"], "network": network, **changes}, cls)
             return cls(**arguments).eval()
         except (TypeError, KeyError, AttributeError) as error:
-            problem = f"{checkpoint_path} is not a training checkpoint ({error})"
-            raise InputError(f"{problem}; choose another file.") from error
+            raise InputError(f"{checkpoint_path} is not a training checkpoint ({error}); choose another.") from error
 
     def setup(self, stage: str) -> None:
         data = cast(Any, self.trainer).datamodule
