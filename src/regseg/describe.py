@@ -127,7 +127,7 @@ def print_blocks(descriptions: dict[str, dict[str, Any]]) -> None:
 
     for facts in descriptions.values():
         if not facts["blocks"]:
-            print("This network has branches without a single field of view.")
+            print("This network has several branches, so it has no single field of view.")
             continue
         table = Table()
         for column in ("block", "channels", "stride", "rates", "no holes up to", "field of view"):
