@@ -1,4 +1,4 @@
-"""Videos: frames in, labelled frames out, one after the other. Needs PyAV (``pip install 'regseg[video]'``)."""
+"""Labels videos frame by frame. Needs PyAV (``pip install 'regseg[video]'``)."""
 
 from __future__ import annotations
 

@@ -60,7 +60,7 @@ def latex_text(group: str, rows: Sequence[Row]) -> str:
 def significance_markdown(rows: Sequence[Row]) -> str:
     """Return one line per row on Welch's t-test against the row with the highest mean; empty without two such rows.
 
-    Rows of which the best run counts, unfinished rows and rows with a single run are named as not testable.
+    Rows for which the best run counts, unfinished rows and rows with a single run are listed as not tested.
     """
     tested = [row for row in rows if len(row.ours) >= _FEWEST and not row.best]
     if len(tested) < 2:

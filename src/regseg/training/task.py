@@ -188,7 +188,7 @@ class SegmentationTask(L.LightningModule):
     def predict_labels(self, images: Tensor, size: tuple[int, int]) -> Tensor:
         """Map images (B, H, W, 3) uint8 to class indices (B, *size) uint8.
 
-        As in the author's release, logits are upsampled to the images' size and then, if it is another one, to
+        As in the author's release, logits are upsampled to the images' size and then, if it differs, to
         ``size``. At the images' own size this is one step without full-size logits.
         """
         size = (size[0], size[1])

@@ -81,7 +81,7 @@ def cut_image(image: np.ndarray, window: Window) -> np.ndarray:
     resolution is resized directly to the window's scale, as in the author's release.
 
     Args:
-        image: (h, w, 3) uint8, or (h, w, 4) with a padding channel, with which resizing needs no copy. It may be
+        image: (h, w, 3) uint8, or (h, w, 4) with a padding channel, so that resizing needs no copy. It may be
             memory-mapped: only the rows in the window are read.
         window: the crop of the scaled image.
 
