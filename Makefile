@@ -17,16 +17,16 @@ $(READY): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	@touch $@
 
-demo: $(READY)  ## draw street scenes, train RegSeg on them and evaluate it (4 to 5 minutes on 2 cores)
+demo: $(READY)  ## create street scenes, train RegSeg on them and evaluate it (4 to 5 minutes on 2 cores)
 	$(BIN)/python -m regseg.train experiment=demo overwrite=true
 
 test: $(READY)  ## run the tests (about 7 minutes on 2 cores)
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
-test-slow: $(READY)  ## run the tests that compile networks or kernels, or build the wheel (2 minutes more)
+test-slow: $(READY)  ## run the tests that compile networks or kernels, measure memory, or build the wheel (2 minutes)
 	$(BIN)/python -m pytest -m slow -n 2
 
-test-soak: $(READY)  ## kill a training run 24 times and compare its result with an undisturbed run (5 minutes)
+test-soak: $(READY)  ## kill a training run 24 times and compare its result with an uninterrupted run (5 minutes)
 	$(BIN)/python -m pytest -m soak
 
 lint: $(READY)  ## ruff (rules and formatting) and mypy

@@ -31,7 +31,7 @@ def started(*arguments, env=None):
 
 
 def default_signals():
-    """As in a terminal; tests that run in the background of a shell would pass on an ignored SIGINT."""
+    """Reset the handlers as in a terminal; tests in the background of a shell would pass on an ignored SIGINT."""
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_DFL)
 

@@ -14,7 +14,7 @@ import torch
 # would slow a small training tenfold.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 torch.set_num_threads(1)
-os.fsync = lambda descriptor: None  # it matters only after a power failure, and a disk takes half the time
+os.fsync = lambda descriptor: None  # fsync matters only after a power failure, and takes half of the time
 os.environ.setdefault("WANDB_MODE", "offline")  # no test asks the network
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
 if not torch.cuda.is_available():
@@ -23,7 +23,7 @@ if not torch.cuda.is_available():
 
 @pytest.fixture(scope="session")
 def streets_root(tmp_path_factory):
-    """A few small street scenes, drawn once: 9 train, 3 val and 2 test images of 64x128."""
+    """A few small street scenes, created once: 9 train, 3 val and 2 test images of 64x128."""
     from regseg.streets import write_streets
 
     root = tmp_path_factory.mktemp("datasets") / "streets"
@@ -38,7 +38,7 @@ def streets_options():
 
 @pytest.fixture(scope="session")
 def camvid_root():
-    """The real CamVid photographs, where the environment names them."""
+    """The folder of the real CamVid photographs, if the environment names it."""
     root = os.environ.get("REGSEG_CAMVID")
     if not root or not Path(root).is_dir():
         pytest.skip("needs the 480x360 release of CamVid in the folder that REGSEG_CAMVID names")

@@ -1,4 +1,4 @@
-"""Run commands as ``python -m MODULE ARGUMENTS`` would, seconds faster: in forks of a process with the slow imports.
+"""Run commands like ``python -m MODULE ARGUMENTS``, but seconds faster: in forks of a process with the slow imports.
 
 Reads requests as lines of JSON (module, arguments, cwd, env, out, err, timeout) and answers each with the exit status,
 null after the timeout. Everything of this project is imported in the fork.
@@ -38,12 +38,12 @@ def serve() -> dict | None:
 
 
 gc.collect()
-gc.freeze()  # else a collection in a fork writes to, and so copies, every page: most of the time of a short command
+gc.freeze()  # otherwise, a garbage collection in a fork would write to every page, and so copy it, which takes seconds
 request = serve()
 if request is not None:
     for number, path in enumerate((os.devnull, request["out"], request["err"])):
         os.dup2(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), number)
-    os.fsync = lambda descriptor: None  # it matters only after a power failure, and a disk takes half the time
+    os.fsync = lambda descriptor: None  # fsync matters only after a power failure, and takes half of the time
     os.environ.clear()
     os.environ.update(request["env"])
     os.chdir(request["cwd"])

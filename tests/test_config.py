@@ -69,7 +69,7 @@ def test_smoke_keeps_what_the_command_line_sets(compose):
 
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
 def test_every_experiment_takes_its_steps(run_module, streets_root, streets_options, experiment, tmp_path):
-    """Whole, from the command line to the summary, on drawn streets."""
+    """A complete run, from the command line to the summary, on synthetic streets."""
     arguments = [f"experiment={experiment}", "trainer=smoke", *streets_options, f"data.root={streets_root}"]
     result = run_module("regseg.train", *arguments)
     assert result.returncode == 0, result.stderr
@@ -86,7 +86,7 @@ def test_names_that_other_work_relies_on(compose):
 
 
 def test_a_smoke_test_creates_few_street_scenes(compose, tmp_path):
-    """In a folder of their own, so that the folder of all scenes stays free for them."""
+    """The few scenes have a separate folder, so that the full dataset can still be created in its own."""
     root = tmp_path / "streets"
     cfg = compose("experiment=demo", f"data.root={root}")
     shrink(cfg)

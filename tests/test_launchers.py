@@ -46,7 +46,7 @@ def test_several_runs_at_once(run_module, streets_root, streets_options, tmp_pat
 
 
 def test_loader_workers_of_several_runs_at_once(run_module, streets_root, streets_options, tmp_path):
-    """Not as a smoke test, which reads in the process that trains."""
+    """This is no smoke test, because a smoke test reads images in the training process."""
     result = run_module(
         "regseg.train", "-m", "hydra/launcher=parallel", *streets_options, f"data.root={streets_root}",
         "model/decoder=lraspp,sum_conv1x1", "trainer.accelerator=cpu", "trainer.max_epochs=1", "data.batch_size=4",
@@ -58,7 +58,7 @@ def test_loader_workers_of_several_runs_at_once(run_module, streets_root, street
 
 
 def test_as_jobs_of_a_queue(run_module, streets_root, streets_options, tmp_path):
-    """submitit on this machine: a job file, a process of its own and a result file a run, as under Slurm."""
+    """submitit on this machine: a job file, a separate process and a result file per run, as under Slurm."""
     queue = ("hydra/launcher=submitit_local", "trainer.devices=2", "model/decoder=lraspp", "optimizer.lr=0.05,fast")
     result = smoke(run_module, streets_root, streets_options, "table5", *queue)
     assert result.returncode == 1 and "failed: model/decoder=lraspp" in result.stderr and "fast" in result.stderr
@@ -123,7 +123,7 @@ def test_slurm_is_asked_for_a_job_a_run_that_may_be_queued_again():
 
 
 def test_a_launcher_that_dies_is_reported(run_module, streets_root, streets_options, tmp_path):
-    """A process of the sweep that is killed, for memory say."""
+    """A process of the sweep that is killed, for example because memory ran out."""
     (tmp_path / "tests_die.py").write_text(
         "import os, lightning\n"
         "class Die(lightning.Callback):\n"

@@ -25,7 +25,7 @@ def test_a_damaged_video_is_predicted_and_named_each_time(predict, tmp_path):
     target = tmp_path / "predictions" / "overlay" / "drive.mp4"
     for _ in range(2):
         result = predict("source=drive.mkv")
-        assert ended(result, 1, "drive.mkv is damaged", "cannot be decoded in 1 places") and "frames in" in result.out
+        assert ended(result, 1, "drive.mkv is damaged", "cannot be decoded in 1 place") and "frames in" in result.out
         assert target.exists()
         target.write_bytes(b"of the former command")
     path.write_bytes(intact)
@@ -95,7 +95,7 @@ def test_videos_of_one_name(predict, tmp_path):
 
 
 def test_an_interrupted_replacement_continues_without_overwrite(predict, photos, tmp_path, monkeypatch):
-    """What is not replaced yet is not kept, and what is replaced is not replaced again."""
+    """Outputs that are not replaced yet are not kept, and replaced ones are not replaced again."""
     from regseg.inference import pipeline
 
     assert predict("source=photos", "save=[train_ids]").returncode == 0

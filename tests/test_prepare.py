@@ -85,7 +85,7 @@ def test_storages_are_made_for_every_split_there_is(run_module, mine, what, suff
 
 
 def test_rare_classes_are_seen_more_often(run_module, tmp_path):
-    """A class in a corner of a few images: plain sampling meets it seldom, class-uniform sampling in half its draws."""
+    """A class in a corner of a few images: plain sampling rarely sees it, class-uniform sampling in half its crops."""
     root = write_folder(tmp_path / "rare", (("train", 0), ("val", 2)))
     for number in range(40):
         label = np.zeros((60, 80), np.uint8)

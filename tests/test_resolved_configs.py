@@ -1,8 +1,7 @@
-"""Every experiment composes to the settings of the stored list, so that a change of the files changes nothing else.
+"""Every experiment composes to the settings of a stored list, so that a change of a file cannot change other settings.
 
-``resolved_configs.json`` contains the settings of the bare defaults as ``defaults``, and of each other composition what
-differs from them. `RENAMED`, `REPLACED` and `ADDED` say what
-the options of the list are called today.
+``resolved_configs.json`` contains the settings of the bare defaults as ``defaults``, and for each other composition
+the settings that differ from them. `RENAMED`, `REPLACED` and `ADDED` give today's names of the options in that list.
 """
 
 import functools

@@ -35,7 +35,7 @@ GROUPS = {"fig6": "table6"}  # an experiment whose runs are another one's
 
 @functools.cache
 def jobs(table):
-    """What Hydra's sweeper makes of the experiment: a list of overrides a job."""
+    """What Hydra's sweeper makes of the experiment: one list of overrides per job."""
     register_resolvers()
     with initialize_config_dir(str(config_dir()), version_base="1.3"):
         cfg = compose("train", overrides=[f"experiment={table}"], return_hydra_config=True)
@@ -125,7 +125,7 @@ def test_the_epochs_of_every_record_of_the_author_are_evaluated(table):
 
 
 def test_fig6_takes_the_two_runs_of_table_6():
-    """Same folder, same settings: what one of the two experiments finished, the other skips."""
+    """Same folder and same settings: each of the two experiments skips runs that the other one has finished."""
     of_table6 = dict(composed("table6"))
     for row, cfg in composed("fig6"):
         assert cfg.run.group == "table6" and cfg.seed == of_table6[row].seed

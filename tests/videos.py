@@ -1,4 +1,4 @@
-"""Videos drawn by PyAV."""
+"""Videos made with PyAV."""
 
 from fractions import Fraction
 

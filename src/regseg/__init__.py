@@ -9,7 +9,7 @@ Names are imported when first used (PEP 562), so that `import regseg` does not w
 
 from regseg.system.signals import exit_on_signals, is_command
 
-if is_command():  # before anything else is imported: a command's libraries take a second, and `typing` milliseconds
+if is_command():  # first, because `typing` takes milliseconds to import and a command's libraries take a second
     exit_on_signals()
 
 from importlib import import_module

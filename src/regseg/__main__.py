@@ -41,7 +41,7 @@ def main() -> None:
         print(f"regseg: {arguments[0]} is not a command; {hint}", file=sys.stderr)
         sys.exit(2)
     module = f"regseg.{arguments[0]}"
-    # As `python -m` does: __main__ keeps its spec, by which a run records its command and joblib finds its module.
+    # As with `python -m`, __main__ keeps its spec: runs record their command from it, and joblib finds the module.
     sys.argv = [module, *arguments[1:]]
     runpy.run_module(module, run_name="__main__", alter_sys=True)
 

@@ -13,7 +13,7 @@ from hydra.errors import HydraException
 
 from regseg.errors import InputError
 
-# Options that are paths in every command: there, 2024, true and [a] are names of folders.
+# Options that are paths in every command, so that 2024, true and [a] are names of folders there.
 PATHS = {
     "data.root",
     "source",
@@ -139,7 +139,7 @@ def _quoted(text: str, sweeps: bool) -> str:
     if not equals or key.startswith("~") or (override is not None and not is_path):
         return text
     if override is None and not is_path and value.startswith(("{", "[")):
-        return text  # a mistake in a mapping or a list; Hydra reports its place
+        return text  # a mistake in a mapping or a list; Hydra reports where it is
     functions = override is not None and override.is_sweep_override() and not _is_simple_choice(override)
     parts = _split(value) if sweeps and not functions else [value]
     quoted = f"{key}={','.join(_element(part, is_path) for part in parts)}"

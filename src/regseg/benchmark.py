@@ -96,7 +96,7 @@ def inference(cfg: DictConfig) -> None:
         results += rows
         # After each network, because all of them take minutes.
         path = write_results(results, folder, "inference", iterations=cfg.iterations, networks=configs)
-    print(f"figures: {path}")
+    print(f"results: {path}")
     draw(results, folder / "inference.png")
     print(f"plot: {folder / 'inference.png'}")
 
@@ -110,7 +110,7 @@ def blocks(cfg: DictConfig) -> None:
     rows = benchmark_blocks(cfg.warm_up, cfg.iterations)
     show(blocks_table(rows, machine()))
     folder = Path(cfg.out)
-    print(f"figures: {write_results(rows, folder, 'blocks', iterations=cfg.iterations)}")
+    print(f"results: {write_results(rows, folder, 'blocks', iterations=cfg.iterations)}")
     draw(rows, machine(), folder / "blocks.png")
     print(f"plot: {folder / 'blocks.png'}")
 
@@ -166,7 +166,7 @@ def make_datamodule(cfg: DictConfig) -> Any:
 
 
 def show(table: Any) -> None:
-    """Print a table of rich."""
+    """Print a rich table."""
     from regseg.system.console import plain_console
 
     plain_console().print(table)

@@ -159,7 +159,7 @@ def _continuation(config_name: str, arguments: Sequence[str], sweeps: bool) -> s
 
 @contextlib.contextmanager
 def entered() -> Iterator[None]:
-    """Mark an interruption of this block: ``overwrite=true`` has removed what it replaces and must not be repeated."""
+    """Add a note to an interruption of this block, in which ``overwrite=true`` has already removed what it replaces."""
     try:
         yield
     except (KeyboardInterrupt, SystemExit) as error:
@@ -190,7 +190,7 @@ def _interrupted(number: int, continuation: str | None) -> None:
 
 
 def _fail(error: BaseException) -> None:
-    """Print one sentence for ``error`` and exit, if there is one; return otherwise.
+    """Print one sentence for ``error`` and exit; return if the error has no such sentence.
 
     In a distributed run, one process prints: the first one, unless only another one knows the cause.
     """

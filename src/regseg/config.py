@@ -98,7 +98,7 @@ def shrink(cfg: DictConfig, explicit: Collection[str] = ()) -> None:
 
 
 def _few_streets(cfg: DictConfig, explicit: Collection[str]) -> dict[str, Any]:
-    """Return the options of a few street scenes in a separate folder, if all would have to be created first."""
+    """Return options for a few street scenes in a separate folder, if the dataset's scenes do not exist yet."""
     given = any(name in ("data.root", "data.options") or name.startswith("data.options.") for name in explicit)
     if given or cfg.data.get("dataset") != "streets" or Path(cfg.data.root).exists():
         return {}
@@ -179,7 +179,7 @@ def _run_name() -> str:
 
 
 def jobs_of_sweep() -> int | None:
-    """In a job of a sweep, return the number of its jobs; None for a sweeper other than Hydra's."""
+    """In a job of a sweep, return the number of jobs of the sweep; None for a sweeper other than Hydra's."""
     from hydra.core.hydra_config import HydraConfig
 
     if not str(HydraConfig.get().sweeper.get("_target_")).endswith("BasicSweeper"):

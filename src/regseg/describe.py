@@ -114,7 +114,7 @@ def print_speeds(descriptions: dict[str, dict[str, Any]]) -> None:
 
 
 def print_needed(descriptions: dict[str, dict[str, Any]]) -> None:
-    """Print which of the fields of view that Sec. 3.1 asks for each network reaches."""
+    """Print which of the fields of view required by Sec. 3.1 each network reaches."""
     from rich.table import Table
 
     from regseg.system.console import plain_console
@@ -139,7 +139,7 @@ def print_blocks(descriptions: dict[str, dict[str, Any]]) -> None:
 
     for facts in descriptions.values():
         if not facts["blocks"]:
-            print("This network has branches without a single field of view.")
+            print("This network has several branches, so it has no single field of view.")
             continue
         table = Table()
         for column in ("block", "channels", "stride", "rates", "no holes up to", "field of view"):
@@ -152,7 +152,7 @@ def print_blocks(descriptions: dict[str, dict[str, Any]]) -> None:
 
 
 def print_differences(descriptions: dict[str, dict[str, Any]]) -> None:
-    """Print why a figure of the paper differs from ours."""
+    """Print why a value of the paper differs from ours."""
     seen = set()
     for title, facts in descriptions.items():
         for row in facts["paper"]:

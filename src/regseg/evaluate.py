@@ -74,7 +74,7 @@ def compare_sizes(cfg: DictConfig) -> float:
     folder = run_folder(cfg.weights)
     write_json(folder / "val_sizes.json", results)
     draw({Path(cfg.weights).stem if folder == Path(".") else folder.name: results}, folder / "val_sizes.png")
-    print(f"figures and curve: {folder / 'val_sizes.json'}, {folder / 'val_sizes.png'}")
+    print(f"results and curve: {folder / 'val_sizes.json'}, {folder / 'val_sizes.png'}")
     return max(result["metrics"]["val/miou"] for result in results)
 
 

@@ -13,7 +13,7 @@ from regseg.errors import InputError, check_number
 
 @entry_point("export")
 def main(cfg: DictConfig) -> None:
-    """Export, check and write; print where the file is."""
+    """Export a checkpoint, check the file and write it; print where it is."""
     OmegaConf.resolve(cfg)
     check_number("calibration_images", cfg.calibration_images, lowest=1, integer=True)
     size = checked_size(cfg.size)

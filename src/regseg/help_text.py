@@ -44,7 +44,7 @@ def print_help(config_name: str, overrides: Sequence[str]) -> None:
 def _chosen(cfg: DictConfig) -> dict[str, str | None]:
     """Return group -> name, or several names separated by commas, as in ``logger=[tensorboard,wandb]``."""
     chosen = {name: choice for name, choice in cfg.hydra.runtime.choices.items() if not name.startswith("hydra/")}
-    for text in cfg.hydra.overrides.task:  # Hydra's choices lack groups of which several names are chosen
+    for text in cfg.hydra.overrides.task:  # Hydra's choices lack groups with several chosen names
         group, _, value = text.lstrip("+").partition("=")
         if value.startswith("[") and (config_dir() / group).is_dir():
             chosen[group] = value.strip("[]").replace(" ", "")

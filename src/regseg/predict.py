@@ -71,7 +71,7 @@ def predict_images(options: dict[str, Any]) -> None:
 
 
 def predict_video(options: dict[str, Any]) -> None:
-    """Predict a video into one video for each of ``save``."""
+    """Predict a video; write one video for each mode in ``save``."""
     from regseg.inference import out_folder
     from regseg.inference.sources import check_out
     from regseg.inference.video import Video, video_outputs

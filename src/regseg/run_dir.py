@@ -1,7 +1,7 @@
 """A run's folder: its files, its lock, and what may be resumed or overwritten. Needs neither torch nor Hydra.
 
 The folder contains ``config.yaml``, ``summary.json``, ``metrics.csv``, ``checkpoints/{last,previous,best}.ckpt`` and
-``pictures/epoch_<n>.png``. Each file is written whole or not at all. The checkpoints are the record of the training;
+``pictures/epoch_<n>.png``. Each file is written atomically. The checkpoints are the record of the training;
 ``metrics.csv`` and ``summary.json`` are written from their contents.
 """
 
@@ -64,7 +64,7 @@ def check_free(folder: Path, *, resume: str | None, overwrite: bool, held: bool 
 def holds_results(folder: Path) -> bool:
     """Return whether a training epoch was finished in ``folder``.
 
-    A run that was killed in its first epoch has no results, nor has a folder whose run was being replaced.
+    A run that was killed in its first epoch has no results. Neither has a folder whose run was being replaced.
     """
     if is_replaced(folder):
         return False
@@ -142,8 +142,8 @@ def check_finished(folder: Path, config: Mapping[str, Any], files: Mapping[str, 
     before = _section(load_summary(folder), "data").get("files")
     if before and files and before != files:
         raise InputError(
-            f"{folder} was trained on other images than those in {config['data']['root']}; replace it by "
-            "overwrite=true, or use another run.name=NAME."
+            f"{folder} was trained on other images than those in {config['data']['root']}; replace the run "
+            "with overwrite=true, or use another run.name=NAME."
         )
 
 
@@ -267,7 +267,7 @@ def write_metrics(folder: Path, rows: Sequence[Mapping[str, Any]]) -> None:
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Write JSON whole or not at all; NaN and infinity become null."""
+    """Write JSON atomically; NaN and infinity become null."""
     write_text(path, json.dumps(_finite(content), indent=2) + "\n")
 
 

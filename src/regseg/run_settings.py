@@ -42,7 +42,7 @@ def current_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def limits_of(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the limits that end training, other than callbacks, by name; None for a limit that is not set."""
+    """Return the limits of the Trainer that end training, by name; None for a limit that is not set."""
     trainer = _mapping(config.get("trainer"))
     return {name: trainer.get(name) for name in _LIMITS}
 

@@ -36,7 +36,7 @@ def main(cfg: DictConfig) -> float | None:
         shrink(cfg, typed)
     elif not typed & {"data", "experiment"}:
         print(
-            f"No dataset was chosen: training for {cfg.trainer.max_epochs} epochs on drawn streets (data=streets). "
+            f"No dataset was chosen: training for {cfg.trainer.max_epochs} epochs on synthetic streets (data=streets). "
             "Choose a dataset with data=NAME, or a short run with experiment=demo."
         )
     cfg.resume, cfg.overwrite = how_to_start(folder, cfg, sweep=sweep, queued_again=queued_again())

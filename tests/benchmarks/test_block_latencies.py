@@ -1,4 +1,4 @@
-"""Table 1's rows, the split into branches also where both have rate 1, and the rows that a GPU adds."""
+"""The rows of Table 1, the split into branches (even if both have rate 1), and the rows that a GPU adds."""
 
 import importlib.util
 import json

@@ -18,7 +18,7 @@ from regseg.models import create_model, save_weights
 
 
 def test_implementations_on_a_gpu(tmp_path):
-    """From the author's to graphs and kernels; here each is opened on the CPU, where f16 does not run."""
+    """The steps from the author's implementation to graphs and kernels, opened on the CPU, where f16 does not run."""
     path = str(tmp_path / "network.ckpt")
     save_weights(create_model("regseg", backbone=[[1]], num_classes=3).eval(), path)
     found = list(_gpu_implementations(path))

@@ -1,4 +1,4 @@
-"""Steps are timed, what they keep is counted, and hours follow from both."""
+"""The benchmark of a training step: its time, its memory, and the estimated hours."""
 
 from torch import nn
 
@@ -9,14 +9,14 @@ from regseg.training.task import SegmentationTask
 
 
 def test_what_a_step_keeps_is_counted():
-    """Two 1x1 convolutions and a ReLU between them: each convolution keeps its input, ReLU its result, which is one."""
+    """Two 1x1 convolutions with a ReLU between them: each keeps its input, and the second input is ReLU's result."""
     network = nn.Sequential(nn.Conv2d(3, 16, 1), nn.ReLU(), nn.Conv2d(16, 2, 1))
     task = SegmentationTask(network, DatasetSpec("two", ("a", "b"), ((0, 0, 0), (9, 9, 9))), scheduler=constant)
     found = benchmark_training(task, 2, (32, 64), {"accelerator": "cpu", "precision": "32-true"}, steps=3)
     assert len(found.milliseconds) == 3 and min(found.milliseconds) > 0
     pixels = 2 * 32 * 64
     network_keeps = 4 * pixels * (3 + 16)
-    loss_keeps = 4 * pixels * 2 + 8 * pixels  # log-probabilities and labels; what else is smaller
+    loss_keeps = 4 * pixels * 2 + 8 * pixels  # log-probabilities and labels; the rest is smaller
     assert network_keeps + loss_keeps <= found.memory < 1.2 * (network_keeps + loss_keeps)
 
 

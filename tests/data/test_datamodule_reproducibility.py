@@ -80,7 +80,7 @@ def test_ranks_divide_the_images_without_repeats(root):
     assert len({name for share, _ in shares for name in share}) == 6
     batches = [batch for module in ranks(root, 2, "validate") for batch in module.val_dataloader()]
     labelled = [batch["name"][0] for batch in batches if (batch["label"] != 255).any()]
-    assert len(batches) == 4 and len(labelled) == len(set(labelled)) == 3  # the fourth fills a rank, without any label
+    assert len(batches) == 4 and len(labelled) == len(set(labelled)) == 3  # the fourth only fills a rank
 
 
 def test_a_crop_does_not_depend_on_the_rank(root):

@@ -1,4 +1,4 @@
-"""What `prepare what=check` finds beyond missing files and sizes; in one pass, whatever decoders raise."""
+"""What `prepare what=check` finds beyond missing files and sizes, even if a decoder raises any exception."""
 
 import io
 import os

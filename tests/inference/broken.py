@@ -6,7 +6,7 @@ import torch
 
 
 def broken(write, strength):
-    """``write`` of a network of which one layer's weights are scaled; as a wrong graph would compute."""
+    """Return ``write`` for a network with the weights of one layer scaled, as if the graph were wrong."""
 
     def write_broken(path, format, network, info, *more):
         network = copy.deepcopy(network)

@@ -14,7 +14,7 @@ from regseg.models import create_model
 
 
 def fill(network, seed=0):
-    """Draw all tensors so that every part of the network matters."""
+    """Fill all tensors with random values, so that every part of the network matters."""
     generator = torch.Generator().manual_seed(seed)
     for name, tensor in network.state_dict().items():
         if tensor.dtype != torch.float32:

@@ -1,4 +1,4 @@
-"""What is exported runs alone, carries its classes, and is checked before it appears."""
+"""Exported files run without this package, contain their classes, and are checked before they are written."""
 
 import subprocess
 import sys
@@ -49,7 +49,7 @@ def test_every_format_by_every_runtime(exported, network, photograph, format, ru
 
 
 def test_onnx_runtime_alone_as_the_docs_show(exported, network, photograph, tmp_path):
-    """The ten lines of docs/deploy.md, in a process that has nothing of this package."""
+    """The example in docs/deploy.md, in a process that does not import this package."""
     import cv2
 
     text = (Path(__file__).parents[2] / "docs" / "deploy.md").read_text()

@@ -1,4 +1,4 @@
-"""The form that is run computes what the network computes."""
+"""A folded network has the results of the original network."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""What kernels replace, that the replaced network computes the same, and what happens where they disagree."""
+"""What the kernels replace, that the results stay the same, and what happens if the kernels disagree."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""When a graph is captured, which are kept, and that its result is that of the function."""
+"""When graphs are captured, which are kept, and that their results are those of the function."""
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ CPU = torch.device("cpu")
 
 
 class CpuGraph:
-    """As a CUDA graph: one place for the images and one for the result, and the function is called only before."""
+    """Stands for a CUDA graph: like one, it has a single buffer for the images and a single one for the result."""
 
     def __init__(self, compute, shape, device):
         self.images, self.compute = torch.zeros(shape, dtype=torch.uint8, device=device), compute

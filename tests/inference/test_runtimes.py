@@ -1,4 +1,4 @@
-"""One call for all; what is missing or does not fit is said in a sentence."""
+"""One call for every runtime; a missing package or an unsupported option is reported in one sentence."""
 
 import pytest
 

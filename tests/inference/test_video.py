@@ -1,4 +1,4 @@
-"""Videos drawn by PyAV, labelled and read back."""
+"""Videos made with PyAV, labelled and read back."""
 
 import errno
 from fractions import Fraction
@@ -113,7 +113,7 @@ def test_decoding_stays_a_few_frames_ahead(tmp_path, monkeypatch):
 def test_a_damaged_video_is_read_as_far_as_possible_and_reported(tmp_path):
     path, data, damaged = write_damaged_video(tmp_path / "damaged.mkv")
     half = len(data) // 2
-    for content, words in ((data, None), (damaged, "cannot be decoded in 1 places"), (data[:half], "of 20 seconds")):
+    for content, words in ((data, None), (damaged, "cannot be decoded in 1 place"), (data[:half], "of 20 seconds")):
         path.write_bytes(content)
         with Video(path) as video:
             count = len(list(video.frames()))

@@ -107,7 +107,7 @@ def test_classes_of_cityscapes_in_another_order():
 
 
 def test_our_evaluator_and_the_official_one_agree_on_written_predictions(streets_root, tmp_path, monkeypatch):
-    """On drawn streets with wrong pixels, through the files, the official search by name, and the zip archive."""
+    """On synthetic streets with wrong pixels: the files, the official search by name, and the zip archive."""
     official = pytest.importorskip("cityscapesscripts.evaluation.evalPixelLevelSemanticLabeling")
     items = find_images(streets_root / "leftImg8bit" / "val", tmp_path / "out")
     truth = {sample.image.name: sample.label for sample in Cityscapes(streets_root).samples("val")}

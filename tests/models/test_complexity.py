@@ -75,7 +75,7 @@ def test_field_of_view_by_hand():
 
 
 def test_the_papers_607_follows_from_other_depths():
-    """The paper's figure for RegNetY-600MF follows from the stage depths of RegNetX-600MF: 1, 3, 5, 7."""
+    """The paper's value for RegNetY-600MF follows from the stage depths of RegNetX-600MF: 1, 3, 5, 7."""
     strides = [2] + [2] + [2, 1, 1] + [2] + [1] * 4
     last_stage = [(3, 1)] + [(5, 1)] * 6
     assert compose([(3, stride) for stride in strides] + last_stage)[0] == 607

@@ -1,4 +1,4 @@
-"""`describe` and the figure of the field of view."""
+"""`describe` and the plot of the field of view."""
 
 import json
 

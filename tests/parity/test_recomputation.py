@@ -1,8 +1,8 @@
 """Every model compared with a second implementation, written from its description only.
 
-Nothing here uses our classes: plain functions on the author's names, one line an operation, so that an error in the
-order of a concatenation, a BatchNorm, a ReLU or a padding in one of the two shows. In float64, because the weights
-amplify the rounding of float32 up to 1e-3 of the logits.
+Nothing here uses our classes. There are plain functions on the author's names, with one line per operation. They reveal
+a wrong order of a concatenation, BatchNorm, ReLU or padding in either implementation. All computations are in float64,
+because the weights amplify the rounding errors of float32 up to 1e-3 of the logits.
 """
 
 import pytest

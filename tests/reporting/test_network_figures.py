@@ -1,4 +1,4 @@
-"""Published figures of networks."""
+"""Published values of networks."""
 
 import pytest
 

@@ -108,7 +108,7 @@ def write_small_run(folder, row, seed, *mious, dataset="camvid"):
 
 @pytest.fixture
 def invented(tmp_path, monkeypatch):
-    """A folder of published figures with one table of another paper and no runs of an author."""
+    """A folder of published values with one table of another paper and no runs of an author."""
     folder = tmp_path / "published"
     folder.mkdir()
     (folder / "other_paper.yaml").write_text(INVENTED)

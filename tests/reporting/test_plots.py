@@ -1,4 +1,4 @@
-"""How figures are written."""
+"""How plots are written."""
 
 import pytest
 

@@ -1,6 +1,6 @@
-"""A run that is killed again and again, at random moments and while it writes, ends like one that never was.
+"""A run that is killed repeatedly, at random moments and while it writes, ends like an uninterrupted run.
 
-Takes minutes, so it has a marker of its own: ``make test-soak``.
+These tests take minutes, so they have a separate marker: ``make test-soak`` runs them.
 """
 
 import os
@@ -69,7 +69,7 @@ def equal(a, b):
 
 
 def kill(process, is_time, limit=60):
-    """Kill a process as soon as ``is_time()``; give whether it was still running."""
+    """Kill a process as soon as ``is_time()`` is true; return whether it was still running."""
     end = time.monotonic() + limit
     while process.poll() is None and time.monotonic() < end and not is_time():
         time.sleep(0.0005)
@@ -79,7 +79,7 @@ def kill(process, is_time, limit=60):
 
 
 def moment(training, window, rng):
-    """A function that says when to kill: after one epoch more, in the given window."""
+    """A function that says when to kill: after one more epoch, in the given time window."""
     checkpoints, epochs = training.run / "checkpoints", len(read_metrics(training.run))
     delay, since = rng.uniform(0, 0.5), []
 

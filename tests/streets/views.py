@@ -32,7 +32,7 @@ def painted(draw, seed=0, **changes):
 
 
 def check_painted(draw, labels, *, share=0.95, **changes):
-    """Assert what every object fulfils.
+    """Check the properties that every painted object has.
 
     Its labels are ``labels``; at least ``share`` of what is labelled is painted; a seed gives one picture; and
     out of view it leaves the labels as they were.

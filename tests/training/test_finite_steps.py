@@ -34,7 +34,7 @@ def steep(network, logits, batch):
 
 
 def with_scaler(**more):
-    """16-mixed, which scales the loss, on a CPU too."""
+    """16-mixed, which scales the loss, even on a CPU."""
     scaler = torch.amp.GradScaler("cpu", init_scale=2.0)
     return {"precision": None, "plugins": [MixedPrecision("16-mixed", "cpu", scaler)], **more}
 

@@ -1,4 +1,4 @@
-"""Sec. 4.3, to the last bit: nothing but the seed decides what a run on a CPU comes to."""
+"""Sec. 4.3, to the last bit: on a CPU, the result of a run depends on nothing but the seed."""
 
 import os
 from functools import partial
@@ -22,7 +22,7 @@ EPOCHS = 5
 
 
 class DrawingNetwork(torch.nn.Module):
-    """A RegSeg that draws from the global generator too, as one with dropout would."""
+    """A RegSeg that also uses the global generator, as one with dropout would."""
 
     def __init__(self):
         super().__init__()

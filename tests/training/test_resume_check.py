@@ -1,4 +1,4 @@
-"""What a continued run must share with the run so far: each difference is refused by name, or said."""
+"""What a continued run must share with the run so far: each difference is refused, or named in a message."""
 
 import copy
 from types import SimpleNamespace

@@ -112,7 +112,7 @@ def _folded(blocks: Mapping[str, nn.Module]) -> dict[str, nn.Module]:
 
 
 def _split_in_two(conv: DilatedConv) -> DilatedConv:
-    """Split a convolution of one rate into two, which `DilatedConv` avoids; Table 1 times the split itself."""
+    """Split a convolution of one rate into two, which `DilatedConv` avoids; Table 1 includes the time of the split."""
     halves = DilatedConv(CHANNELS, dilations=(1, 2), group_width=GROUP_WIDTH)
     for branch in halves.branches:
         assert isinstance(branch, nn.Conv2d)

@@ -36,12 +36,12 @@ from regseg.system.cpu import bfloat16_is_faster, num_threads
 
 BASELINE = "author's implementation"  # float32, eager, NCHW, logits at full size
 Size = tuple[int, int]
-_CALIBRATION = 4  # images; their content does not affect the time of int8
+_CALIBRATION = 4  # number of random calibration images; their content does not affect the time of int8
 
 
 @dataclass(frozen=True)
 class Implementation:
-    """An implementation that labels an image; plain values, so that another process can open it.
+    """An implementation that labels an image. It has only plain values, so that another process can open it.
 
     Attributes:
         name: the name in tables.

@@ -98,7 +98,7 @@ class _OneBatch(Dataset):
 
 
 class _Clock(L.Callback):
-    """Times each step with the work of the device, and counts the bytes that the first keeps for backward."""
+    """Times each step until the device has finished, and counts the bytes that the first step keeps for backward."""
 
     def __init__(self) -> None:
         self.milliseconds: list[float] = []

@@ -45,12 +45,12 @@ class SegmentationDataModule(L.LightningDataModule):
         train_split: train, val, test or trainval.
         val_split: train, val, test or trainval.
         augment: arguments of `TrainTransform` other than the sizes.
-        class_uniform: share of an epoch's crops that contain a pixel of each class in turn (Sec. 4.2).
+        class_uniform: share of an epoch's crops that are placed around the classes, equally many for each (Sec. 4.2).
         storage: where images are read from: the original files (full), halved images (half) or decoded arrays (cache).
         num_workers: loader processes; None uses one per core, at most 8. The batches do not depend on it.
         seed: seed of the image order and the augmentation.
         options: further arguments of the dataset's class.
-        dataset_options: the same as keywords, such as ``val_share=0.1``.
+        dataset_options: the same, given as keywords, such as ``val_share=0.1``.
 
     Raises:
         InputError: an argument is invalid. `setup` raises it if files are missing.

@@ -31,7 +31,7 @@ def check(datamodule: Any, out: Path) -> None:
         out: The folder of ``problems.txt``.
 
     Raises:
-        InputError: There are problems, not only notices; counts them by kind.
+        InputError: There are problems (notices do not count); the message counts them by kind.
     """
     found, counts = find_problems(datamodule.dataset, datamodule.spec)
     pairs = ", ".join(f"{number} in {split}" for split, number in counts.items())
@@ -84,7 +84,7 @@ def labels_without_image(samples: Iterable[Sample]) -> Iterator[Problem]:
     for folder in sorted({label.parent for label in labels}):
         for path in sorted(folder.iterdir()):
             if path.name.endswith(ending) and path not in labels | images and not path.name.startswith("."):
-                yield Problem("label without image", f"{path} is a label without an image.")
+                yield Problem("label without image", f"{path} has no image; add it or remove the label.")
 
 
 def repeated_images(splits: Mapping[str, Iterable[Sample]]) -> Iterator[Problem]:
@@ -101,12 +101,13 @@ def repeated_images(splits: Mapping[str, Iterable[Sample]]) -> Iterator[Problem]
             if other != split:
                 yield Problem(
                     "image in several splits",
-                    f"{sample.image} of {split} is the same file as {image} of {other}; an evaluation must not see "
-                    "training images.",
+                    f"{sample.image} of {split} is the same file as {image} of {other}; remove one of them, because "
+                    "an evaluation must not see training images.",
                 )
             elif image != sample.image:
                 yield Problem(
-                    "image twice", f"{sample.image} is the same file as {image}, so it counts twice in {split}."
+                    "image twice",
+                    f"{sample.image} is the same file as {image} in the split {split}; remove one of them.",
                 )
 
 

@@ -51,7 +51,9 @@ def import_coco(datamodule: Any, source: Path) -> None:
         try:
             label = _label(image, objects[image["id"]], values)
         except (KeyError, TypeError, ValueError, IndexError) as error:
-            raise InputError(f"{source}: the annotations of {image['file_name']} are damaged ({error!r}).") from error
+            raise InputError(
+                f"{source}: the annotations of {image['file_name']} are damaged ({error!r}); export them again."
+            ) from error
         png = cv2.imencode(".png", label)[1].tobytes()
         target.parent.mkdir(parents=True, exist_ok=True)
         write_whole(target, methodcaller("write", png), durable=False)

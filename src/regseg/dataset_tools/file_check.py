@@ -98,7 +98,7 @@ def _read(kind: str, path: Path, read: Callable[[], np.ndarray], problems: list[
         problems.append(Problem(kind, str(error)))
     except Exception as error:  # decoders may raise any exception, and the other files must be checked too
         reason = " ".join(f"{type(error).__name__}: {error}".split()).rstrip(".")
-        problems.append(Problem(kind, f"{path} cannot be decoded ({reason})."))
+        problems.append(Problem(kind, f"{path} cannot be decoded ({reason}); replace it or remove it."))
     return None
 
 

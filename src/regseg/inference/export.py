@@ -1,4 +1,4 @@
-"""Exporting a checkpoint as one file that is checked against PyTorch before it appears."""
+"""Exports a checkpoint as one file, which is compared with PyTorch before it is written."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def export(
 
     Args:
         weights: a training checkpoint.
-        out: the file; its suffix is that of the format in `SUFFIXES`.
+        out: the file; its suffix must be that of the format in `SUFFIXES`.
         format: ``onnx``, ``openvino`` (a pair of .xml and .bin) or ``torch`` (the weights as .safetensors).
         output: ``labels`` (B, H, W) uint8, or ``logits`` (B, C, H, W) float32.
         size: (height, width) of the images; None for any.

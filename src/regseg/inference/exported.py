@@ -28,8 +28,8 @@ def require(package: str, extra: str, what: str) -> ModuleType:
 class ExportedRuntime:
     """Labels from a graph that takes (B, H, W, 3) uint8.
 
-    Where numba is installed, only the part of the graph up to the low-resolution logits is run, because the fused
-    upsampling of `regseg.inference.upsample` takes a fifth of the time that it takes inside the graph.
+    If numba is installed, the graph is run only up to the low-resolution logits. The fused upsampling of
+    `regseg.inference.upsample` then takes a fifth of the time that upsampling takes inside the graph.
 
     Args:
         info: the file's record.

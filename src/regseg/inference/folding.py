@@ -1,4 +1,4 @@
-"""A trained network in the form that is fastest to run: BatchNorm folded, branches without splits, images as bytes."""
+"""Converts a trained network to the form that runs fastest: BatchNorm folded, branches without splits, uint8 images."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def _part_of(conv: nn.Conv2d, index: int, count: int) -> nn.Conv2d:
 
 
 def split_branches(network: nn.Module) -> nn.Module:
-    """Replace the convolutions of every block of several rates with `BranchedConvs`, in place.
+    """Replace the convolutions of every block with several rates by `BranchedConvs`, in place.
 
     Args:
         network: from `fold_batch_norm`.

@@ -81,7 +81,7 @@ def mark(out: Path, paths: Iterable[Path], *, incomplete: bool) -> None:
 
 
 def digest(path: Path) -> str:
-    """Return the SHA-256 of a file of weights, and of the .bin that belongs to an OpenVINO .xml."""
+    """Return the SHA-256 of a weights file; for an OpenVINO .xml, of it and its .bin."""
     found = hashlib.sha256()
     for part in (path, *([path.with_suffix(".bin")] if path.suffix == ".xml" else [])):
         if part.is_file():

@@ -92,8 +92,8 @@ def map_ahead(function: Callable[[T], R], items: Iterable[T], workers: int) -> G
 class _Calls(Generic[T, R]):
     """Calls of a function by threads. After `stop` returns, no call is in progress and no call starts.
 
-    A pool does not guarantee this: if a signal raised an exception while a thread was being started, the pool's
-    shutdown does not wait for it, and closing a decoder or encoder that such a thread uses crashes the process.
+    A pool does not guarantee this. If a signal raised an exception while a thread was being started, the pool's
+    shutdown does not wait for that thread. Closing a decoder or encoder that the thread uses then crashes the process.
     """
 
     def __init__(self, function: Callable[[T], R]) -> None:

@@ -1,4 +1,4 @@
-"""A baseline that does not look at the image; a network should at least be better than this."""
+"""A baseline that ignores the image; every trained network should be better."""
 
 from __future__ import annotations
 

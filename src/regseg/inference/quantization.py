@@ -22,14 +22,14 @@ if TYPE_CHECKING:
     from regseg.inference.runtimes import Runtime
 
 
-# Loss of the mean IoU, as a fraction. A small RegSeg on drawn streets lost 0.002.
+# Loss of the mean IoU, as a fraction. A small RegSeg on synthetic streets lost 0.002.
 _LARGEST_LOSS = 0.02
 
 
 def write_int8(
     path: Path, format: str, network: nn.Module, info: ExportInfo, data: SegmentationDataModule, images: int
 ) -> ExportInfo:
-    """Quantise a network, write it, and measure both on the validation split.
+    """Quantise a network, write it, and compare the mean IoU of both networks on the validation split.
 
     Args:
         path: the file.
@@ -40,7 +40,7 @@ def write_int8(
         images: number of training images for the calibration.
 
     Returns:
-        The record with the mean IoU of both in its provenance.
+        The record, with both values of the mean IoU in its provenance.
 
     Raises:
         InputError: a package is missing, there is no training image, or int8 loses too much.

@@ -45,7 +45,7 @@ class Runtime(Protocol):
         Args:
             images: (B, H, W, 3) uint8 RGB.
             size: (height, width) of the labels; None for the images' own. As in the author's release, logits are
-                interpolated to the images' size and then, if it is another one, to ``size``.
+                interpolated to the images' size and then, if it differs, to ``size``.
 
         Returns:
             (B, *size) uint8 class indices.

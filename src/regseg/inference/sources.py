@@ -132,7 +132,9 @@ def _listed(path: Path) -> list[Path]:
     texts = [line.strip("\r\t ") for line in lines]
     paths = [path.parent / Path(text).expanduser() for text in texts if text]
     if wrong := next((one for one in paths if "\0" in str(one) or not _is_image(one)), None):
-        raise InputError(f"{path} lists {str(wrong)!r}, which is not an image ({', '.join(IMAGE_SUFFIXES)}).")
+        raise InputError(
+            f"{path} lists {str(wrong)!r}, which is not an image ({', '.join(IMAGE_SUFFIXES)}); remove it."
+        )
     return [Path(os.path.abspath(one)) for one in paths]
 
 

@@ -28,8 +28,8 @@ _DTYPES = {"f32": torch.float32, "f16": torch.float16, "bf16": torch.bfloat16}
 class TorchRuntime:
     """A network of this project in eval mode, with BatchNorm folded, in channels-last memory.
 
-    On a GPU, grouped convolutions and the last upsampling are run by Triton kernels if these agree with PyTorch's
-    operations there, and consecutive images of the same size by a CUDA graph.
+    On a GPU, Triton kernels run the grouped convolutions and the last upsampling, if they agree there with PyTorch's
+    operations. Consecutive images of the same size run as a CUDA graph.
 
     Args:
         network: a model with `low_resolution_logits`; it is copied.

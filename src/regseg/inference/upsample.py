@@ -1,8 +1,8 @@
 """From low-resolution logits to class indices without full-size logits.
 
-Bilinear interpolation (align_corners=False) and the maximum over classes are one step that works on one output row at a
-time, so that what it reads and writes stays in the processor's cache. Up to ties within float rounding the result is
-that of ``torch.nn.functional.interpolate`` and ``argmax``.
+Bilinear interpolation (align_corners=False) and the argmax over classes are fused. They work on one output row at a
+time, so that the data stay in the processor's cache. The result is that of ``torch.nn.functional.interpolate`` and
+``argmax``, except for pixels at which two logits are equal up to float rounding.
 """
 
 from __future__ import annotations
@@ -104,7 +104,7 @@ def _labels_by_torch(logits: Tensor, size: tuple[int, int]) -> Tensor:
 def source_positions(length: int, target: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return the two inputs (of ``length``) that each output (of ``target``) interpolates, and the second one's weight.
 
-    The weight is computed in float32 and in PyTorch's order, whose rounding shows if the ratio is not a power of two.
+    The weight is computed in float32, in PyTorch's order of operations, so that it is rounded in the same way.
     """
     scale = np.float32(length) / np.float32(target)
     position = np.maximum(scale * (np.arange(target, dtype=np.float32) + np.float32(0.5)) - np.float32(0.5), 0)

@@ -1,4 +1,4 @@
-"""Videos: frames in, labelled frames out, one after the other. Needs PyAV (``pip install 'regseg[video]'``)."""
+"""Labels videos frame by frame. Needs PyAV (``pip install 'regseg[video]'``)."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ VIDEO_MODES = ("overlay", "color")
 _TURNS = {90: cv2.ROTATE_90_COUNTERCLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_CLOCKWISE}
 _BT709, _BT601 = 1, 5  # colour matrices, by FFmpeg's numbers
 _MATRICES = (_BT709, 4, _BT601, 7, 9)  # those that PyAV converts
-_HD = 720  # pixels of the shorter side from which a video that names no colour matrix has that of BT.709
+_HD = 720  # pixels of the shorter side; from this size on, BT.709 is the default colour matrix
 
 
 class Frame(NamedTuple):
@@ -109,7 +109,7 @@ class Video:
         """What could not be read of the video, as the end of a sentence; None if all was read. Valid after `frames`."""
         if self._seconds - self._read > max(2.0, float(self._seconds) / 10):  # sound may be somewhat longer
             return f"ends after {float(self._read):.0f} of {float(self._seconds):.0f} seconds"
-        return f"cannot be decoded in {self._undecoded} places" if self._undecoded else None
+        return f"cannot be decoded in {self._undecoded} place{'s' * (self._undecoded > 1)}" if self._undecoded else None
 
     @property
     def pixel_aspect(self) -> Fraction:
@@ -179,7 +179,7 @@ def predict_video(
         video: the video, which is read to its end.
         labeller: maps (H, W, 3) uint8 RGB to (H, W) uint8 class indices.
         draw: maps a frame and its labels to a picture of the same size.
-        target: the .mp4 file, written whole or not at all.
+        target: the .mp4 file, which is written atomically.
         advance: called after each frame.
 
     Raises:

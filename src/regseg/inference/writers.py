@@ -97,7 +97,7 @@ class Outputs:
         return found
 
     def write(self, item: Item, image: np.ndarray, labels: np.ndarray) -> None:
-        """Write every output of an image, each whole or not at all.
+        """Write every output of an image atomically.
 
         Args:
             item: the image's file.

@@ -119,7 +119,7 @@ def _stage(
     stride: int,
     options: Sequence[dict] | None = None,
 ) -> nn.Sequential:
-    """Return a sequence of blocks of which the first has the stride; `options` are further keywords of each block."""
+    """Return a sequence of blocks whose first one has the stride; `options` are further keywords of each block."""
     options = options or [{}] * len(widths)
     inputs = [in_channels, *widths[:-1]]
     strides = [stride] + [1] * (len(widths) - 1)

@@ -105,7 +105,7 @@ def gflops(model: nn.Module, size: tuple[int, int] = (1024, 2048), *, convolutio
     Args:
         model: the model; it is not changed.
         size: (height, width) of the image, in pixels.
-        convolutions_only: count convolutions only, as the paper's figure for DDRNet-23 does.
+        convolutions_only: count convolutions only, as the paper's value for DDRNet-23 does.
 
     Returns:
         Billions of operations.

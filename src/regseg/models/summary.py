@@ -1,4 +1,4 @@
-"""A model's size, cost and field of view, as values and as a figure."""
+"""A model's size, cost and field of view, as values and as a plot."""
 
 from __future__ import annotations
 

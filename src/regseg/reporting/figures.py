@@ -1,4 +1,4 @@
-"""Draws the figures of a report.
+"""Draws the plots of a report.
 
 Each function writes one picture and returns whether there was anything to draw.
 """
@@ -17,7 +17,7 @@ from regseg.reporting.plots import AUTHOR, OTHERS, OURS, PAPER, figure, shortene
 from regseg.reporting.published import author_runs, paper
 from regseg.reporting.tables import Row, Run, common_epoch, known, metric_of
 
-_COLUMNS, _PANELS = 10, 8  # columns per panel of a heatmap, and panels; more columns than both allow widen the panels
+_COLUMNS, _PANELS = 10, 8  # most columns per panel, and most panels, of a heatmap; beyond both, panels get wider
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -153,11 +153,11 @@ def _number(value: float, *, signed: bool) -> str:
 def draw_trade_off(
     content: Mapping[str, Any], key: str, label: str, star: tuple[str, float] | None, path: Path
 ) -> bool:
-    """Draw the mIoU of a table's methods against another figure, as Figs. 1 and 7 of the paper do.
+    """Draw the mIoU of a table's methods against another of their values, as Figs. 1 and 7 of the paper do.
 
     Args:
         content: The table's content.
-        key: The figure on the horizontal axis.
+        key: The value on the horizontal axis.
         label: The label of that axis.
         star: Label and mIoU of our runs, drawn at the place of the method that they reproduce; None without runs.
         path: The picture.

@@ -29,7 +29,7 @@ def table(headings: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
 
 
 def name_of_metric(group: str) -> str:
-    """Return the name of a group's figure, such as ``best reduced mIoU, %``."""
+    """Return the name of the metric that a group's table shows, such as ``best reduced mIoU, %``."""
     which, _, name = metric_of(group).partition("/")
     return f"{which} {'reduced mIoU' if name == 'miou_reduced' else 'mIoU'}, %"
 
@@ -84,7 +84,7 @@ def runs_markdown(group: str, runs: Iterable[Run]) -> str:
 
 
 def _last(run: Run, name: str) -> float | None:
-    """Return a run's last figure by the name of its column in ``metrics.csv``; None for a class it does not have."""
+    """Return a run's last value in a column of ``metrics.csv``; None for a class that it does not have."""
     if name.startswith("val/iou/"):
         iou = dict(zip(run.classes, run.curve.iou[-1], strict=True))
         return iou.get(name.removeprefix("val/iou/"))
@@ -124,11 +124,11 @@ def at_same_epochs(group: str, runs: Iterable[Run]) -> list[str]:
 
 
 def with_deviation(value: float, deviation: float | None) -> str:
-    """Format a figure of ours with two digits, and its standard deviation if there is one."""
+    """Format one of our values with two decimals, and its standard deviation if there is one."""
     return f"{value:.2f}" if deviation is None else f"{value:.2f} ± {deviation:.2f}"
 
 
 def printed(value: Any, deviation: float | None = None) -> str:
-    """Format a figure as the paper prints it; a dash if it prints none."""
+    """Format a value as the paper prints it; a dash if it prints none."""
     text = "–" if value is None else str(value)
     return text if deviation is None else f"{text} ± {deviation}"

@@ -1,4 +1,4 @@
-"""The size, cost and field of view of a network next to the published figures."""
+"""The size, cost and field of view of a network next to the published values."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from regseg.reporting.published import paper
 
 
 def describe_with_paper(model: nn.Module, size: tuple[int, int] = CITYSCAPES) -> dict[str, Any]:
-    """Describe a network by `regseg.models.summary.describe`, and add the published figures.
+    """Describe a network by `regseg.models.summary.describe`, and add the published values.
 
     Args:
         model: A network of `create_model`.
@@ -23,7 +23,7 @@ def describe_with_paper(model: nn.Module, size: tuple[int, int] = CITYSCAPES) ->
     Returns:
         The description with two more keys. ``needed_field_of_view`` lists the fields of view that Sec. 3.1 asks for:
         pixels, what they cover, and whether the network reaches them (None without a single field of view). ``paper``
-        lists the published figures: quantity, ours, paper, where, and why they differ (or an empty string).
+        lists the published values: quantity, ours, paper, where, and why they differ (or an empty string).
     """
     facts = describe(model, size)
     seen = facts["field_of_view"]

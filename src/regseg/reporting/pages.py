@@ -29,7 +29,7 @@ def page_of(group: str, runs_folder: Path, speeds: Speeds | None = None) -> tupl
 
     Returns:
         The Markdown, the pictures, and the contents of other files by name; None if there are no runs to report on. A
-        table that compares methods without rows of runs needs none.
+        table that only compares methods needs no runs.
     """
     content = paper().get(group, {})
     if "runs_of" in content:
@@ -73,7 +73,7 @@ def methods_page(group: str, runs_folder: Path, speeds: Speeds | None = None) ->
 
 
 def sizes_page(group: str, runs_folder: Path) -> tuple[str, Drawings] | None:
-    """Return the report on a figure over evaluation sizes (Fig. 6); None without any such evaluation."""
+    """Return the report on mIoU over evaluation sizes (Fig. 6); None without any such evaluation."""
     content = paper()[group]
     rows = list(content["rows"])
     runs = [run for run in read_runs(runs_folder, content["runs_of"]) if run.row in rows]

@@ -46,7 +46,7 @@ def _names(value: str | Sequence[str]) -> list[str]:
 
 
 def _sources(group: str, ours: Mapping[str, Row]) -> list[Callable[[str], float | None]]:
-    """Return functions that give the figure of a row or method: in the paper's table, in the author's runs, in ours."""
+    """Return functions that give the value of a row or method: in the paper's table, in the author's runs, in ours."""
     content, metric = paper()[group], metric_of(group)
     methods = {name: values["miou"] for name, values in content.get("models", {}).items() if "miou" in values}
 
@@ -109,7 +109,7 @@ def columns_markdown(group: str, runs_folder: Path, speeds: Speeds | None = None
 
 
 def figure_of(content: Mapping[str, Any], name: str, key: str) -> tuple[Any, float | None]:
-    """Return (figure, standard deviation) of a method in a table's content; None where the paper prints none."""
+    """Return (value, standard deviation) of a method in a table's content; None where the paper prints none."""
     figures = content["models"][name]
     if key == "miou" and name in content.get("rows", {}):
         return content["rows"][name], content.get("deviations", {}).get(name)

@@ -1,4 +1,4 @@
-"""The style of all figures, and how they are written. matplotlib is imported when a figure is drawn."""
+"""The style of all plots, and how they are written. matplotlib is imported when a plot is drawn."""
 
 from __future__ import annotations
 
@@ -38,13 +38,13 @@ _LONGEST = 40  # characters of a name on an axis
 
 
 def shortened(name: str) -> str:
-    """Return a name of a class or a run that leaves room for the figure itself."""
+    """Shorten the name of a class or a run, so that it leaves room for the plot."""
     return name if len(name) <= _LONGEST else f"{name[: _LONGEST - 1]}…"
 
 
 @contextmanager
 def figure(path: Path, width: float = 6.4, height: float = 4.0) -> Iterator[Figure]:
-    """Yield a figure to draw on; afterwards write it to ``path``, whole or not at all.
+    """Yield a figure to draw on; afterwards write it to ``path`` atomically.
 
     Args:
         path: The picture; its suffix is the format.

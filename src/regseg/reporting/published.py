@@ -31,7 +31,7 @@ class Curve(NamedTuple):
     iou: Sequence[Sequence[float]]
 
     def value(self, metric: str) -> float:
-        """Return the figure of one of `METRICS`, from the last evaluation or the highest of all; NaN without any."""
+        """Return one of `METRICS`: its value at the last evaluation or its highest value; NaN without evaluations."""
         which, _, name = metric.partition("/")
         values = getattr(self, name)
         if not values:
@@ -40,7 +40,7 @@ class Curve(NamedTuple):
 
 
 def folder() -> Path:
-    """Return the folder of the published figures: ``regseg/experiments`` in a wheel, ``experiments/`` in a checkout."""
+    """Return the folder of the published values: ``regseg/experiments`` in a wheel, ``experiments/`` in a checkout."""
     installed = Path(__file__).parents[1] / "experiments"
     return installed if installed.is_dir() else Path(__file__).parents[3] / "experiments"
 

@@ -50,7 +50,7 @@ def read_speeds(path: str | Path | None) -> Speeds | None:
     """Read a file of the benchmark.
 
     Args:
-        path: The file; None for the one that the benchmark writes if it is given no ``out``.
+        path: The file; None for the one that the benchmark writes by default.
 
     Returns:
         The speeds; None if no file is given and there is none.

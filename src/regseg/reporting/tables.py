@@ -45,7 +45,7 @@ class Run(NamedTuple):
 
 
 class Row(NamedTuple):
-    """A row of a report; figures in percent, None if there is none.
+    """A row of a report; values in percent, None if there is none.
 
     Attributes:
         name: The row's name.
@@ -76,7 +76,7 @@ class Row(NamedTuple):
 
     @property
     def value(self) -> float | None:
-        """The row's figure: the mean over its runs, or the best of them."""
+        """The row's value: the mean over its runs, or the best of them."""
         return average(self.values, best=self.best)
 
     @property
@@ -130,7 +130,7 @@ def _mismatch(group: str, summary: Summary) -> str:
 
 
 def metric_of(group: str) -> str:
-    """Return the figure that a table prints, one of `METRICS`; the last epoch's mIoU for other groups of runs."""
+    """Return the metric that a table prints, one of `METRICS`; the last epoch's mIoU for other groups of runs."""
     return paper().get(group, {}).get("metric", "last/miou")
 
 
@@ -185,7 +185,7 @@ def common_epoch(group: str, run: Run) -> CommonEpoch | None:
         run: A run of ours.
 
     Returns:
-        Our figures and the mean of the author's; None without a common epoch or if the run is not comparable.
+        Our values and the mean of the author's; None without a common epoch or if the run is not comparable.
     """
     name, curve = metric_of(group).partition("/")[2], run.curve
     if run.mismatch:

@@ -19,7 +19,7 @@ _ENOUGH = 5  # seeds from which a test of mean IoU says much
 
 
 def csv_text(group: str, rows: Sequence[Row]) -> str:
-    """Return a table as CSV: one line per row, figures in percent, runs of a row separated by semicolons."""
+    """Return a table as CSV: one line per row, values in percent, runs of a row separated by semicolons."""
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["row", name_of_metric(group), "deviation", "runs", "paper", "paper_deviation", "author", "state"])
@@ -32,7 +32,7 @@ def csv_text(group: str, rows: Sequence[Row]) -> str:
 
 
 def latex_text(group: str, rows: Sequence[Row]) -> str:
-    """Return a table as LaTeX, for the package booktabs; the best of our figures is bold."""
+    """Return a table as LaTeX, for the package booktabs; the best of our values is bold."""
     best = max((row.value for row in rows if row.value is not None), default=None)
     lines = []
     for row in rows:
@@ -60,7 +60,7 @@ def latex_text(group: str, rows: Sequence[Row]) -> str:
 def significance_markdown(rows: Sequence[Row]) -> str:
     """Return one line per row on Welch's t-test against the row with the highest mean; empty without two such rows.
 
-    Rows of which the best run counts, unfinished rows and rows with a single run are named as not testable.
+    Rows for which the best run counts, unfinished rows and rows with a single run are listed as not tested.
     """
     tested = [row for row in rows if len(row.ours) >= _FEWEST and not row.best]
     if len(tested) < 2:
@@ -76,7 +76,7 @@ def significance_markdown(rows: Sequence[Row]) -> str:
     if others := [escaped(row.name) for row in rows if row.values and row not in tested]:
         text += f"- Not tested (fewer than two finished runs, or the best run counts): {', '.join(others)}.\n"
     if min(len(row.ours) for row in tested) < _ENOUGH:
-        text += f"\nWith fewer than {_ENOUGH} seeds per row the test has little power: a large p says little.\n"
+        text += f"\nWith fewer than {_ENOUGH} seeds per row, the test has little power: a large p is no evidence.\n"
     return text
 
 

@@ -14,15 +14,15 @@ from regseg.system.atomic import write_text
 def build_workspace(group: str, project: str, entity: str, classes: list[str], *, reduced: bool) -> Any:
     """Build a workspace for the runs of ``group``; nothing is uploaded.
 
-    It shows the best and last mean IoU as bars and as curves over epochs, grouped by row with the standard deviation
-    over seeds, the IoU of every class, and parallel coordinates from the row to the means.
+    It shows the best and last mean IoU as bars, and the mean IoU as curves over epochs, both grouped by row with the
+    standard deviation over seeds. It also has the IoU of every class, and parallel coordinates of row and mean IoU.
 
     Args:
         group: The W&B group of the runs.
         project: The W&B project.
         entity: The W&B user or team.
         classes: Class names, one panel each.
-        reduced: Whether a dataset of the group excludes classes, so that the reduced mIoU is another figure.
+        reduced: Whether a dataset of the group excludes classes, so that the reduced mIoU differs from the mIoU.
 
     Returns:
         A `wandb_workspaces.workspaces.Workspace`.

@@ -29,7 +29,7 @@ GUESTS = {"truck": 0.23, "bus": 0.22, "train": 0.18, "motorcycle": 0.32, "cyclis
 
 
 def sample_guests(rng: np.random.Generator) -> list[str]:
-    """Draw the rare kinds that a scene gets, in a fixed order."""
+    """Sample the rare kinds that a scene gets; they are returned in a fixed order."""
     return [kind for kind, chance in GUESTS.items() if rng.random() < chance]
 
 

@@ -62,7 +62,7 @@ class Layout:
 
 
 def sample_layout(rng: np.random.Generator, tram: bool) -> Layout:
-    """Draw the layout of a street; with a tram, the road is wide enough for its tracks."""
+    """Sample the layout of a street; with a tram, the road is wide enough for its tracks."""
     built_up = rng.random()
     crossing = None
     if rng.random() < 0.4:
@@ -92,7 +92,7 @@ def _sample_side(rng: np.random.Generator, sign: int, built_up: float) -> Side:
 
 
 def sample_ground(rng: np.random.Generator, layout: Layout, light: Light) -> Ground:
-    """Draw the strips, markings and shadows of a layout."""
+    """Sample the strips, markings and shadows of a layout."""
     half = layout.half_road
     asphalt, pavement, grass = road_colour(rng), sidewalk_colour(rng), terrain_strip(rng, 0)
     slab, kerb = rng.uniform(0.6, 1.6), np.full(3, rng.uniform(110, 205))

@@ -7,7 +7,7 @@ from regseg.streets.canvas import Camera, Canvas, Colour, Light
 
 
 def sample_camera(rng: np.random.Generator, height: int, width: int, left: float, right: float) -> Camera:
-    """Draw a camera between the x coordinates left and right, with random direction, focal length, roll and bend."""
+    """Sample a camera between the x coordinates left and right: its direction, focal length, roll and bend."""
     return Camera(
         height=height,
         width=width,
@@ -21,7 +21,7 @@ def sample_camera(rng: np.random.Generator, height: int, width: int, left: float
 
 
 def sample_light(rng: np.random.Generator) -> Light:
-    """Draw the light of a clear or overcast day, dusk or night."""
+    """Sample the light of a clear or overcast day, dusk or night."""
     time = rng.choice(["clear", "overcast", "dusk", "night"], p=[0.5, 0.27, 0.13, 0.1])
     ambient, sun, haze, far = {
         "clear": ((0.55, 0.58, 0.64), (0.6, 0.56, 0.48), (205, 220, 235), (150, 900)),

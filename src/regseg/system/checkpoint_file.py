@@ -105,7 +105,7 @@ def write_checkpoint_file(path: str | Path, content: Any, *, keep: Path | None =
 
 
 def write_weights_file(path: Path, tensors: Mapping[str, torch.Tensor], metadata: Mapping[str, str]) -> None:
-    """Write tensors as safetensors, whole or not at all.
+    """Write tensors as safetensors atomically.
 
     Args:
         path: the file.

@@ -1,4 +1,4 @@
-"""What the processor can do."""
+"""The processor: its bfloat16 instructions and the number of its cores."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ def bfloat16_is_faster() -> bool:
 def has_slow_bfloat16() -> bool:
     """Return whether this is an Intel processor without AMX.
 
-    Its AVX-512 instructions take longer in bfloat16 than in float32, whereas AMD's take half the time: the figures are
-    in experiments/README.md.
+    Its AVX-512 instructions take longer in bfloat16 than in float32, whereas AMD's take half the time; see
+    experiments/README.md for the measurements.
     """
     try:
         text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")

@@ -156,7 +156,7 @@ def failed_rank(wait: float = 0.0) -> tuple[int, str | None] | None:
 def killed_sentence(name: str) -> str:
     """Return the error message for a rank that the signal ``name`` killed."""
     return (
-        f"A process of the distributed run was killed by {name}, possibly by the system for lack of memory; reduce "
+        f"A process of the distributed run was killed by {name}, possibly because memory ran out; reduce "
         "data.batch_size or data.num_workers."
     )
 

@@ -69,7 +69,7 @@ def end_on_signals() -> None:
 def leave_signals() -> None:
     """Leave signal handling to the parent, which receives the same signals and ends this process.
 
-    If the parent does not end this process within a few seconds, it exits by itself. SIGUSR1 and SIGUSR2, by which
+    If the parent does not end this process within a few seconds, it exits by itself. SIGUSR1 and SIGUSR2, with which
     Slurm announces the end of a job's time, are ignored.
     """
     for name in {"SIGUSR1", "SIGUSR2"} & set(dir(signal)):

@@ -15,7 +15,7 @@ LAST, PREVIOUS, BEST = "last.ckpt", "previous.ckpt", "best.ckpt"
 
 
 class WholeCheckpointIO(TorchCheckpointIO):
-    """Writes each checkpoint whole or not at all, in its own folder, and reads only plain data.
+    """Writes each checkpoint atomically, through a temporary file in the same folder, and reads only plain data.
 
     The former ``last.ckpt`` is kept as ``previous.ckpt``. Weights that are not finite are refused.
     """

@@ -35,7 +35,7 @@ class ConfusionMatrix(Metric):
 
     def update(self, predictions: Tensor, labels: Tensor) -> None:
         """Add the pixels of integer class indices of equal shape, except those with an ignored label."""
-        # The ignored label, 255, gets separate rows after those of the classes, which are cut off.
+        # The ignored label, 255, is counted in extra rows after those of the classes; these rows are cut off.
         codes = labels.int() * self.num_classes + predictions.int()
         counts = torch.bincount(codes.flatten(), minlength=(IGNORE_INDEX + 1) * self.num_classes)
         self.counts += counts[: self.num_classes**2].view_as(self.counts)

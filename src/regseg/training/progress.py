@@ -23,8 +23,8 @@ class ProgressLine(Checkpoint):
     """Print one line per epoch, and on a terminal bars for the run, the epoch and the evaluation.
 
     On a terminal only evaluated epochs leave a line. In a log file every epoch does, and a long epoch leaves one every
-    few minutes. Lightning's bars are not used: they redraw per epoch without the time left of the whole run, leave no
-    line per evaluation in a log file, and by default wait for the loss of every step on a GPU. The base class
+    few minutes. Lightning's bars are not used: they do not show the time left of the whole run, and leave no line per
+    evaluation in a log file. On a GPU, they also wait for the loss of every step by default. The base class
     `Checkpoint` makes Lightning call this after `Evaluation` at the end of an epoch.
 
     Args:

@@ -113,7 +113,7 @@ class SegmentationTask(L.LightningModule):
             arguments = check_options("checkpoint", {"spec": values["spec"], "network": network, **changes}, cls)
             return cls(**arguments).eval()
         except (TypeError, KeyError, AttributeError) as error:
-            raise InputError(f"{checkpoint_path} is not a training checkpoint ({error}).") from error
+            raise InputError(f"{checkpoint_path} is not a training checkpoint ({error}); choose another.") from error
 
     def setup(self, stage: str) -> None:
         data = cast(Any, self.trainer).datamodule
@@ -188,7 +188,7 @@ class SegmentationTask(L.LightningModule):
     def predict_labels(self, images: Tensor, size: tuple[int, int]) -> Tensor:
         """Map images (B, H, W, 3) uint8 to class indices (B, *size) uint8.
 
-        As in the author's release, logits are upsampled to the images' size and then, if it is another one, to
+        As in the author's release, logits are upsampled to the images' size and then, if it differs, to
         ``size``. At the images' own size this is one step without full-size logits.
         """
         size = (size[0], size[1])

@@ -41,7 +41,7 @@ def draw_window(
     rng: np.random.Generator,
     centroid: tuple[float, float] | None = None,
 ) -> Window:
-    """Draw a random scale and crop (Sec. 4.2).
+    """Sample a random scale and crop (Sec. 4.2).
 
     The length of the short side is a uniformly distributed integer. The position of the crop is uniformly distributed
     in the scaled image. With a centroid, the crop starts uniformly between one crop length before the centroid and the
@@ -81,7 +81,7 @@ def cut_image(image: np.ndarray, window: Window) -> np.ndarray:
     resolution is resized directly to the window's scale, as in the author's release.
 
     Args:
-        image: (h, w, 3) uint8, or (h, w, 4) with a padding channel, with which resizing needs no copy. It may be
+        image: (h, w, 3) uint8, or (h, w, 4) with a padding channel, so that resizing needs no copy. It may be
             memory-mapped: only the rows in the window are read.
         window: the crop of the scaled image.
 

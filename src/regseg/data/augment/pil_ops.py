@@ -1,8 +1,8 @@
 """The operations of RandAug (Sec. 4.2) on arrays, equal to those of Pillow, which the author used for training.
 
 Images are (H, W, 3) uint8 RGB of any size and are not changed in place. Autocontrast, equalize and brightness equal
-Pillow's exactly; color, contrast and sharpness within one grey level, and so does rotate away from the borders
-(OpenCV 5; earlier versions interpolate in steps of 1/32 pixel and differ by up to six grey levels).
+Pillow's exactly. Color, contrast and sharpness agree within one grey level, and so does rotate, except at the borders.
+Rotate needs OpenCV 5: earlier versions interpolate in steps of 1/32 pixel and differ by up to six grey levels.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Colour augmentation: RandAug (Sec. 4.2) and the colour jitter of the ablation tables, as albumentations transforms.
 
-The operations on images are in `regseg.data.augment.pil_ops`; this module draws the operations and their magnitudes.
+The operations on images are in `regseg.data.augment.pil_ops`; this module samples the operations and their magnitudes.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from regseg.errors import check_number
 
 ENHANCEMENTS = {"color": color, "contrast": contrast, "brightness": brightness, "sharpness": sharpness}
 
-# At magnitude 1; they are proportional to the magnitude.
+# Values at magnitude 1; they are proportional to the magnitude.
 LARGEST_ANGLE = 30.0  # degrees
 LARGEST_CHANGE = 0.9  # difference of an enhancement factor from 1
 
@@ -44,7 +44,7 @@ class Enhance(A.ImageOnlyTransform):
     Args:
         name: a key of `ENHANCEMENTS`.
         change: largest difference of the factor from 1.
-        anywhere: draw the factor uniformly from 1 - ``change`` to 1 + ``change``; otherwise it is one of these two.
+        anywhere: sample the factor uniformly from 1 - ``change`` to 1 + ``change``; otherwise it is one of these two.
         p: probability of the transform.
     """
 
@@ -53,7 +53,7 @@ class Enhance(A.ImageOnlyTransform):
         self.name, self.change, self.anywhere = name, change, anywhere
 
     def get_params(self) -> dict[str, Any]:
-        """Draw the factor."""
+        """Sample the factor."""
         share = self.py_random.uniform(-1, 1) if self.anywhere else self.py_random.choice((-1, 1))
         return {"factor": 1 + share * self.change}
 
@@ -76,7 +76,7 @@ class Rotate(A.DualTransform):
         self.degrees, self.fill = degrees, fill
 
     def get_params(self) -> dict[str, Any]:
-        """Draw the angle."""
+        """Sample the angle."""
         return {"angle": self.degrees * self.py_random.choice((-1, 1))}
 
     def apply(self, img: np.ndarray, angle: float, **params: Any) -> np.ndarray:

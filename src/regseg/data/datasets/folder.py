@@ -18,8 +18,8 @@ class Folder:
     """``<root>/images/<split>/…`` with ``<root>/labels/<split>/<stem>.png`` and ``<root>/classes.yaml``.
 
     Labels are index or colour PNGs. The labels of images in subfolders are in subfolders of the same names. Without
-    split folders, ``<root>/images/…`` and ``<root>/labels/…`` are divided into train and val by a hash of each name, so
-    that adding images moves no other image to the other split. The file ``classes.yaml`` has these keys::
+    split folders, ``<root>/images/…`` and ``<root>/labels/…`` are divided into train and val by a hash of each name.
+    Adding images does not move any other image to the other split. The file ``classes.yaml`` has these keys::
 
         classes:                       # in the order of the network's outputs
           - {name: road, id: 0, color: [128, 64, 128]}   # id: value in index labels; color: RGB in colour labels

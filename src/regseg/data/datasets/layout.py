@@ -26,7 +26,7 @@ class Problem(NamedTuple):
     """A problem with a file of a dataset.
 
     Attributes:
-        kind: a category, by which problems are counted.
+        kind: the category under which the problem is counted.
         sentence: a message that names the file.
         notice: whether the problem may be intended.
     """
