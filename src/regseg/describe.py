@@ -152,7 +152,7 @@ def print_differences(descriptions: dict[str, dict[str, Any]]) -> None:
 
 def draw(cfg: DictConfig, networks: dict[str, Any], size: tuple[int, int]) -> None:
     """Draw the field of view into ``picture`` and print its path."""
-    from regseg.models.summary import draw_field_of_view
+    from regseg.reporting.field_of_view import draw_field_of_view
 
     if len(networks) > 1:
         raise InputError("picture shows a single network; remove all=true.")

@@ -76,21 +76,11 @@ class SegmentationDataModule(L.LightningDataModule):
         **dataset_options: Any,
     ) -> None:
         super().__init__()
-        check_number("data.batch_size", batch_size, lowest=1, integer=True)
-        check_number("data.seed", seed, integer=True)
-        check_number("data.class_uniform", class_uniform, highest=1)
-        if storage not in STORAGE:
-            raise InputError(f"data.storage={storage} does not exist; choose one of {', '.join(STORAGE)}.")
-        if val_size is not None:
-            check_number("data.val_size", val_size, lowest=1, integer=True)
-        if num_workers is not None:
-            check_number("data.num_workers", num_workers, integer=True)
-        for split in (train_split, val_split):
-            check_split(split)
         self.batch_size, self.val_size, self.seed = batch_size, val_size, seed
         self.class_uniform, self.storage = class_uniform, storage
         self.train_split, self.val_split = train_split, val_split
         self.num_workers = min(8, usable_cores()) if num_workers is None else num_workers
+        self._check_values()
         augment = check_options("data.augment", augment, TrainTransform, crop_size, short_side)
         self.transform = TrainTransform(crop_size, short_side, **augment)
         # Absolute, because checkpoints store it and may be evaluated from another working directory.
@@ -99,18 +89,23 @@ class SegmentationDataModule(L.LightningDataModule):
         check_options("data", options, layout, root)
         self.root = Path(root)
         self.dataset: DatasetLayout = layout(root, **options)
-        self.save_hyperparameters(logger=False)
-        for name in dataset_options:
-            self.hparams.pop(name)
-        self.hparams.update(
-            # A checkpoint contains no name that could be imported; a custom class must be named again.
-            dataset=dataset if dataset in DATASETS else CUSTOM_DATASET,
-            root=root,
-            crop_size=list(crop_size),
-            short_side=list(short_side),
-            augment=augment,
-            options=options,
-        )
+        self.save_hyperparameters(logger=False, ignore=list(dataset_options))
+        # A checkpoint contains no name that could be imported; a custom class must be named again.
+        known = dataset if dataset in DATASETS else CUSTOM_DATASET
+        sizes = {"crop_size": list(crop_size), "short_side": list(short_side)}
+        self.hparams.update(dataset=known, root=root, augment=augment, options=options, **sizes)
+
+    def _check_values(self) -> None:
+        check_number("data.batch_size", self.batch_size, lowest=1, integer=True)
+        check_number("data.seed", self.seed, integer=True)
+        check_number("data.class_uniform", self.class_uniform, highest=1)
+        if self.storage not in STORAGE:
+            raise InputError(f"data.storage={self.storage} does not exist; choose one of {', '.join(STORAGE)}.")
+        if self.val_size is not None:
+            check_number("data.val_size", self.val_size, lowest=1, integer=True)
+        check_number("data.num_workers", self.num_workers, integer=True)
+        for split in (self.train_split, self.val_split):
+            check_split(split)
 
     @classmethod
     def from_description(cls, values: Any, source: str | Path, **changes: Any) -> SegmentationDataModule:

@@ -200,26 +200,32 @@ def make(kind: str, samples: Sequence[Sample], spec: DatasetSpec, root: Path, *,
         marks = [_mark(sample, spec if kind == "cache" else None) for sample in samples]
         checks = pool.map(_is_good, files, marks, [verify] * len(files))
         checks = progress(checks, len(files), f"verifying the {kind} storage") if verify else checks
-        wanted = [place for place, good in enumerate(checks) if not good]
-        if not wanted:
-            return files
-        for place in wanted if verify else ():
-            if files[place].exists():
-                print(f"{files[place]} is damaged or older than its source and is created again.")
-        encode = _encode_half if kind == "half" else _encode_pair
-        needed = len(wanted) * len(encode(samples[wanted[0]], spec))
-        replaced = sum(files[place].stat().st_size for place in wanted if files[place].exists())
-        _check_disk(folder, needed - replaced)
-        what = f"creating the {kind} storage in {folder}, about {needed / 1e9:.3g} GB"
-
-        def write(place: int) -> None:
-            content = encode(samples[place], spec)
-            trailer = _TRAILER.pack(marks[place], zlib.crc32(content))
-            write_whole(files[place], lambda file: (file.write(content), file.write(trailer)), durable=False)
-
-        for _ in progress(pool.map(write, wanted), len(wanted), what):
-            pass
+        wanted = [job for job, good in zip(zip(files, samples, marks, strict=True), checks, strict=True) if not good]
+        for file, *_ in wanted if verify else ():
+            if file.exists():
+                print(f"{file} is damaged or older than its source and is created again.")
+        if wanted:
+            _write_files(wanted, kind, spec, folder, pool)
     return files
+
+
+def _write_files(
+    wanted: Sequence[tuple[Path, Sample, bytes]], kind: str, spec: DatasetSpec, folder: Path, pool: ThreadPoolExecutor
+) -> None:
+    """Write the file of each (file, sample, mark) if the disk is large enough."""
+    encode = _encode_half if kind == "half" else _encode_pair
+    needed = len(wanted) * len(encode(wanted[0][1], spec))
+    _check_disk(folder, needed - sum(file.stat().st_size for file, *_ in wanted if file.exists()))
+    what = f"creating the {kind} storage in {folder}, about {needed / 1e9:.3g} GB"
+
+    def write(job: tuple[Path, Sample, bytes]) -> None:
+        path, sample, mark = job
+        content = encode(sample, spec)
+        trailer = _TRAILER.pack(mark, zlib.crc32(content))
+        write_whole(path, lambda file: (file.write(content), file.write(trailer)), durable=False)
+
+    for _ in progress(pool.map(write, wanted), len(wanted), what):
+        pass
 
 
 def _encode_half(sample: Sample, spec: DatasetSpec) -> bytes:

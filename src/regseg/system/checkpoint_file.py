@@ -55,8 +55,11 @@ def read_checkpoint_file(path: str | Path | OpenedFile) -> Any:
     if isinstance(path, OpenedFile):
         return path.content
     path = Path(path)
-    if path.suffix == ".safetensors":
-        return _read_weights_file(path)
+    return _read_weights_file(path) if path.suffix == ".safetensors" else _read_torch_file(path)
+
+
+def _read_torch_file(path: Path) -> Any:
+    """Return the content of a file of `torch.save`."""
     try:
         kind = path.stat().st_mode
     except OSError:
