@@ -175,6 +175,14 @@ def predict(tiny_weights, tmp_path, monkeypatch, capsys):
 
 
 @pytest.fixture
+def mine(tmp_path):
+    """A dataset for ``data=folder``: 6 train, 2 val and 2 test images."""
+    from layouts import write_folder
+
+    return write_folder(tmp_path / "mine", (("train", 6), ("val", 2), ("test", 2)))
+
+
+@pytest.fixture
 def photos(tmp_path):
     """A folder of three images of 40x56."""
     from layouts import noise, write

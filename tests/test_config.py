@@ -19,7 +19,7 @@ def test_every_file_says_what_it_is():
 
 
 @pytest.mark.parametrize("name", ["cityscapes", "camvid", "camvid_360", "streets", "folder"])
-def test_data_instantiates_whole(compose, name, tmp_path):
+def test_data_instantiates_whole(compose, name):
     cfg = compose(f"data={name}", "data.num_workers=0", "seed=5")
     datamodule = hydra.utils.instantiate(cfg.data)
     assert datamodule.seed == 5 and datamodule.num_workers == 0
