@@ -236,7 +236,7 @@ def _run_of_sweep(job: Job, cfg: DictConfig) -> Any:
     """Run a job of a sweep; record a failure and let the sweep continue."""
     if (main := multirun.main_of_local_queue()) is not None:
         processes.set_up_descendant(main)
-    elif multirun.runs_beside_others() and not multirun.is_queued():  # submitit requeues its Slurm job at a signal
+    elif multirun.is_one_of_several() and not multirun.is_queued():  # submitit requeues its Slurm job at a signal
         processes.set_up_job()
     hydra_cfg = HydraConfig.get()
     overrides = " ".join(hydra_cfg.overrides.task)

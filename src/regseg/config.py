@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any, cast
 
 import yaml
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
 
 from regseg.arguments import plain, swept_values
@@ -111,8 +113,6 @@ def _few_streets(cfg: DictConfig, explicit: Collection[str]) -> dict[str, Any]:
 
 def is_typed(name: str) -> bool:
     """Return whether the command line of this job sets the option ``name``."""
-    from hydra.core.hydra_config import HydraConfig
-
     return HydraConfig.initialized() and name in {_key(text) for text in HydraConfig.get().overrides.task}
 
 
@@ -126,8 +126,6 @@ def _run_group(*, _root_: DictConfig) -> str:
 
     With ``data=folder`` the name of the dataset's folder is part of it: ``finetune_mine``, ``folder_mine_ddrnet23``.
     """
-    from hydra.core.hydra_config import HydraConfig
-
     choices, dataset = HydraConfig.get().runtime.choices, _dataset_name(_root_)
     if choices.get("experiment"):
         return choices["experiment"] + dataset.removeprefix(choices["data"])
@@ -138,9 +136,6 @@ def _run_group(*, _root_: DictConfig) -> str:
 
 def _dataset_name(cfg: DictConfig) -> str:
     """Return the choice of ``data``; for ``data=folder`` with its folder's name, unless a sweep varies the root."""
-    from hydra.core.hydra_config import HydraConfig
-    from hydra.types import RunMode
-
     hydra_cfg = HydraConfig.get()
     choice, root = hydra_cfg.runtime.choices["data"], OmegaConf.select(cfg, "data.root")
     if choice != "folder" or not root or (hydra_cfg.mode == RunMode.MULTIRUN and "data.root" in _swept()):
@@ -153,8 +148,6 @@ def _dataset_name(cfg: DictConfig) -> str:
 
 def _run_tags(*, _root_: DictConfig) -> ListConfig:
     """Return a run's W&B tags: table and row, dataset, backbone and decoder, each at most 64 characters."""
-    from hydra.core.hydra_config import HydraConfig
-
     choices = HydraConfig.get().runtime.choices
     parts = [_root_.table, _root_.run.name] if _root_.table else []
     parts += [_dataset_name(_root_), choices.get("model/backbone") or choices["model"], choices.get("model/decoder")]
@@ -163,9 +156,6 @@ def _run_tags(*, _root_: DictConfig) -> ListConfig:
 
 def _run_name() -> str:
     """Return the table's row, or in a sweep the overrides that distinguish its runs, or ``run``."""
-    from hydra.core.hydra_config import HydraConfig
-    from hydra.types import RunMode
-
     cfg = HydraConfig.get()
     if row := cfg.runtime.choices.get("row"):
         return row.rpartition("/")[2]
@@ -180,8 +170,6 @@ def _run_name() -> str:
 
 def jobs_of_sweep() -> int | None:
     """In a job of a sweep, return the number of its jobs; None for a sweeper other than Hydra's."""
-    from hydra.core.hydra_config import HydraConfig
-
     if not str(HydraConfig.get().sweeper.get("_target_")).endswith("BasicSweeper"):
         return None
     return math.prod(len(values) for values in _swept().values())
@@ -189,17 +177,12 @@ def jobs_of_sweep() -> int | None:
 
 def _swept() -> dict[str, list[str]]:
     """In a job of a sweep, return the values of every option that the sweep varies."""
-    from hydra.core.hydra_config import HydraConfig
-
     params = [f"{key}={value}" for key, value in (HydraConfig.get().sweeper.get("params") or {}).items()]
     return swept_values(["-m", *params]) | swept_values(shlex.split(command_of_sweep() or "")[3:])
 
 
 def _run_aside() -> str:
     """Return what distinguishes a sweep's runs besides their names: ``-root_fold1`` in a sweep over ``data.root``."""
-    from hydra.core.hydra_config import HydraConfig
-    from hydra.types import RunMode
-
     cfg = HydraConfig.get()
     if cfg.mode != RunMode.MULTIRUN:
         return ""

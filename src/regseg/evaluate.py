@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 from typing import Any, cast
 
+from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from regseg.cli import entry_point
@@ -158,8 +159,6 @@ def validate(trainer: Any, task: Any, datamodule: Any) -> None:
 
 def make_datamodule(cfg: DictConfig, file: Any = None) -> Any:
     """Return the chosen dataset, or the one the checkpoint was trained on, at the chosen split and size."""
-    from hydra.utils import instantiate
-
     from regseg.data.datamodule import SegmentationDataModule
 
     changes = {"val_split": cfg.split, "val_size": cfg.val_size}
@@ -175,10 +174,10 @@ def make_datamodule(cfg: DictConfig, file: Any = None) -> Any:
 
 def description_of(weights: Any) -> Any:
     """Return the dataset that a checkpoint or an exported file records; None if it records none."""
-    from regseg.data.datamodule import description_in
     from regseg.inference.runtimes import GRAPHS, info_of
+    from regseg.system.checkpoint_file import dataset_in
 
-    return dict(info_of(weights).data) or None if Path(str(weights)).suffix in GRAPHS else description_in(weights)
+    return dict(info_of(weights).data) or None if Path(str(weights)).suffix in GRAPHS else dataset_in(weights)
 
 
 def make_network(cfg: DictConfig, datamodule: Any, file: Any = None) -> Any:

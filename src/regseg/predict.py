@@ -18,8 +18,8 @@ from omegaconf import DictConfig, OmegaConf
 
 from regseg.cli import entered, entry_point
 from regseg.config import values_of
-from regseg.errors import InputError, RunFailure, check_number
-from regseg.multirun import own_gpu, runs_beside_others
+from regseg.errors import InputError, RunFailure, check_boolean, check_number
+from regseg.multirun import is_one_of_several, own_gpu
 
 
 @entry_point("predict", repeatable=True)
@@ -30,8 +30,7 @@ def main(cfg: DictConfig) -> None:
 
     OmegaConf.resolve(cfg)
     check_number("opacity", cfg.opacity, highest=1)
-    if not isinstance(cfg.overwrite, bool):
-        raise InputError(f"overwrite={cfg.overwrite} is not a boolean; use true or false.")
+    check_boolean("overwrite", cfg.overwrite)
     _ = cfg.weights, cfg.source  # raises if a value is missing
     options = values_of(cfg)
     check_save(options["save"])
@@ -60,7 +59,7 @@ def predict_images(options: dict[str, Any]) -> None:
         todo = [item for item in mine if not missing.isdisjoint(outputs.paths(item).values())]
         if len(todo) < len(mine):
             print(f"Skipping {len(mine) - len(todo)} of {len(mine)} images: already predicted.")
-        with Counter(len(todo), bar=not runs_beside_others()) as counter:
+        with Counter(len(todo), bar=not is_one_of_several()) as counter:
             failures = predict_images(todo, labeller, outputs.write, counter.advance)
         if len(failures) < len(todo):
             print(f"{counter.summary(len(failures))} into {', '.join(str(out / mode) for mode in outputs.save)}")
@@ -116,7 +115,7 @@ def write_video(mode: str, target: Path, source: Path, spec: Any, labeller: Any,
     from regseg.inference.writers import write_legend
 
     draw = drawing(mode, spec, opacity)
-    with Video(source) as video, Counter(video.count, "frames", bar=not runs_beside_others()) as counter:
+    with Video(source) as video, Counter(video.count, "frames", bar=not is_one_of_several()) as counter:
         predict_video(video, labeller, draw, target, counter.advance)
     if mode == "overlay":
         write_legend(legend_of(target), spec)
@@ -142,7 +141,7 @@ def open_network(options: dict[str, Any]) -> tuple[dict[str, Any], Any, Any]:
         if short_side not in ("auto", None):
             raise InputError("tile is for images at their full size; leave short_side out.")
         short_side = None
-    if device == "auto" and runs_beside_others() and (gpu := own_gpu()) is not None:
+    if device == "auto" and is_one_of_several() and (gpu := own_gpu()) is not None:
         device = f"cuda:{gpu}"
     predictor = Predictor(weights, options["runtime"], options["precision"], device, short_side=short_side)
     print(f"{weights.name}: {predictor.spec.num_classes} classes of {predictor.spec.name}", flush=True)

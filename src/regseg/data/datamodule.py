@@ -23,9 +23,10 @@ from regseg.data.sampling.centroids import CentroidIndex, load_index
 from regseg.data.sampling.class_uniform import ClassUniformSampler
 from regseg.data.sampling.epochs import EpochSampler, UnpaddedSampler
 from regseg.data.torch_datasets import EvaluationSet, TrainSet
-from regseg.data.worker import set_up_worker, usable_cores
+from regseg.data.worker import set_up_worker
 from regseg.errors import InputError, check_number, check_options
-from regseg.system.checkpoint_file import OpenedFile, read_checkpoint_file
+from regseg.system.checkpoint_file import dataset_in
+from regseg.system.cpu import usable_cores
 
 
 class SegmentationDataModule(L.LightningDataModule):
@@ -155,7 +156,7 @@ class SegmentationDataModule(L.LightningDataModule):
         Raises:
             InputError: as for `from_description`, or the file is unreadable.
         """
-        return cls.from_description(description_in(checkpoint_path), checkpoint_path, **changes)
+        return cls.from_description(dataset_in(checkpoint_path), checkpoint_path, **changes)
 
     @property
     def spec(self) -> DatasetSpec:
@@ -186,7 +187,7 @@ class SegmentationDataModule(L.LightningDataModule):
                 )
             if not any_labelled(samples, self.spec):
                 raise InputError(f"There is nothing to learn: {self._ignored(self.train_split)}.")
-            self.train_set = TrainSet(samples, self._open(samples), self.transform, self.seed)
+            self.train_set = TrainSet(samples, self.open(samples), self.transform, self.seed)
             self.centroids = self._load_centroids(samples) if self.class_uniform else None
         if stage == "test":
             self.test_set = self._evaluation_set("test")
@@ -197,7 +198,7 @@ class SegmentationDataModule(L.LightningDataModule):
         samples = self.dataset.samples(split)
         if not any_labelled(samples, self.spec):
             rank_zero_only(print)(f"The evaluation will count no pixels: {self._ignored(split)}.")
-        return EvaluationSet(samples, self._open(samples), self.val_size)
+        return EvaluationSet(samples, self.open(samples), self.val_size)
 
     def _ignored(self, split: str) -> str:
         return (
@@ -205,7 +206,8 @@ class SegmentationDataModule(L.LightningDataModule):
             "and `ignore` in the dataset's classes, or choose a labelled split"
         )
 
-    def _open(self, samples: Sequence[Sample]) -> Storage:
+    def open(self, samples: Sequence[Sample]) -> Storage:
+        """Open the storage of these files, and create it if it does not exist; see `open_storage`."""
         return open_storage(self.storage, samples, self.spec, self.root)
 
     def _load_centroids(self, samples: Sequence[Sample]) -> CentroidIndex:
@@ -280,13 +282,3 @@ class SegmentationDataModule(L.LightningDataModule):
     def _world(self) -> tuple[int, int]:
         """The rank of this process and the number of processes."""
         return (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
-
-
-def description_in(checkpoint: str | Path | OpenedFile) -> Any:
-    """Return the arguments of `SegmentationDataModule` that a checkpoint stores; None if it stores none.
-
-    Raises:
-        InputError: the file is unreadable, damaged, or would run code.
-    """
-    content = read_checkpoint_file(checkpoint)
-    return content.get(SegmentationDataModule.CHECKPOINT_HYPER_PARAMS_KEY) if isinstance(content, Mapping) else None

@@ -24,12 +24,13 @@ import cv2
 import numpy as np
 
 from regseg.data.augment.crop_resize import Window, cut_image
-from regseg.data.cache_dir import progress, relative, working_folder
+from regseg.data.cache_dir import relative, working_folder
 from regseg.data.datasets.layout import Sample
 from regseg.data.datasets.spec import DatasetSpec
-from regseg.data.io import read_image, read_label, read_sample
+from regseg.data.io import encode_png, read_image, read_label, read_sample
 from regseg.errors import InputError
 from regseg.system.atomic import remove_leftovers, write_whole
+from regseg.system.console import progress
 from regseg.system.locks import lock
 from regseg.system.reading import file_status, is_file, retried
 
@@ -232,8 +233,7 @@ def _encode_half(sample: Sample, spec: DatasetSpec) -> bytes:
     """Return the image at half its size (rounded up), resized as in training, as a PNG."""
     image = read_image(sample.image)
     size = (-(-image.shape[0] // 2), -(-image.shape[1] // 2))
-    half = cut_image(image, Window(size, (0, 0), size))
-    return cv2.imencode(".png", cv2.cvtColor(half, cv2.COLOR_RGB2BGR))[1].tobytes()
+    return encode_png(cut_image(image, Window(size, (0, 0), size)))
 
 
 def _encode_pair(sample: Sample, spec: DatasetSpec) -> bytes:
@@ -247,11 +247,10 @@ def _encode_pair(sample: Sample, spec: DatasetSpec) -> bytes:
 
 def _mark(sample: Sample, spec: DatasetSpec | None) -> bytes:
     """Return 16 bytes that identify the files and, if ``spec`` is given, the encoding of their labels."""
-    source: list[object] = [(status.st_size, status.st_mtime_ns) for status in map(file_status, sample)]
+    files = sample[:1] if spec is None else sample  # the half storage has only images
+    source: list[object] = [(status.st_size, status.st_mtime_ns) for status in map(file_status, files)]
     if spec is not None:
         source += [sorted(spec.ids.items()), spec.color_ids, _LAYOUT]
-    else:
-        source = source[:1]  # only the image
     return hashlib.sha256(json.dumps(source).encode()).digest()[:16]
 
 

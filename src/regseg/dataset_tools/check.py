@@ -10,16 +10,14 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
-from regseg.data.cache_dir import progress
-from regseg.data.datasets.layout import Problem, Sample
+from regseg.data.datasets.layout import PARTS, Problem, Sample
 from regseg.data.datasets.spec import DatasetSpec
 from regseg.dataset_tools.file_check import Checked, check_pair
 from regseg.errors import InputError
 from regseg.system.atomic import write_text
-from regseg.system.console import shown
+from regseg.system.console import progress, shown
 from regseg.system.reading import is_file
 
-SPLITS = ("train", "val", "test")
 SHOWN = 5  # problems of each kind that are printed; the file lists all of them
 
 
@@ -55,7 +53,7 @@ def find_problems(dataset: Any, spec: DatasetSpec) -> tuple[list[Problem], dict[
     """Return (problems, number of pairs per split); a split that cannot be listed is one problem."""
     problems: list[Problem] = []
     splits: dict[str, list[Sample]] = {}
-    for split in SPLITS:
+    for split in PARTS:
         try:
             splits[split] = dataset.samples(split, problems)
         except InputError as error:

@@ -13,14 +13,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from regseg.data.augment.crop_resize import cut_label, draw_window
-from regseg.data.cache_dir import progress
 from regseg.data.io import read_label
 from regseg.data.sampling.centroids import load_index
 from regseg.data.sampling.class_uniform import ClassUniformSampler
 from regseg.data.sampling.epochs import CropRequest, EpochSampler, stream
 from regseg.reporting.plots import figure
 from regseg.system.atomic import write_text
-from regseg.system.console import plain_console
+from regseg.system.console import plain_console, progress
 
 CROPS = 1000  # per sampling method, over as many epochs as needed
 

@@ -5,18 +5,16 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Mapping
-from operator import methodcaller
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 
-from regseg.data.cache_dir import progress
 from regseg.data.datasets.spec import IGNORE_INDEX
+from regseg.data.io import encode_png
 from regseg.errors import InputError
-from regseg.system.atomic import write_text, write_whole
-from regseg.system.console import shown
+from regseg.system.atomic import write_bytes, write_text
+from regseg.system.console import progress, shown
 
 
 def import_coco(datamodule: Any, source: Path) -> None:
@@ -52,9 +50,7 @@ def import_coco(datamodule: Any, source: Path) -> None:
             label = _label(image, objects[image["id"]], values)
         except (KeyError, TypeError, ValueError, IndexError) as error:
             raise InputError(f"{source}: the annotations of {image['file_name']} are damaged ({error!r}).") from error
-        png = cv2.imencode(".png", label)[1].tobytes()
-        target.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(target, methodcaller("write", png), durable=False)
+        write_bytes(target, encode_png(label), durable=False)
     write_text(root / "classes.yaml", _classes([name for _, name in categories], source))
     print(f"{len(targets)} labels and {shown(root / 'classes.yaml')}; inspect them with what=check and what=show")
 

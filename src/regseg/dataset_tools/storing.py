@@ -5,10 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from regseg.data.datasets.layout import PARTS
 from regseg.data.image_cache import make
 from regseg.errors import InputError
-
-SPLITS = ("train", "val", "test")
 
 
 def half(datamodule: Any, out: Path) -> None:
@@ -23,7 +22,7 @@ def cache(datamodule: Any, out: Path) -> None:
 
 def _store(kind: str, datamodule: Any) -> None:
     root, total, count = Path(datamodule.hparams.root), 0, 0
-    for split in SPLITS:
+    for split in PARTS:
         try:
             samples = datamodule.dataset.samples(split)
         except InputError as error:

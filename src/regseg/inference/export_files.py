@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import nn
 
 from regseg.errors import InputError
@@ -13,21 +12,20 @@ from regseg.inference.conversion import to_onnx, to_openvino
 from regseg.inference.export_info import KEY, ExportInfo
 from regseg.inference.exported import require
 from regseg.inference.folding import ExportNetwork
+from regseg.inference.torch_runtime import DTYPES
 from regseg.system.checkpoint_file import write_weights_file
-
-_DTYPES = {"f32": torch.float32, "f16": torch.float16, "bf16": torch.bfloat16}
 
 
 def write_graph(path: Path, format: str, network: nn.Module, info: ExportInfo) -> None:
     """Write a network in any precision but int8, with its record."""
     if format == "torch":
-        dtype = _DTYPES[info.precision]
+        dtype = DTYPES[info.precision]
         tensors = {name: t.to(dtype) if t.is_floating_point() else t for name, t in network.state_dict().items()}
         write_weights_file(path, tensors, {KEY: info.to_json()})
         return
     graph = ExportNetwork(network, info.output)
     if format == "onnx":
-        graph = graph.to(_DTYPES[info.precision])
+        graph = graph.to(DTYPES[info.precision])
         save_onnx(path, to_onnx(graph, info.size), info)
     else:
         save_openvino(path, to_openvino(graph, info.size), info)

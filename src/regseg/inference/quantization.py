@@ -111,6 +111,6 @@ def _calibration(data: SegmentationDataModule, count: int, size: tuple[int, int]
     samples = samples[:: max(1, len(samples) // count)][:count]
     if not samples:
         raise InputError(f"The split {data.train_split} has no images to calibrate with; give data.root=FOLDER.")
-    images = EvaluationSet(samples, data._open(samples), data.val_size)
+    images = EvaluationSet(samples, data.open(samples), data.val_size)
     for index in range(len(images)):
         yield np.ascontiguousarray(at_size(images[index]["image"], size)[None])

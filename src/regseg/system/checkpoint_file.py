@@ -17,9 +17,9 @@ from typing import Any
 import torch
 
 from regseg.errors import InputError
-from regseg.system.atomic import write_whole
+from regseg.system.atomic import write_bytes
 
-DATA = "datamodule_hyper_parameters"  # Lightning's key of the dataset's description
+_DATA = "datamodule_hyper_parameters"  # Lightning's key of the dataset's description
 
 
 @dataclass(frozen=True)
@@ -91,6 +91,17 @@ def _read_torch_file(path: Path) -> Any:
         raise damaged from error
 
 
+def dataset_in(path: str | Path | OpenedFile) -> Mapping[str, Any] | None:
+    """Return the description of its dataset that a checkpoint records: the arguments of the DataModule; None if none.
+
+    Raises:
+        InputError: as for `read_checkpoint_file`.
+    """
+    content = read_checkpoint_file(path)
+    description = content.get(_DATA) if isinstance(content, Mapping) else None
+    return description if isinstance(description, Mapping) else None
+
+
 def write_checkpoint_file(path: str | Path, content: Any, *, keep: Path | None = None) -> None:
     """Write a checkpoint atomically.
 
@@ -104,7 +115,7 @@ def write_checkpoint_file(path: str | Path, content: Any, *, keep: Path | None =
     """
     buffer = io.BytesIO()  # serialised in memory, so that a full disk raises OSError and not an error of the archive
     torch.save(content, buffer)
-    write_whole(Path(path), lambda file: file.write(buffer.getbuffer()), keep=keep)
+    write_bytes(Path(path), buffer.getbuffer(), keep=keep)
 
 
 def write_weights_file(path: Path, tensors: Mapping[str, torch.Tensor], metadata: Mapping[str, str]) -> None:
@@ -117,8 +128,7 @@ def write_weights_file(path: Path, tensors: Mapping[str, torch.Tensor], metadata
     """
     from safetensors.torch import save
 
-    content = save({name: tensor.contiguous() for name, tensor in tensors.items()}, dict(metadata))
-    write_whole(path, lambda file: file.write(content))
+    write_bytes(path, save({name: tensor.contiguous() for name, tensor in tensors.items()}, dict(metadata)))
 
 
 def _read_weights_file(path: Path) -> dict[str, Any]:
@@ -136,7 +146,7 @@ def _read_weights_file(path: Path) -> dict[str, Any]:
     if not isinstance(record, dict):
         raise InputError(f"The record in {path} is damaged; export it again.")
     described = {key: record[key] for key in ("network", "spec") if record.get(key)}
-    return {"state_dict": tensors, "hyper_parameters": described, DATA: record.get("data")}
+    return {"state_dict": tensors, "hyper_parameters": described, _DATA: record.get("data")}
 
 
 def _checksums_match(path: Path) -> bool:
