@@ -103,7 +103,8 @@ def compose():
     from hydra import compose as hydra_compose
     from hydra import initialize_config_dir
 
-    from regseg.config import config_dir, register_resolvers
+    from regseg.config import config_dir
+    from regseg.run_names import register_resolvers
 
     register_resolvers()
 

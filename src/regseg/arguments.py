@@ -121,6 +121,11 @@ def plain(value: str) -> str:
     return found if isinstance(found, str) else value
 
 
+def key_of(text: str) -> str:
+    """Return the option that an override such as ``+data.root=FOLDER`` sets."""
+    return text.lstrip("+~").partition("=")[0]
+
+
 def typed(value: Any) -> str:
     """Return the text of a plain value in a command or a YAML file: ``[0.5,1]``, ``true``, ``null``."""
     if value is None or isinstance(value, bool):

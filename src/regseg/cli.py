@@ -21,11 +21,12 @@ from omegaconf import DictConfig, OmegaConf
 
 from regseg import multirun
 from regseg.arguments import asks_for_help, asks_for_sweep, for_hydra, overrides_of
-from regseg.config import config_dir, jobs_of_sweep, open_groups, output_folders, register_resolvers, sweep_dir
+from regseg.config import config_dir, open_groups, output_folders, sweep_dir
 from regseg.error_messages import explain
 from regseg.errors import RunFailure, is_cause
 from regseg.help_text import print_help
 from regseg.run_dir import mark_ended
+from regseg.run_names import jobs_of_sweep, register_resolvers
 from regseg.system import processes, signals
 from regseg.system.folders import note_existing, remove_empty
 

@@ -13,12 +13,14 @@ from hydra.types import RunMode
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
+from regseg.arguments import key_of
+from regseg.auto_values import fill_in
 from regseg.cli import entry_point
-from regseg.config import is_typed, shrink, values_of
+from regseg.config import is_typed, values_of
 from regseg.errors import InputError, check_boolean, check_number, check_options
 from regseg.multirun import check_launch, command_of_sweep, is_one_of_several, queued_again, run_in_parallel
 from regseg.run_dir import best_miou, check_finished, check_free, how_to_start, is_done, lock_folder, prepare_folder
-from regseg.small_data import fill_in
+from regseg.smoke import shrink
 from regseg.system.processes import is_rank
 from regseg.system.provenance import provenance
 
@@ -32,7 +34,7 @@ def main(cfg: DictConfig) -> float | None:
     OmegaConf.resolve(cfg)
     fill_in(cfg)
     check_options_of_run(cfg)
-    typed = {text.lstrip("+").partition("=")[0] for text in hydra.overrides.task}
+    typed = {key_of(text) for text in hydra.overrides.task}
     if cfg.trainer.smoke:
         shrink(cfg, typed)
     elif not typed & {"data", "experiment"}:

@@ -3,7 +3,7 @@
 import pytest
 from layouts import write_cityscapes, write_folder
 
-from regseg.data import image_cache
+from regseg.data import storage
 from regseg.data.datasets.folder import Folder
 
 
@@ -42,5 +42,5 @@ def encoded(monkeypatch):
         return encode_and_count
 
     for name in ("_encode_half", "_encode_pair"):
-        monkeypatch.setattr(image_cache, name, counting(getattr(image_cache, name)))
+        monkeypatch.setattr(storage, name, counting(getattr(storage, name)))
     return made

@@ -4,7 +4,7 @@ import pytest
 from layouts import is_sentence
 
 from regseg.data.cache_dir import relative, working_folder
-from regseg.data.image_cache import make
+from regseg.data.storage import make
 from regseg.errors import InputError
 
 

@@ -23,9 +23,9 @@ from regseg.benchmarks.pillow_baseline import pillow_crop
 from regseg.data.augment.crop_resize import cut_image, cut_label, draw_window
 from regseg.data.augment.transforms import normalize
 from regseg.data.datasets.layout import Sample
-from regseg.data.image_cache import STORAGE, open_storage
 from regseg.data.sampling.centroids import build_table
 from regseg.data.sampling.epochs import CropRequest, stream
+from regseg.data.storage import STORAGE, open_storage
 from regseg.data.torch_datasets import TrainSet
 from regseg.data.worker import take_one_core
 

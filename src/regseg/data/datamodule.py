@@ -17,11 +17,11 @@ from regseg.data.datasets.layout import DatasetLayout, Sample, check_split
 from regseg.data.datasets.names import CUSTOM_DATASET, DATASETS, accepted_options, dataset_class
 from regseg.data.datasets.spec import DatasetSpec
 from regseg.data.datasets.streets import only_read
-from regseg.data.image_cache import STORAGE, Storage, open_storage
 from regseg.data.io import any_labelled
 from regseg.data.sampling.centroids import CentroidIndex, load_index
 from regseg.data.sampling.class_uniform import ClassUniformSampler
 from regseg.data.sampling.epochs import EpochSampler, UnpaddedSampler
+from regseg.data.storage import STORAGE, Storage, open_storage
 from regseg.data.torch_datasets import EvaluationSet, TrainSet
 from regseg.data.worker import set_up_worker
 from regseg.errors import InputError, check_number, check_options

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from regseg.data.datasets.layout import PARTS
-from regseg.data.image_cache import make
+from regseg.data.storage import make
 from regseg.errors import InputError
 
 

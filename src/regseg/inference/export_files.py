@@ -10,7 +10,7 @@ from torch import nn
 from regseg.errors import InputError
 from regseg.inference.conversion import to_onnx, to_openvino
 from regseg.inference.export_info import KEY, ExportInfo
-from regseg.inference.exported import require
+from regseg.inference.exported_runtime import require
 from regseg.inference.folding import ExportNetwork
 from regseg.inference.torch_runtime import DTYPES
 from regseg.system.checkpoint_file import write_weights_file

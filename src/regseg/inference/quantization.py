@@ -14,7 +14,7 @@ from torch import nn
 from regseg.errors import InputError
 from regseg.inference.conversion import to_onnx, to_openvino
 from regseg.inference.export_info import ExportInfo
-from regseg.inference.exported import require
+from regseg.inference.exported_runtime import require
 from regseg.inference.folding import ExportNetwork
 
 if TYPE_CHECKING:

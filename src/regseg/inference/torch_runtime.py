@@ -12,10 +12,10 @@ from torch import nn
 from regseg.data.augment.transforms import MEAN, STD, normalize
 from regseg.data.datasets.spec import DatasetSpec
 from regseg.errors import InputError
+from regseg.inference.cuda_graphs import GraphsBySize
 from regseg.inference.export_info import short_side_of
 from regseg.inference.folding import fold_batch_norm
 from regseg.inference.fused import Upsample, with_kernels
-from regseg.inference.graphs import GraphsBySize
 from regseg.inference.upsample import labels_of
 from regseg.models.factory import load_model
 from regseg.system.checkpoint_file import OpenedFile, dataset_in, open_checkpoint_file, read_checkpoint_file

@@ -31,7 +31,7 @@ from regseg.training.finite_steps import FiniteSteps
 from regseg.training.losses import CrossEntropy
 from regseg.training.metrics import ConfusionMatrix, PixelLoss, Scores
 from regseg.training.schedules import poly, total_iterations
-from regseg.training.threaded import PREDICTION, PredictedImages
+from regseg.training.threaded_evaluation import PREDICTION, PredictedImages
 from regseg.training.trainer import check_limits
 
 SGD_OF_THE_PAPER = partial(SGD, lr=0.05, momentum=0.9, weight_decay=1e-4)
