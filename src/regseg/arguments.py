@@ -57,7 +57,7 @@ def asks_for_help(arguments: Sequence[str]) -> bool:
     return any(argument in ("-h", "--help") for argument in arguments)
 
 
-def overrides_of(arguments: Sequence[str], open_groups: Sequence[str] = ()) -> list[str]:
+def overrides_of(arguments: Sequence[str], open_groups: Sequence[str]) -> list[str]:
     """Return the overrides among command line arguments, quoted as Hydra needs them."""
     return _overrides(for_hydra(arguments, open_groups))
 

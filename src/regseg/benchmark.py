@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
@@ -14,6 +14,11 @@ from regseg.cli import entry_point
 from regseg.config import values_of
 from regseg.errors import InputError, check_number, check_options
 from regseg.system.console import plain_console
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from regseg.data.datamodule import SegmentationDataModule
 
 
 @entry_point("benchmark")
@@ -116,7 +121,7 @@ def blocks(cfg: DictConfig) -> None:
     print(f"plot: {folder / 'blocks.png'}")
 
 
-def networks(cfg: DictConfig) -> Iterator[tuple[str, Any]]:
+def networks(cfg: DictConfig) -> Iterator[tuple[str, nn.Module]]:
     """Yield (title, network) of the model group or the paper's tables, with 19 classes and random or given weights."""
     from regseg.models import build_model, load_model, title_of
     from regseg.models.factory import all_networks
@@ -159,7 +164,7 @@ WHAT = {
 }
 
 
-def make_datamodule(cfg: DictConfig) -> Any:
+def make_datamodule(cfg: DictConfig) -> SegmentationDataModule:
     """Return the DataModule of the chosen dataset, without worker processes."""
     return instantiate(cfg.data, num_workers=0, batch_size=1)
 

@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig, OmegaConf
 
 from regseg.cli import entry_point
 from regseg.config import values_of
 from regseg.errors import InputError, check_boolean, check_number
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
 
 @entry_point("describe")
@@ -54,7 +57,7 @@ def main(cfg: DictConfig) -> None:
         draw(cfg, networks, size)
 
 
-def chosen_network(cfg: DictConfig) -> Iterator[tuple[str, Any]]:
+def chosen_network(cfg: DictConfig) -> Iterator[tuple[str, nn.Module]]:
     """Yield (title, network) of the model group, with ``weights`` loaded if they are given."""
     from regseg.models import build_model, load_weights, title_of
 
@@ -64,7 +67,7 @@ def chosen_network(cfg: DictConfig) -> Iterator[tuple[str, Any]]:
     yield title_of(network), network
 
 
-def draw(cfg: DictConfig, networks: dict[str, Any], size: tuple[int, int]) -> None:
+def draw(cfg: DictConfig, networks: dict[str, nn.Module], size: tuple[int, int]) -> None:
     """Draw the field of view into ``picture`` and print its path."""
     from regseg.reporting.field_of_view import draw_field_of_view
 
@@ -76,7 +79,7 @@ def draw(cfg: DictConfig, networks: dict[str, Any], size: tuple[int, int]) -> No
     print(f"Picture: {draw_field_of_view(networks, cfg.picture, images=images, size=size)}")
 
 
-def read_images(folder: Path, size: tuple[int, int], count: int) -> list[Any]:
+def read_images(folder: Path, size: tuple[int, int], count: int) -> list[Tensor]:
     """Read up to ``count`` images of a folder, evenly spaced, as normalized (1, 3, H, W) float tensors of ``size``."""
     import cv2
     import torch

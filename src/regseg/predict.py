@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -20,6 +20,12 @@ from regseg.cli import entered, entry_point
 from regseg.config import values_of
 from regseg.errors import InputError, RunFailure, check_boolean, check_number
 from regseg.multirun import is_one_of_several, own_gpu
+
+if TYPE_CHECKING:
+    from regseg.data.datasets.spec import DatasetSpec
+    from regseg.inference.out_folder import Origin
+    from regseg.inference.predictor import Predictor
+    from regseg.inference.tiles import Labeller
 
 
 @entry_point("predict", repeatable=True)
@@ -99,7 +105,9 @@ def predict_video(options: dict[str, Any]) -> None:
         raise RunFailure(f"{source} is damaged: it {damage}; those frames are missing from the result.")
 
 
-def video_origins(mode: str, target: Path, source: Path, settings: dict[str, Any], options: dict[str, Any]) -> Any:
+def video_origins(
+    mode: str, target: Path, source: Path, settings: dict[str, Any], options: dict[str, Any]
+) -> dict[Path, Origin]:
     """Return the files of one mode, with what determines their content; see `regseg.inference.out_folder`."""
     from regseg.inference.out_folder import Origin
     from regseg.inference.writers import settings_of
@@ -108,7 +116,9 @@ def video_origins(mode: str, target: Path, source: Path, settings: dict[str, Any
     return dict.fromkeys([target, *([legend_of(target)] if mode == "overlay" else [])], origin)
 
 
-def write_video(mode: str, target: Path, source: Path, spec: Any, labeller: Any, opacity: float) -> str | None:
+def write_video(
+    mode: str, target: Path, source: Path, spec: DatasetSpec, labeller: Labeller, opacity: float
+) -> str | None:
     """Write one video; return what could not be read of the source, as the end of a sentence."""
     from regseg.inference.progress import Counter
     from regseg.inference.video import Video, drawing, predict_video
@@ -128,7 +138,7 @@ def legend_of(target: Path) -> Path:
     return target.with_name(f"{target.stem}_legend.png")
 
 
-def open_network(options: dict[str, Any]) -> tuple[dict[str, Any], Any, Any]:
+def open_network(options: dict[str, Any]) -> tuple[dict[str, Any], Predictor, Labeller]:
     """Return (settings that determine the labels, Predictor, function that labels an image) for the options."""
     from regseg.inference.out_folder import digest
     from regseg.inference.predictor import Predictor

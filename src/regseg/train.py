@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import ExitStack, nullcontext
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import InstantiationException
@@ -23,6 +23,14 @@ from regseg.run_dir import best_miou, check_finished, check_free, how_to_start, 
 from regseg.smoke import shrink
 from regseg.system.processes import is_rank
 from regseg.system.provenance import provenance
+
+if TYPE_CHECKING:
+    from lightning import Trainer
+
+    from regseg.data.datamodule import SegmentationDataModule
+    from regseg.data.datasets.spec import DatasetSpec
+    from regseg.training.checkpoints import Start
+    from regseg.training.task import SegmentationTask
 
 
 @entry_point("train", resumable=True)
@@ -132,7 +140,7 @@ def train(cfg: DictConfig, folder: Path, *, spawn: bool = False) -> None:
 
 def make_parts(
     cfg: DictConfig, values: dict[str, Any], folder: Path, *, continued: bool, spawn: bool
-) -> tuple[Any, Any, Any]:
+) -> tuple[SegmentationTask, SegmentationDataModule, Trainer]:
     """Return the task, the DataModule, and the Trainer with its callbacks and loggers."""
     from regseg.training.batch_norm import check_batch_size
     from regseg.training.trainer import make_trainer
@@ -148,7 +156,7 @@ def make_parts(
     return task, datamodule, trainer
 
 
-def make_task(values: dict[str, Any], spec: Any, *, continued: bool) -> Any:
+def make_task(values: dict[str, Any], spec: DatasetSpec, *, continued: bool) -> SegmentationTask:
     """Return the task: the network, with its initial weights unless the run is ``continued``, loss and optimizer."""
     import lightning as L
 
@@ -173,7 +181,14 @@ def facts_of(values: dict[str, Any]) -> dict[str, Any]:
     return {"seed": values["seed"], **provenance(command_of_sweep()), "config": values}
 
 
-def fit(trainer: Any, task: Any, datamodule: Any, values: dict[str, Any], folder: Path, start: Any) -> None:
+def fit(
+    trainer: Trainer,
+    task: SegmentationTask,
+    datamodule: SegmentationDataModule,
+    values: dict[str, Any],
+    folder: Path,
+    start: Start | None,
+) -> None:
     """Train, and close the loggers at the end: a sweep's next run must not log into them."""
     from regseg.training.progress import print_plan
 

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image
 
+from regseg.data.datamodule import SegmentationDataModule
 from regseg.data.datasets.camvid import SPEC as CAMVID
 from regseg.data.datasets.cityscapes import SPEC as CITYSCAPES
 from regseg.data.datasets.layout import image_files
@@ -42,7 +43,7 @@ class Found(NamedTuple):
     palette: Mapping[int, Color]
 
 
-def classes(datamodule: Any, out: Path) -> None:
+def classes(datamodule: SegmentationDataModule, out: Path) -> None:
     """Write ``<root>/classes.yaml`` from the labels in ``<root>/labels``, with the number of pixels of each class.
 
     Names come from ``labelmap.txt`` (as CVAT exports it) or from well-known colour tables; otherwise they are numbers.
@@ -50,7 +51,7 @@ def classes(datamodule: Any, out: Path) -> None:
     Raises:
         InputError: there are no labels, the labels cannot be class maps, or ``classes.yaml`` exists.
     """
-    root = Path(datamodule.hparams.root)
+    root = datamodule.root
     path = root / "classes.yaml"
     if path.exists():
         raise InputError(f"{path} exists already; rename it, then run the command again to write a new one.")

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from regseg.data.datamodule import SegmentationDataModule
 from regseg.data.datasets.spec import IGNORE_INDEX
 from regseg.data.io import encode_png
 from regseg.errors import InputError
@@ -17,7 +18,7 @@ from regseg.system.atomic import write_bytes, write_text
 from regseg.system.console import progress, shown
 
 
-def import_coco(datamodule: Any, source: Path) -> None:
+def import_coco(datamodule: SegmentationDataModule, source: Path) -> None:
     """Write ``<root>/labels/…`` and ``<root>/classes.yaml`` from the COCO annotations ``source``.
 
     Images are in ``<root>/images`` under their ``file_name``. A pixel gets the class of the smallest object that covers
@@ -28,7 +29,7 @@ def import_coco(datamodule: Any, source: Path) -> None:
         InputError: the annotations or an image are missing or damaged, an annotation is only a box, labels or
             ``classes.yaml`` exist already, or pycocotools is not installed.
     """
-    root = Path(datamodule.hparams.root)
+    root = datamodule.root
     content = _read(source)
     _check_masks(content, source)
     categories = sorted((entry["id"], str(entry["name"])) for entry in content["categories"])

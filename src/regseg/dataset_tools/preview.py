@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
 
+from regseg.data.datamodule import SegmentationDataModule
 from regseg.data.datasets.spec import IGNORE_INDEX, DatasetSpec
 from regseg.data.io import encode_png
 from regseg.data.legend import legend
@@ -18,7 +18,7 @@ from regseg.system.atomic import write_bytes
 COLUMNS, ROWS, WIDTH, GAP = 3, 4, 480, 6
 
 
-def show(datamodule: Any, out: Path) -> None:
+def show(datamodule: SegmentationDataModule, out: Path) -> None:
     """Draw the first training crops of epoch 0, as the network gets them, into ``out/crops.png``."""
     datamodule.setup("fit")
     draws = islice(datamodule.train_dataloader().sampler, COLUMNS * ROWS)

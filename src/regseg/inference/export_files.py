@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
+from xml.sax.saxutils import quoteattr
 
 from torch import nn
 
@@ -57,14 +58,8 @@ def replace_record(path: Path, format: str, info: ExportInfo) -> None:
         text = path.read_text("utf-8")
         start = text.index(f"<{KEY} value=")
         stop = text.index("/>", start)
-        path.write_text(f"{text[:start]}<{KEY} value={_quoted(info.to_json())} {text[stop:]}", "utf-8")
+        path.write_text(f"{text[:start]}<{KEY} value={quoteattr(info.to_json())} {text[stop:]}", "utf-8")
     else:
         from safetensors.torch import load_file
 
         write_weights_file(path, load_file(path), {KEY: info.to_json()})
-
-
-def _quoted(text: str) -> str:
-    from xml.sax.saxutils import escape
-
-    return '"' + escape(text, {'"': "&quot;"}) + '"'
