@@ -103,7 +103,8 @@ def compose():
     from hydra import compose as hydra_compose
     from hydra import initialize_config_dir
 
-    from regseg.config import config_dir, register_resolvers
+    from regseg.config import config_dir
+    from regseg.run_names import register_resolvers
 
     register_resolvers()
 
@@ -172,6 +173,14 @@ def predict(tiny_weights, tmp_path, monkeypatch, capsys):
         return SimpleNamespace(returncode=status, **dict(zip(("out", "err"), capsys.readouterr(), strict=True)))
 
     return run
+
+
+@pytest.fixture
+def mine(tmp_path):
+    """A dataset for ``data=folder``: 6 train, 2 val and 2 test images."""
+    from layouts import write_folder
+
+    return write_folder(tmp_path / "mine", (("train", 6), ("val", 2), ("test", 2)))
 
 
 @pytest.fixture

@@ -1,15 +1,7 @@
 """`python -m regseg.benchmark`, as its users run it."""
 
-import pytest
-from layouts import write_folder
-
 from regseg.benchmarks.loader import BASELINE, benchmark_loader
 from regseg.data.datamodule import SegmentationDataModule
-
-
-@pytest.fixture
-def mine(tmp_path):
-    return write_folder(tmp_path / "mine", (("train", 6), ("val", 2), ("test", 2)))
 
 
 def test_every_pipeline_prepares_the_same_crops(mine):

@@ -1,11 +1,7 @@
-import errno
 import json
 import re
 
 import pytest
-
-import regseg
-from regseg.models.summary import draw_field_of_view
 
 
 def test_one_network_as_json(run_module):
@@ -70,16 +66,3 @@ def test_the_picture(run_module, tmp_path, streets_root):
 def test_mistakes(run_module, argument, words):
     result = run_module("regseg.describe", argument)
     assert result.returncode == 2 and words in result.stderr and "Traceback" not in result.stderr
-
-
-def test_a_picture_that_fails_leaves_the_earlier_one(tmp_path, monkeypatch):
-    def fail(figure, file, **options):
-        file.write(b"half a picture")
-        raise OSError(errno.ENOSPC, "disk full")
-
-    monkeypatch.setattr("matplotlib.figure.Figure.savefig", fail)
-    path = tmp_path / "picture.png"
-    path.write_bytes(b"earlier")
-    with pytest.raises(OSError, match="disk full"):
-        draw_field_of_view({"network": regseg.create_model(num_classes=3)}, path, size=(64, 64))
-    assert path.read_bytes() == b"earlier" and [file.name for file in tmp_path.iterdir()] == ["picture.png"]

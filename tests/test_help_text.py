@@ -3,8 +3,9 @@
 import pytest
 from hydra import compose, initialize_config_dir
 
-from regseg.config import config_dir, register_resolvers, values_of
+from regseg.config import config_dir, values_of
 from regseg.help_text import _chosen, _options, option_comments
+from regseg.run_names import register_resolvers
 
 COMMANDS = [path.stem for path in sorted(config_dir().glob("*.yaml"))]
 GROUPS = ("augment", "data", "loss", "model", "logger", "optimizer", "scheduler")

@@ -138,7 +138,7 @@ def test_a_launcher_that_dies_is_reported(run_module, streets_root, streets_opti
     assert "the sweep stopped (TerminatedWorkerError" in result.stderr and "rerun the same command" in result.stderr
 
 
-def test_a_queued_again_job_does_not_overwrite_itself(run_module, streets_root, streets_options, tmp_path):
+def test_a_queued_again_job_does_not_overwrite_itself(run_module, streets_root, streets_options):
     rows = ("model/decoder=lraspp", "overwrite=true")
     assert smoke(run_module, streets_root, streets_options, "table5", *rows).returncode == 0
     arguments = ["experiment=table5", "trainer=smoke", *streets_options, f"data.root={streets_root}", *rows]

@@ -6,10 +6,12 @@ import shutil
 import subprocess
 import sys
 
+import pytest
 from commands import TINY, TRAIN, smoke
 
 from regseg import multirun
-from regseg.multirun import note_failure, note_run, own_gpu, print_runs, sweep_folder
+from regseg.errors import InputError
+from regseg.multirun import note_failure, note_run, own_gpu, print_runs, run_folders, sweep_folder
 from regseg.run_dir import read_metrics, read_summary, write_json
 
 
@@ -140,3 +142,15 @@ def test_in_a_sweep_a_mistake_ends_its_own_run_alone(run_module, streets_root, s
 def test_a_missing_local_queue_is_left_to_hydra_to_name(monkeypatch):
     monkeypatch.setitem(sys.modules, "submitit.local", None)  # as if it were not installed
     multirun.detach_local_queue()
+
+
+def test_two_runs_of_a_sweep_do_not_share_a_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with sweep_folder("python -m regseg.train -m"):
+        assert note_run(0, "seed=0 trainer.max_epochs=1", tmp_path / "r", "a")
+        assert note_run(0, "seed=0 trainer.max_epochs=1", tmp_path / "r", "a")  # queued again
+        assert note_run(1, "seed=1", tmp_path / "s", "b")
+        assert not note_run(3, "seed=0", tmp_path / "r", "a")  # identical
+        with pytest.raises(InputError, match="already used by the sweep's run seed=0 trainer"):
+            note_run(2, "seed=0 trainer.max_epochs=2", tmp_path / "r", "c")
+        assert sorted(run_folders()) == [tmp_path / "r", tmp_path / "s"]

@@ -125,7 +125,7 @@ def test_tiles(predict, tmp_path):
     assert ended(predict("source=big.png", "save=[train_ids]"), 2, "tile=128")
 
 
-def test_val_predictions_for_the_test_server(predict, streets_root, tiny_weights, tmp_path):
+def test_val_predictions_for_the_test_server(predict, streets_root, tmp_path):
     """Both evaluators agree on what the command wrote."""
     official = pytest.importorskip("cityscapesscripts.evaluation.evalPixelLevelSemanticLabeling")
     result = predict(f"source={streets_root}/leftImg8bit/val", "save=[cityscapes]")

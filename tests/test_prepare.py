@@ -13,11 +13,6 @@ from regseg.data.datasets.camvid import CamVid
 from regseg.dataset_tools.check import find_problems
 
 
-@pytest.fixture
-def mine(tmp_path):
-    return write_folder(tmp_path / "mine", (("train", 6), ("val", 2), ("test", 2)))
-
-
 def prepare(run_module, what, root, *more, out="out"):
     sizes = ("data.crop_size=[16,20]", "data.short_side=[14,60]", "data.batch_size=2", "data.num_workers=0")
     return run_module("regseg.prepare", f"what={what}", "data=folder", f"data.root={root}", f"out={out}", *sizes, *more)

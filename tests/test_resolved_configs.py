@@ -14,7 +14,8 @@ from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 
-from regseg.config import config_dir, register_resolvers
+from regseg.config import config_dir
+from regseg.run_names import register_resolvers
 
 STORED = json.loads(Path(__file__).with_name("resolved_configs.json").read_text(encoding="utf-8"))
 ABSENT = "(absent)"

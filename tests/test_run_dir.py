@@ -10,11 +10,11 @@ import pytest
 from regseg.errors import InputError
 from regseg.run_dir import (
     check_free,
-    claim,
     config_of,
-    hold,
     holds_results,
     is_done,
+    lock_folder,
+    prepare_folder,
     read_metrics,
     read_summary,
     status_of,
@@ -97,7 +97,7 @@ def test_folders_of_something_else_are_left_alone(tmp_path):
 def test_resuming_keeps_everything(tmp_path):
     folder = run_folder(tmp_path)
     before = (folder / "metrics.csv").read_bytes(), (folder / "summary.json").read_bytes()
-    claim(folder, {"seed": 3}, keep=True)
+    prepare_folder(folder, {"seed": 3}, keep=True)
     assert ((folder / "metrics.csv").read_bytes(), (folder / "summary.json").read_bytes()) == before
 
 
@@ -120,10 +120,10 @@ def test_overwriting_can_be_repeated_wherever_it_was_cut_off(tmp_path, monkeypat
             (folder / name / "file").touch()
         removed.clear()
         with pytest.raises(RuntimeError, match="power cut"):
-            claim(folder, {"seed": 4}, keep=False)
+            prepare_folder(folder, {"seed": 4}, keep=False)
         check_free(folder, resume=None, overwrite=True)
         allowed = 9
-        claim(folder, {"seed": 4}, keep=False)
+        prepare_folder(folder, {"seed": 4}, keep=False)
         assert sorted(path.name for path in folder.iterdir()) == ["config.yaml", "summary.json"]
         assert json.loads((folder / "summary.json").read_text())["status"] == "running"
 
@@ -132,26 +132,26 @@ def test_who_holds_the_lock_decides_between_running_and_interrupted(tmp_path):
     folder = run_folder(tmp_path)
     assert status_of(folder) == "interrupted"
     code = (
-        "import sys; from pathlib import Path; from regseg.run_dir import hold\n"
-        "with hold(Path(sys.argv[1])): print('held', flush=True); sys.stdin.read()"
+        "import sys; from pathlib import Path; from regseg.run_dir import lock_folder\n"
+        "with lock_folder(Path(sys.argv[1])): print('held', flush=True); sys.stdin.read()"
     )
     command = [sys.executable, "-c", code, str(folder)]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert process.stdout.readline() == "held\n"
     assert status_of(folder) == "running"
-    with pytest.raises(InputError, match="another process"), hold(folder):
+    with pytest.raises(InputError, match="another process"), lock_folder(folder):
         pass
     process.kill()
     process.communicate()
     assert status_of(folder) == "interrupted"
-    with hold(folder):
+    with lock_folder(folder):
         assert status_of(folder) == "running"
 
 
 def test_a_killed_run_without_results_starts_again_under_its_own_lock(tmp_path):
     folder = run_folder(tmp_path, "running", rows=[])
     check_free(folder, resume=None, overwrite=False)
-    with hold(folder):
+    with lock_folder(folder):
         check_free(folder, resume=None, overwrite=False, held=True)
         with pytest.raises(InputError, match="running"):
             check_free(folder, resume=None, overwrite=False)

@@ -10,10 +10,11 @@ from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.utils import instantiate
 
-from regseg.config import config_dir, register_resolvers
+from regseg.config import config_dir
 from regseg.report import write
 from regseg.reporting.published import author_runs, paper
 from regseg.run_dir import read_summary, write_json
+from regseg.run_names import register_resolvers
 
 TABLES = {
     path.stem for path in (config_dir() / "experiment").glob("*.yaml") if "sweeper:" in path.read_text(encoding="utf-8")

@@ -6,7 +6,7 @@ import json
 import torch
 from commands import EVALUATE, RUN, TINY, TRAIN, failed, write_folder_dataset
 
-from regseg.run_dir import hold
+from regseg.run_dir import lock_folder
 
 
 def test_a_run_leaves_everything(finished):
@@ -104,7 +104,7 @@ def test_a_run_that_continues_elsewhere_is_not_started_twice(
     summary = copy_of_finished / RUN / "summary.json"
     summary.write_text(summary.read_text().replace('"finished"', '"running"'))
     (copy_of_finished / RUN / "checkpoints" / "last.ckpt").unlink()
-    with hold(copy_of_finished / RUN):
+    with lock_folder(copy_of_finished / RUN):
         result = run_module(TRAIN, *TINY, *streets_options, f"data.root={streets_root}")
         assert failed(result, "running", "overwrite=true")
         result = run_module(TRAIN, *TINY, *streets_options, f"data.root={streets_root}", "overwrite=true")

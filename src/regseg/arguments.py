@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Sequence
+from typing import Any
 
 from hydra._internal.utils import get_args_parser
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -56,7 +57,7 @@ def asks_for_help(arguments: Sequence[str]) -> bool:
     return any(argument in ("-h", "--help") for argument in arguments)
 
 
-def overrides_of(arguments: Sequence[str], open_groups: Sequence[str] = ()) -> list[str]:
+def overrides_of(arguments: Sequence[str], open_groups: Sequence[str]) -> list[str]:
     """Return the overrides among command line arguments, quoted as Hydra needs them."""
     return _overrides(for_hydra(arguments, open_groups))
 
@@ -118,6 +119,18 @@ def plain(value: str) -> str:
     override = _parsed(f"key={value}")
     found = None if override is None else override.value()
     return found if isinstance(found, str) else value
+
+
+def key_of(text: str) -> str:
+    """Return the option that an override such as ``+data.root=FOLDER`` sets."""
+    return text.lstrip("+~").partition("=")[0]
+
+
+def typed(value: Any) -> str:
+    """Return the text of a plain value in a command or a YAML file: ``[0.5,1]``, ``true``, ``null``."""
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    return f"[{','.join(map(typed, value))}]" if isinstance(value, list) else str(value)
 
 
 def _overrides(arguments: Sequence[str]) -> list[str]:

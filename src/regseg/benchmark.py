@@ -5,13 +5,20 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from regseg.cli import entry_point
 from regseg.config import values_of
 from regseg.errors import InputError, check_number, check_options
+from regseg.system.console import plain_console
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from regseg.data.datamodule import SegmentationDataModule
 
 
 @entry_point("benchmark")
@@ -31,7 +38,7 @@ def loader(cfg: DictConfig) -> None:
 
     datamodule = make_datamodule(cfg)
     print(f"{cfg.rounds} rounds of {cfg.images} crops per pipeline, after a warm-up round")
-    show(loader_table(benchmark_loader(datamodule, cfg.images, cfg.rounds)))
+    plain_console().print(loader_table(benchmark_loader(datamodule, cfg.images, cfg.rounds)))
     print(f"Peak memory of a worker: {worker_memory(datamodule, cfg.images):.0f} MB")
     seconds, cores = index_seconds(datamodule, 100), os.cpu_count()
     print(f"Centroid index of 3000 labels of this size: {30 * seconds:.0f} s on {cores} cores")
@@ -41,7 +48,7 @@ def operations(cfg: DictConfig) -> None:
     """Compare each operation of RandAug with Pillow's."""
     from regseg.benchmarks.operations import benchmark_operations, operations_table
 
-    show(operations_table(benchmark_operations()))
+    plain_console().print(operations_table(benchmark_operations()))
 
 
 def kernels(cfg: DictConfig) -> None:
@@ -50,13 +57,12 @@ def kernels(cfg: DictConfig) -> None:
 
     datamodule = make_datamodule(cfg)
     datamodule.setup("fit")
-    show(kernels_table(compare_kernels(datamodule, cfg.images)))
+    plain_console().print(kernels_table(compare_kernels(datamodule, cfg.images)))
 
 
 def training(cfg: DictConfig) -> None:
     """Measure the time and memory of a training step, and estimate the hours of a run."""
     import lightning as L
-    from hydra.utils import instantiate
 
     from regseg.benchmarks.training_step import benchmark_training, describe
     from regseg.models import build_model, title_of
@@ -91,7 +97,7 @@ def inference(cfg: DictConfig) -> None:
         print(title, flush=True)
         options = {"few": few, "int8": cfg.int8, "memory": cfg.memory}
         rows = benchmark_inference(network, title, sizes, cfg.warm_up, cfg.iterations, **options)
-        show(inference_table(rows, cfg.iterations))
+        plain_console().print(inference_table(rows, cfg.iterations))
         configs[title] = network.config
         results += rows
         # After each network, because all of them take minutes.
@@ -108,17 +114,17 @@ def blocks(cfg: DictConfig) -> None:
 
     check_number("warm_up", cfg.warm_up, integer=True)
     rows = benchmark_blocks(cfg.warm_up, cfg.iterations)
-    show(blocks_table(rows, machine()))
+    plain_console().print(blocks_table(rows, machine()))
     folder = Path(cfg.out)
     print(f"results: {write_results(rows, folder, 'blocks', iterations=cfg.iterations)}")
     draw(rows, machine(), folder / "blocks.png")
     print(f"plot: {folder / 'blocks.png'}")
 
 
-def networks(cfg: DictConfig) -> Iterator[tuple[str, Any]]:
+def networks(cfg: DictConfig) -> Iterator[tuple[str, nn.Module]]:
     """Yield (title, network) of the model group or the paper's tables, with 19 classes and random or given weights."""
-    from regseg.describe import all_networks
     from regseg.models import build_model, load_model, title_of
+    from regseg.models.factory import all_networks
 
     if cfg.networks not in (None, "all"):
         raise InputError(f"networks={cfg.networks} does not exist; write networks=all or leave it out.")
@@ -158,18 +164,9 @@ WHAT = {
 }
 
 
-def make_datamodule(cfg: DictConfig) -> Any:
+def make_datamodule(cfg: DictConfig) -> SegmentationDataModule:
     """Return the DataModule of the chosen dataset, without worker processes."""
-    from hydra.utils import instantiate
-
     return instantiate(cfg.data, num_workers=0, batch_size=1)
-
-
-def show(table: Any) -> None:
-    """Print a rich table."""
-    from regseg.system.console import plain_console
-
-    plain_console().print(table)
 
 
 if __name__ == "__main__":

@@ -21,14 +21,17 @@ from omegaconf import DictConfig, OmegaConf
 
 from regseg import multirun
 from regseg.arguments import asks_for_help, asks_for_sweep, for_hydra, overrides_of
-from regseg.config import config_dir, jobs_of_sweep, open_groups, output_folders, register_resolvers, sweep_dir
+from regseg.config import config_dir, open_groups, output_folders, sweep_dir
 from regseg.error_messages import explain
 from regseg.errors import RunFailure, is_cause
 from regseg.help_text import print_help
 from regseg.run_dir import mark_ended
+from regseg.run_names import jobs_of_sweep, register_resolvers
 from regseg.system import processes, signals
 from regseg.system.folders import note_existing, remove_empty
 
+Job = Callable[[DictConfig], Any]  # what a command does with its configuration
+Program = Callable[[], None]
 _ENTERED = "The job has removed what overwrite=true replaces."
 
 register_resolvers()  # at import, because the processes of a launcher only import this module
@@ -39,9 +42,7 @@ if "OMP_WAIT_POLICY" not in os.environ:
 os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # let exceptions reach `run`, which explains them
 
 
-def entry_point(
-    config_name: str, *, resumable: bool = False, repeatable: bool = False
-) -> Callable[[Callable[[DictConfig], Any]], Callable[[], None]]:
+def entry_point(config_name: str, *, resumable: bool = False, repeatable: bool = False) -> Callable[[Job], Program]:
     """Turn a job into a command line program configured by ``conf/<config_name>.yaml``.
 
     A mistake ends the program with one sentence and exit status 2. In a sweep, a failed job does not stop the others;
@@ -56,28 +57,22 @@ def entry_point(
         A decorator for a function of the configuration.
     """
 
-    def decorate(job: Callable[[DictConfig], Any]) -> Callable[[], None]:
+    def decorate(job: Job) -> Program:
         @functools.wraps(job)
         def run() -> None:
             processes.set_up_main()
             # Warnings address users, who do not need the source line.
             warnings.formatwarning = lambda message, *_, **__: f"regseg: {message}\n"
             arguments = sys.argv[1:]
-            sweeps = asks_for_sweep(arguments)
             try:
                 if asks_for_help(arguments):
                     print_help(config_name, overrides_of(arguments, open_groups(config_name)))
                     return
-                _run_in_hydra(job, config_name, _command(config_name, arguments), sweeps)
+                _run_in_hydra(job, config_name)
             except BaseException as error:
                 number = signals.received() or (signal.SIGINT if isinstance(error, KeyboardInterrupt) else None)
                 if number is not None:
-                    way_on: str | None = None
-                    if repeatable:
-                        way_on = _repetition(config_name, arguments, replaced=_ENTERED in _notes(error) and not sweeps)
-                    elif resumable or sweeps:
-                        way_on = _continuation(config_name, arguments, sweeps)
-                    _interrupted(number, None if asks_for_help(arguments) else way_on)
+                    _interrupted(number, _way_on(config_name, arguments, error, resumable, repeatable))
                 if isinstance(error, SystemExit):
                     raise
                 _fail(error)
@@ -88,11 +83,31 @@ def entry_point(
     return decorate
 
 
-def _run_in_hydra(job: Callable[[DictConfig], Any], config_name: str, command: str, sweeps: bool) -> None:
+def _run_in_hydra(job: Job, config_name: str) -> None:
     """Run ``job`` with Hydra, once or for every job of a sweep."""
     if not _current_folder_exists():
         raise RunFailure("The current folder was removed; change to an existing one.")
-    typed = sys.argv
+    typed, arguments = sys.argv, sys.argv[1:]
+    sweeps = asks_for_sweep(arguments)
+    note_existing([Path(folder) for folder in output_folders(config_name, arguments)])
+    main = hydra.main(version_base="1.3", config_path=str(config_dir()), config_name=config_name)
+    sys.argv = [typed[0], *for_hydra(arguments, open_groups(config_name))]
+    if "hydra/launcher=submitit_local" in arguments:
+        multirun.detach_local_queue()
+    run = main(_in_hydra(job, typed))
+    try:
+        if sweeps:
+            _run_sweep(run, _command(config_name, arguments))
+        else:
+            run()
+    finally:
+        sys.argv = typed
+        if sweeps and (sweep := sweep_dir(config_name, arguments)) is not None:
+            _tidy_up(sweep)
+
+
+def _in_hydra(job: Job, typed: list[str]) -> Job:
+    """Return ``job`` as Hydra calls it, with the command line ``typed`` and mistakes reported in one sentence."""
 
     @functools.wraps(job)
     def job_in_hydra(cfg: DictConfig) -> Any:
@@ -109,35 +124,34 @@ def _run_in_hydra(job: Callable[[DictConfig], Any], config_name: str, command: s
         finally:
             remove_empty(Path(HydraConfig.get().runtime.output_dir))
 
-    note_existing([Path(folder) for folder in output_folders(config_name, typed[1:])])
-    main = hydra.main(version_base="1.3", config_path=str(config_dir()), config_name=config_name)
-    sys.argv = [typed[0], *for_hydra(typed[1:], open_groups(config_name))]
-    if "hydra/launcher=submitit_local" in typed:
-        multirun.detach_local_queue()
-    try:
-        with multirun.sweep_folder(command) if sweeps else contextlib.nullcontext():
-            try:
-                main(job_in_hydra)()
-            except Exception as error:
-                if sweeps and explain(error) is None:  # jobs do not raise, so a process of the launcher died
-                    stopped = f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
-                    multirun.fail_sweep(multirun.failures(), stopped)
-                raise
-            except BaseException:
-                for folder in multirun.run_folders(ended=True) if sweeps else []:  # their processes may have exited
-                    mark_ended(folder, "interrupted")
-                raise
-            if sweeps:
-                multirun.print_runs()
-                if failed := multirun.failures():
-                    multirun.fail_sweep(failed)
-    finally:
-        sys.argv = typed
-        if sweeps and (sweep := sweep_dir(config_name, typed[1:])) is not None:
-            (sweep / "multirun.yaml").unlink(missing_ok=True)  # Hydra's file; every run records its own configuration
-            for group in list(sweep.iterdir()) if sweep.is_dir() else []:
-                remove_empty(group)
-            remove_empty(sweep)
+    return job_in_hydra
+
+
+def _run_sweep(run: Callable[[], Any], command: str) -> None:
+    """Run all jobs of a sweep, print their results, and exit with status 1 if some failed."""
+    with multirun.sweep_folder(command):
+        try:
+            run()
+        except Exception as error:
+            if explain(error) is None:  # jobs do not raise, so a process of the launcher died
+                stopped = f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
+                multirun.fail_sweep(multirun.failures(), stopped)
+            raise
+        except BaseException:
+            for folder in multirun.run_folders(ended=True):  # their processes may have exited
+                mark_ended(folder, "interrupted")
+            raise
+        multirun.print_runs()
+        if failed := multirun.failures():
+            multirun.fail_sweep(failed)
+
+
+def _tidy_up(sweep: Path) -> None:
+    """Remove what Hydra has put into the folder of a sweep in addition to the runs."""
+    (sweep / "multirun.yaml").unlink(missing_ok=True)  # every run records its own configuration
+    for group in list(sweep.iterdir()) if sweep.is_dir() else []:
+        remove_empty(group)
+    remove_empty(sweep)
 
 
 def _current_folder_exists() -> bool:
@@ -149,6 +163,18 @@ def _current_folder_exists() -> bool:
 
 def _command(config_name: str, arguments: Sequence[str]) -> str:
     return shlex.join(["python", "-m", f"regseg.{config_name}", *arguments])
+
+
+def _way_on(
+    config_name: str, arguments: Sequence[str], error: BaseException, resumable: bool, repeatable: bool
+) -> str | None:
+    """Return the command that continues after the interruption ``error``; None if nothing can be continued."""
+    sweeps = asks_for_sweep(arguments)
+    if asks_for_help(arguments) or not (resumable or repeatable or sweeps):
+        return None
+    if repeatable:
+        return _repetition(config_name, arguments, replaced=_ENTERED in _notes(error) and not sweeps)
+    return _continuation(config_name, arguments, sweeps)
 
 
 def _continuation(config_name: str, arguments: Sequence[str], sweeps: bool) -> str:
@@ -207,11 +233,11 @@ def _fail(error: BaseException) -> None:
     processes.end(status)
 
 
-def _run_of_sweep(job: Callable[[DictConfig], Any], cfg: DictConfig) -> Any:
+def _run_of_sweep(job: Job, cfg: DictConfig) -> Any:
     """Run a job of a sweep; record a failure and let the sweep continue."""
     if (main := multirun.main_of_local_queue()) is not None:
         processes.set_up_descendant(main)
-    elif multirun.runs_beside_others() and not multirun.is_queued():  # submitit requeues its Slurm job at a signal
+    elif multirun.is_one_of_several() and not multirun.is_queued():  # submitit requeues its Slurm job at a signal
         processes.set_up_job()
     hydra_cfg = HydraConfig.get()
     overrides = " ".join(hydra_cfg.overrides.task)

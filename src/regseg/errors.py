@@ -78,6 +78,12 @@ def check_number(
         raise InputError(f"{name}={value!r} is not {kind} {limits}.")
 
 
+def check_boolean(name: str, value: object) -> None:
+    """Raise InputError unless ``value`` is True or False."""
+    if not isinstance(value, bool):
+        raise InputError(f"{name}={value} is not a boolean; use true or false.")
+
+
 def check_options(
     name: str, options: Mapping[str, Any] | None, function: Callable[..., Any], *args: Any
 ) -> dict[str, Any]:

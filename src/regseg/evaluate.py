@@ -3,14 +3,28 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
+from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from regseg.cli import entry_point
 from regseg.config import is_typed, values_of
 from regseg.errors import InputError, check_number
+
+if TYPE_CHECKING:
+    from lightning import Trainer
+    from torch import nn
+
+    from regseg.data.datamodule import SegmentationDataModule
+    from regseg.data.datasets.spec import DatasetSpec
+    from regseg.inference.position_prior import PositionPrior
+    from regseg.inference.runtime_network import RuntimeNetwork
+    from regseg.system.checkpoint_file import OpenedFile
+    from regseg.training.metrics import Scores
+    from regseg.training.task import SegmentationTask
 
 
 @entry_point("evaluate")
@@ -94,14 +108,14 @@ def out_folder(cfg: DictConfig) -> Path:
     return Path(cfg.pictures) if cfg.pictures else run_folder(cfg.weights)
 
 
-def open_weights(cfg: DictConfig) -> Any:
+def open_weights(cfg: DictConfig) -> OpenedFile | None:
     """Return the checkpoint file, read; None for an exported file, another runtime or the position baseline."""
     from regseg.system.checkpoint_file import open_checkpoint_file
 
     return None if cfg.weights == "position" or runs_otherwise(cfg) else open_checkpoint_file(cfg.weights)
 
 
-def evaluate(cfg: DictConfig, file: Any = None) -> tuple[Any, Any]:
+def evaluate(cfg: DictConfig, file: OpenedFile | None = None) -> tuple[Scores, SegmentationDataModule]:
     """Return (Scores, DataModule) of one evaluation that the resolved ``cfg`` describes.
 
     Args:
@@ -139,7 +153,7 @@ def evaluate(cfg: DictConfig, file: Any = None) -> tuple[Any, Any]:
     return task.scores, datamodule
 
 
-def validate(trainer: Any, task: Any, datamodule: Any) -> None:
+def validate(trainer: Trainer, task: SegmentationTask, datamodule: SegmentationDataModule) -> None:
     """Evaluate: on a CPU in threads, otherwise with the loader of ``datamodule``.
 
     Precisions such as 16-true change PyTorch's default dtype, which all threads share; there the loader is used too.
@@ -156,10 +170,8 @@ def validate(trainer: Any, task: Any, datamodule: Any) -> None:
     trainer.validate(task, task.predicted(datamodule.val_set), verbose=False)
 
 
-def make_datamodule(cfg: DictConfig, file: Any = None) -> Any:
+def make_datamodule(cfg: DictConfig, file: OpenedFile | None = None) -> SegmentationDataModule:
     """Return the chosen dataset, or the one the checkpoint was trained on, at the chosen split and size."""
-    from hydra.utils import instantiate
-
     from regseg.data.datamodule import SegmentationDataModule
 
     changes = {"val_split": cfg.split, "val_size": cfg.val_size}
@@ -173,15 +185,15 @@ def make_datamodule(cfg: DictConfig, file: Any = None) -> Any:
     return SegmentationDataModule.from_description(description_of(file or cfg.weights), cfg.weights, **changes)
 
 
-def description_of(weights: Any) -> Any:
+def description_of(weights: str | OpenedFile) -> Mapping[str, Any] | None:
     """Return the dataset that a checkpoint or an exported file records; None if it records none."""
-    from regseg.data.datamodule import description_in
     from regseg.inference.runtimes import GRAPHS, info_of
+    from regseg.system.checkpoint_file import dataset_in
 
-    return dict(info_of(weights).data) or None if Path(str(weights)).suffix in GRAPHS else description_in(weights)
+    return dict(info_of(str(weights)).data) or None if Path(str(weights)).suffix in GRAPHS else dataset_in(weights)
 
 
-def make_network(cfg: DictConfig, datamodule: Any, file: Any = None) -> Any:
+def make_network(cfg: DictConfig, datamodule: SegmentationDataModule, file: OpenedFile | None = None) -> nn.Module:
     """Return the network of ``weights`` (or of the ``file`` read from it), checked to have the dataset's classes."""
     from regseg.models.description import config_of
     from regseg.models.factory import build_model, load_model
@@ -231,7 +243,7 @@ def runs_otherwise(cfg: DictConfig) -> bool:
     return cfg.runtime != "torch" or Path(str(cfg.weights)).suffix in GRAPHS
 
 
-def open_network(cfg: DictConfig, spec: Any) -> Any:
+def open_network(cfg: DictConfig, spec: DatasetSpec) -> RuntimeNetwork:
     """Return the runtime of ``weights``, checked to have the dataset's classes and to support the chosen options."""
     from regseg.inference.runtime_network import RuntimeNetwork
     from regseg.inference.runtimes import open_runtime
@@ -248,7 +260,7 @@ def open_network(cfg: DictConfig, spec: Any) -> Any:
     return RuntimeNetwork(runtime)
 
 
-def position_prior(datamodule: Any) -> Any:
+def position_prior(datamodule: SegmentationDataModule) -> PositionPrior:
     """Return the baseline that predicts the most frequent class at each position, from the training labels."""
     from regseg.data.io import read_label
     from regseg.inference.position_prior import PositionPrior

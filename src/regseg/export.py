@@ -8,7 +8,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from regseg.cli import entry_point
-from regseg.errors import InputError, check_number
+from regseg.errors import InputError, check_boolean, check_number
 
 
 @entry_point("export")
@@ -43,8 +43,7 @@ def check_target(out: Path, overwrite: Any) -> None:
     Raises:
         InputError: an existing file would be replaced, or ``overwrite`` is not a boolean.
     """
-    if not isinstance(overwrite, bool):
-        raise InputError(f"overwrite={overwrite} is not a boolean; use true or false.")
+    check_boolean("overwrite", overwrite)
     for path in files_of(out):
         if path.is_dir():
             raise InputError(f"out={path} is a folder; give a file.")

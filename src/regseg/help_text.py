@@ -13,6 +13,7 @@ from hydra import compose, initialize_config_dir
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
+from regseg.arguments import typed
 from regseg.config import config_dir, values_of
 
 _LINE = re.compile(r"^( *)([\w.]+):(?: +(?P<value>(?:'[^']*'|\"[^\"]*\"|[^#'\"])*?))?(?: *# *(?P<comment>.*))?$")
@@ -99,15 +100,7 @@ def _options(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str,
         if isinstance(value, Mapping):
             yield from _options(value, f"{name}.")
         else:
-            yield name, _typed(value)
-
-
-def _typed(value: Any) -> str:
-    if value is None or isinstance(value, bool):
-        return {None: "null", True: "true", False: "false"}[value]
-    if isinstance(value, list):
-        return f"[{','.join(map(_typed, value))}]"
-    return str(value)
+            yield name, typed(value)
 
 
 def _wrapped(left: str, right: str) -> str:

@@ -26,6 +26,7 @@ from typing import Any, cast
 from regseg.errors import InputError
 from regseg.run_dir import best_miou, load_summary, status_of
 from regseg.system.locks import Held, lock
+from regseg.system.records import section
 
 _FOLDER, _PROCESS, _COMMAND = "REGSEG_SWEEP", "REGSEG_SWEEP_PROCESS", "REGSEG_COMMAND"
 _held: list[tuple[int, Any]] = []  # (number, lock) of the GPU that this process uses until it ends
@@ -131,8 +132,7 @@ def print_runs() -> None:
 
 
 def _miou(evaluation: Any) -> str:
-    metrics = evaluation.get("metrics") if isinstance(evaluation, dict) else None
-    value = metrics.get("val/miou") if isinstance(metrics, dict) else None
+    value = section(evaluation, "metrics").get("val/miou")
     return f"{100 * value:.2f}" if isinstance(value, float) else "–"
 
 
@@ -143,7 +143,7 @@ def is_queued() -> bool:
 
 def main_of_local_queue() -> int | None:
     """Return the process that started the sweep, if submitit started this one on the same machine; None otherwise."""
-    if os.environ.get("SUBMITIT_EXECUTOR") != "local" or not runs_beside_others():
+    if os.environ.get("SUBMITIT_EXECUTOR") != "local" or not is_one_of_several():
         return None
     return int(os.environ[_PROCESS].rpartition(":")[2])
 
@@ -167,7 +167,7 @@ def failures() -> list[tuple[str, str]]:
     return [tuple(json.loads(path.read_text(encoding="utf-8"))) for path in paths]
 
 
-def runs_beside_others() -> bool:
+def is_one_of_several() -> bool:
     """Return whether a launcher started this process as one of several of a sweep."""
     return os.environ.get(_PROCESS, _this_process()) != _this_process()
 
@@ -194,7 +194,7 @@ def check_launch(table: str | None, launcher: str, *, sweep: bool) -> None:
         raise InputError(f"experiment={table} is a table of several runs; start it with -m experiment={table}.")
 
 
-def run_beside_others(run: Callable[[], None], folder: Path, trainer: MutableMapping[str, Any]) -> None:
+def run_in_parallel(run: Callable[[], None], folder: Path, trainer: MutableMapping[str, Any]) -> None:
     """Call ``run`` in one of several processes, on a reserved GPU; print a line at its start and end.
 
     Args:

@@ -12,14 +12,20 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
 
 from regseg.cli import entered, entry_point
 from regseg.config import values_of
-from regseg.errors import InputError, RunFailure, check_number
-from regseg.multirun import own_gpu, runs_beside_others
+from regseg.errors import InputError, RunFailure, check_boolean, check_number
+from regseg.multirun import is_one_of_several, own_gpu
+
+if TYPE_CHECKING:
+    from regseg.data.datasets.spec import DatasetSpec
+    from regseg.inference.out_folder import Origin
+    from regseg.inference.predictor import Predictor
+    from regseg.inference.tiles import Labeller
 
 
 @entry_point("predict", repeatable=True)
@@ -30,8 +36,7 @@ def main(cfg: DictConfig) -> None:
 
     OmegaConf.resolve(cfg)
     check_number("opacity", cfg.opacity, highest=1)
-    if not isinstance(cfg.overwrite, bool):
-        raise InputError(f"overwrite={cfg.overwrite} is not a boolean; use true or false.")
+    check_boolean("overwrite", cfg.overwrite)
     _ = cfg.weights, cfg.source  # raises if a value is missing
     options = values_of(cfg)
     check_save(options["save"])
@@ -60,7 +65,7 @@ def predict_images(options: dict[str, Any]) -> None:
         todo = [item for item in mine if not missing.isdisjoint(outputs.paths(item).values())]
         if len(todo) < len(mine):
             print(f"Skipping {len(mine) - len(todo)} of {len(mine)} images: already predicted.")
-        with Counter(len(todo), bar=not runs_beside_others()) as counter:
+        with Counter(len(todo), bar=not is_one_of_several()) as counter:
             failures = predict_images(todo, labeller, outputs.write, counter.advance)
         if len(failures) < len(todo):
             print(f"{counter.summary(len(failures))} into {', '.join(str(out / mode) for mode in outputs.save)}")
@@ -100,7 +105,9 @@ def predict_video(options: dict[str, Any]) -> None:
         raise RunFailure(f"{source} is damaged: it {damage}; those frames are missing from the result.")
 
 
-def video_origins(mode: str, target: Path, source: Path, settings: dict[str, Any], options: dict[str, Any]) -> Any:
+def video_origins(
+    mode: str, target: Path, source: Path, settings: dict[str, Any], options: dict[str, Any]
+) -> dict[Path, Origin]:
     """Return the files of one mode, with what determines their content; see `regseg.inference.out_folder`."""
     from regseg.inference.out_folder import Origin
     from regseg.inference.writers import settings_of
@@ -109,14 +116,16 @@ def video_origins(mode: str, target: Path, source: Path, settings: dict[str, Any
     return dict.fromkeys([target, *([legend_of(target)] if mode == "overlay" else [])], origin)
 
 
-def write_video(mode: str, target: Path, source: Path, spec: Any, labeller: Any, opacity: float) -> str | None:
+def write_video(
+    mode: str, target: Path, source: Path, spec: DatasetSpec, labeller: Labeller, opacity: float
+) -> str | None:
     """Write one video; return what could not be read of the source, as the end of a sentence."""
     from regseg.inference.progress import Counter
     from regseg.inference.video import Video, drawing, predict_video
     from regseg.inference.writers import write_legend
 
     draw = drawing(mode, spec, opacity)
-    with Video(source) as video, Counter(video.count, "frames", bar=not runs_beside_others()) as counter:
+    with Video(source) as video, Counter(video.count, "frames", bar=not is_one_of_several()) as counter:
         predict_video(video, labeller, draw, target, counter.advance)
     if mode == "overlay":
         write_legend(legend_of(target), spec)
@@ -129,7 +138,7 @@ def legend_of(target: Path) -> Path:
     return target.with_name(f"{target.stem}_legend.png")
 
 
-def open_network(options: dict[str, Any]) -> tuple[dict[str, Any], Any, Any]:
+def open_network(options: dict[str, Any]) -> tuple[dict[str, Any], Predictor, Labeller]:
     """Return (settings that determine the labels, Predictor, function that labels an image) for the options."""
     from regseg.inference.out_folder import digest
     from regseg.inference.predictor import Predictor
@@ -142,7 +151,7 @@ def open_network(options: dict[str, Any]) -> tuple[dict[str, Any], Any, Any]:
         if short_side not in ("auto", None):
             raise InputError("tile is for images at their full size; leave short_side out.")
         short_side = None
-    if device == "auto" and runs_beside_others() and (gpu := own_gpu()) is not None:
+    if device == "auto" and is_one_of_several() and (gpu := own_gpu()) is not None:
         device = f"cuda:{gpu}"
     predictor = Predictor(weights, options["runtime"], options["precision"], device, short_side=short_side)
     print(f"{weights.name}: {predictor.spec.num_classes} classes of {predictor.spec.name}", flush=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 from pathlib import Path
 
+from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from regseg.cli import entry_point
@@ -25,8 +26,6 @@ WHAT = {
 @entry_point("prepare")
 def main(cfg: DictConfig) -> None:
     """Run the action ``what`` on the chosen dataset."""
-    from hydra.utils import instantiate
-
     OmegaConf.resolve(cfg)
     if cfg.what not in WHAT:
         raise InputError(f"what={cfg.what} does not exist; choose one of {', '.join(WHAT)}.")

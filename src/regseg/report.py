@@ -15,6 +15,7 @@ from regseg.config import config_dir
 from regseg.errors import InputError
 
 if TYPE_CHECKING:
+    from regseg.reporting.pages import Drawings, Tables
     from regseg.reporting.speeds import Speeds
 
 
@@ -50,30 +51,32 @@ def write(group: str, runs_folder: Path, out: Path, speeds: Speeds | None = None
     Raises:
         InputError: There are no runs to report on, or ``out`` is not a folder.
     """
-    from regseg.reporting.html import html_page
     from regseg.reporting.pages import page_of
 
     content = page_of(group, runs_folder, speeds)
     if content is None:
         raise no_runs(group, runs_folder)
-    text, drawings, tables = content
     try:
         out.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError) as error:
         raise InputError(f"out={out} is not a folder; choose another one.") from error
     with tempfile.TemporaryDirectory(prefix=".report_", dir=out) as folder:
-        staged = [path for name, draw in drawings.items() if draw(path := Path(folder) / f"{name}.png")]
-        linked = text + "".join(f"\n![{path.stem}]({path.name})\n" for path in staged)
-        markdown, page = Path(folder) / "report.md", Path(folder) / "report.html"
-        markdown.write_text(linked, encoding="utf-8")
-        page.write_text(html_page(linked, staged, f"regseg: {group}"), encoding="utf-8")
-        files = [*staged, markdown, page]
-        for name, table in tables.items():
-            files.append(Path(folder) / name)
-            files[-1].write_text(table, encoding="utf-8")
-        for path in files:
+        pictures = _write_files(Path(folder), group, *content)
+        for path in sorted(Path(folder).iterdir(), key=lambda path: path not in pictures):  # linked pages come last
             os.replace(path, out / path.name)
-    return text, [out / path.name for path in staged]
+    return content[0], [out / path.name for path in pictures]
+
+
+def _write_files(folder: Path, group: str, text: str, drawings: Drawings, tables: Tables) -> list[Path]:
+    """Write the files of a report into ``folder``; return the pictures among them."""
+    from regseg.reporting.html import html_page
+
+    pictures = [path for name, draw in drawings.items() if draw(path := folder / f"{name}.png")]
+    linked = text + "".join(f"\n![{path.stem}]({path.name})\n" for path in pictures)
+    page = html_page(linked, pictures, f"regseg: {group}")
+    for name, content in {"report.md": linked, "report.html": page, **tables}.items():
+        (folder / name).write_text(content, encoding="utf-8")
+    return pictures
 
 
 def no_runs(group: str, runs_folder: Path) -> InputError:

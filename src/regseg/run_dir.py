@@ -13,7 +13,7 @@ import json
 import math
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from regseg.errors import InputError
 from regseg.run_settings import check_settings, images_per_step, limits_of, settings_of
 from regseg.system.atomic import remove_leftovers, write_text
 from regseg.system.locks import Held, is_held, lock
-from regseg.system.records import read_csv, read_json
+from regseg.system.records import read_csv, read_json, section
 
 # In the order in which they are removed. The summary stays: it marks the folder as a run's.
 _CONTENTS = ("checkpoints", "metrics.csv", "pictures", "tensorboard", "wandb", "wandb_id.txt", "config.yaml")
@@ -90,7 +90,7 @@ def status_of(folder: Path) -> str:
 
 def holds_smoke_test(folder: Path) -> bool:
     """Return whether the run in ``folder`` is a smoke test, which may be replaced."""
-    return bool(_section(_section(load_summary(folder), "config"), "trainer").get("smoke"))
+    return bool(section(section(load_summary(folder), "config"), "trainer").get("smoke"))
 
 
 def how_to_start(folder: Path, config: Mapping[str, Any], *, sweep: bool, queued_again: bool) -> tuple[Any, bool]:
@@ -139,7 +139,7 @@ def check_finished(folder: Path, config: Mapping[str, Any], files: Mapping[str, 
         settings_of(each) | {"data.batch_size x devices": images_per_step(each)} for each in (config_of(folder), config)
     )
     check_settings(folder, old, new)
-    before = _section(load_summary(folder), "data").get("files")
+    before = section(load_summary(folder), "data").get("files")
     if before and files and before != files:
         raise InputError(
             f"{folder} was trained on other images than those in {config['data']['root']}; replace the run "
@@ -149,12 +149,10 @@ def check_finished(folder: Path, config: Mapping[str, Any], files: Mapping[str, 
 
 def best_miou(folder: Path) -> float | None:
     """Return the highest mean IoU of the run in ``folder``; None without a score."""
-    best = load_summary(folder).get("best")
-    metrics = best.get("metrics") if isinstance(best, Mapping) else None
-    return metrics.get("val/miou") if isinstance(metrics, Mapping) else None
+    return section(section(load_summary(folder), "best"), "metrics").get("val/miou")
 
 
-def claim(folder: Path, config: dict[str, Any], *, keep: bool) -> None:
+def prepare_folder(folder: Path, config: dict[str, Any], *, keep: bool) -> None:
     """Prepare ``folder`` for a run: remove an earlier run unless ``keep``, and write the configuration.
 
     A kill in between leaves a folder in which the same command, or ``resume=last``, starts from scratch.
@@ -174,7 +172,7 @@ def claim(folder: Path, config: dict[str, Any], *, keep: bool) -> None:
 
 
 @contextmanager
-def hold(folder: Path) -> Iterator[None]:
+def lock_folder(folder: Path) -> Iterator[None]:
     """Lock ``folder`` against other trainings while the context lasts; the lock of a dead process is released.
 
     Args:
@@ -186,15 +184,14 @@ def hold(folder: Path) -> Iterator[None]:
     Raises:
         InputError: Another process trains in the folder.
     """
-    try:
-        context = lock(folder / ".lock", wait=False)
-        context.__enter__()
-    except Held as error:
-        raise InputError(f"{folder} is in use by another process that trains there; wait for it or stop it.") from error
-    try:
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(lock(folder / ".lock", wait=False))
+        except Held as error:
+            raise InputError(
+                f"{folder} is in use by another process that trains there; wait for it or stop it."
+            ) from error
         yield
-    finally:
-        context.__exit__(None, None, None)
 
 
 def read_summary(folder: Path) -> dict[str, Any] | None:
@@ -224,14 +221,9 @@ def load_summary(folder: Path) -> dict[str, Any]:
         return {}
 
 
-def _section(content: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    value = content.get(name)
-    return value if isinstance(value, Mapping) else {}
-
-
 def config_of(folder: Path) -> Mapping[str, Any]:
     """Return the configuration of a run from its summary, or else from ``config.yaml``; empty without both."""
-    if config := _section(load_summary(folder), "config"):
+    if config := section(load_summary(folder), "config"):
         return config
     try:
         content = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from regseg.errors import InputError
+from regseg.system.records import section
 
 _SECTIONS = ("seed", "model", "data", "loss", "optimizer", "scheduler")  # settings that a continued run must share
 # Except these; instead, the batch over all devices and the files of each split are compared.
@@ -27,7 +28,7 @@ def settings_of(config: Mapping[str, Any]) -> dict[str, Any]:
     ``SGD``. A checkpoint stores these settings, and must not contain a name that could be imported.
     """
     parts = {part: config[part] for part in _SECTIONS if part in config}
-    averaging = {name: node for name, node in _mapping(config.get("callbacks")).items() if _averages_weights(node)}
+    averaging = {name: node for name, node in section(config, "callbacks").items() if _averages_weights(node)}
     flat = _flat(parts | {"callbacks": averaging}, "")
     return current_settings({name: value for name, value in flat.items() if name not in _FREE and "._" not in name})
 
@@ -42,17 +43,17 @@ def current_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def limits_of(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the limits of the Trainer that end training, by name; None for a limit that is not set."""
-    trainer = _mapping(config.get("trainer"))
+    """Return the limits that end training, other than callbacks, by name; None for a limit that is not set."""
+    trainer = section(config, "trainer")
     return {name: trainer.get(name) for name in _LIMITS}
 
 
 def images_per_step(config: Mapping[str, Any]) -> Any:
     """Return the images per optimizer step over all devices, or its factors if Lightning sets the number of devices."""
-    trainer = _mapping(config.get("trainer"))
+    trainer = section(config, "trainer")
     devices = trainer.get("devices", 1)
     factors = (
-        _mapping(config.get("data")).get("batch_size"),
+        section(config, "data").get("batch_size"),
         len(devices) if isinstance(devices, list) else devices,
         trainer.get("accumulate_grad_batches", 1),
     )
@@ -75,7 +76,7 @@ def check_settings(folder: Path, before: Mapping[str, Any], now: Mapping[str, An
 
 
 def _averages_weights(node: Any) -> bool:
-    return "Averag" in str(_mapping(node).get("_target_"))
+    return isinstance(node, Mapping) and "Averag" in str(node.get("_target_"))
 
 
 def _flat(value: Any, name: str) -> dict[str, Any]:
@@ -98,7 +99,3 @@ def _class_name(target: Any) -> str:
     module, _, name = str(target).rpartition(".")
     known = module.partition(".")[0] in _OWN_PACKAGES
     return name if known else f"{name}-{hashlib.sha256(module.encode()).hexdigest()[:8]}"
-
-
-def _mapping(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}

@@ -5,33 +5,44 @@ from __future__ import annotations
 from contextlib import ExitStack, nullcontext
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import InstantiationException
+from hydra.types import RunMode
+from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
+from regseg.arguments import key_of
+from regseg.auto_values import fill_in
 from regseg.cli import entry_point
-from regseg.config import is_typed, shrink, values_of
-from regseg.errors import InputError, check_number, check_options
-from regseg.multirun import check_launch, command_of_sweep, queued_again, run_beside_others, runs_beside_others
-from regseg.run_dir import best_miou, check_finished, check_free, claim, hold, how_to_start, is_done
-from regseg.small_data import fill_in
+from regseg.config import is_typed, values_of
+from regseg.errors import InputError, check_boolean, check_number, check_options
+from regseg.multirun import check_launch, command_of_sweep, is_one_of_several, queued_again, run_in_parallel
+from regseg.run_dir import best_miou, check_finished, check_free, how_to_start, is_done, lock_folder, prepare_folder
+from regseg.smoke import shrink
 from regseg.system.processes import is_rank
 from regseg.system.provenance import provenance
+
+if TYPE_CHECKING:
+    from lightning import Trainer
+
+    from regseg.data.datamodule import SegmentationDataModule
+    from regseg.data.datasets.spec import DatasetSpec
+    from regseg.training.checkpoints import Start
+    from regseg.training.task import SegmentationTask
 
 
 @entry_point("train", resumable=True)
 def main(cfg: DictConfig) -> float | None:
     """Run one training; return its best mean IoU, for sweepers that optimise."""
-    from hydra.core.hydra_config import HydraConfig
-    from hydra.types import RunMode
-
     hydra, folder = HydraConfig.get(), Path(HydraConfig.get().runtime.output_dir)
     sweep = hydra.mode == RunMode.MULTIRUN
     check_launch(cfg.table, hydra.runtime.choices["hydra/launcher"], sweep=sweep)
     OmegaConf.resolve(cfg)
     fill_in(cfg)
     check_options_of_run(cfg)
-    typed = {text.lstrip("+").partition("=")[0] for text in hydra.overrides.task}
+    typed = {key_of(text) for text in hydra.overrides.task}
     if cfg.trainer.smoke:
         shrink(cfg, typed)
     elif not typed & {"data", "experiment"}:
@@ -40,8 +51,8 @@ def main(cfg: DictConfig) -> float | None:
             "Choose a dataset with data=NAME, or a short run with experiment=demo."
         )
     cfg.resume, cfg.overwrite = how_to_start(folder, cfg, sweep=sweep, queued_again=queued_again())
-    if runs_beside_others():
-        run_beside_others(partial(run, cfg, folder, spawn=True), folder, cfg.trainer)
+    if is_one_of_several():
+        run_in_parallel(partial(run, cfg, folder, spawn=True), folder, cfg.trainer)
     else:
         run(cfg, folder, spawn=sweep)
     return best_miou(folder)
@@ -54,8 +65,7 @@ def check_options_of_run(cfg: DictConfig) -> None:
     for name, node in cfg.callbacks.items():
         if node and not OmegaConf.is_dict(node):
             raise InputError(f"callbacks.{name} must be a callback with a _target_; callbacks.{name}=null removes it.")
-    if not isinstance(cfg.overwrite, bool):
-        raise InputError(f"overwrite={cfg.overwrite} is not a boolean; use true or false.")
+    check_boolean("overwrite", cfg.overwrite)
     if cfg.table == "table8" and not cfg.weights and not cfg.trainer.smoke:
         raise InputError("experiment=table8 fine-tunes; give weights=FILE of a run of experiment=cityscapes_test.")
 
@@ -75,9 +85,6 @@ def run(cfg: DictConfig, folder: Path, *, spawn: bool) -> None:
 
 def files_of_data(data: DictConfig) -> dict[str, Any] | None:
     """Return `files_of` the dataset; None if it is missing, since a finished run may be kept without its dataset."""
-    from hydra.errors import InstantiationException
-    from hydra.utils import instantiate
-
     from regseg.data.datasets.streets import only_read
     from regseg.training.resume_check import files_of
 
@@ -117,12 +124,12 @@ def train(cfg: DictConfig, folder: Path, *, spawn: bool = False) -> None:
     insert_record(trainer, RunRecord(folder, facts_of(values), common, lock=spawned))
     with ExitStack() as lock:
         if first:
-            lock.enter_context(hold(folder))
+            lock.enter_context(lock_folder(folder))
             # Checked again, because another process may have used the folder before the lock was taken.
             check_free(folder, resume=cfg.resume, overwrite=cfg.overwrite, held=True)
             if start:
                 set_damaged_aside(start)
-            claim(folder, values, keep=bool(cfg.resume) and not cfg.overwrite)
+            prepare_folder(folder, values, keep=bool(cfg.resume) and not cfg.overwrite)
         if spawned:
             lock.close()
         with end_noted(folder):
@@ -133,10 +140,8 @@ def train(cfg: DictConfig, folder: Path, *, spawn: bool = False) -> None:
 
 def make_parts(
     cfg: DictConfig, values: dict[str, Any], folder: Path, *, continued: bool, spawn: bool
-) -> tuple[Any, Any, Any]:
+) -> tuple[SegmentationTask, SegmentationDataModule, Trainer]:
     """Return the task, the DataModule, and the Trainer with its callbacks and loggers."""
-    from hydra.utils import instantiate
-
     from regseg.training.batch_norm import check_batch_size
     from regseg.training.trainer import make_trainer
 
@@ -151,10 +156,9 @@ def make_parts(
     return task, datamodule, trainer
 
 
-def make_task(values: dict[str, Any], spec: Any, *, continued: bool) -> Any:
+def make_task(values: dict[str, Any], spec: DatasetSpec, *, continued: bool) -> SegmentationTask:
     """Return the task: the network, with its initial weights unless the run is ``continued``, loss and optimizer."""
     import lightning as L
-    from hydra.utils import instantiate
 
     from regseg.models import build_model, load_weights
     from regseg.training.task import SegmentationTask
@@ -177,7 +181,14 @@ def facts_of(values: dict[str, Any]) -> dict[str, Any]:
     return {"seed": values["seed"], **provenance(command_of_sweep()), "config": values}
 
 
-def fit(trainer: Any, task: Any, datamodule: Any, values: dict[str, Any], folder: Path, start: Any) -> None:
+def fit(
+    trainer: Trainer,
+    task: SegmentationTask,
+    datamodule: SegmentationDataModule,
+    values: dict[str, Any],
+    folder: Path,
+    start: Start | None,
+) -> None:
     """Train, and close the loggers at the end: a sweep's next run must not log into them."""
     from regseg.training.progress import print_plan
 

@@ -1,15 +1,27 @@
-"""A small folder dataset, and what is encoded of it."""
+"""Small datasets, and what is encoded of them."""
 
 import pytest
-from layouts import write_folder
+from layouts import write_cityscapes, write_folder
 
-from regseg.data import image_cache
+from regseg.data import storage
 from regseg.data.datasets.folder import Folder
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    """A dataset in the layout of Cityscapes: 7 train, 3 val and 1 test images."""
+    return write_cityscapes(tmp_path_factory.mktemp("data") / "cityscapes", (("train", 7), ("val", 3), ("test", 1)))
 
 
 @pytest.fixture
 def dataset(tmp_path):
     return Folder(write_folder(tmp_path / "mine"))
+
+
+@pytest.fixture
+def labels(dataset):
+    """The folder of `dataset`."""
+    return dataset.root
 
 
 @pytest.fixture
@@ -30,5 +42,5 @@ def encoded(monkeypatch):
         return encode_and_count
 
     for name in ("_encode_half", "_encode_pair"):
-        monkeypatch.setattr(image_cache, name, counting(getattr(image_cache, name)))
+        monkeypatch.setattr(storage, name, counting(getattr(storage, name)))
     return made

@@ -3,8 +3,8 @@
 import pytest
 from layouts import is_sentence
 
-from regseg.data.cache_dir import progress, relative, working_folder
-from regseg.data.image_cache import make
+from regseg.data.cache_dir import relative, working_folder
+from regseg.data.storage import make
 from regseg.errors import InputError
 
 
@@ -25,9 +25,3 @@ def test_the_folder_is_inside_a_writable_root(tmp_path):
 def test_paths_are_relative_to_the_root(tmp_path):
     assert relative(tmp_path / "a" / "b.png", tmp_path) == "a/b.png"
     assert relative(tmp_path / "c.png", tmp_path / "a") == "../c.png"
-
-
-def test_progress_is_one_line_without_a_terminal(capsys):
-    assert list(progress(iter("ab"), 2, "reading")) == ["a", "b"]
-    assert list(progress(iter("a"), 1, "reading")) == ["a"]
-    assert capsys.readouterr().out.split("\n")[:1] == ["reading: 2 images"]

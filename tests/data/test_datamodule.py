@@ -14,11 +14,6 @@ from regseg.data.datasets.layout import Sample
 from regseg.errors import InputError
 
 
-@pytest.fixture(scope="module")
-def root(tmp_path_factory):
-    return write_cityscapes(tmp_path_factory.mktemp("data") / "cityscapes", (("train", 7), ("val", 3), ("test", 1)))
-
-
 def test_training_batches(root):
     datamodule = make(root)
     batches = list(datamodule.train_dataloader())

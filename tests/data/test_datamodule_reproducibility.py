@@ -6,14 +6,8 @@ import numpy as np
 import pytest
 import torch
 from batches import epochs, fit, make, plain, ranks
-from layouts import write_cityscapes
 
 from regseg.data.sampling.epochs import CropRequest
-
-
-@pytest.fixture(scope="module")
-def root(tmp_path_factory):
-    return write_cityscapes(tmp_path_factory.mktemp("data") / "cityscapes", (("train", 7), ("val", 3), ("test", 1)))
 
 
 @pytest.fixture(scope="module")

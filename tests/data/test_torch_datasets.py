@@ -6,8 +6,8 @@ from layouts import is_sentence, write_folder
 
 from regseg.data.augment.transforms import TrainTransform
 from regseg.data.datasets.folder import Folder
-from regseg.data.image_cache import FullStorage
 from regseg.data.sampling.epochs import CropRequest
+from regseg.data.storage import FullStorage
 from regseg.data.torch_datasets import EvaluationSet, TrainSet
 from regseg.errors import InputError
 

@@ -19,7 +19,7 @@ def test_every_split_is_stored(tmp_path, capsys, store, count):
     assert before and before == {path: path.stat().st_mtime_ns for path in before}
 
 
-def test_a_folder_without_any_split_is_refused(tmp_path, capsys):
+def test_a_folder_without_any_split_is_refused(tmp_path):
     root = write_folder(tmp_path / "mine", counts=())
     with pytest.raises(InputError, match=r"contains no split; set data\.root"):
         cache(SegmentationDataModule("folder", root, num_workers=0), tmp_path)

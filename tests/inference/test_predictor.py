@@ -35,7 +35,7 @@ def test_bfloat16_is_near(checkpoint, photograph):
     assert (exact == half).mean() > 0.9
 
 
-def test_without_torch_and_quickly(exported, tmp_path):
+def test_without_torch_and_quickly(exported):
     """From an exported file, neither the predictor nor its classes nor a drawing import PyTorch."""
     code = """if True:
         import sys, numpy, regseg

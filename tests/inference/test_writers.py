@@ -64,7 +64,7 @@ def test_an_overlay_without_loss(tmp_path, prediction):
     assert (read_image(outputs.paths(item(tmp_path))["overlay"])[:40, :60] == prediction[0]).all()
 
 
-def test_ids_of_a_dataset(tmp_path):
+def test_ids_of_a_dataset():
     assert index_values(CAMVID)[:11].tolist() == [1, 5, 0, 8, 6, 3, 9, 7, 2, 4, 10]
     assert index_values(replace(CAMVID, ids={3: 0, 7: 0, 9: 1}, classes=("a", "b"), colors=CAMVID.colors[:2]))[
         :2

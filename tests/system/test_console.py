@@ -3,7 +3,7 @@
 import io
 from pathlib import Path
 
-from regseg.system.console import duration, plain_console, shown
+from regseg.system.console import duration, plain_console, progress, shown
 
 
 def test_names_are_printed_without_markup_or_emoji():
@@ -31,3 +31,9 @@ def test_paths_are_shown_as_they_are_typed(tmp_path, monkeypatch):
 
 def test_durations():
     assert [duration(s) for s in (42, 190, 19200)] == ["42 s", "3 min 10 s", "5 h 20 min"]
+
+
+def test_progress_is_one_line_without_a_terminal(capsys):
+    assert list(progress(iter("ab"), 2, "reading")) == ["a", "b"]
+    assert list(progress(iter("a"), 1, "reading")) == ["a"]
+    assert capsys.readouterr().out.split("\n")[:1] == ["reading: 2 images"]

@@ -14,7 +14,15 @@ from regseg.data.datasets.cityscapes import SPEC
 from regseg.errors import InputError
 from regseg.evaluate import make_datamodule, make_network
 from regseg.models.weights import classes_in
-from regseg.run_dir import check_free, claim, holds_results, read_metrics, read_summary, write_json, write_metrics
+from regseg.run_dir import (
+    check_free,
+    holds_results,
+    prepare_folder,
+    read_metrics,
+    read_summary,
+    write_json,
+    write_metrics,
+)
 from regseg.system import atomic
 from regseg.training.checkpoint_io import WholeCheckpointIO
 from regseg.training.checkpoints import BestCheckpoint, LastCheckpoint, find_start, set_damaged_aside
@@ -45,7 +53,7 @@ def run(trained, tmp_path):
     return shutil.copytree(trained, tmp_path / "run")
 
 
-def test_last_previous_and_best_are_kept(run, monkeypatch):
+def test_last_previous_and_best_are_kept(run):
     assert sorted(os.listdir(run / "checkpoints")) == ["best.ckpt", "last.ckpt", "previous.ckpt"]
     start = find_start(run)
     assert (start.path.name, start.epochs, start.note) == ("last.ckpt", 2, "") and start.fingerprint == {"batch": 4}
@@ -211,7 +219,7 @@ def test_an_interrupted_replacement_starts_anew(run, left):
         (run / "checkpoints" / "last.ckpt").unlink()
     assert not holds_results(run) and find_start(run) is None
     check_free(run, resume="last", overwrite=False)
-    claim(run, {"seed": 1}, keep=True)
+    prepare_folder(run, {"seed": 1}, keep=True)
     assert sorted(os.listdir(run)) == ["config.yaml", "summary.json"] and not read_metrics(run)
     RunRecord(run, {})._write_summary(SimpleNamespace(is_global_zero=True))
     assert "replacing" not in read_summary(run)
@@ -220,7 +228,7 @@ def test_an_interrupted_replacement_starts_anew(run, left):
 def test_a_run_that_failed_is_running_again_once_it_continues(run):
     write_json(run / "summary.json", read_summary(run) | {"status": "failed", "error": "a full disk"})
     best = read_summary(run)["best"]
-    claim(run, {"seed": 0}, keep=True)
+    prepare_folder(run, {"seed": 0}, keep=True)
     assert read_summary(run)["status"] == "running" and "error" not in read_summary(run)
     assert read_summary(run)["best"] == best and (run / "checkpoints" / "last.ckpt").exists()
 

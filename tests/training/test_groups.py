@@ -121,7 +121,7 @@ def test_the_loggers_of_a_run(compose, choices, expected):
     assert found == expected
 
 
-def test_tensorboard_gets_every_metric(compose, run_module, streets_root, streets_options, tmp_path):
+def test_tensorboard_gets_every_metric(run_module, streets_root, streets_options, tmp_path):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     arguments = [*streets_options, f"data.root={streets_root}", "trainer=smoke", "model.backbone.dilations=[[1]]"]

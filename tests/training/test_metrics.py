@@ -86,7 +86,7 @@ def test_metrics_round_trip():
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 5])
-def test_ranks_count_an_evaluation_together(size, tmp_path):
+def test_ranks_count_an_evaluation_together(size):
     """Fewer images than ranks, too: every rank has equally many, and those that fill up count nothing."""
     rng = np.random.default_rng(0)
     files = [Path(f"{number}.png") for number in range(size)]

@@ -23,9 +23,9 @@ from regseg.benchmarks.pillow_baseline import pillow_crop
 from regseg.data.augment.crop_resize import cut_image, cut_label, draw_window
 from regseg.data.augment.transforms import normalize
 from regseg.data.datasets.layout import Sample
-from regseg.data.image_cache import STORAGE, open_storage
 from regseg.data.sampling.centroids import build_table
 from regseg.data.sampling.epochs import CropRequest, stream
+from regseg.data.storage import STORAGE, Storage, open_storage
 from regseg.data.torch_datasets import TrainSet
 from regseg.data.worker import take_one_core
 
@@ -152,7 +152,7 @@ class _Clock:
 
 
 def _pipelines(datamodule: SegmentationDataModule) -> dict[str, Pipeline]:
-    samples, spec, root = datamodule.train_set.samples, datamodule.spec, Path(datamodule.hparams["root"])
+    samples, spec, root = datamodule.train_set.samples, datamodule.spec, datamodule.root
     storages = {kind: open_storage(kind, samples, spec, root) for kind in STORAGE}
     halves = cast(Any, storages["half"]).halves
     halved = [Sample(half, sample.label) for half, sample in zip(halves, samples, strict=True)]
@@ -163,13 +163,15 @@ def _pipelines(datamodule: SegmentationDataModule) -> dict[str, Pipeline]:
     return pipelines | {kind: partial(_ours, datamodule, storage) for kind, storage in storages.items()}
 
 
-def _by_pillow(datamodule: Any, samples: Sequence[Sample], draw: CropRequest, done: Callable[[str], None]) -> None:
+def _by_pillow(
+    datamodule: SegmentationDataModule, samples: Sequence[Sample], draw: CropRequest, done: Callable[[str], None]
+) -> None:
     transform, rng = datamodule.transform, stream(datamodule.seed, *draw.key)
     sizes = transform.crop_size, transform.short_side
     pillow_crop(samples[draw.index], datamodule.spec, *sizes, rng, draw.centroid, done)
 
 
-def _ours(datamodule: Any, storage: Any, draw: CropRequest, done: Callable[[str], None]) -> None:
+def _ours(datamodule: SegmentationDataModule, storage: Storage, draw: CropRequest, done: Callable[[str], None]) -> None:
     """Run the steps of `TrainTransform` one by one, and the normalization that a GPU does in training."""
     transform, rng = datamodule.transform, stream(datamodule.seed, *draw.key)
     image, label = storage.read(draw.index)

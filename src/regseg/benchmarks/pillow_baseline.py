@@ -55,17 +55,21 @@ def pillow_crop(
     image = image.resize(window.scaled[::-1], Image.Resampling.BILINEAR).crop(box)
     label = label.resize(window.scaled[::-1], Image.Resampling.NEAREST).crop(box)
     done("scale, crop")
-    if rng.random() < 0.5:
-        image, label = ImageOps.mirror(image), ImageOps.mirror(label)
-    for name in rng.choice(list(OPERATIONS), 2, replace=False):
-        image, label = OPERATIONS[name](image, label, int(rng.choice((-1, 1))))
-    image, label = _pad(image, label, crop_size, rng)
+    image, label = _pad(*_augment(image, label, rng), crop_size, rng)
     done("augment")
     pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1).contiguous().float()
     pixels.sub_(torch.tensor(MEAN)[:, None, None]).div_(torch.tensor(STD)[:, None, None])
     indices = torch.from_numpy(spec.decode(np.array(label), sample.label))
     done("to tensors")
     return pixels, indices
+
+
+def _augment(image: Image.Image, label: Image.Image, rng: np.random.Generator) -> Pair:
+    if rng.random() < 0.5:
+        image, label = ImageOps.mirror(image), ImageOps.mirror(label)
+    for name in rng.choice(list(OPERATIONS), 2, replace=False):
+        image, label = OPERATIONS[name](image, label, int(rng.choice((-1, 1))))
+    return image, label
 
 
 def _pad(image: Image.Image, label: Image.Image, size: tuple[int, int], rng: np.random.Generator) -> Pair:

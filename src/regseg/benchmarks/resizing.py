@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -11,6 +11,7 @@ from PIL import Image
 from rich.table import Table
 
 from regseg.data.augment.crop_resize import Window, cut_label, resize_image, scale_to
+from regseg.data.datamodule import SegmentationDataModule
 from regseg.data.io import read_sample
 
 SHORT_SIDE = 400  # the smallest one of Sec. 4.2, at which kernels differ most
@@ -31,7 +32,7 @@ class Kernel(NamedTuple):
     detail: float
 
 
-def compare_kernels(datamodule: Any, images: int) -> list[Kernel]:
+def compare_kernels(datamodule: SegmentationDataModule, images: int) -> list[Kernel]:
     """Shrink the first ``images`` training pairs to a short side of 400 pixels with every kernel."""
     found: dict[str, list[tuple[float, float]]] = {}
     for index in range(min(images, len(datamodule.train_set))):

@@ -5,13 +5,9 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
-from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TypeVar
 
 from regseg.errors import InputError
-
-T = TypeVar("T")
 
 
 def working_folder(root: Path) -> Path:
@@ -47,21 +43,3 @@ def working_folder(root: Path) -> Path:
 def relative(path: Path, root: Path) -> str:
     """Return ``path`` relative to ``root``, with forward slashes, so that a dataset can be moved."""
     return Path(os.path.relpath(Path(path).absolute(), Path(root).absolute())).as_posix()
-
-
-def progress(results: Iterable[T], total: int, what: str) -> Iterator[T]:
-    """Iterate over ``results`` with a progress bar on a terminal, or with one printed line elsewhere.
-
-    Args:
-        results: the values to iterate over.
-        total: their number.
-        what: the text to print.
-    """
-    from rich.progress import track
-
-    from regseg.system.console import plain_console
-
-    console = plain_console()
-    if not console.is_terminal:
-        print(f"{what}: {total} image{'s' * (total != 1)}", flush=True)
-    yield from track(results, what, total, console=console, transient=True, disable=not console.is_terminal)

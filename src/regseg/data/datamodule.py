@@ -17,15 +17,16 @@ from regseg.data.datasets.layout import DatasetLayout, Sample, check_split
 from regseg.data.datasets.names import CUSTOM_DATASET, DATASETS, accepted_options, dataset_class
 from regseg.data.datasets.spec import DatasetSpec
 from regseg.data.datasets.streets import only_read
-from regseg.data.image_cache import STORAGE, Storage, open_storage
 from regseg.data.io import any_labelled
 from regseg.data.sampling.centroids import CentroidIndex, load_index
 from regseg.data.sampling.class_uniform import ClassUniformSampler
 from regseg.data.sampling.epochs import EpochSampler, UnpaddedSampler
+from regseg.data.storage import STORAGE, Storage, open_storage
 from regseg.data.torch_datasets import EvaluationSet, TrainSet
-from regseg.data.worker import set_up_worker, usable_cores
+from regseg.data.worker import set_up_worker
 from regseg.errors import InputError, check_number, check_options
-from regseg.system.checkpoint_file import OpenedFile, read_checkpoint_file
+from regseg.system.checkpoint_file import dataset_in
+from regseg.system.cpu import usable_cores
 
 
 class SegmentationDataModule(L.LightningDataModule):
@@ -76,21 +77,11 @@ class SegmentationDataModule(L.LightningDataModule):
         **dataset_options: Any,
     ) -> None:
         super().__init__()
-        check_number("data.batch_size", batch_size, lowest=1, integer=True)
-        check_number("data.seed", seed, integer=True)
-        check_number("data.class_uniform", class_uniform, highest=1)
-        if storage not in STORAGE:
-            raise InputError(f"data.storage={storage} does not exist; choose one of {', '.join(STORAGE)}.")
-        if val_size is not None:
-            check_number("data.val_size", val_size, lowest=1, integer=True)
-        if num_workers is not None:
-            check_number("data.num_workers", num_workers, integer=True)
-        for split in (train_split, val_split):
-            check_split(split)
         self.batch_size, self.val_size, self.seed = batch_size, val_size, seed
         self.class_uniform, self.storage = class_uniform, storage
         self.train_split, self.val_split = train_split, val_split
         self.num_workers = min(8, usable_cores()) if num_workers is None else num_workers
+        self._check_values()
         augment = check_options("data.augment", augment, TrainTransform, crop_size, short_side)
         self.transform = TrainTransform(crop_size, short_side, **augment)
         # Absolute, because checkpoints store it and may be evaluated from another working directory.
@@ -99,18 +90,23 @@ class SegmentationDataModule(L.LightningDataModule):
         check_options("data", options, layout, root)
         self.root = Path(root)
         self.dataset: DatasetLayout = layout(root, **options)
-        self.save_hyperparameters(logger=False)
-        for name in dataset_options:
-            self.hparams.pop(name)
-        self.hparams.update(
-            # A checkpoint contains no name that could be imported; a custom class must be named again.
-            dataset=dataset if dataset in DATASETS else CUSTOM_DATASET,
-            root=root,
-            crop_size=list(crop_size),
-            short_side=list(short_side),
-            augment=augment,
-            options=options,
-        )
+        self.save_hyperparameters(logger=False, ignore=list(dataset_options))
+        # A checkpoint contains no name that could be imported; a custom class must be named again.
+        known = dataset if dataset in DATASETS else CUSTOM_DATASET
+        sizes = {"crop_size": list(crop_size), "short_side": list(short_side)}
+        self.hparams.update(dataset=known, root=root, augment=augment, options=options, **sizes)
+
+    def _check_values(self) -> None:
+        check_number("data.batch_size", self.batch_size, lowest=1, integer=True)
+        check_number("data.seed", self.seed, integer=True)
+        check_number("data.class_uniform", self.class_uniform, highest=1)
+        if self.storage not in STORAGE:
+            raise InputError(f"data.storage={self.storage} does not exist; choose one of {', '.join(STORAGE)}.")
+        if self.val_size is not None:
+            check_number("data.val_size", self.val_size, lowest=1, integer=True)
+        check_number("data.num_workers", self.num_workers, integer=True)
+        for split in (self.train_split, self.val_split):
+            check_split(split)
 
     @classmethod
     def from_description(cls, values: Any, source: str | Path, **changes: Any) -> SegmentationDataModule:
@@ -160,7 +156,7 @@ class SegmentationDataModule(L.LightningDataModule):
         Raises:
             InputError: as for `from_description`, or the file is unreadable.
         """
-        return cls.from_description(description_in(checkpoint_path), checkpoint_path, **changes)
+        return cls.from_description(dataset_in(checkpoint_path), checkpoint_path, **changes)
 
     @property
     def spec(self) -> DatasetSpec:
@@ -191,7 +187,7 @@ class SegmentationDataModule(L.LightningDataModule):
                 )
             if not any_labelled(samples, self.spec):
                 raise InputError(f"There is nothing to learn: {self._ignored(self.train_split)}.")
-            self.train_set = TrainSet(samples, self._open(samples), self.transform, self.seed)
+            self.train_set = TrainSet(samples, self.open(samples), self.transform, self.seed)
             self.centroids = self._load_centroids(samples) if self.class_uniform else None
         if stage == "test":
             self.test_set = self._evaluation_set("test")
@@ -202,7 +198,7 @@ class SegmentationDataModule(L.LightningDataModule):
         samples = self.dataset.samples(split)
         if not any_labelled(samples, self.spec):
             rank_zero_only(print)(f"The evaluation will count no pixels: {self._ignored(split)}.")
-        return EvaluationSet(samples, self._open(samples), self.val_size)
+        return EvaluationSet(samples, self.open(samples), self.val_size)
 
     def _ignored(self, split: str) -> str:
         return (
@@ -210,7 +206,8 @@ class SegmentationDataModule(L.LightningDataModule):
             "and `ignore` in the dataset's classes, or choose a labelled split"
         )
 
-    def _open(self, samples: Sequence[Sample]) -> Storage:
+    def open(self, samples: Sequence[Sample]) -> Storage:
+        """Open the storage of these files, and create it if it does not exist; see `open_storage`."""
         return open_storage(self.storage, samples, self.spec, self.root)
 
     def _load_centroids(self, samples: Sequence[Sample]) -> CentroidIndex:
@@ -285,13 +282,3 @@ class SegmentationDataModule(L.LightningDataModule):
     def _world(self) -> tuple[int, int]:
         """The rank of this process and the number of processes."""
         return (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
-
-
-def description_in(checkpoint: str | Path | OpenedFile) -> Any:
-    """Return the arguments of `SegmentationDataModule` that a checkpoint stores; None if it stores none.
-
-    Raises:
-        InputError: the file is unreadable, damaged, or would run code.
-    """
-    content = read_checkpoint_file(checkpoint)
-    return content.get(SegmentationDataModule.CHECKPOINT_HYPER_PARAMS_KEY) if isinstance(content, Mapping) else None

@@ -1,4 +1,4 @@
-"""Reading of image and label files."""
+"""Reading of image and label files, and encoding of pictures."""
 
 from __future__ import annotations
 
@@ -63,22 +63,40 @@ def read_label(path: Path, spec: DatasetSpec) -> np.ndarray:
     Raises:
         InputError: the file is missing, cannot be decoded, or contains a value that ``spec`` does not define.
     """
-    data = read_bytes(path)
+    values = spec.ids.get(255, IGNORE_INDEX) == IGNORE_INDEX
+    return spec.decode(decode_label(read_bytes(path), path, palette_colors=not spec.ids, unscale=values), path)
+
+
+def decode_label(data: bytes, path: Path, *, palette_colors: bool = False, unscale: bool = True) -> np.ndarray:
+    """Decode a label file without knowing its classes.
+
+    Args:
+        data: the content of the file.
+        path: the file, for the error.
+        palette_colors: return the colours of a palette PNG instead of its indices.
+        unscale: return the stored values of 1, 2 or 4 bits, which OpenCV scales to 0-255.
+
+    Returns:
+        Values (H, W) or RGB colours (H, W, 3), uint8 or uint16.
+
+    Raises:
+        InputError: the file cannot be decoded, or is a JPEG.
+    """
     if is_jpeg(data):
         raise InputError(f"{path} is a JPEG, whose compression changes label values; export the label as a PNG.")
     depth, color_type = png_kind(data)
     if color_type == PALETTE:
-        return spec.decode(decode_palette(data, path, as_colors=not spec.ids), path)
+        return decode_palette(data, path, as_colors=palette_colors)
     if color_type == GRAY and (gray := decode_plain_png(data, GRAY)) is not None:
-        return spec.decode(gray[..., 0], path)
+        return gray[..., 0]
     raw = decode(data, cv2.IMREAD_UNCHANGED, path)
-    if color_type == GRAY and depth < 8 and spec.ids.get(255, IGNORE_INDEX) == IGNORE_INDEX:
-        raw = raw // (255 // (2**depth - 1))  # OpenCV scales the values of 1, 2 or 4 bits to 0-255
+    if color_type == GRAY and depth < 8 and unscale:
+        raw = raw // (255 // (2**depth - 1))
     if color_type == GRAY_ALPHA:
         raw = raw[..., 0]
     if raw.ndim == 3:
         raw = cv2.cvtColor(raw, cv2.COLOR_BGRA2RGB if raw.shape[2] == 4 else cv2.COLOR_BGR2RGB)
-    return spec.decode(raw, path)
+    return raw
 
 
 def read_sample(sample: Sample, spec: DatasetSpec) -> tuple[np.ndarray, np.ndarray]:
@@ -103,6 +121,12 @@ def read_sample(sample: Sample, spec: DatasetSpec) -> tuple[np.ndarray, np.ndarr
 def any_labelled(samples: Iterable[Sample], spec: DatasetSpec) -> bool:
     """Return whether any label has a pixel that is not ignored; labels are read up to the first such pixel."""
     return any((read_label(sample.label, spec) != IGNORE_INDEX).any() for sample in samples)
+
+
+def encode_png(pixels: np.ndarray) -> bytes:
+    """Return RGB pixels (H, W, 3) uint8 or grey ones (H, W) uint8 as a PNG; `cv2.imwrite` would fail silently."""
+    bgr = cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR) if pixels.ndim == 3 else pixels
+    return cv2.imencode(".png", bgr)[1].tobytes()
 
 
 def _size(array: np.ndarray) -> str:

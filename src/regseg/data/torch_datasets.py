@@ -15,8 +15,8 @@ from regseg.data.augment.crop_resize import resize_image
 from regseg.data.augment.transforms import TrainTransform
 from regseg.data.datasets.layout import Sample
 from regseg.data.datasets.spec import IGNORE_INDEX
-from regseg.data.image_cache import Storage
 from regseg.data.sampling.epochs import CropRequest, stream
+from regseg.data.storage import Storage
 from regseg.errors import InputError
 
 

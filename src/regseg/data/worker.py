@@ -5,8 +5,6 @@ Lightning is not imported here, because it takes 150 MB in a worker that is not 
 
 from __future__ import annotations
 
-import os
-
 import cv2
 import torch
 
@@ -32,8 +30,3 @@ def take_one_core() -> None:
     cv2.setNumThreads(0)
     torch.set_num_threads(1)
     keep_memory(block=32 * 2**20, unused=128 * 2**20)  # a tenth of the time per crop
-
-
-def usable_cores() -> int:
-    """Return the number of cores that this process may use, under Slurm or Docker maybe fewer than all."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

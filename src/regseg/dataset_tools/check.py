@@ -8,22 +8,20 @@ from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from itertools import takewhile
 from pathlib import Path
-from typing import Any
 
-from regseg.data.cache_dir import progress
-from regseg.data.datasets.layout import Problem, Sample
+from regseg.data.datamodule import SegmentationDataModule
+from regseg.data.datasets.layout import PARTS, DatasetLayout, Problem, Sample
 from regseg.data.datasets.spec import DatasetSpec
 from regseg.dataset_tools.file_check import Checked, check_pair
 from regseg.errors import InputError
 from regseg.system.atomic import write_text
-from regseg.system.console import shown
+from regseg.system.console import progress, shown
 from regseg.system.reading import is_file
 
-SPLITS = ("train", "val", "test")
 SHOWN = 5  # problems of each kind that are printed; the file lists all of them
 
 
-def check(datamodule: Any, out: Path) -> None:
+def check(datamodule: SegmentationDataModule, out: Path) -> None:
     """Check all files of all splits; print the problems and write them to ``out/problems.txt``.
 
     Args:
@@ -43,19 +41,19 @@ def check(datamodule: Any, out: Path) -> None:
     problems = [problem for problem in found if not problem.notice]
     if not problems:
         notices = f" {len(found)} notices are listed in {out / 'problems.txt'}." if found else ""
-        print(f"No problems in {sum(counts.values())} pairs ({pairs}) of {shown(datamodule.hparams.root)}.{notices}")
+        print(f"No problems in {sum(counts.values())} pairs ({pairs}) of {shown(datamodule.root)}.{notices}")
         return
     kinds = Counter(problem.kind for problem in problems)
     listed = ", ".join(f"{number} x {kind}" for kind, number in kinds.most_common())
     total = f"{len(problems)} problem{'s' if len(problems) > 1 else ''}"
-    raise InputError(f"{datamodule.hparams.root} has {total} ({listed}); see {out / 'problems.txt'}.")
+    raise InputError(f"{datamodule.root} has {total} ({listed}); see {out / 'problems.txt'}.")
 
 
-def find_problems(dataset: Any, spec: DatasetSpec) -> tuple[list[Problem], dict[str, int]]:
+def find_problems(dataset: DatasetLayout, spec: DatasetSpec) -> tuple[list[Problem], dict[str, int]]:
     """Return (problems, number of pairs per split); a split that cannot be listed is one problem."""
     problems: list[Problem] = []
     splits: dict[str, list[Sample]] = {}
-    for split in SPLITS:
+    for split in PARTS:
         try:
             splits[split] = dataset.samples(split, problems)
         except InputError as error:

@@ -13,14 +13,14 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from regseg.data.augment.crop_resize import cut_label, draw_window
-from regseg.data.cache_dir import progress
+from regseg.data.datamodule import SegmentationDataModule
 from regseg.data.io import read_label
 from regseg.data.sampling.centroids import load_index
 from regseg.data.sampling.class_uniform import ClassUniformSampler
 from regseg.data.sampling.epochs import CropRequest, EpochSampler, stream
 from regseg.reporting.plots import figure
 from regseg.system.atomic import write_text
-from regseg.system.console import plain_console
+from regseg.system.console import plain_console, progress
 
 CROPS = 1000  # per sampling method, over as many epochs as needed
 
@@ -37,7 +37,7 @@ class Frequencies(NamedTuple):
     pixels: np.ndarray
 
 
-def report(datamodule: Any, out: Path) -> None:
+def report(datamodule: SegmentationDataModule, out: Path) -> None:
     """Print the shares of the classes and write them to ``out/class_frequencies.csv`` and ``.png``."""
     from rich.table import Table
 
@@ -61,7 +61,7 @@ def report(datamodule: Any, out: Path) -> None:
     print(f"Table and picture: {out / 'class_frequencies.csv'}, {out / 'class_frequencies.png'}")
 
 
-def measure(datamodule: Any, share: float) -> tuple[np.ndarray, Frequencies, Frequencies]:
+def measure(datamodule: SegmentationDataModule, share: float) -> tuple[np.ndarray, Frequencies, Frequencies]:
     """Measure the shares of the classes in the files and in training crops.
 
     The crops are those of the first epochs of training. Only labels are read; flips and colours do not matter.
@@ -78,7 +78,7 @@ def measure(datamodule: Any, share: float) -> tuple[np.ndarray, Frequencies, Fre
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         counts = pool.map(lambda sample: _count(read_label(sample.label, spec), spec.num_classes), samples)
         files = np.sum(list(progress(counts, len(samples), "counting pixels")), axis=0)
-        centroids = load_index(samples, spec, Path(datamodule.hparams.root))
+        centroids = load_index(samples, spec, datamodule.root)
         found = []
         order = (len(samples), datamodule.seed)
         samplers: tuple[tuple[str, Any], ...] = (
@@ -119,7 +119,7 @@ def draw(classes: Sequence[str], plain: Frequencies, uniform: Frequencies, share
         drawn.legend(handles, labels, loc="outside upper center", ncols=2, frameon=False)
 
 
-def _crop_counts(datamodule: Any, draw: CropRequest) -> np.ndarray:
+def _crop_counts(datamodule: SegmentationDataModule, draw: CropRequest) -> np.ndarray:
     transform, rng = datamodule.transform, stream(datamodule.seed, *draw.key)
     label = read_label(datamodule.train_set.samples[draw.index].label, datamodule.spec)
     window = draw_window(label.shape, transform.crop_size, transform.short_side, rng, draw.centroid)

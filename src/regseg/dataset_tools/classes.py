@@ -9,19 +9,19 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import cv2
 import numpy as np
 from PIL import Image
 
-from regseg.data.cache_dir import progress
+from regseg.data.datamodule import SegmentationDataModule
 from regseg.data.datasets.camvid import SPEC as CAMVID
 from regseg.data.datasets.cityscapes import SPEC as CITYSCAPES
 from regseg.data.datasets.layout import image_files
 from regseg.data.datasets.spec import MAX_CLASSES, Color
-from regseg.data.decoding import GRAY, GRAY_ALPHA, PALETTE, decode, decode_palette, is_jpeg, png_kind
+from regseg.data.decoding import PALETTE, png_kind
+from regseg.data.io import decode_label
 from regseg.errors import InputError
 from regseg.system.atomic import write_text
-from regseg.system.console import shown
+from regseg.system.console import progress, shown
 from regseg.system.reading import read_bytes
 
 _VOC = [  # classes of the PASCAL VOC challenge, in the order of its palette
@@ -43,7 +43,7 @@ class Found(NamedTuple):
     palette: Mapping[int, Color]
 
 
-def classes(datamodule: Any, out: Path) -> None:
+def classes(datamodule: SegmentationDataModule, out: Path) -> None:
     """Write ``<root>/classes.yaml`` from the labels in ``<root>/labels``, with the number of pixels of each class.
 
     Names come from ``labelmap.txt`` (as CVAT exports it) or from well-known colour tables; otherwise they are numbers.
@@ -51,7 +51,7 @@ def classes(datamodule: Any, out: Path) -> None:
     Raises:
         InputError: there are no labels, the labels cannot be class maps, or ``classes.yaml`` exists.
     """
-    root = Path(datamodule.hparams.root)
+    root = datamodule.root
     path = root / "classes.yaml"
     if path.exists():
         raise InputError(f"{path} exists already; rename it, then run the command again to write a new one.")
@@ -77,22 +77,10 @@ def classes(datamodule: Any, out: Path) -> None:
 
 def _read(path: Path) -> Found:
     data = read_bytes(path)
-    if is_jpeg(data):
-        raise InputError(f"{path} is a JPEG, whose compression changes label values; export the label as a PNG.")
-    depth, color_type = png_kind(data)
-    if color_type == PALETTE:
-        values = decode_palette(data, path, as_colors=False)
-        return Found(_count(values), _palette(path))
-    raw = decode(data, cv2.IMREAD_UNCHANGED, path)
-    if color_type == GRAY and depth < 8:
-        raw = raw // (255 // (2**depth - 1))  # OpenCV stretches the values of 1, 2 or 4 bits to 0-255
-    if color_type == GRAY_ALPHA:
-        raw = raw[..., 0]
+    raw = decode_label(data, path)
     if raw.dtype != np.uint8:
         raise InputError(f"{path} has {raw.dtype.itemsize * 8} bits per channel; export labels with 8.")
-    if raw.ndim == 3:
-        raw = cv2.cvtColor(raw, cv2.COLOR_BGRA2RGB if raw.shape[2] == 4 else cv2.COLOR_BGR2RGB)
-    return Found(_count(raw), {})
+    return Found(_count(raw), _palette(path) if png_kind(data)[1] == PALETTE else {})
 
 
 def _count(values: np.ndarray) -> Counter[Any]:

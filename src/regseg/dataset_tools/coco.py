@@ -5,21 +5,20 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Mapping
-from operator import methodcaller
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 
-from regseg.data.cache_dir import progress
+from regseg.data.datamodule import SegmentationDataModule
 from regseg.data.datasets.spec import IGNORE_INDEX
+from regseg.data.io import encode_png
 from regseg.errors import InputError
-from regseg.system.atomic import write_text, write_whole
-from regseg.system.console import shown
+from regseg.system.atomic import write_bytes, write_text
+from regseg.system.console import progress, shown
 
 
-def import_coco(datamodule: Any, source: Path) -> None:
+def import_coco(datamodule: SegmentationDataModule, source: Path) -> None:
     """Write ``<root>/labels/…`` and ``<root>/classes.yaml`` from the COCO annotations ``source``.
 
     Images are in ``<root>/images`` under their ``file_name``. A pixel gets the class of the smallest object that covers
@@ -30,7 +29,7 @@ def import_coco(datamodule: Any, source: Path) -> None:
         InputError: the annotations or an image are missing or damaged, an annotation is only a box, labels or
             ``classes.yaml`` exist already, or pycocotools is not installed.
     """
-    root = Path(datamodule.hparams.root)
+    root = datamodule.root
     content = _read(source)
     _check_masks(content, source)
     categories = sorted((entry["id"], str(entry["name"])) for entry in content["categories"])
@@ -54,9 +53,7 @@ def import_coco(datamodule: Any, source: Path) -> None:
             raise InputError(
                 f"{source}: the annotations of {image['file_name']} are damaged ({error!r}); export them again."
             ) from error
-        png = cv2.imencode(".png", label)[1].tobytes()
-        target.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(target, methodcaller("write", png), durable=False)
+        write_bytes(target, encode_png(label), durable=False)
     write_text(root / "classes.yaml", _classes([name for _, name in categories], source))
     print(f"{len(targets)} labels and {shown(root / 'classes.yaml')}; inspect them with what=check and what=show")
 

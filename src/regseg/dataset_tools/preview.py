@@ -5,27 +5,26 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
 
+from regseg.data.datamodule import SegmentationDataModule
 from regseg.data.datasets.spec import IGNORE_INDEX, DatasetSpec
+from regseg.data.io import encode_png
 from regseg.data.legend import legend
-from regseg.system.atomic import write_whole
+from regseg.system.atomic import write_bytes
 
 COLUMNS, ROWS, WIDTH, GAP = 3, 4, 480, 6
 
 
-def show(datamodule: Any, out: Path) -> None:
+def show(datamodule: SegmentationDataModule, out: Path) -> None:
     """Draw the first training crops of epoch 0, as the network gets them, into ``out/crops.png``."""
     datamodule.setup("fit")
     draws = islice(datamodule.train_dataloader().sampler, COLUMNS * ROWS)
     crops = [datamodule.train_set[draw] for draw in draws]
     sheet = contact_sheet([(crop["image"], crop["label"]) for crop in crops], datamodule.spec)
-    # cv2.imwrite fails silently, and for paths that are not UTF-8.
-    picture = cv2.imencode(".png", cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR))[1].tobytes()
-    write_whole(out / "crops.png", lambda file: file.write(picture))
+    write_bytes(out / "crops.png", encode_png(sheet))
     print(f"{len(crops)} training crops: {out / 'crops.png'}")
 
 

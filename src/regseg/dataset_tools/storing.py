@@ -3,27 +3,26 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
-from regseg.data.image_cache import make
+from regseg.data.datamodule import SegmentationDataModule
+from regseg.data.datasets.layout import PARTS
+from regseg.data.storage import make
 from regseg.errors import InputError
 
-SPLITS = ("train", "val", "test")
 
-
-def half(datamodule: Any, out: Path) -> None:
+def half(datamodule: SegmentationDataModule, out: Path) -> None:
     """Store every image of every split at half resolution, for ``data.storage=half``."""
     _store("half", datamodule)
 
 
-def cache(datamodule: Any, out: Path) -> None:
+def cache(datamodule: SegmentationDataModule, out: Path) -> None:
     """Decode every pair of every split for ``data.storage=cache``; an existing cache is verified and repaired."""
     _store("cache", datamodule)
 
 
-def _store(kind: str, datamodule: Any) -> None:
-    root, total, count = Path(datamodule.hparams.root), 0, 0
-    for split in SPLITS:
+def _store(kind: str, datamodule: SegmentationDataModule) -> None:
+    root, total, count = datamodule.root, 0, 0
+    for split in PARTS:
         try:
             samples = datamodule.dataset.samples(split)
         except InputError as error:

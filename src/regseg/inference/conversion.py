@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from regseg.inference.export_info import LOW_RESOLUTION
-from regseg.inference.exported import require
+from regseg.inference.exported_runtime import require
 from regseg.inference.folding import ExportNetwork
 
 _EXAMPLE = (96, 128)  # the size that the graph is traced at

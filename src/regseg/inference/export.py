@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from regseg.data.augment.transforms import MEAN, STD
-from regseg.data.datamodule import SegmentationDataModule, description_in
+from regseg.data.datamodule import SegmentationDataModule
 from regseg.errors import InputError
 from regseg.inference.export_check import Check, check_export, evaluation_images
 from regseg.inference.export_files import replace_record, write_graph
@@ -21,6 +21,7 @@ from regseg.inference.predictor import SMALLEST
 from regseg.inference.torch_runtime import spec_in
 from regseg.models.description import config_of
 from regseg.models.factory import load_model
+from regseg.system.checkpoint_file import dataset_in
 
 SUFFIXES = {"onnx": ".onnx", "openvino": ".xml", "torch": ".safetensors"}
 _PRECISIONS = {
@@ -62,7 +63,7 @@ def export(
     """
     check_choices(out, format, output, size, precision)
     network, spec = load_model(weights), spec_in(weights)
-    description = description_in(weights)
+    description = dataset_in(weights)
     data = _data(description, weights, root)
     normalization = {"mean": list(MEAN), "std": list(STD)}
     stored, network_config = _portable(description or {}), config_of(network)

@@ -4,30 +4,29 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
+from xml.sax.saxutils import quoteattr
 
-import torch
 from torch import nn
 
 from regseg.errors import InputError
 from regseg.inference.conversion import to_onnx, to_openvino
 from regseg.inference.export_info import KEY, ExportInfo
-from regseg.inference.exported import require
+from regseg.inference.exported_runtime import require
 from regseg.inference.folding import ExportNetwork
+from regseg.inference.torch_runtime import DTYPES
 from regseg.system.checkpoint_file import write_weights_file
-
-_DTYPES = {"f32": torch.float32, "f16": torch.float16, "bf16": torch.bfloat16}
 
 
 def write_graph(path: Path, format: str, network: nn.Module, info: ExportInfo) -> None:
     """Write a network in any precision but int8, with its record."""
     if format == "torch":
-        dtype = _DTYPES[info.precision]
+        dtype = DTYPES[info.precision]
         tensors = {name: t.to(dtype) if t.is_floating_point() else t for name, t in network.state_dict().items()}
         write_weights_file(path, tensors, {KEY: info.to_json()})
         return
     graph = ExportNetwork(network, info.output)
     if format == "onnx":
-        graph = graph.to(_DTYPES[info.precision])
+        graph = graph.to(DTYPES[info.precision])
         save_onnx(path, to_onnx(graph, info.size), info)
     else:
         save_openvino(path, to_openvino(graph, info.size), info)
@@ -59,14 +58,8 @@ def replace_record(path: Path, format: str, info: ExportInfo) -> None:
         text = path.read_text("utf-8")
         start = text.index(f"<{KEY} value=")
         stop = text.index("/>", start)
-        path.write_text(f"{text[:start]}<{KEY} value={_quoted(info.to_json())} {text[stop:]}", "utf-8")
+        path.write_text(f"{text[:start]}<{KEY} value={quoteattr(info.to_json())} {text[stop:]}", "utf-8")
     else:
         from safetensors.torch import load_file
 
         write_weights_file(path, load_file(path), {KEY: info.to_json()})
-
-
-def _quoted(text: str) -> str:
-    from xml.sax.saxutils import escape
-
-    return '"' + escape(text, {'"': "&quot;"}) + '"'

@@ -9,7 +9,7 @@ import numpy as np
 
 from regseg.errors import InputError
 from regseg.inference.export_info import KEY, LOW_RESOLUTION, ExportInfo
-from regseg.inference.exported import ExportedRuntime, require
+from regseg.inference.exported_runtime import ExportedRuntime, require
 from regseg.system.cpu import num_threads
 
 

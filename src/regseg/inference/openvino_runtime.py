@@ -11,7 +11,7 @@ import numpy as np
 
 from regseg.errors import InputError
 from regseg.inference.export_info import KEY, LOW_RESOLUTION, ExportInfo
-from regseg.inference.exported import ExportedRuntime, require
+from regseg.inference.exported_runtime import ExportedRuntime, require
 from regseg.system.cpu import has_slow_bfloat16, num_threads
 
 if TYPE_CHECKING:

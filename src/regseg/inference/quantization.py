@@ -14,7 +14,7 @@ from torch import nn
 from regseg.errors import InputError
 from regseg.inference.conversion import to_onnx, to_openvino
 from regseg.inference.export_info import ExportInfo
-from regseg.inference.exported import require
+from regseg.inference.exported_runtime import require
 from regseg.inference.folding import ExportNetwork
 
 if TYPE_CHECKING:
@@ -111,6 +111,6 @@ def _calibration(data: SegmentationDataModule, count: int, size: tuple[int, int]
     samples = samples[:: max(1, len(samples) // count)][:count]
     if not samples:
         raise InputError(f"The split {data.train_split} has no images to calibrate with; give data.root=FOLDER.")
-    images = EvaluationSet(samples, data._open(samples), data.val_size)
+    images = EvaluationSet(samples, data.open(samples), data.val_size)
     for index in range(len(images)):
         yield np.ascontiguousarray(at_size(images[index]["image"], size)[None])

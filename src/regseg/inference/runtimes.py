@@ -126,16 +126,16 @@ def _open(path: Path, runtime: str, precision: str, device: str, fused: bool | N
 
     if path.suffix in GRAPHS:
         return OpenVinoRuntime.from_file(path, precision, fused, streams)
-    from regseg.inference.torch_runtime import data_in, spec_in
+    from regseg.inference.torch_runtime import spec_in
     from regseg.models.factory import load_model
-    from regseg.system.checkpoint_file import open_checkpoint_file
+    from regseg.system.checkpoint_file import dataset_in, open_checkpoint_file
 
     file = open_checkpoint_file(path)
     print(
         f"Converting {path.name} to OpenVINO, which takes a few seconds; a file from regseg.export opens immediately.",
         flush=True,
     )
-    info = ExportInfo(spec_in(file), data=data_in(file))
+    info = ExportInfo(spec_in(file), data=dataset_in(file) or {})
     return OpenVinoRuntime.from_network(load_model(file), info, precision, streams)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -13,16 +12,16 @@ from torch import nn
 from regseg.data.augment.transforms import MEAN, STD, normalize
 from regseg.data.datasets.spec import DatasetSpec
 from regseg.errors import InputError
+from regseg.inference.cuda_graphs import GraphsBySize
 from regseg.inference.export_info import short_side_of
 from regseg.inference.folding import fold_batch_norm
 from regseg.inference.fused import Upsample, with_kernels
-from regseg.inference.graphs import GraphsBySize
 from regseg.inference.upsample import labels_of
 from regseg.models.factory import load_model
-from regseg.system.checkpoint_file import DATA, OpenedFile, open_checkpoint_file, read_checkpoint_file
+from regseg.system.checkpoint_file import OpenedFile, dataset_in, open_checkpoint_file, read_checkpoint_file
 from regseg.system.cpu import bfloat16_is_faster
 
-_DTYPES = {"f32": torch.float32, "f16": torch.float16, "bf16": torch.bfloat16}
+DTYPES = {"f32": torch.float32, "f16": torch.float16, "bf16": torch.bfloat16}
 
 
 class TorchRuntime:
@@ -61,7 +60,7 @@ class TorchRuntime:
     ) -> None:
         self.spec, self.short_side, self.device = spec, short_side, _device(device)
         self.precision = _precision(precision, self.device)
-        self._dtype = _DTYPES[self.precision]
+        self._dtype = DTYPES[self.precision]
         folded = fold_batch_norm(network)
         self.network = folded.to(self.device, self._dtype, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]  # PyTorch's stubs lack memory_format
         on_gpu = self.device.type == "cuda"
@@ -79,7 +78,7 @@ class TorchRuntime:
             InputError: it is missing, damaged, or does not record its network and classes.
         """
         file = open_checkpoint_file(path)
-        return cls(load_model(file), spec_in(file), precision, device, short_side=short_side_of(data_in(file)))
+        return cls(load_model(file), spec_in(file), precision, device, short_side=short_side_of(dataset_in(file) or {}))
 
     @torch.inference_mode()
     def __call__(self, images: np.ndarray, size: tuple[int, int] | None = None) -> np.ndarray:
@@ -136,13 +135,6 @@ def spec_in(path: str | Path | OpenedFile) -> DatasetSpec:
     if not isinstance(values, Mapping):
         raise InputError(f"{path} does not record its classes; give a training checkpoint of this project.")
     return DatasetSpec.from_dict(values)
-
-
-def data_in(path: str | Path | OpenedFile) -> Mapping[str, Any]:
-    """Return the dataset description that a checkpoint of a training records; empty if it records none."""
-    content = read_checkpoint_file(path)
-    description = content.get(DATA) if isinstance(content, Mapping) else None
-    return description if isinstance(description, Mapping) else {}
 
 
 def _precision(name: str, device: torch.device) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import zipfile
 from collections.abc import Container, Iterable, Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
@@ -19,7 +18,7 @@ from regseg.errors import InputError
 from regseg.inference.drawing import overlay, with_legend
 from regseg.inference.out_folder import Origin
 from regseg.inference.sources import Item
-from regseg.system.atomic import write_whole
+from regseg.system.atomic import write_bytes, write_whole
 
 MODES = ("overlay", "color", "index", "train_ids", "cityscapes")
 OVERLAY_FORMATS = ("jpg", "png")
@@ -108,8 +107,7 @@ class Outputs:
             OSError: a file cannot be written.
         """
         for mode, path in self.paths(item).items():
-            data = _encode(self._pixels(mode, image, labels), path.suffix)
-            write_whole(path, partial(_write, data))
+            write_bytes(path, _encode(self._pixels(mode, image, labels), path.suffix))
 
     def _pixels(self, mode: str, image: np.ndarray, labels: np.ndarray) -> np.ndarray:
         if mode == "overlay":
@@ -210,12 +208,7 @@ def zip_labels(outputs: Outputs, items: Sequence[Item], missing: Container[Path]
 
 def write_legend(path: Path, spec: DatasetSpec) -> None:
     """Write a PNG of all classes' colours and names."""
-    data = _encode(legend(spec, _LEGEND_WIDTH), path.suffix)
-    write_whole(path, lambda file: file.write(data))
-
-
-def _write(data: bytes, file: IO[bytes]) -> None:
-    file.write(data)
+    write_bytes(path, _encode(legend(spec, _LEGEND_WIDTH), path.suffix))
 
 
 def _encode(pixels: np.ndarray, suffix: str) -> bytes:

@@ -74,11 +74,9 @@ class DilatedBackbone(nn.Module):
         widths16 = [w16] * len(dilations) + [last]
         self.config = config
         self.out_channels = (w4, w8, last)
-        self.stage4 = _stage(block, STEM_CHANNELS, [w4] * d4, stride=2)
-        self.stage8 = _stage(block, w4, [w8] * d8, stride=2)
-        self.stage16 = _stage(
-            block, w8, widths16, stride=2, options=[{"dilations": rates} for rates in ((1,), *dilations)]
-        )
+        self.stage4 = _stage(block, STEM_CHANNELS, [w4] * d4)
+        self.stage8 = _stage(block, w4, [w8] * d8)
+        self.stage16 = _stage(block, w8, widths16, [{"dilations": rates} for rates in ((1,), *dilations)])
 
     def forward(self, x: Tensor) -> Features:
         """Map (B, 32, H/2, W/2) to the features at 1/4, 1/8 and 1/16."""
@@ -99,9 +97,9 @@ class RegNetY(nn.Module):
         super().__init__()
         rates = [{"dilation": pair[0]} for pair in DILATIONS["regnety_600mf"]]
         self.out_channels = (48, 112, 608)
-        self.stage4 = _stage(YBlock, STEM_CHANNELS, [48], stride=2)
-        self.stage8 = _stage(YBlock, 48, [112] * 3, stride=2)
-        self.stage16 = _stage(YBlock, 112, [256] * 7 + [608] * 4, stride=2, options=rates)
+        self.stage4 = _stage(YBlock, STEM_CHANNELS, [48])
+        self.stage8 = _stage(YBlock, 48, [112] * 3)
+        self.stage16 = _stage(YBlock, 112, [256] * 7 + [608] * 4, rates)
 
     def forward(self, x: Tensor) -> Features:
         """Map (B, 32, H/2, W/2) to the features at 1/4, 1/8 and 1/16."""
@@ -112,17 +110,12 @@ class RegNetY(nn.Module):
 
 
 def _stage(
-    block: Callable[..., nn.Module],
-    in_channels: int,
-    widths: Sequence[int],
-    *,
-    stride: int,
-    options: Sequence[dict] | None = None,
+    block: Callable[..., nn.Module], in_channels: int, widths: Sequence[int], options: Sequence[dict] | None = None
 ) -> nn.Sequential:
-    """Return a sequence of blocks whose first one has the stride; `options` are further keywords of each block."""
+    """Return a sequence of blocks whose first one has stride 2; `options` are further keywords of each block."""
     options = options or [{}] * len(widths)
     inputs = [in_channels, *widths[:-1]]
-    strides = [stride] + [1] * (len(widths) - 1)
+    strides = [2] + [1] * (len(widths) - 1)
     return nn.Sequential(
         *(block(i, o, stride=s, **more) for i, o, s, more in zip(inputs, widths, strides, options, strict=True))
     )

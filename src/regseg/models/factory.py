@@ -2,7 +2,7 @@
 
 import difflib
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from regseg.models.blocks import conv3x3
 from regseg.models.complexity import blocks_with_holes
 from regseg.models.ddrnet import DDRNet23
 from regseg.models.decoders import DECODERS
+from regseg.models.description import title_of
 from regseg.models.regseg import RegSeg
 from regseg.models.weights import Checkpoint, check_fits, classes_of, load_weights, read_checkpoint
 from regseg.system.checkpoint_file import OpenedFile
@@ -119,6 +120,17 @@ def list_backbones() -> list[str]:
 def list_decoders() -> list[str]:
     """Return the names that `create_model(decoder=name)` accepts, in the order of Table 5."""
     return list(DECODERS)
+
+
+def all_networks(num_classes: int) -> Iterator[tuple[str, nn.Module]]:
+    """Yield (title, network) for all models, all backbones (Table 4) and all decoders (Table 5)."""
+    large = "regseg_large"  # listed as a model; its stem and widths do not fit any other part
+    rows: list[dict[str, str]] = [{"name": name} for name in list_models()]
+    rows += [{"backbone": backbone, "decoder": "sum_conv3x3"} for backbone in list_backbones() if backbone != large]
+    rows += [{"backbone": "dilation_1_12", "decoder": decoder} for decoder in list_decoders() if decoder != large]
+    for row in rows:
+        network = build_model(**row, num_classes=num_classes)
+        yield title_of(network), network
 
 
 def _regseg(

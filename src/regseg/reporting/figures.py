@@ -20,6 +20,7 @@ from regseg.reporting.tables import Row, Run, common_epoch, known, metric_of
 _COLUMNS, _PANELS = 10, 8  # most columns per panel, and most panels, of a heatmap; beyond both, panels get wider
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 
@@ -170,20 +171,9 @@ def draw_trade_off(
     highlighted = {line["below"] for line in content.get("ours", ())}
     with figure(path, 6.4, 4.4) as drawn:
         axes = drawn.add_subplot()
-        for model, value in models.items():
-            own, miou = model in highlighted, mious[model]
-            # The label goes below the dot if another method's dot is close above it.
-            crowded = any(
-                0 <= mious[name] - miou < 0.3 and 0.5 < other / value < 2
-                for name, other in models.items()
-                if name != model
-            )
-            axes.plot(value, miou, "o", color=OURS if own else OTHERS, ms=8 if own else 5)
-            axes.annotate(
-                model, (value, miou), xytext=(5, -11 if crowded else 4),
-                textcoords="offset points", fontsize=8,
-                color=OURS if own else "#444444", weight="bold" if own else "normal",
-            )  # fmt: skip
+        dots = {model: (value, mious[model]) for model, value in models.items()}
+        for model in dots:
+            _draw_dot(axes, model, dots, own=model in highlighted)
         place = next((models[model] for model in models if model in highlighted), None)
         if star is not None and place is not None:
             axes.plot(place, star[1], "*", color=OURS, ms=13, label=star[0])
@@ -194,6 +184,18 @@ def draw_trade_off(
         axes.set_ylabel(content["columns"]["miou"])
         axes.margins(x=0.2, y=0.08)
     return True
+
+
+def _draw_dot(axes: Axes, model: str, dots: Mapping[str, tuple[float, float]], *, own: bool) -> None:
+    """Draw one of the ``dots`` with its name: below it if another dot is close above it."""
+    value, miou = dots[model]
+    others = [dot for name, dot in dots.items() if name != model]
+    crowded = any(0 <= other_miou - miou < 0.3 and 0.5 < other / value < 2 for other, other_miou in others)
+    axes.plot(value, miou, "o", color=OURS if own else OTHERS, ms=8 if own else 5)
+    axes.annotate(
+        model, (value, miou), xytext=(5, -11 if crowded else 4), textcoords="offset points", fontsize=8,
+        color=OURS if own else "#444444", weight="bold" if own else "normal",
+    )  # fmt: skip
 
 
 def draw_val_sizes(runs: Sequence[Run], path: Path) -> bool:

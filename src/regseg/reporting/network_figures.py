@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from rich.table import Table
 from torch import nn
 
 from regseg.models.complexity import count_parameters, field_of_view, gflops
 from regseg.models.description import config_of
 from regseg.models.summary import CITYSCAPES, describe
 from regseg.reporting.published import paper
+from regseg.system.console import plain_console
 
 
 def describe_with_paper(model: nn.Module, size: tuple[int, int] = CITYSCAPES) -> dict[str, Any]:
@@ -73,3 +75,77 @@ def printed_name(group: str) -> str:
     """Return a table's name as the paper writes it: ``Table 10`` for ``table10``."""
     number = group.removeprefix("table")
     return f"Table {number}" if number.isdigit() else group
+
+
+def print_table(descriptions: dict[str, dict[str, Any]]) -> None:
+    """Print one line per network, with the paper's value in brackets where it differs."""
+    height, width = next(iter(descriptions.values()))["size"]
+    table = Table(caption=f"GFLOPs at {height}x{width}; the paper's value in brackets where it differs")
+    table.add_column("network", no_wrap=True)
+    for column in ("parameters", "GFLOPs", "field of view"):
+        table.add_column(column, justify="right")
+    for title, facts in descriptions.items():
+        paper = {row["quantity"].split()[0]: f" ({row['paper']})" for row in facts["paper"] if row["why"]}
+        at_the_papers_size = (height, width) == (1024, 2048)
+        table.add_row(
+            title,
+            f"{facts['parameters']:,}" + paper.get("parameters", ""),
+            f"{facts['gflops']:.2f}" + (paper.get("GFLOPs", "") if at_the_papers_size else ""),
+            ("–" if facts["field_of_view"] is None else f"{facts['field_of_view']}") + paper.get("field", ""),
+        )
+    plain_console().print(table)
+
+
+def print_speeds(descriptions: dict[str, dict[str, Any]]) -> None:
+    """Print the images per second that the benchmark measured, if it did."""
+    first = next(iter(descriptions.values()))
+    if "speed" not in first:
+        return
+    height, width = first["size"]
+    table = Table(caption=f"Images per second at {height}x{width} on this machine: {first['speed']['machine']}")
+    table.add_column("network", no_wrap=True)
+    table.add_column("FPS (runtime and precision)", justify="right")
+    for title, facts in descriptions.items():
+        table.add_row(title, facts["speed"]["fps"])
+    plain_console().print(table)
+
+
+def print_needed(descriptions: dict[str, dict[str, Any]]) -> None:
+    """Print which of the fields of view required by Sec. 3.1 each network reaches."""
+    needed = next(iter(descriptions.values()))["needed_field_of_view"]
+    sees = "; ".join(f"{row['pixels']} to see {row['sees']}" for row in needed)
+    table = Table(caption=f"Field of view needed (Sec. 3.1), in pixels: {sees}")
+    table.add_column("network", no_wrap=True)
+    for column in ("field of view", *(f"needed: {row['pixels']}" for row in needed)):
+        table.add_column(column, justify="right")
+    for title, facts in descriptions.items():
+        met = [{True: "met", False: "not met", None: "–"}[row["met"]] for row in facts["needed_field_of_view"]]
+        table.add_row(title, "–" if facts["field_of_view"] is None else str(facts["field_of_view"]), *met)
+    plain_console().print(table)
+
+
+def print_blocks(descriptions: dict[str, dict[str, Any]]) -> None:
+    """Print the field of view after every block, and the largest rate without holes there (k/s in Sec. 3.1)."""
+    for facts in descriptions.values():
+        if not facts["blocks"]:
+            print("This network has several branches, so it has no single field of view.")
+            continue
+        table = Table()
+        for column in ("block", "channels", "stride", "rates", "no holes up to", "field of view"):
+            table.add_column(column, justify="left" if column == "block" else "right")
+        for block in facts["blocks"]:
+            rates = ", ".join(map(str, block["rates"]))
+            numbers = (str(block[key]) for key in ("channels", "stride"))
+            table.add_row(block["name"], *numbers, rates, f"{block['bound']:.1f}", str(block["field_of_view"]))
+        plain_console().print(table)
+
+
+def print_differences(descriptions: dict[str, dict[str, Any]]) -> None:
+    """Print why a value of the paper differs from ours."""
+    seen = set()
+    for title, facts in descriptions.items():
+        for row in facts["paper"]:
+            if row["why"] and row["why"] not in seen:
+                seen.add(row["why"])
+                figures = f"{row['where']} prints {row['paper']}, ours is {row['ours']:.5g}"
+                print(f"{title}, {row['quantity']}: {figures}; {row['why']}.")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from regseg.errors import InputError
@@ -42,14 +44,30 @@ def shortened(name: str) -> str:
     return name if len(name) <= _LONGEST else f"{name[: _LONGEST - 1]}…"
 
 
+def require_matplotlib() -> ModuleType:
+    """Import matplotlib.
+
+    Raises:
+        InputError: It is not installed; names the command that installs it.
+    """
+    try:
+        return importlib.import_module("matplotlib")
+    except ImportError as error:
+        raise InputError("Figures need matplotlib; run pip install 'regseg[report]'.") from error
+
+
 @contextmanager
-def figure(path: Path, width: float = 6.4, height: float = 4.0) -> Iterator[Figure]:
-    """Yield a figure to draw on; afterwards write it to ``path`` atomically.
+def figure(
+    path: Path, width: float = 6.4, height: float = 4.0, *, style: Mapping[str, Any] = STYLE, dpi: int = 160
+) -> Iterator[Figure]:
+    """Yield a figure to draw on; afterwards write it to ``path``, whole or not at all.
 
     Args:
         path: The picture; its suffix is the format.
         width: In inches.
         height: In inches.
+        style: Settings of matplotlib.
+        dpi: Pixels per inch.
 
     Yields:
         An empty figure.
@@ -57,19 +75,16 @@ def figure(path: Path, width: float = 6.4, height: float = 4.0) -> Iterator[Figu
     Raises:
         InputError: matplotlib is missing.
     """
-    try:
-        import matplotlib
-    except ImportError as error:
-        raise InputError("Figures need matplotlib; run pip install 'regseg[report]'.") from error
+    matplotlib = require_matplotlib()
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
     from matplotlib.font_manager import get_font_names
 
     installed = set(get_font_names())
-    style: Any = STYLE | {"font.family": ["sans-serif", *(font for font in CJK_FONTS if font in installed)]}
-    with matplotlib.rc_context(style), warnings.catch_warnings():
+    fonts = {"font.family": ["sans-serif", *(font for font in CJK_FONTS if font in installed)]}
+    with matplotlib.rc_context({**style, **fonts}), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing from font")  # drawn as a box; the tables have the name
         drawn = Figure(figsize=(width, height), layout="constrained")
         FigureCanvasAgg(drawn)
         yield drawn
-        write_whole(path, lambda file: drawn.savefig(file, dpi=160, format=path.suffix[1:]))
+        write_whole(path, lambda file: drawn.savefig(file, dpi=dpi, format=path.suffix[1:]))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,19 @@ def build_workspace(group: str, project: str, entity: str, classes: list[str], *
     Raises:
         InputError: wandb-workspaces is missing.
     """
+    wr, ws = _libraries()
+    names = {"miou": "mIoU"} | ({"miou_reduced": "reduced mIoU"} if reduced else {})
+    return ws.Workspace(
+        entity=entity,
+        project=project,
+        name=f"regseg {group}",
+        sections=_sections(wr, ws, names, classes),
+        runset_settings=ws.RunsetSettings(filters=[ws.Metric("Group") == group], groupby=[ws.Config("run.name")]),
+    )
+
+
+def _libraries() -> tuple[Any, Any]:
+    """Return the modules of wandb-workspaces for panels and for workspaces."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # pydantic warns about how the library is written
@@ -37,6 +51,11 @@ def build_workspace(group: str, project: str, entity: str, classes: list[str], *
             import wandb_workspaces.workspaces as ws
     except ImportError as error:
         raise InputError("The dashboard needs wandb-workspaces; run pip install 'regseg[dashboard]'.") from error
+    return wr, ws
+
+
+def _sections(wr: Any, ws: Any, names: Mapping[str, str], classes: Sequence[str]) -> list[Any]:
+    """Return the sections of the workspace; ``names`` are the titles of the means by their keys."""
     by_row: dict[str, Any] = {"groupby": "run.name", "groupby_aggfunc": "mean", "groupby_rangefunc": "stddev"}
 
     def bars(metric: str, title: str) -> Any:
@@ -45,7 +64,6 @@ def build_workspace(group: str, project: str, entity: str, classes: list[str], *
     def curve(metric: str, title: str) -> Any:
         return wr.LinePlot(title=title, x="epoch", y=[metric], **by_row)
 
-    names = {"miou": "mIoU"} | ({"miou_reduced": "reduced mIoU"} if reduced else {})
     means = [
         bars(f"{which}/{name}", f"{which} {title}, by row")
         for which in ("best", "last")
@@ -54,7 +72,7 @@ def build_workspace(group: str, project: str, entity: str, classes: list[str], *
     curves = [curve(f"val/{name}", title) for name, title in names.items()]
     axes: list[Any] = [wr.Config("run.name"), wr.Config("seed"), *(wr.SummaryMetric(f"best/{name}") for name in names)]
     axes += [wr.SummaryMetric(f"last/{name}") for name in names]
-    sections = [
+    return [
         ws.Section(name=" and ".join(names.values()), panels=means, is_open=True),
         ws.Section(name="learning curves", panels=[*curves, curve("train/loss", "training loss")], is_open=True),
         ws.Section(name="classes", panels=[bars(f"val/iou/{name}", name) for name in classes]),
@@ -65,8 +83,6 @@ def build_workspace(group: str, project: str, entity: str, classes: list[str], *
         ),
         ws.Section(name="predictions", panels=[wr.MediaBrowser(media_keys=["val/predictions", "val/iou_of_classes"])]),
     ]
-    runs = ws.RunsetSettings(filters=[ws.Metric("Group") == group], groupby=[ws.Config("run.name")])
-    return ws.Workspace(entity=entity, project=project, name=f"regseg {group}", sections=sections, runset_settings=runs)
 
 
 def write_spec(workspace: Any, path: Path) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 
 from regseg.errors import InputError
 from regseg.streets.scene import draw_scene
-from regseg.system.atomic import write_whole
+from regseg.system.atomic import write_bytes, write_text
 from regseg.system.reading import is_file
 
 VERSION = 1  # increase it if the same seed creates other images
@@ -58,13 +58,12 @@ def write_streets(
         raise InputError(f"There is no split {', '.join(sorted(unknown))}; choose from {', '.join(CITIES)}.")
     if _is_written(root, marker):
         return root
-    root.mkdir(parents=True, exist_ok=True)
-    _write_whole(root / MARKER, _json({**marker, "unfinished": True}))
+    _write_marker(root, {**marker, "unfinished": True})
     scenes = [(split, number) for split, count in counts.items() for number in range(count)]
     missing = [scene for scene in scenes if not _paths(root, *scene)[1].exists()]  # the label is written last
     for split, number in progress(missing):
         _write_scene(root, split, number, height, width, seed)
-    _write_whole(root / MARKER, _json(marker))
+    _write_marker(root, marker)
     return root
 
 
@@ -106,12 +105,8 @@ def _write_scene(root: Path, split: str, number: int, height: int, width: int, s
     rng = np.random.default_rng(np.random.SeedSequence([seed, CITIES[split][0], number]))
     image, labels = draw_scene(rng, height, width)
     for path, pixels in zip(_paths(root, split, number), (image[..., ::-1], labels), strict=True):
-        _write_whole(path, cv2.imencode(".png", pixels)[1].tobytes())
+        write_bytes(path, cv2.imencode(".png", pixels)[1].tobytes(), durable=False)
 
 
-def _write_whole(path: Path, content: bytes) -> None:
-    write_whole(path, lambda file: file.write(content), durable=False)
-
-
-def _json(marker: dict[str, Any]) -> bytes:
-    return (json.dumps(marker, indent=2) + "\n").encode()
+def _write_marker(root: Path, marker: dict[str, Any]) -> None:
+    write_text(root / MARKER, json.dumps(marker, indent=2) + "\n")

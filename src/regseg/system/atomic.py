@@ -48,13 +48,18 @@ def write_whole(
         _flush_folder(path.parent)
 
 
+def write_bytes(path: Path, data: bytes | memoryview, *, keep: Path | None = None, durable: bool = True) -> None:
+    """Write bytes atomically; arguments and errors as for `write_whole`."""
+    write_whole(path, lambda file: file.write(data), keep=keep, durable=durable)
+
+
 def write_text(path: Path, text: str) -> None:
     """Write text atomically, as UTF-8; undecodable bytes of file names (surrogate escapes) are written unchanged.
 
     Raises:
         OSError: as for `write_whole`.
     """
-    write_whole(path, lambda file: file.write(text.encode("utf-8", "surrogateescape")))
+    write_bytes(path, text.encode("utf-8", "surrogateescape"))
 
 
 def remove_leftovers(folder: Path, name: str = "*") -> None:

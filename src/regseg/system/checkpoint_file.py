@@ -17,9 +17,9 @@ from typing import Any
 import torch
 
 from regseg.errors import InputError
-from regseg.system.atomic import write_whole
+from regseg.system.atomic import write_bytes
 
-DATA = "datamodule_hyper_parameters"  # Lightning's key of the dataset's description
+_DATA = "datamodule_hyper_parameters"  # Lightning's key of the dataset's description
 
 
 @dataclass(frozen=True)
@@ -55,8 +55,11 @@ def read_checkpoint_file(path: str | Path | OpenedFile) -> Any:
     if isinstance(path, OpenedFile):
         return path.content
     path = Path(path)
-    if path.suffix == ".safetensors":
-        return _read_weights_file(path)
+    return _read_weights_file(path) if path.suffix == ".safetensors" else _read_torch_file(path)
+
+
+def _read_torch_file(path: Path) -> Any:
+    """Return the content of a file of `torch.save`."""
     try:
         kind = path.stat().st_mode
     except OSError:
@@ -88,6 +91,17 @@ def read_checkpoint_file(path: str | Path | OpenedFile) -> Any:
         raise damaged from error
 
 
+def dataset_in(path: str | Path | OpenedFile) -> Mapping[str, Any] | None:
+    """Return the description of its dataset that a checkpoint records: the arguments of the DataModule; None if none.
+
+    Raises:
+        InputError: as for `read_checkpoint_file`.
+    """
+    content = read_checkpoint_file(path)
+    description = content.get(_DATA) if isinstance(content, Mapping) else None
+    return description if isinstance(description, Mapping) else None
+
+
 def write_checkpoint_file(path: str | Path, content: Any, *, keep: Path | None = None) -> None:
     """Write a checkpoint atomically.
 
@@ -101,7 +115,7 @@ def write_checkpoint_file(path: str | Path, content: Any, *, keep: Path | None =
     """
     buffer = io.BytesIO()  # serialised in memory, so that a full disk raises OSError and not an error of the archive
     torch.save(content, buffer)
-    write_whole(Path(path), lambda file: file.write(buffer.getbuffer()), keep=keep)
+    write_bytes(Path(path), buffer.getbuffer(), keep=keep)
 
 
 def write_weights_file(path: Path, tensors: Mapping[str, torch.Tensor], metadata: Mapping[str, str]) -> None:
@@ -114,8 +128,7 @@ def write_weights_file(path: Path, tensors: Mapping[str, torch.Tensor], metadata
     """
     from safetensors.torch import save
 
-    content = save({name: tensor.contiguous() for name, tensor in tensors.items()}, dict(metadata))
-    write_whole(path, lambda file: file.write(content))
+    write_bytes(path, save({name: tensor.contiguous() for name, tensor in tensors.items()}, dict(metadata)))
 
 
 def _read_weights_file(path: Path) -> dict[str, Any]:
@@ -133,7 +146,7 @@ def _read_weights_file(path: Path) -> dict[str, Any]:
     if not isinstance(record, dict):
         raise InputError(f"The record in {path} is damaged; export it again.")
     described = {key: record[key] for key in ("network", "spec") if record.get(key)}
-    return {"state_dict": tensors, "hyper_parameters": described, DATA: record.get("data")}
+    return {"state_dict": tensors, "hyper_parameters": described, _DATA: record.get("data")}
 
 
 def _checksums_match(path: Path) -> bool:

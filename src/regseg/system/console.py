@@ -1,12 +1,16 @@
-"""The rich console on which tables and progress bars are printed."""
+"""The rich console on which tables and progress bars are printed. rich is imported when it is used."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from rich.console import Console
+if TYPE_CHECKING:
+    from rich.console import Console
+
+T = TypeVar("T")
 
 
 def plain_console(**options: Any) -> Console:
@@ -18,9 +22,32 @@ def plain_console(**options: Any) -> Console:
     Args:
         **options: arguments of `rich.console.Console`.
     """
+    from rich.console import Console
+
     terminal = (options.get("file") or sys.stdout).isatty()
     options = {"force_terminal": terminal, "force_jupyter": False} | options
     return Console(markup=False, emoji=False, highlight=False, **options)
+
+
+def progress(results: Iterable[T], total: int, what: str) -> Iterator[T]:
+    """Iterate over ``results`` with a progress bar on a terminal, or with one printed line elsewhere.
+
+    Args:
+        results: the values to iterate over.
+        total: their number.
+        what: the text to print.
+    """
+    if not sys.stdout.isatty():
+        print(f"{what}: {total} image{'s' * (total != 1)}", flush=True)
+    yield from bar(results, total, what)
+
+
+def bar(results: Iterable[T], total: int, what: str) -> Iterator[T]:
+    """Iterate over ``results`` with a progress bar on a terminal; arguments as for `progress`."""
+    from rich.progress import track
+
+    console = plain_console()
+    yield from track(results, what, total, console=console, transient=True, disable=not console.is_terminal)
 
 
 def shown(path: str | Path) -> str:

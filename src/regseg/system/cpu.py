@@ -37,6 +37,11 @@ def num_threads() -> int:
     given = os.environ.get("OMP_NUM_THREADS", "")
     if given.isdigit() and int(given) > 0:
         return int(given)
+    return usable_cores()
+
+
+def usable_cores() -> int:
+    """Return the number of cores that this process may use, under Slurm or Docker maybe fewer than all."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 

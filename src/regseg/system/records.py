@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,6 +20,12 @@ def read_json(path: Path) -> tuple[Any, str]:
         return None, f"{path.name} cannot be read ({error.strerror})"
     except (ValueError, RecursionError):
         return None, f"{path.name} is damaged"
+
+
+def section(content: object, name: str) -> Mapping[str, Any]:
+    """Return the mapping ``content[name]``; an empty one if it is missing, or if either is not a mapping."""
+    value = content.get(name) if isinstance(content, Mapping) else None
+    return value if isinstance(value, Mapping) else {}
 
 
 class Rows(NamedTuple):

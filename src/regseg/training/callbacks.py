@@ -10,9 +10,10 @@ import lightning as L
 from lightning.pytorch.callbacks import Checkpoint, Timer
 
 from regseg.data.datasets.spec import IGNORE_INDEX, DatasetSpec
+from regseg.data.io import encode_png
 from regseg.data.sampling.epochs import stream
-from regseg.errors import InputError, check_number
-from regseg.system.atomic import write_whole
+from regseg.errors import check_boolean, check_number
+from regseg.system.atomic import write_bytes
 from regseg.training.pictures import prediction_grid
 
 
@@ -34,8 +35,7 @@ class Evaluation(Checkpoint):
     def __init__(self, every: int = 25, last: int = 15, *, loss: bool = False) -> None:
         check_number("callbacks.evaluation.every", every, lowest=1, integer=True)
         check_number("callbacks.evaluation.last", last, integer=True)
-        if not isinstance(loss, bool):
-            raise InputError(f"callbacks.evaluation.loss={loss} is not a boolean; use true or false.")
+        check_boolean("callbacks.evaluation.loss", loss)
         self.every, self.last, self.loss = every, last, loss
         self._evaluated = -1  # the optimizer step of the last evaluation
 
@@ -140,11 +140,8 @@ class Pictures(L.Callback):
         if not rows:
             return
         spec = cast(DatasetSpec, pl_module.spec)
-        folder = Path(trainer.default_root_dir) / "pictures"
-        path = folder / f"epoch_{trainer.current_epoch:04d}.png"
-        grid = prediction_grid(rows, spec)
-        picture = cv2.imencode(".png", cv2.cvtColor(grid, cv2.COLOR_RGB2BGR))[1].tobytes()
-        write_whole(path, lambda file: file.write(picture))
+        path = Path(trainer.default_root_dir) / "pictures" / f"epoch_{trainer.current_epoch:04d}.png"
+        write_bytes(path, encode_png(prediction_grid(rows, spec)))
         for logger in trainer.loggers:
             if hasattr(logger, "log_image"):
                 images, masks = _with_masks(rows, spec)

@@ -121,19 +121,14 @@ class Scores:
         return {prefix + name: value for name, value in values.items()}
 
     @staticmethod
-    def names(spec: DatasetSpec, prefix: str = "val/") -> list[str]:
+    def names(spec: DatasetSpec) -> list[str]:
         """Return the names of `metrics`, which are known before any evaluation."""
-        return [prefix + name for name in ("miou", "miou_reduced", "accuracy", *(f"iou/{c}" for c in spec.classes))]
+        return [f"val/{name}" for name in ("miou", "miou_reduced", "accuracy", *(f"iou/{c}" for c in spec.classes))]
 
     @classmethod
-    def from_metrics(cls, metrics: Mapping[str, float | None], prefix: str = "val/") -> Scores:
+    def from_metrics(cls, metrics: Mapping[str, float | None]) -> Scores:
         """Return the inverse of `metrics`; None, which JSON stores for NaN, becomes NaN."""
-        iou_prefix = prefix + "iou/"
         values = {name: math.nan if value is None else float(value) for name, value in metrics.items()}
-        miou, miou_reduced, accuracy = (values[prefix + name] for name in ("miou", "miou_reduced", "accuracy"))
-        return cls(
-            miou,
-            miou_reduced,
-            accuracy,
-            iou={name.removeprefix(iou_prefix): v for name, v in values.items() if name.startswith(iou_prefix)},
-        )
+        miou, miou_reduced, accuracy = (values[f"val/{name}"] for name in ("miou", "miou_reduced", "accuracy"))
+        iou = {name.removeprefix("val/iou/"): v for name, v in values.items() if name.startswith("val/iou/")}
+        return cls(miou, miou_reduced, accuracy, iou)

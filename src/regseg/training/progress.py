@@ -13,10 +13,13 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 
+from regseg.data.datamodule import SegmentationDataModule
 from regseg.models import count_parameters, title_of
 from regseg.run_dir import read_summary
 from regseg.system.console import duration, plain_console, shown
+from regseg.training.checkpoints import Start
 from regseg.training.metrics import Scores
+from regseg.training.task import SegmentationTask
 
 
 class ProgressLine(Checkpoint):
@@ -196,30 +199,36 @@ def print_scores(scores: Scores, excluded: Sequence[str] = (), console: Console 
         console.print(absent, soft_wrap=True)
 
 
-def print_start(folder: Path, start: Any, change: str | None, *, asked: bool) -> None:
+def print_start(folder: Path, start: Start | None, change: str | None, *, asked: bool) -> None:
     """Print what is special about a continued run, or that there is nothing to continue from.
 
     Args:
         folder: the run's folder.
-        start: where the run continues (`regseg.training.checkpoints.Start`), or None.
+        start: where the run continues, or None.
         change: a message about a changed schedule; None if it is unchanged.
         asked: whether the user asked for a continuation.
     """
     if start is None and asked:
         print(f"{folder} has no checkpoint to resume from; starting at epoch 0.")
-    for note in filter(None, [start.note, change] if start else []):
+    for note in filter(None, [start.note, change] if start is not None else []):
         print(note)
 
 
-def print_plan(values: Mapping[str, Any], task: Any, datamodule: Any, folder: Path, start: Any) -> None:
+def print_plan(
+    values: Mapping[str, Any],
+    task: SegmentationTask,
+    datamodule: SegmentationDataModule,
+    folder: Path,
+    start: Start | None,
+) -> None:
     """Print what is about to run and where its results go.
 
     Args:
         values: The resolved configuration.
-        task: The `SegmentationTask`.
+        task: The task.
         datamodule: The DataModule.
         folder: The run's folder.
-        start: Where the run continues (`regseg.training.checkpoints.Start`), or None.
+        start: Where the run continues, or None.
     """
     parameters = count_parameters(task.network) / 1e6
     print(

@@ -18,7 +18,7 @@ from lightning.pytorch.strategies.launchers import _MultiProcessingLauncher
 from regseg.data.datasets.spec import DatasetSpec
 from regseg.errors import RunFailure, is_cause, message
 from regseg.models import count_parameters, gflops
-from regseg.run_dir import hold, load_summary, mark_ended, read_metrics, write_json, write_metrics
+from regseg.run_dir import load_summary, lock_folder, mark_ended, read_metrics, write_json, write_metrics
 from regseg.run_settings import limits_of
 from regseg.system import processes, signals
 from regseg.system.processes import WAIT_FOR_RANKS
@@ -72,7 +72,7 @@ class RunRecord(Checkpoint):
         if isinstance(trainer.strategy.launcher, _MultiProcessingLauncher):
             processes.set_up_rank(os.getppid())
         if self.lock and trainer.is_global_zero:
-            self._held.enter_context(hold(self.folder))
+            self._held.enter_context(lock_folder(self.folder))
 
     def teardown(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         self._held.close()

@@ -12,6 +12,7 @@ import lightning as L
 from regseg.data.cache_dir import relative
 from regseg.errors import InputError
 from regseg.run_settings import check_settings, current_settings, settings_of
+from regseg.system.records import section
 from regseg.training.schedules import total_iterations
 
 _END = "use overwrite=true to replace it, or start another run with run.name=NAME."
@@ -84,7 +85,7 @@ def _check_data(folder: Path, before: Mapping[str, Any], now: Mapping[str, Any])
         if _differs(name, before, now):
             raise InputError(f"{folder} was trained with different {what}; restore classes.yaml, {_END}")
     for part, split in (("train", "training"), ("val", "evaluation")):
-        old, new = (_mapping(_mapping(found.get("files")).get(part)) for found in (before, now))
+        old, new = (section(section(found, "files"), part) for found in (before, now))
         if old and new and old != new:
             counts = f"{old.get('count')} files, now {new.get('count')}"
             counts = counts if old.get("count") != new.get("count") else f"{new.get('count')} files with other names"
@@ -124,10 +125,6 @@ def _changed_schedule(folder: Path, before: Mapping[str, Any], now: Mapping[str,
 
 def _differs(name: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
     return name in before and name in now and _plain(before[name]) != _plain(now[name])
-
-
-def _mapping(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}
 
 
 def _plain(value: Any) -> Any:

@@ -31,7 +31,7 @@ from regseg.training.finite_steps import FiniteSteps
 from regseg.training.losses import CrossEntropy
 from regseg.training.metrics import ConfusionMatrix, PixelLoss, Scores
 from regseg.training.schedules import poly, total_iterations
-from regseg.training.threaded import PREDICTION, PredictedImages
+from regseg.training.threaded_evaluation import PREDICTION, PredictedImages
 from regseg.training.trainer import check_limits
 
 SGD_OF_THE_PAPER = partial(SGD, lr=0.05, momentum=0.9, weight_decay=1e-4)
@@ -119,10 +119,9 @@ class SegmentationTask(L.LightningModule):
         data = cast(Any, self.trainer).datamodule
         if data is not None and stage in ("fit", "validate"):
             check_limits(self.trainer, data, stage)
-        # Before a distributed strategy wraps the parameters.
-        if (
-            self.trainer.strategy.root_device.type == "cuda"
-        ):  # images are channels-last already; cuDNN would convert the weights every time
+        # Before a distributed strategy wraps the parameters. Images are channels-last already; cuDNN would convert the
+        # weights every time.
+        if self.trainer.strategy.root_device.type == "cuda":
             self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # PyTorch's stubs lack it
 
     def forward(self, images: Tensor) -> Tensor:
@@ -191,7 +190,6 @@ class SegmentationTask(L.LightningModule):
         As in the author's release, logits are upsampled to the images' size and then, if it differs, to
         ``size``. At the images' own size this is one step without full-size logits.
         """
-        size = (size[0], size[1])
         if isinstance(self.network, RuntimeNetwork):
             return self.network(images, size)
         return labels_of(self._logits_for(images, size), size)

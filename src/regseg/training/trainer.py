@@ -24,6 +24,13 @@ from regseg.training.checkpoint_io import WholeCheckpointIO
 # The values of `trainer.precision`, and the short forms that Lightning accepts too.
 PRECISIONS = ("16-mixed", "bf16-mixed", "32-true", "16-true", "bf16-true", "64-true")
 _SHORT_FORMS = {"16": "16-mixed", "bf16": "bf16-mixed", "32": "32-true", "64": "64-true"}
+_DEFAULTS: dict[str, Any] = {
+    "logger": False,
+    "enable_progress_bar": False,
+    "enable_model_summary": False,
+    "num_sanity_val_steps": 0,
+    "use_distributed_sampler": False,
+}
 
 announce = rank_zero_only(print)  # prints once in a distributed run
 
@@ -54,45 +61,55 @@ def make_trainer(
     Raises:
         InputError: Lightning does not accept an argument, or it cannot be used in a sweep.
     """
-    defaults: dict[str, Any] = {
-        "default_root_dir": folder,
-        "callbacks": list(callbacks),
-        "logger": False,
-        "enable_progress_bar": False,
-        "enable_model_summary": False,
-        "num_sanity_val_steps": 0,
-        "use_distributed_sampler": False,
-    }
     given = {key: value for key, value in arguments.items() if key != "smoke"}
-    arguments = defaults | check_options("trainer", given, L.Trainer)
-    if (precision := arguments.get("precision")) is not None:
-        arguments["precision"] = _SHORT_FORMS.get(str(precision), precision)
-        if arguments["precision"] not in PRECISIONS:
-            raise InputError(f"trainer.precision={precision} does not exist; choose one of {', '.join(PRECISIONS)}.")
-    if arguments.get("precision") == "16-mixed" and _runs_on_cpu(arguments.get("accelerator", "auto")):
-        arguments["precision"] = "bf16-mixed" if bfloat16_is_faster() else "32-true"
-        if chosen:
-            announce(f"16-mixed needs a GPU; using {arguments['precision']} on the CPU.")
+    own = {"default_root_dir": folder, "callbacks": list(callbacks)}
+    options = _DEFAULTS | own | check_options("trainer", given, L.Trainer)
+    if (precision := options.get("precision")) is not None:
+        options["precision"] = _usable_precision(precision, options.get("accelerator", "auto"), chosen=chosen)
     # Shapes repeat in training, so cuDNN may time its algorithms once, but not in a deterministic run.
-    arguments.setdefault("benchmark", not arguments.get("deterministic"))
-    arguments["plugins"] = _plugins(arguments.get("plugins"), spawn)
+    options.setdefault("benchmark", not options.get("deterministic"))
+    options["plugins"] = _plugins(options.get("plugins"), spawn)
+    trainer = _lightning_trainer(options, spawn)
+    _replace_parts(trainer)
+    return trainer
+
+
+def _usable_precision(given: Any, accelerator: Any, *, chosen: bool) -> str:
+    """Return one of `PRECISIONS`; on a CPU another one than 16-mixed, which is printed if the user chose that."""
+    precision = _SHORT_FORMS.get(str(given), given)
+    if precision not in PRECISIONS:
+        raise InputError(f"trainer.precision={given} does not exist; choose one of {', '.join(PRECISIONS)}.")
+    if precision != "16-mixed" or not _runs_on_cpu(accelerator):
+        return precision
+    precision = "bf16-mixed" if bfloat16_is_faster() else "32-true"
+    if chosen:
+        announce(f"16-mixed needs a GPU; using {precision} on the CPU.")
+    return precision
+
+
+def _lightning_trainer(arguments: dict[str, Any], spawn: bool) -> L.Trainer:
+    """Return Lightning's Trainer; with ``spawn``, one that spawns the processes of a distributed run."""
     try:
         trainer = L.Trainer(**arguments)
         if spawn and trainer.world_size > 1 and arguments.get("strategy", "auto") in ("auto", "ddp"):
             trainer = L.Trainer(**(arguments | {"strategy": "ddp_spawn"}))
     except (TypeError, ValueError, L.fabric.utilities.exceptions.MisconfigurationException) as error:
         raise InputError(f"Lightning refuses these trainer options: {' '.join(str(error).split())}") from error
-    if trainer.max_steps != -1:
-        # With this flag, a resume from the end of an epoch would run an epoch without batches.
-        cast(Any, trainer.fit_loop)._iteration_based_training = _false
     if spawn and trainer.world_size > 1 and isinstance(trainer.strategy.launcher, _SubprocessScriptLauncher):
         strategy = arguments["strategy"]
         raise InputError(f"trainer.strategy={strategy} cannot run in a sweep; remove it, or start the rows one by one.")
+    return trainer
+
+
+def _replace_parts(trainer: L.Trainer) -> None:
+    """Replace what Lightning does with steps, signals and failed ranks where it contradicts this project."""
+    if trainer.max_steps != -1:
+        # With this flag, a resume from the end of an epoch would run an epoch without batches.
+        cast(Any, trainer.fit_loop)._iteration_based_training = _false
     trainer._signal_connector = _NoHandlers(trainer)
     # Ranks would exchange before every batch whether Lightning's handler got SIGTERM, and wait for their GPUs.
     cast(Any, trainer.fit_loop.epoch_loop)._broadcast_sigterm_tensor = _nothing
     cast(Any, subprocess_script)._launch_process_observer = processes.watch_ranks
-    return trainer
 
 
 def _plugins(given: Any, spawn: bool) -> list[Any]:

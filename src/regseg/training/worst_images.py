@@ -6,13 +6,13 @@ import heapq
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
-import cv2
 import lightning as L
 import numpy as np
 
 from regseg.data.datasets.spec import IGNORE_INDEX, DatasetSpec
+from regseg.data.io import encode_png
 from regseg.errors import check_number
-from regseg.system.atomic import write_text, write_whole
+from regseg.system.atomic import write_bytes, write_text
 from regseg.training.pictures import prediction_grid
 
 
@@ -74,9 +74,7 @@ class WorstImages(L.Callback):
         rows = [(scored.image, scored.label, scored.prediction) for scored in kept]
         captions = [f"{100 * -scored.badness:.2f} % mIoU  {Path(scored.name).name}" for scored in kept]
         grid = prediction_grid(rows, cast(DatasetSpec, pl_module.spec), captions)
-        picture = cv2.imencode(".png", cv2.cvtColor(grid, cv2.COLOR_RGB2BGR))[1].tobytes()
-        self.folder.mkdir(parents=True, exist_ok=True)
-        write_whole(self.folder / "worst.png", lambda file: file.write(picture))
+        write_bytes(self.folder / "worst.png", encode_png(grid))
         lines = [f'{-scored.badness:.6f},"{scored.name.replace(chr(34), 2 * chr(34))}"\n' for scored in kept]
         write_text(self.folder / "worst.csv", "miou,image\n" + "".join(lines))
 

@@ -7,7 +7,7 @@ import os
 import cv2
 import numpy as np
 import pytest
-from layouts import is_sentence, write_folder
+from layouts import is_sentence
 
 from regseg.data.datamodule import SegmentationDataModule
 from regseg.data.datasets.folder import Folder
@@ -38,11 +38,6 @@ def test_centroids_of_every_tile(shape, tile):
 
 def test_a_label_without_classes_has_no_centroid():
     assert tile_centroids(np.full((5, 5), 255, np.uint8)).shape == (0, 3)
-
-
-@pytest.fixture
-def labels(tmp_path):
-    return write_folder(tmp_path / "mine")
 
 
 def index_of(root, **options):

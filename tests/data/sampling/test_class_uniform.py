@@ -3,8 +3,6 @@
 from collections import Counter
 
 import numpy as np
-import pytest
-from layouts import write_folder
 
 from regseg.data.datamodule import SegmentationDataModule
 from regseg.data.sampling.centroids import CentroidIndex
@@ -49,11 +47,6 @@ def test_ranks_divide_class_uniform_crops():
     assert [len(part) for part in parts] == [10, 10] == [len(sampler) for sampler in samplers]
     assert len({draw.key for part in parts for draw in part}) == 20
     assert list(samplers[0]) == parts[0] != list(ClassUniformSampler(INDEX, 0.5, 21, 1, 3, 0, 2))
-
-
-@pytest.fixture
-def labels(tmp_path):
-    return write_folder(tmp_path / "mine")
 
 
 def test_training_crops_contain_the_class(labels, capsys):

@@ -12,7 +12,8 @@ from regseg.errors import InputError
 from regseg.system.reading import is_file, retried
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
-SPLITS = ("train", "val", "test", "trainval")
+PARTS = ("train", "val", "test")  # the splits on disk
+SPLITS = (*PARTS, "trainval")
 
 
 class Sample(NamedTuple):

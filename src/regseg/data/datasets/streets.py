@@ -11,6 +11,7 @@ from regseg.data.datasets.cityscapes import SPEC as CITYSCAPES
 from regseg.data.datasets.cityscapes import Cityscapes
 from regseg.data.datasets.layout import Problem, Sample
 from regseg.errors import InputError
+from regseg.system.console import bar, shown
 
 
 class Streets(Cityscapes):
@@ -62,14 +63,8 @@ class Streets(Cityscapes):
         return super().samples(split, problems)
 
     def _progress(self, scenes: Sequence[Any]) -> Iterable[Any]:
-        from rich.progress import track
-
-        from regseg.system.console import plain_console, shown
-
-        console = plain_console()
         print(f"Creating {len(scenes)} street scenes in {shown(self.root)}.")
-        text = "creating street scenes"
-        return track(scenes, text, console=console, transient=True, disable=not console.is_terminal)
+        return bar(scenes, len(scenes), "creating street scenes")
 
 
 def only_read(dataset: Any) -> None:

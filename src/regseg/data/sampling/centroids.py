@@ -19,12 +19,13 @@ from typing import Any
 import cv2
 import numpy as np
 
-from regseg.data.cache_dir import progress, relative, working_folder
+from regseg.data.cache_dir import relative, working_folder
 from regseg.data.datasets.layout import Sample
 from regseg.data.datasets.spec import DatasetSpec
 from regseg.data.io import read_label
 from regseg.errors import InputError
-from regseg.system.atomic import remove_leftovers, write_whole
+from regseg.system.atomic import remove_leftovers, write_bytes
+from regseg.system.console import progress
 from regseg.system.locks import lock
 from regseg.system.reading import file_status, is_file, read_bytes
 
@@ -75,7 +76,7 @@ def load_index(samples: Sequence[Sample], spec: DatasetSpec, root: Path, tile: i
         if table is None or not _fits(table, len(samples), spec.num_classes):
             table = build_table([sample.label for sample in samples], spec, tile)
             rows = table.astype(_ROW).tobytes()
-            write_whole(path, lambda file: file.write(key + hashlib.sha256(rows).digest() + rows))
+            write_bytes(path, key + hashlib.sha256(rows).digest() + rows)
     return CentroidIndex(table, spec.num_classes)
 
 

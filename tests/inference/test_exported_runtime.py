@@ -5,9 +5,9 @@ import pytest
 
 from regseg.data.datasets.cityscapes import SPEC
 from regseg.errors import InputError
-from regseg.inference import exported as exported_module
+from regseg.inference import exported_runtime
 from regseg.inference.export_info import ExportInfo
-from regseg.inference.exported import ExportedRuntime
+from regseg.inference.exported_runtime import ExportedRuntime
 from regseg.inference.runtimes import open_runtime
 
 
@@ -17,7 +17,7 @@ def test_a_missing_package_is_named(exported, monkeypatch):
     def missing(name):
         raise ImportError(name)
 
-    monkeypatch.setattr(exported_module.importlib, "import_module", missing)
+    monkeypatch.setattr(exported_runtime.importlib, "import_module", missing)
     for runtime, extra in (("openvino", "openvino"), ("onnxruntime", "onnx")):
         with pytest.raises(InputError, match=rf"pip install 'regseg\[{extra}\]'"):
             open_runtime(path, runtime)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from regseg.inference.graphs import MOST_GRAPHS, CudaGraph, GraphsBySize
+from regseg.inference.cuda_graphs import MOST_GRAPHS, CudaGraph, GraphsBySize
 
 CPU = torch.device("cpu")
 

@@ -24,12 +24,13 @@ import cv2
 import numpy as np
 
 from regseg.data.augment.crop_resize import Window, cut_image
-from regseg.data.cache_dir import progress, relative, working_folder
+from regseg.data.cache_dir import relative, working_folder
 from regseg.data.datasets.layout import Sample
 from regseg.data.datasets.spec import DatasetSpec
-from regseg.data.io import read_image, read_label, read_sample
+from regseg.data.io import encode_png, read_image, read_label, read_sample
 from regseg.errors import InputError
 from regseg.system.atomic import remove_leftovers, write_whole
+from regseg.system.console import progress
 from regseg.system.locks import lock
 from regseg.system.reading import file_status, is_file, retried
 
@@ -200,34 +201,39 @@ def make(kind: str, samples: Sequence[Sample], spec: DatasetSpec, root: Path, *,
         marks = [_mark(sample, spec if kind == "cache" else None) for sample in samples]
         checks = pool.map(_is_good, files, marks, [verify] * len(files))
         checks = progress(checks, len(files), f"verifying the {kind} storage") if verify else checks
-        wanted = [place for place, good in enumerate(checks) if not good]
-        if not wanted:
-            return files
-        for place in wanted if verify else ():
-            if files[place].exists():
-                print(f"{files[place]} is damaged or older than its source and is created again.")
-        encode = _encode_half if kind == "half" else _encode_pair
-        needed = len(wanted) * len(encode(samples[wanted[0]], spec))
-        replaced = sum(files[place].stat().st_size for place in wanted if files[place].exists())
-        _check_disk(folder, needed - replaced)
-        what = f"creating the {kind} storage in {folder}, about {needed / 1e9:.3g} GB"
-
-        def write(place: int) -> None:
-            content = encode(samples[place], spec)
-            trailer = _TRAILER.pack(marks[place], zlib.crc32(content))
-            write_whole(files[place], lambda file: (file.write(content), file.write(trailer)), durable=False)
-
-        for _ in progress(pool.map(write, wanted), len(wanted), what):
-            pass
+        wanted = [job for job, good in zip(zip(files, samples, marks, strict=True), checks, strict=True) if not good]
+        for file, *_ in wanted if verify else ():
+            if file.exists():
+                print(f"{file} is damaged or older than its source and is created again.")
+        if wanted:
+            _write_files(wanted, kind, spec, folder, pool)
     return files
+
+
+def _write_files(
+    wanted: Sequence[tuple[Path, Sample, bytes]], kind: str, spec: DatasetSpec, folder: Path, pool: ThreadPoolExecutor
+) -> None:
+    """Write the file of each (file, sample, mark) if the disk is large enough."""
+    encode = _encode_half if kind == "half" else _encode_pair
+    needed = len(wanted) * len(encode(wanted[0][1], spec))
+    _check_disk(folder, needed - sum(file.stat().st_size for file, *_ in wanted if file.exists()))
+    what = f"creating the {kind} storage in {folder}, about {needed / 1e9:.3g} GB"
+
+    def write(job: tuple[Path, Sample, bytes]) -> None:
+        path, sample, mark = job
+        content = encode(sample, spec)
+        trailer = _TRAILER.pack(mark, zlib.crc32(content))
+        write_whole(path, lambda file: (file.write(content), file.write(trailer)), durable=False)
+
+    for _ in progress(pool.map(write, wanted), len(wanted), what):
+        pass
 
 
 def _encode_half(sample: Sample, spec: DatasetSpec) -> bytes:
     """Return the image at half its size (rounded up), resized as in training, as a PNG."""
     image = read_image(sample.image)
     size = (-(-image.shape[0] // 2), -(-image.shape[1] // 2))
-    half = cut_image(image, Window(size, (0, 0), size))
-    return cv2.imencode(".png", cv2.cvtColor(half, cv2.COLOR_RGB2BGR))[1].tobytes()
+    return encode_png(cut_image(image, Window(size, (0, 0), size)))
 
 
 def _encode_pair(sample: Sample, spec: DatasetSpec) -> bytes:
@@ -241,11 +247,10 @@ def _encode_pair(sample: Sample, spec: DatasetSpec) -> bytes:
 
 def _mark(sample: Sample, spec: DatasetSpec | None) -> bytes:
     """Return 16 bytes that identify the files and, if ``spec`` is given, the encoding of their labels."""
-    source: list[object] = [(status.st_size, status.st_mtime_ns) for status in map(file_status, sample)]
+    files = sample[:1] if spec is None else sample  # the half storage has only images
+    source: list[object] = [(status.st_size, status.st_mtime_ns) for status in map(file_status, files)]
     if spec is not None:
         source += [sorted(spec.ids.items()), spec.color_ids, _LAYOUT]
-    else:
-        source = source[:1]  # only the image
     return hashlib.sha256(json.dumps(source).encode()).digest()[:16]
 
 

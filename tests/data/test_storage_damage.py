@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from layouts import is_sentence
 
-from regseg.data import image_cache as storage
+from regseg.data import storage
 from regseg.data.augment.transforms import TrainTransform
-from regseg.data.image_cache import make, open_storage
+from regseg.data.storage import make, open_storage
 from regseg.data.torch_datasets import EvaluationSet, TrainSet
 from regseg.errors import InputError
 from regseg.system import reading

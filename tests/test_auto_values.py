@@ -5,8 +5,8 @@ import re
 import pytest
 from layouts import noise, write, write_folder
 
+from regseg.auto_values import images_sizes, sizes, weights_of
 from regseg.run_dir import read_metrics, read_summary
-from regseg.small_data import images_sizes, sizes, weights_of
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
+from regseg.arguments import typed
 from regseg.config import values_of
 from regseg.errors import check_number
 from regseg.system.weights_files import list_weights, network_of
@@ -44,8 +46,6 @@ def fill_in(cfg: DictConfig) -> None:
     wanted = [name for name in _AUTO if OmegaConf.select(cfg, name) == "auto"]
     if not wanted:
         return
-    from hydra.utils import instantiate
-
     known = values_of(cfg.data)
     plain = {"batch_size": 1, "crop_size": [32, 32], "short_side": [32, 32], "val_size": None}
     data = {key: plain[key] if value == "auto" else value for key, value in known.items() if key != "augment"}
@@ -65,7 +65,7 @@ def fill_in(cfg: DictConfig) -> None:
     for name in wanted:
         OmegaConf.update(cfg, name, values[name])
     if not cfg.trainer.smoke:  # a smoke test shrinks them
-        print("From the images found: " + ", ".join(f"{name}={_typed(values[name])}" for name in wanted))
+        print("From the images found: " + ", ".join(f"{name}={typed(values[name])}" for name in wanted))
 
 
 def weights_of(model: Mapping[str, Any], part: str = "all") -> str | None:
@@ -111,7 +111,3 @@ def sizes(found: Sequence[tuple[int, int]]) -> dict[str, Any]:
         "data.short_side": [max(32, round(factor * base)) for factor in SCALES],
         "data.val_size": base if scale < 1 else None,
     }
-
-
-def _typed(value: Any) -> str:
-    return f"[{','.join(map(str, value))}]" if isinstance(value, list) else "null" if value is None else str(value)

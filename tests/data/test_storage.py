@@ -11,13 +11,13 @@ import pytest
 from layouts import is_sentence
 from PIL import Image
 
-from regseg.data import image_cache as storage
+from regseg.data import storage
 from regseg.data.augment.transforms import TrainTransform
 from regseg.data.datamodule import SegmentationDataModule
 from regseg.data.datasets.folder import Folder
-from regseg.data.image_cache import FullStorage, make, open_storage
 from regseg.data.io import read_sample
 from regseg.data.sampling.epochs import stream
+from regseg.data.storage import FullStorage, make, open_storage
 from regseg.data.torch_datasets import EvaluationSet
 from regseg.errors import InputError
 

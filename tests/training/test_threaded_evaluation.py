@@ -9,8 +9,8 @@ from tiny import train_tiny
 
 from regseg.errors import InputError
 from regseg.evaluate import validate
-from regseg.training import threaded
-from regseg.training.threaded import PREDICTION, PredictedImages
+from regseg.training import threaded_evaluation
+from regseg.training.threaded_evaluation import PREDICTION, PredictedImages
 from regseg.training.trainer import make_trainer
 
 
@@ -31,7 +31,7 @@ class Images:
 
 @pytest.fixture(autouse=True)
 def three_threads(monkeypatch):
-    monkeypatch.setattr(threaded, "images_at_once", lambda: 3)
+    monkeypatch.setattr(threaded_evaluation, "images_at_once", lambda: 3)
 
 
 def predict(images, size):
