@@ -24,7 +24,7 @@ ALLOWED = {
     **dict.fromkeys(TOP, TOP | MIDDLE),
 }
 ONLY_IN = {  # library -> the modules that may import it
-    "hydra": ENTRY_POINTS | {"arguments", "cli", "config", "error_messages", "help_text", "small_data"},
+    "hydra": ENTRY_POINTS | {"arguments", "cli", "config", "error_messages", "help_text", "mistyped", "small_data"},
     "wandb": {"training.loggers", "reporting.wandb_workspace"},
 }
 
