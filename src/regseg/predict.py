@@ -64,6 +64,8 @@ def predict_images(options: dict[str, Any]) -> None:
             failures = predict_images(todo, labeller, outputs.write, counter.advance)
         if len(failures) < len(todo):
             print(f"{counter.summary(len(failures))} into {', '.join(str(out / mode) for mode in outputs.save)}")
+        if note := out_folder.of_other_settings(out, files):
+            print(note)
         if "cityscapes" in outputs.save:
             print(zip_labels(outputs, items, out_folder.missing(out, origins)))
     if failures:
@@ -96,6 +98,8 @@ def predict_video(options: dict[str, Any]) -> None:
             out_folder.mark(out, [target], incomplete=True)
             damages.append(write_video(mode, target, source, predictor.spec, labeller, options["opacity"]))
             out_folder.mark(out, [target], incomplete=damages[-1] is not None)
+    if note := out_folder.of_other_settings(out, everything):
+        print(note)
     if damage := next((one for one in damages if one), None):
         raise RunFailure(f"{source} is damaged: it {damage}; those frames are missing from the result.")
 
@@ -134,7 +138,7 @@ def open_network(options: dict[str, Any]) -> tuple[dict[str, Any], Any, Any]:
     from regseg.inference.out_folder import digest
     from regseg.inference.predictor import Predictor
     from regseg.inference.tiles import Tiled
-    from regseg.system.weights_files import resolve_weights
+    from regseg.system.weights_files import resolve_weights, shown_weights
 
     weights, device, tile = resolve_weights(options["weights"]), options["device"], options["tile"]
     short_side = options["short_side"]
@@ -145,7 +149,10 @@ def open_network(options: dict[str, Any]) -> tuple[dict[str, Any], Any, Any]:
     if device == "auto" and runs_beside_others() and (gpu := own_gpu()) is not None:
         device = f"cuda:{gpu}"
     predictor = Predictor(weights, options["runtime"], options["precision"], device, short_side=short_side)
-    print(f"{weights.name}: {predictor.spec.num_classes} classes of {predictor.spec.name}", flush=True)
+    print(
+        f"{Path(shown_weights(weights)).name}: {predictor.spec.num_classes} classes of {predictor.spec.name}",
+        flush=True,
+    )
     runtime = predictor.runtime
     settings = {"weights": digest(weights), "runtime": runtime.name, "precision": runtime.precision, "tile": tile}
     settings["short_side"] = predictor.short_side
