@@ -11,7 +11,7 @@ import numpy as np
 from regseg.data.datasets.spec import DatasetSpec
 from regseg.errors import InputError
 from regseg.inference.export_info import ExportInfo
-from regseg.system.weights_files import resolve_weights
+from regseg.system.weights_files import resolve_weights, shown_weights
 
 RUNTIMES = ("torch", "onnxruntime", "openvino")
 PRECISIONS = ("f32", "f16", "bf16")
@@ -93,7 +93,7 @@ def open_runtime(
         raise InputError(f"runtime={chosen} does not support precision=f16; choose bf16 or f32, or leave it out.")
     opened = _open(path, chosen, precision, device, fused, streams)
     if "auto" in (runtime, precision) and fused is None:
-        print(f"Running {path.name} with {opened.name} in {opened.precision}.")
+        print(f"Running {Path(shown_weights(path)).name} with {opened.name} in {opened.precision}.")
     return opened
 
 
@@ -116,8 +116,8 @@ def _open(path: Path, runtime: str, precision: str, device: str, fused: bool | N
     if runtime == "onnxruntime":
         if path.suffix != ".onnx":
             raise InputError(
-                f"runtime=onnxruntime cannot run {path}; export the checkpoint first: python -m regseg.export "
-                "weights=FILE format=onnx."
+                f"runtime=onnxruntime cannot run {shown_weights(path)}; export it first: python -m regseg.export "
+                f"weights={shown_weights(path)} format=onnx."
             )
         from regseg.inference.onnx_runtime import OnnxRuntime
 
@@ -131,8 +131,9 @@ def _open(path: Path, runtime: str, precision: str, device: str, fused: bool | N
     from regseg.system.checkpoint_file import open_checkpoint_file
 
     file = open_checkpoint_file(path)
+    name = Path(shown_weights(path)).name
     print(
-        f"Converting {path.name} to OpenVINO, which takes a few seconds; a file from regseg.export opens immediately.",
+        f"Converting {name} to OpenVINO, which takes a few seconds; a file from regseg.export opens immediately.",
         flush=True,
     )
     info = ExportInfo(spec_in(file), data=data_in(file))
