@@ -27,7 +27,7 @@ def test_every_network_with_the_papers_figures_and_why_they_differ(run_module):
     for text in (
         "ddrnet23",
         "3,334,951 (3.34)",
-        "20,148,819 │",
+        "20,148,819",
         "479 (607)",
         "RegNetX-600MF",
         "regseg_large + regseg_large",
@@ -36,6 +36,22 @@ def test_every_network_with_the_papers_figures_and_why_they_differ(run_module):
     for row in ("regnety_600mf + sum_conv3x3 | 479 | met | not met | not met", "ddrnet23 | – | – | – | –"):
         assert re.search(r" +│ +".join(map(re.escape, row.split(" | "))), result.stdout), row
     assert result.stdout.count("sum_conv3x3") >= 20 and result.stdout.count("dilation_1_12 + ") == 2 * 9
+
+
+def test_the_tables_fit_80_columns(run_module, tmp_path):
+    """The widest names and figures, with speeds of a machine with a long name."""
+    row = {"network": "dilation_1_14 + regseg", "size": [64, 128], "images_per_s": 9.1}
+    speeds = {
+        "machine": "Some Processor of 3.10 GHz with a long name, 16 threads, PyTorch 2.9",
+        "results": [row | {"implementation": "openvino bf16"}],
+    }
+    (tmp_path / "speeds.json").write_text(json.dumps(speeds))
+    arguments = ["all=true", "size=[64,128]", "benchmark=speeds.json"]
+    result = run_module("regseg.describe", *arguments, env={"COLUMNS": "80"})
+    assert result.returncode == 0, result.stderr
+    assert "…" not in result.stdout and "9.1 (openvino bf16)" in result.stdout and "PyTorch 2.9" in result.stdout
+    table = result.stdout[: result.stdout.index("GFLOPs at")].splitlines()
+    assert all(len(line) <= 80 for line in table) and sum("_" in line or "ddrnet23" in line for line in table) == 21
 
 
 def test_the_picture(run_module, tmp_path, streets_root):

@@ -78,8 +78,8 @@ def training(cfg: DictConfig) -> None:
 
 def inference(cfg: DictConfig) -> None:
     """Time inference with every installed runtime; with ``networks=all``, of every network of the paper."""
-    from regseg.benchmarks.inference import benchmark_inference, draw, inference_table
-    from regseg.benchmarks.results import write_results
+    from regseg.benchmarks.inference import benchmark_inference, draw, inference_tables
+    from regseg.benchmarks.results import machine, write_results
 
     sizes = checked_sizes(cfg.sizes)
     check_number("warm_up", cfg.warm_up, integer=True)
@@ -91,11 +91,13 @@ def inference(cfg: DictConfig) -> None:
         print(title, flush=True)
         options = {"few": few, "int8": cfg.int8, "memory": cfg.memory}
         rows = benchmark_inference(network, title, sizes, cfg.warm_up, cfg.iterations, **options)
-        show(inference_table(rows, cfg.iterations))
+        for table in inference_tables(rows):
+            show(table)
         configs[title] = network.config
         results += rows
         # After each network, because all of them take minutes.
         path = write_results(results, folder, "inference", iterations=cfg.iterations, networks=configs)
+    show(f"{machine()}; {cfg.iterations} interleaved iterations, one image at a time")
     print(f"figures: {path}")
     draw(results, folder / "inference.png")
     print(f"plot: {folder / 'inference.png'}")
@@ -108,7 +110,8 @@ def blocks(cfg: DictConfig) -> None:
 
     check_number("warm_up", cfg.warm_up, integer=True)
     rows = benchmark_blocks(cfg.warm_up, cfg.iterations)
-    show(blocks_table(rows, machine()))
+    show(blocks_table(rows))
+    show(f"{machine()}; paper: T4")
     folder = Path(cfg.out)
     print(f"figures: {write_results(rows, folder, 'blocks', iterations=cfg.iterations)}")
     draw(rows, machine(), folder / "blocks.png")
@@ -165,11 +168,11 @@ def make_datamodule(cfg: DictConfig) -> Any:
     return instantiate(cfg.data, num_workers=0, batch_size=1)
 
 
-def show(table: Any) -> None:
-    """Print a table of rich."""
+def show(content: Any) -> None:
+    """Print a table of rich, or a line that is wrapped between words."""
     from regseg.system.console import plain_console
 
-    plain_console().print(table)
+    plain_console().print(content)
 
 
 if __name__ == "__main__":

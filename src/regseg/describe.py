@@ -40,6 +40,7 @@ def main(cfg: DictConfig) -> None:
         print(json.dumps(descriptions, indent=2))
     else:
         print_table(descriptions)
+        print_speeds(descriptions)
         print_needed(descriptions)
         if not cfg.all:
             print_blocks(descriptions)
@@ -72,21 +73,17 @@ def all_networks(num_classes: int) -> Iterator[tuple[str, Any]]:
 
 
 def print_table(descriptions: dict[str, dict[str, Any]]) -> None:
-    """Print one line per network, with the paper's value in brackets where it differs."""
+    """Print one line of at most 80 characters per network, with the paper's value in brackets where it differs."""
+    from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
     from regseg.system.console import plain_console
 
     height, width = next(iter(descriptions.values()))["size"]
-    table = Table(caption=f"GFLOPs at {height}x{width}; the paper's value in brackets where it differs")
-    speed = next(iter(descriptions.values())).get("speed")
+    caption = f"GFLOPs at {height}x{width}; the paper's value in brackets where it differs"
+    table = Table(caption=caption, box=SIMPLE_HEAD, padding=0)
     table.add_column("network", no_wrap=True)
-    for column in (
-        "parameters",
-        "GFLOPs",
-        "field of view",
-        *([f"FPS (this machine: {speed['machine']})"] if speed else []),
-    ):
+    for column in ("parameters", "GFLOPs", "field\nof view"):
         table.add_column(column, justify="right")
     for title, facts in descriptions.items():
         paper = {row["quantity"].split()[0]: f" ({row['paper']})" for row in facts["paper"] if row["why"]}
@@ -96,9 +93,28 @@ def print_table(descriptions: dict[str, dict[str, Any]]) -> None:
             f"{facts['parameters']:,}" + paper.get("parameters", ""),
             f"{facts['gflops']:.2f}" + (paper.get("GFLOPs", "") if at_the_papers_size else ""),
             ("–" if facts["field_of_view"] is None else f"{facts['field_of_view']}") + paper.get("field", ""),
-            *([facts["speed"]["fps"]] if speed else []),
         )
     plain_console().print(table)
+
+
+def print_speeds(descriptions: dict[str, dict[str, Any]]) -> None:
+    """Print the speed of every network on this machine, if it was measured."""
+    from rich.table import Table
+
+    from regseg.system.console import plain_console
+
+    speeds = {title: facts["speed"] for title, facts in descriptions.items() if "speed" in facts}
+    if not speeds:
+        return
+    height, width = next(iter(descriptions.values()))["size"]
+    table = Table()
+    table.add_column("network", no_wrap=True)
+    table.add_column(f"FPS at {height}x{width}", justify="right")
+    for title, speed in speeds.items():
+        table.add_row(title, speed["fps"])
+    console = plain_console()
+    console.print(table)
+    console.print(f"FPS on this machine: {next(iter(speeds.values()))['machine']}")
 
 
 def print_needed(descriptions: dict[str, dict[str, Any]]) -> None:
