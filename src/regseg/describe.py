@@ -40,8 +40,8 @@ def main(cfg: DictConfig) -> None:
         print(json.dumps(descriptions, indent=2))
     else:
         print_table(descriptions)
-        print_speeds(descriptions)
         print_needed(descriptions)
+        print_speeds(descriptions)
         if not cfg.all:
             print_blocks(descriptions)
         print_differences(descriptions)
@@ -98,23 +98,21 @@ def print_table(descriptions: dict[str, dict[str, Any]]) -> None:
 
 
 def print_speeds(descriptions: dict[str, dict[str, Any]]) -> None:
-    """Print the speed of every network on this machine, if it was measured."""
+    """Print the images per second that the benchmark measured, if it did."""
     from rich.table import Table
 
     from regseg.system.console import plain_console
 
-    speeds = {title: facts["speed"] for title, facts in descriptions.items() if "speed" in facts}
-    if not speeds:
+    first = next(iter(descriptions.values()))
+    if "speed" not in first:
         return
-    height, width = next(iter(descriptions.values()))["size"]
-    table = Table()
+    height, width = first["size"]
+    table = Table(caption=f"Images per second at {height}x{width} on this machine: {first['speed']['machine']}")
     table.add_column("network", no_wrap=True)
-    table.add_column(f"FPS at {height}x{width}", justify="right")
-    for title, speed in speeds.items():
-        table.add_row(title, speed["fps"])
-    console = plain_console()
-    console.print(table)
-    console.print(f"FPS on this machine: {next(iter(speeds.values()))['machine']}")
+    table.add_column("FPS (runtime and precision)", justify="right")
+    for title, facts in descriptions.items():
+        table.add_row(title, facts["speed"]["fps"])
+    plain_console().print(table)
 
 
 def print_needed(descriptions: dict[str, dict[str, Any]]) -> None:
