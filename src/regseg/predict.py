@@ -60,6 +60,8 @@ def predict_images(options: dict[str, Any]) -> None:
         todo = [item for item in mine if not missing.isdisjoint(outputs.paths(item).values())]
         if len(todo) < len(mine):
             print(f"Skipping {len(mine) - len(todo)} of {len(mine)} images: already predicted.")
+        if todo:
+            predictor.runtime.load()
         with Counter(len(todo), bar=not runs_beside_others()) as counter:
             failures = predict_images(todo, labeller, outputs.write, counter.advance)
         if len(failures) < len(todo):
@@ -96,6 +98,7 @@ def predict_video(options: dict[str, Any]) -> None:
                 print(f"Skipping {target}: already predicted.")
                 continue
             out_folder.mark(out, [target], incomplete=True)
+            predictor.runtime.load()
             damages.append(write_video(mode, target, source, predictor.spec, labeller, options["opacity"]))
             out_folder.mark(out, [target], incomplete=damages[-1] is not None)
     if note := out_folder.of_other_settings(out, everything):
