@@ -21,6 +21,14 @@ if not torch.cuda.is_available():
     os.environ.setdefault("TRITON_INTERPRET", "1")  # kernels run on the CPU; read when Triton is imported
 
 
+@pytest.fixture(scope="session", autouse=True)
+def cache_of_the_tests(tmp_path_factory):
+    """Converted networks are kept for one run of the tests only."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("REGSEG_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 @pytest.fixture(scope="session")
 def streets_root(tmp_path_factory):
     """A few small street scenes, created once: 9 train, 3 val and 2 test images of 64x128."""

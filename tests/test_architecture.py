@@ -24,7 +24,8 @@ ALLOWED = {
     **dict.fromkeys(TOP, TOP | MIDDLE),
 }
 ONLY_IN = {  # library -> the modules that may import it
-    "hydra": ENTRY_POINTS | {"arguments", "auto_values", "cli", "config", "error_messages", "help_text", "run_names"},
+    "hydra": ENTRY_POINTS
+    | {"arguments", "auto_values", "cli", "config", "error_messages", "help_text", "mistyped", "run_names"},
     "wandb": {"training.loggers", "reporting.wandb_workspace"},
 }
 

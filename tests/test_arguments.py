@@ -7,11 +7,10 @@ from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 
-from regseg.arguments import for_hydra, swept_values
+from regseg.arguments import dashed_options, for_hydra, swept_values
 from regseg.cli import entry_point
 from regseg.config import config_dir
 from regseg.error_messages import explain
-from regseg.errors import InputError
 from regseg.run_names import register_resolvers
 
 NAMES = [
@@ -102,7 +101,8 @@ def test_a_job_sees_the_command_as_typed(monkeypatch, tmp_path, mode):
 
 
 @pytest.mark.parametrize("typed", [["--weights", "x"], ["--weights=x"], ["source=a", "--weights", "x"]])
-def test_options_with_dashes_get_the_right_form(typed):
-    with pytest.raises(InputError, match=r"--weights.* is not an option.*did you mean weights=x\?"):
-        for_hydra(typed)
+def test_options_with_dashes_are_found(typed):
+    assert [(name, value) for _, name, value in dashed_options(typed)] == [("weights", "x")]
+    assert list(dashed_options(["--weights", "-m", "a=b"])) == [("--weights", "weights", None)]
+    assert list(dashed_options(["-m", "--config-dir", "mine", "weights=x", "--help"])) == []
     assert for_hydra(["-m", "--config-dir", "mine", "weights=x"]) == ["-m", "--config-dir", "mine", "weights=x"]

@@ -62,7 +62,7 @@ def test_help_imports_nothing_heavy(module):
         (["data.batch_size=big"], ["data.batch_size", "big"]),
         (["loss=ohem", "loss.min_share=2"], ["loss.min_share"]),
         (["+callbacks.evaluation.evry=3"], ["evry"]),
-        (["callbacks.pictures=true"], ["callbacks.pictures must be", "callbacks.pictures=null"]),
+        (["callbacks.pictures=true"], ["callbacks.pictures.count", "callbacks.pictures=null"]),
         (["weights=missing.pth"], ["missing.pth"]),
         (["resume=yesterday"], ["resume=yesterday", "resume=last"]),
         (["optimizer.lr=fast"], ["optimizer.lr", "fast"]),

@@ -33,7 +33,7 @@ def test_every_network_with_the_papers_figures_and_why_they_differ(run_module):
     for text in (
         "ddrnet23",
         "3,334,951 (3.34)",
-        "20,148,819 │",
+        "20,148,819",
         "479 (607)",
         "RegNetX-600MF",
         "regseg_large + regseg_large",
@@ -42,6 +42,15 @@ def test_every_network_with_the_papers_figures_and_why_they_differ(run_module):
     for row in ("regnety_600mf + sum_conv3x3 | 479 | met | not met | not met", "ddrnet23 | – | – | – | –"):
         assert re.search(r" +│ +".join(map(re.escape, row.split(" | "))), result.stdout), row
     assert result.stdout.count("sum_conv3x3") >= 20 and result.stdout.count("dilation_1_12 + ") == 2 * 9
+
+
+def test_the_tables_fit_80_columns(run_module):
+    """The widest names and figures."""
+    result = run_module("regseg.describe", "all=true", "size=[64,128]", env={"COLUMNS": "80"})
+    assert result.returncode == 0, result.stderr
+    assert "…" not in result.stdout
+    table = result.stdout[: result.stdout.index("GFLOPs at")].splitlines()
+    assert all(len(line) <= 80 for line in table) and sum("_" in line or "ddrnet23" in line for line in table) == 21
 
 
 def test_the_picture(run_module, tmp_path, streets_root):

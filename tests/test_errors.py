@@ -32,6 +32,21 @@ def test_the_nearest_names_are_suggested(given, found):
     assert did_you_mean(given, NAMES) == found
 
 
+@pytest.mark.parametrize(
+    ("given", "names", "found"),
+    [
+        ("input", ["source", "out"], "did you mean source?"),
+        ("checkpoint", ["weights", "out"], "did you mean weights?"),
+        ("epochs", NAMES, "did you mean trainer.max_epochs?"),
+        ("learning-rate", NAMES, "did you mean optimizer.lr?"),
+        ("dataset", ["data.dataset", "data"], "did you mean data?"),
+        ("image", ["images", "size"], "did you mean images?"),  # there is no source here
+    ],
+)
+def test_names_of_other_projects_are_known(given, names, found):
+    assert did_you_mean(given, names) == found
+
+
 def test_an_unknown_option_is_named_with_the_nearest_and_all():
     def function(image, *, magnitude=1, operations=2):
         pass

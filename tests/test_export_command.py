@@ -42,5 +42,20 @@ def test_shipped_weights_are_exported_into_the_current_folder(run_module, tmp_pa
 
 
 def test_weights_that_record_no_folder_of_their_dataset(run_module):
+    """Shipped weights are named as they are typed, not by a path in the installed package."""
     done = run_module("regseg.evaluate", "weights=camvid_360")
-    assert done.returncode == 2 and "does not record the folder of its dataset; add data.root=FOLDER" in done.stderr
+    assert done.returncode == 2
+    assert done.stderr == ("regseg: camvid_360 does not record the folder of its dataset; add data.root=FOLDER.\n")
+    done = run_module("regseg.evaluate", "weights=camvid_360", "data=streets")
+    assert done.returncode == 2 and done.stderr.startswith("regseg: camvid_360 was trained for other classes")
+    done = run_module("regseg.predict", "source=.", "runtime=onnxruntime")
+    assert "weights=camvid_360 format=onnx" in done.stderr or "contains no images" in done.stderr
+
+
+def test_int8_needs_the_dataset(run_module):
+    done = run_module("regseg.export", "weights=camvid_360", "precision=int8")
+    assert (done.returncode, done.stdout) == (2, "")
+    words = (
+        "calibrated on training images, and those of camvid_360 were not found; set data.root=FOLDER to its dataset."
+    )
+    assert words in done.stderr and len(done.stderr.splitlines()) == 1

@@ -32,7 +32,13 @@ def test_help_lists_the_commands(run_module):
 
 @pytest.mark.parametrize(
     ("command", "words"),
-    [("trian", "did you mean train?"), ("evalute", "did you mean evaluate?"), ("xyz", "train, ev")],
+    [
+        ("trian", "did you mean train?"),
+        ("evalute", "did you mean evaluate?"),
+        ("xyz", "train, ev"),
+        ("photo.jpg", "type regseg predict source=photo.jpg."),
+        ("source=photo.jpg", "after a command, as in regseg predict source=photo.jpg."),
+    ],
 )
 def test_an_unknown_command_suggests_the_nearest(run_module, command, words):
     result = run_module("regseg", command, "data=streets")

@@ -114,6 +114,10 @@ def test_the_short_side(predict, tmp_path, tiny_weights):
     assert (found == predictor(read_image(tmp_path / "big.png"))).all()
     assert ended(predict("source=big.png", "save=[train_ids]"), 2, "short_side=40", "overwrite=true")
     assert ended(predict("source=big.png", "short_side=40", "tile=128"), 2, "leave short_side out")
+    result = predict("source=big.png", "save=[color]")
+    words = "remain in predictions/train_ids (1): the first was predicted with short_side=40. To replace them, add "
+    assert result.returncode == 0 and words + "'save=[train_ids]' overwrite=true." in result.out
+    assert "remain" not in predict("source=big.png", "save=[train_ids]", "overwrite=true").out
 
 
 def test_tiles(predict, tmp_path):

@@ -1,5 +1,6 @@
 """Commands of `regseg.predict` that are repeated, interrupted, or share an output folder."""
 
+import shutil
 import signal
 import subprocess
 import sys
@@ -158,3 +159,13 @@ def test_a_signal_leaves_nothing_half_written(tmp_path, tiny_weights, kind, numb
     assert len(found) < 2000 and (kind == "images" or found == [])
     for name in found[:50]:
         assert not name.startswith(".") and labels(tmp_path / "o" / "overlay" / name) is not None
+
+
+def test_no_network_is_converted_when_everything_is_predicted(predict, photos, tmp_path, monkeypatch):
+    """Even if the earlier conversion is no longer kept."""
+    pytest.importorskip("openvino")
+    monkeypatch.setenv("REGSEG_CACHE", str(tmp_path / "cache"))
+    assert "Converting" in predict("source=photos", "runtime=openvino").out
+    shutil.rmtree(tmp_path / "cache")
+    result = predict("source=photos", "runtime=openvino")
+    assert result.returncode == 0 and "Skipping 3 of 3 images" in result.out and "Converting" not in result.out

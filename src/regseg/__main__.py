@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import importlib.util
+import os
 import runpy
 import sys
 
@@ -38,6 +39,10 @@ def main() -> None:
     if arguments[0] not in commands:
         near = difflib.get_close_matches(arguments[0], commands, n=1)
         hint = f"did you mean {near[0]}?" if near else f"choose one of {', '.join(commands)}."
+        if "=" in arguments[0]:
+            hint = f"type it after a command, as in regseg predict {arguments[0]}."
+        elif os.path.splitext(arguments[0])[1] or os.path.exists(arguments[0]):
+            hint = f"to label images, type regseg predict source={arguments[0]}."
         print(f"regseg: {arguments[0]} is not a command; {hint}", file=sys.stderr)
         sys.exit(2)
     module = f"regseg.{arguments[0]}"

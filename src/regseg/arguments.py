@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from hydra._internal.utils import get_args_parser
@@ -58,8 +58,8 @@ def asks_for_help(arguments: Sequence[str]) -> bool:
 
 
 def overrides_of(arguments: Sequence[str], open_groups: Sequence[str]) -> list[str]:
-    """Return the overrides among command line arguments, quoted as Hydra needs them."""
-    return _overrides(for_hydra(arguments, open_groups))
+    """Return the overrides among command line arguments that Hydra can read, quoted as it needs them."""
+    return [text for text in typed_overrides(for_hydra(arguments, open_groups)) if "=" in text or text[0] == "~"]
 
 
 def for_hydra(arguments: Sequence[str], open_groups: Sequence[str] = ()) -> list[str]:
@@ -76,11 +76,10 @@ def for_hydra(arguments: Sequence[str], open_groups: Sequence[str] = ()) -> list
         The command line for Hydra.
 
     Raises:
-        InputError: An option was renamed, or is written with dashes.
+        InputError: An option was renamed.
     """
-    _check_dashes(arguments)
     sweeps = asks_for_sweep(arguments)
-    overrides = set(_overrides(arguments))
+    overrides = set(typed_overrides(arguments))
     for key in (text.lstrip("+").partition("=")[0] for text in overrides):
         if key in RENAMED:
             raise InputError(f"{key} was renamed; use {RENAMED[key]}=VALUE.")
@@ -91,27 +90,37 @@ def for_hydra(arguments: Sequence[str], open_groups: Sequence[str] = ()) -> list
     ]
 
 
-def _check_dashes(arguments: Sequence[str]) -> None:
-    """Raise InputError for an option that is written as ``--option value``."""
+def dashed_options(arguments: Sequence[str]) -> Iterator[tuple[str, str, str | None]]:
+    """Yield (argument, name, value or None) of every option that is written with dashes and is not Hydra's."""
     unknown = get_args_parser().parse_known_args([text for text in arguments if text not in _HELP])[1]
     for text in unknown:
         name, equals, value = text.lstrip("-").partition("=")
-        if not text.startswith("-") or not name:
-            continue
-        following = arguments[arguments.index(text) + 1 :][:1]
-        if not equals:
-            value = next((other for other in following if "=" not in other and not other.startswith("-")), "VALUE")
-        raise InputError(f"{text} is not an option; did you mean {name}={value}? Options are written without dashes.")
+        if text.startswith("-") and name:
+            following = arguments[arguments.index(text) + 1 :][:1]
+            given = [value] if equals else [other for other in following if "=" not in other and other[0] != "-"]
+            yield text, name, next(iter(given), None)
 
 
 def swept_values(arguments: Sequence[str]) -> dict[str, list[str]]:
     """Return the values of every key that these command line arguments sweep over."""
     swept = {}
-    for text in _overrides(for_hydra(arguments)):
+    for text in typed_overrides(for_hydra(arguments)):
         override = _parsed(text)
         if override is not None and override.is_sweep_override():
             swept[override.get_key_element().lstrip("+")] = [plain(value) for value in override.sweep_string_iterator()]
     return swept
+
+
+def is_plain(text: str) -> bool:
+    """Return whether an override's value is no mapping."""
+    override = _parsed(text)
+    return override is None or not isinstance(override.value(), dict)
+
+
+def is_name(text: str) -> bool:
+    """Return whether an override's value can be the name of a file of a group, or a list or a sweep of names."""
+    override = _parsed(text)
+    return override is None or not isinstance(override.value(), (bool, int, float, dict))
 
 
 def plain(value: str) -> str:
@@ -133,7 +142,8 @@ def typed(value: Any) -> str:
     return f"[{','.join(map(typed, value))}]" if isinstance(value, list) else str(value)
 
 
-def _overrides(arguments: Sequence[str]) -> list[str]:
+def typed_overrides(arguments: Sequence[str]) -> list[str]:
+    """Return the overrides among command line arguments, as typed."""
     # Without --help and similar flags, for which argparse would print and exit.
     return get_args_parser().parse_known_args([text for text in arguments if text not in _HELP])[0].overrides
 

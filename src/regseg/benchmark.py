@@ -84,8 +84,8 @@ def training(cfg: DictConfig) -> None:
 
 def inference(cfg: DictConfig) -> None:
     """Time inference with every installed runtime; with ``networks=all``, of every network of the paper."""
-    from regseg.benchmarks.inference import benchmark_inference, draw, inference_table
-    from regseg.benchmarks.results import write_results
+    from regseg.benchmarks.inference import benchmark_inference, draw, inference_tables
+    from regseg.benchmarks.results import machine, write_results
 
     sizes = checked_sizes(cfg.sizes)
     check_number("warm_up", cfg.warm_up, integer=True)
@@ -97,11 +97,13 @@ def inference(cfg: DictConfig) -> None:
         print(title, flush=True)
         options = {"few": few, "int8": cfg.int8, "memory": cfg.memory}
         rows = benchmark_inference(network, title, sizes, cfg.warm_up, cfg.iterations, **options)
-        plain_console().print(inference_table(rows, cfg.iterations))
+        for table in inference_tables(rows):
+            plain_console().print(table)
         configs[title] = network.config
         results += rows
         # After each network, because all of them take minutes.
         path = write_results(results, folder, "inference", iterations=cfg.iterations, networks=configs)
+    plain_console().print(f"{machine()}; {cfg.iterations} interleaved iterations, one image at a time")
     print(f"results: {path}")
     draw(results, folder / "inference.png")
     print(f"plot: {folder / 'inference.png'}")
@@ -114,7 +116,8 @@ def blocks(cfg: DictConfig) -> None:
 
     check_number("warm_up", cfg.warm_up, integer=True)
     rows = benchmark_blocks(cfg.warm_up, cfg.iterations)
-    plain_console().print(blocks_table(rows, machine()))
+    plain_console().print(blocks_table(rows))
+    plain_console().print(f"{machine()}; paper: T4")
     folder = Path(cfg.out)
     print(f"results: {write_results(rows, folder, 'blocks', iterations=cfg.iterations)}")
     draw(rows, machine(), folder / "blocks.png")

@@ -25,6 +25,7 @@ from regseg.config import config_dir, open_groups, output_folders, sweep_dir
 from regseg.error_messages import explain
 from regseg.errors import RunFailure, is_cause
 from regseg.help_text import print_help
+from regseg.mistyped import check_arguments
 from regseg.run_dir import mark_ended
 from regseg.run_names import jobs_of_sweep, register_resolvers
 from regseg.system import processes, signals
@@ -68,6 +69,7 @@ def entry_point(config_name: str, *, resumable: bool = False, repeatable: bool =
                 if asks_for_help(arguments):
                     print_help(config_name, overrides_of(arguments, open_groups(config_name)))
                     return
+                check_arguments(config_name, arguments)
                 _run_in_hydra(job, config_name)
             except BaseException as error:
                 number = signals.received() or (signal.SIGINT if isinstance(error, KeyboardInterrupt) else None)

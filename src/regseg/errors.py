@@ -6,6 +6,25 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+# Names by which other projects call an option, and the options that may be meant; the first that exists counts.
+_SYNONYMS = {
+    **dict.fromkeys(("checkpoint", "ckpt", "ckpt_path", "pretrained", "weight", "resume_from"), "weights"),
+    **dict.fromkeys(("input", "image", "images", "img", "file", "video", "src"), "source"),
+    **dict.fromkeys(("output", "outdir", "out_dir", "output_dir", "save_dir", "dest"), "out"),
+    **dict.fromkeys(("data_dir", "dataset_root", "data_root", "dir", "path"), "data.root source"),
+    "dataset": "data source",
+    **dict.fromkeys(("epochs", "epoch", "num_epochs"), "trainer.max_epochs"),
+    **dict.fromkeys(("learning_rate", "lr"), "optimizer.lr"),
+    **dict.fromkeys(("batch", "bs"), "data.batch_size"),
+    **dict.fromkeys(("workers", "num_worker"), "data.num_workers"),
+    **dict.fromkeys(("gpu", "gpus"), "device trainer.devices"),
+    **dict.fromkeys(("cpu", "device", "accelerator"), "trainer.accelerator device"),
+    **dict.fromkeys(("fp16", "amp", "half"), "trainer.precision precision"),
+    **dict.fromkeys(("name", "run_name", "exp_name"), "run.name"),
+    **dict.fromkeys(("arch", "network", "net"), "model"),
+    **dict.fromkeys(("force", "replace", "f"), "overwrite"),
+}
+
 
 class InputError(ValueError):
     """An invalid file, value or option given by the user.
@@ -45,7 +64,13 @@ def message(error: BaseException) -> str:
 
 
 def did_you_mean(given: str, choices: Iterable[str]) -> str:
-    """Return ``did you mean …?`` for a mistyped name; empty if none of the choices is near.
+    """Return ``did you mean …?`` for a mistyped name; empty if none of the choices is near; see `near_names`."""
+    near = near_names(given, choices)
+    return f"did you mean {' or '.join(near)}?" if near else ""
+
+
+def near_names(given: str, choices: Iterable[str]) -> list[str]:
+    """Return at most two names that a mistyped or foreign name may mean.
 
     Dotted names are compared by their last part: first with those of the same parent, then with all others.
 
@@ -55,16 +80,18 @@ def did_you_mean(given: str, choices: Iterable[str]) -> str:
     """
     choices = list(choices)
     parent, _, last = given.rpartition(".")
-    near: list[str] = []
+    last = last.replace("-", "_")
+    known = [choice for choice in _SYNONYMS.get(last, "").split() if choice in choices]
+    near: list[str] = known[:1]
     for cutoff, group in (
         (0.6, [choice for choice in choices if choice.rpartition(".")[0] == parent]),
         (1.0, choices),
         (0.75, choices),
     ):
         ends = [choice.rpartition(".")[2] for choice in group]
-        for end in difflib.get_close_matches(last, ends, n=1, cutoff=cutoff):
+        for end in difflib.get_close_matches(last, ends, n=1, cutoff=cutoff) if not known else []:
             near += [choice for choice in group if choice.rpartition(".")[2] == end]
-    return f"did you mean {' or '.join(dict.fromkeys(near[:2]))}?" if near else ""
+    return list(dict.fromkeys(near))[:2]
 
 
 def check_number(

@@ -13,6 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 from regseg.cli import entry_point
 from regseg.config import is_typed, values_of
 from regseg.errors import InputError, check_number
+from regseg.system.weights_files import resolve_weights, shown_weights
 
 if TYPE_CHECKING:
     from lightning import Trainer
@@ -32,8 +33,6 @@ def main(cfg: DictConfig) -> float:
     """Print the table of one evaluation; return its mean IoU."""
     OmegaConf.resolve(cfg)
     if cfg.weights != "position":
-        from regseg.system.weights_files import resolve_weights
-
         cfg.weights = str(resolve_weights(cfg.weights))
     check_scales(cfg)
     # Elsewhere true and false may be names of folders (regseg.arguments.PATHS); here a folder is ./true.
@@ -52,7 +51,7 @@ def main(cfg: DictConfig) -> float:
     # In a distributed evaluation all ranks have the same scores.
     if rank_zero_only.rank:  # type: ignore[attr-defined]  # Lightning sets it at run time
         return scores.miou
-    print(f"{cfg.weights} on {datamodule.spec.name}, split {cfg.split}")
+    print(f"{shown_weights(cfg.weights)} on {datamodule.spec.name}, split {cfg.split}")
     print_scores(scores, datamodule.spec.excluded)
     if cfg.pictures:
         print(f"pictures: {out_folder(cfg) / 'pictures'}")
@@ -83,7 +82,7 @@ def compare_sizes(cfg: DictConfig) -> float:
         print(f"short side {size}")
         scores, datamodule = evaluate(cast(DictConfig, OmegaConf.merge(cfg, {"val_size": size})), file)
         results.append({"val_size": size, "metrics": scores.metrics()})
-    print(f"{cfg.weights} on {datamodule.spec.name}, split {cfg.split}, labels at original size")
+    print(f"{shown_weights(cfg.weights)} on {datamodule.spec.name}, split {cfg.split}, labels at original size")
     sizes_table(results, reduced=bool(datamodule.spec.excluded))
     folder = run_folder(cfg.weights)
     write_json(folder / "val_sizes.json", results)
@@ -182,7 +181,9 @@ def make_datamodule(cfg: DictConfig, file: OpenedFile | None = None) -> Segmenta
         raise InputError("weights=position needs a dataset; choose one, such as data=cityscapes.")
     if cfg.data.root is not None:
         changes["root"] = cfg.data.root
-    return SegmentationDataModule.from_description(description_of(file or cfg.weights), cfg.weights, **changes)
+    return SegmentationDataModule.from_description(
+        description_of(file or cfg.weights), shown_weights(cfg.weights), **changes
+    )
 
 
 def description_of(weights: str | OpenedFile) -> Mapping[str, Any] | None:
@@ -222,8 +223,8 @@ def make_network(cfg: DictConfig, datamodule: SegmentationDataModule, file: Open
         )
         first = f" (the first that differs is {differing[0]}, here {differing[1]})" if differing else ""
         raise InputError(
-            f"{cfg.weights} was trained for other classes than the {spec.num_classes} of {spec.name}{first}; "
-            "choose the dataset it was trained on with data=NAME."
+            f"{shown_weights(cfg.weights)} was trained for other classes than the {spec.num_classes} of "
+            f"{spec.name}{first}; choose the dataset it was trained on with data=NAME."
         )
     return network
 
@@ -232,7 +233,7 @@ def check_model(cfg: DictConfig) -> None:
     """Raise InputError if ``model`` is given but would not be used."""
     if OmegaConf.select(cfg, "model") is None or (cfg.weights != "position" and not runs_otherwise(cfg)):
         return
-    what = f"runtime={cfg.runtime}" if cfg.runtime != "torch" else f"weights={cfg.weights}"
+    what = f"runtime={cfg.runtime}" if cfg.runtime != "torch" else f"weights={shown_weights(cfg.weights)}"
     raise InputError(f"model is for checkpoints that runtime=torch evaluates, not for {what}; leave model out.")
 
 
@@ -255,7 +256,8 @@ def open_network(cfg: DictConfig, spec: DatasetSpec) -> RuntimeNetwork:
     runtime = open_runtime(cfg.weights, name, cfg.precision, streams=images_at_once())
     if runtime.spec.classes != spec.classes:
         raise InputError(
-            f"{cfg.weights} has other classes than {spec.name}; choose the dataset it was trained on with data=NAME."
+            f"{shown_weights(cfg.weights)} has other classes than {spec.name}; choose the dataset it was trained on "
+            "with data=NAME."
         )
     return RuntimeNetwork(runtime)
 

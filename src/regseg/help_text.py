@@ -60,21 +60,22 @@ def option_comments(config_name: str, chosen: Mapping[str, str | None]) -> dict[
         names = (choice or "").split(",")
         files = sorted(folder.glob("*.yaml"), key=lambda path: (path.stem not in names, not path.stem.startswith("_")))
         for path in files:
-            package = _package_of(path, group)
-            for name, comment in _comments_in(path):
-                comments.setdefault(f"{package}.{name}", comment)
-    comments.update(_comments_in(config_dir() / f"{config_name}.yaml"))
-    return comments
+            package = package_of(path, group)
+            for name, _, comment in lines_of(path):
+                if comment:
+                    comments.setdefault(f"{package}.{name}", comment)
+    primary = lines_of(config_dir() / f"{config_name}.yaml")
+    return comments | {name: comment for name, _, comment in primary if comment}
 
 
-def _package_of(path: Path, group: str) -> str:
+def package_of(path: Path, group: str) -> str:
     """Return where Hydra puts a group's file: at the group's name, or at the package that its first line names."""
     found = _PACKAGE.match(path.read_text(encoding="utf-8"))
     return found[1] if found and found[1] != "_global_" else group.replace("/", ".")
 
 
-def _comments_in(path: Path) -> Iterator[tuple[str, str]]:
-    """Yield (dotted name, comment) of the lines ``name: value  # comment`` of a YAML file."""
+def lines_of(path: Path) -> Iterator[tuple[str, str, str]]:
+    """Yield (dotted name, value, comment) of the lines ``name: value  # comment`` of a YAML file; any may be empty."""
     parents: list[tuple[int, str]] = []
     for line in path.read_text(encoding="utf-8").splitlines():
         found = _LINE.match(line)
@@ -82,8 +83,7 @@ def _comments_in(path: Path) -> Iterator[tuple[str, str]]:
             continue
         indent, name = len(found[1]), found[2]
         parents = [parent for parent in parents if parent[0] < indent] + [(indent, name)]
-        if found["comment"]:
-            yield ".".join(part for _, part in parents), found["comment"]
+        yield ".".join(part for _, part in parents), found["value"] or "", found["comment"] or ""
 
 
 def _choices(group: str, choice: str | None) -> str:

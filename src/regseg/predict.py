@@ -65,10 +65,14 @@ def predict_images(options: dict[str, Any]) -> None:
         todo = [item for item in mine if not missing.isdisjoint(outputs.paths(item).values())]
         if len(todo) < len(mine):
             print(f"Skipping {len(mine) - len(todo)} of {len(mine)} images: already predicted.")
+        if todo:
+            predictor.runtime.load()
         with Counter(len(todo), bar=not is_one_of_several()) as counter:
             failures = predict_images(todo, labeller, outputs.write, counter.advance)
         if len(failures) < len(todo):
             print(f"{counter.summary(len(failures))} into {', '.join(str(out / mode) for mode in outputs.save)}")
+        if note := out_folder.of_other_settings(out, files):
+            print(note)
         if "cityscapes" in outputs.save:
             print(zip_labels(outputs, items, out_folder.missing(out, origins)))
     if failures:
@@ -99,8 +103,11 @@ def predict_video(options: dict[str, Any]) -> None:
                 print(f"Skipping {target}: already predicted.")
                 continue
             out_folder.mark(out, [target], incomplete=True)
+            predictor.runtime.load()
             damages.append(write_video(mode, target, source, predictor.spec, labeller, options["opacity"]))
             out_folder.mark(out, [target], incomplete=damages[-1] is not None)
+    if note := out_folder.of_other_settings(out, everything):
+        print(note)
     if damage := next((one for one in damages if one), None):
         raise RunFailure(f"{source} is damaged: it {damage}; those frames are missing from the result.")
 
@@ -143,7 +150,7 @@ def open_network(options: dict[str, Any]) -> tuple[dict[str, Any], Predictor, La
     from regseg.inference.out_folder import digest
     from regseg.inference.predictor import Predictor
     from regseg.inference.tiles import Tiled
-    from regseg.system.weights_files import resolve_weights
+    from regseg.system.weights_files import resolve_weights, shown_weights
 
     weights, device, tile = resolve_weights(options["weights"]), options["device"], options["tile"]
     short_side = options["short_side"]
@@ -154,7 +161,10 @@ def open_network(options: dict[str, Any]) -> tuple[dict[str, Any], Predictor, La
     if device == "auto" and is_one_of_several() and (gpu := own_gpu()) is not None:
         device = f"cuda:{gpu}"
     predictor = Predictor(weights, options["runtime"], options["precision"], device, short_side=short_side)
-    print(f"{weights.name}: {predictor.spec.num_classes} classes of {predictor.spec.name}", flush=True)
+    print(
+        f"{Path(shown_weights(weights)).name}: {predictor.spec.num_classes} classes of {predictor.spec.name}",
+        flush=True,
+    )
     runtime = predictor.runtime
     settings = {"weights": digest(weights), "runtime": runtime.name, "precision": runtime.precision, "tile": tile}
     settings["short_side"] = predictor.short_side

@@ -6,6 +6,7 @@ import json
 import pytest
 import torch
 from omegaconf import OmegaConf
+from tables import fits
 from torch import nn
 
 from regseg import benchmark
@@ -45,8 +46,10 @@ def test_a_row_that_the_paper_lacks():
     times = {"quartile_1_ms": 1.0, "quartile_3_ms": 3.0}
     rows = [{"block": "Y block", "median_ms": 2.0, "paper_ms": 1.0, **times}]
     rows += [{"block": "Y block, folded", "median_ms": 1.0, "paper_ms": None, **times}]
-    columns = {str(column.header): list(column.cells) for column in blocks_table(rows, "a card").columns}
-    assert columns["paper, ms"] == ["1.0", "–"] and columns["relative to Y"] == ["1.00", "0.50"]
+    columns = {str(column.header): list(column.cells) for column in blocks_table(rows).columns}
+    assert columns["paper\nms"] == ["1.0", "–"] and columns["relative\nto Y"] == ["1.00", "0.50"]
+    rows[0]["block"] = "D block(1,10), folded, Triton"
+    assert fits(blocks_table(rows))
 
 
 @pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="Triton is not installed")

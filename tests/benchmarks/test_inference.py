@@ -2,6 +2,7 @@
 
 import numpy as np
 import torch
+from tables import fits
 
 from regseg.benchmarks.inference import (
     BASELINE,
@@ -11,7 +12,7 @@ from regseg.benchmarks.inference import (
     _spec,
     benchmark_inference,
     draw,
-    inference_table,
+    inference_tables,
 )
 from regseg.benchmarks.results import write_results
 from regseg.models import create_model, save_weights
@@ -45,7 +46,8 @@ def test_results_of_a_tiny_network(tmp_path):
         assert row["network"] == "tiny" and row["size"] == [64, 96] and row["precision"] in ("f32", "bf16")
         assert row["median_ms"] > 0 and row["file_to_file_ms"] > 0
         assert row["images_per_s"] == 1000 / row["median_ms"]
-    assert inference_table(rows, 1).row_count == len(rows)
+    (table,) = inference_tables(rows)
+    assert table.row_count == len(rows) and table.title == "One image of 64x96"
     draw(rows, tmp_path / "inference.png")
     assert (tmp_path / "inference.png").stat().st_size > 1000
     assert write_results(rows, tmp_path, "inference").name == "inference.json"
@@ -56,3 +58,13 @@ def test_memory_counts_what_is_touched():
     held = np.ones(64 * 2**20, np.uint8)
     assert 50 < _resident("VmRSS") - before < 90 and _resident("VmHWM") >= _resident("VmRSS") - 1
     assert held[-1] == 1
+
+
+def test_the_tables_fit_80_columns():
+    names = (BASELINE, f"{BASELINE}, autocast f16", "torch bf16, Triton, graphs", "openvino bf16")
+    times = {"median_ms": 1234.5, "quartile_1_ms": 1034.4, "quartile_3_ms": 1345.6, "images_per_s": 123.4}
+    times |= {"speedup": 12.3, "file_to_file_ms": 1234.5, "peak_memory_mb": 12345.6}
+    rows = [{"size": size, "implementation": name, **times} for size in ([1024, 2048], [720, 960]) for name in names]
+    tables = list(inference_tables(rows))
+    assert [table.title for table in tables] == ["One image of 1024x2048", "One image of 720x960"]
+    assert all(table.row_count == 4 and fits(table) for table in tables)

@@ -1,6 +1,7 @@
 import cv2
 import numpy as np
 from rich.console import Console
+from tables import fits
 
 from regseg.benchmarks.operations import OperationTime, benchmark_operations, operations_table
 
@@ -20,3 +21,4 @@ def test_the_table_shows_speedups():
         console.print(operations_table([OperationTime("rotate", pillow=6.0, on_arrays=9.0, ours=1.5)]))
     row = next(line for line in capture.get().splitlines() if "rotate" in line)
     assert [cell.strip() for cell in row.strip("│ ").split("│")] == ["rotate", "6.00", "9.00", "1.50", "4.0", "6.0"]
+    assert fits(operations_table([OperationTime("autocontrast", pillow=106.0, on_arrays=109.0, ours=101.5)]))

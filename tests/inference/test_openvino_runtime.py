@@ -8,7 +8,9 @@ import pytest
 from regseg.data.datasets.cityscapes import SPEC
 from regseg.errors import InputError
 from regseg.inference import openvino_runtime
+from regseg.inference.conversion import to_openvino
 from regseg.inference.export_info import ExportInfo
+from regseg.inference.folding import ExportNetwork
 from regseg.inference.openvino_runtime import OpenVinoRuntime, read_model
 
 pytest.importorskip("openvino")
@@ -32,7 +34,7 @@ def test_threads_share_a_runtime(exported, photograph):
 
 
 def test_a_network_in_memory_gives_the_labels_of_its_file(network, exported, photograph):
-    runtime = OpenVinoRuntime.from_network(network, ExportInfo(SPEC), "f32")
+    runtime = OpenVinoRuntime(lambda: to_openvino(ExportNetwork(network)), ExportInfo(SPEC), "f32")
     assert (runtime(photograph[None]) == OpenVinoRuntime.from_file(exported("openvino"), "f32")(photograph[None])).all()
 
 

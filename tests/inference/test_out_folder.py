@@ -5,7 +5,7 @@ import pytest
 from layouts import is_sentence
 
 from regseg.errors import InputError
-from regseg.inference.out_folder import RECORD, Origin, digest, enter, mark, missing
+from regseg.inference.out_folder import RECORD, Origin, digest, enter, mark, missing, of_other_settings
 
 ONE, OTHER = {"weights": "1", "tile": None}, {"weights": "2", "tile": None}
 
@@ -70,6 +70,23 @@ def test_overwriting_removes_first_and_is_then_continued_without_it(out):
     enter(out, new, overwrite=False)
     assert missing(out, new) == set(new) and not any(path.exists() for path in new)
     assert missing(out, origins(out, "c")) == set()  # made by the first settings still
+
+
+def test_files_of_earlier_settings_are_named(out):
+    """Those of the same sources: an opacity makes no other labels, and other sources may have other settings."""
+    old = origins(out, "ab") | {out / "color" / "a.png": Origin(str(out.parent / "a.png"), ONE)}
+    enter(out, old, overwrite=False)
+    assert of_other_settings(out, old) == ""  # none exists yet
+    for path in old:
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("picture")
+    new = {out / "index" / "a.png": Origin(str(out.parent / "a.png"), ONE | {"tile": 128})}
+    enter(out, new, overwrite=True)
+    sentence = of_other_settings(out, new)
+    assert f"remain in {out / 'overlay'} (1), {out / 'color'} (1): the first was predicted with tile=None." in sentence
+    assert "'save=[overlay,color]' overwrite=true" in sentence
+    assert of_other_settings(out, {out / "index" / "a.png": Origin(str(out.parent / "a.png"), ONE)}) == ""
+    assert of_other_settings(out, {out / "index" / "c.png": Origin(str(out.parent / "c.png"), OTHER)}) == ""
 
 
 def test_an_incomplete_output_is_made_again(out):

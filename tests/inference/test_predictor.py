@@ -22,6 +22,17 @@ def test_images_of_any_size_and_lists(checkpoint, photograph):
     assert predictor.draw(photograph, labels[0]).shape == photograph.shape
 
 
+def test_what_a_predictor_and_its_classes_are(checkpoint, exported):
+    predictor = regseg.Predictor(checkpoint, "torch", "f32")
+    assert repr(predictor) == f"<Predictor {checkpoint}: 19 classes of cityscapes, torch in f32, short_side=64>"
+    fixed = regseg.Predictor(exported("openvino", size=(64, 96)), precision="f32")
+    assert repr(fixed).endswith("19 classes of cityscapes, openvino in f32, size=[64, 96]>")
+    text = repr(predictor.spec)
+    assert text.startswith("<DatasetSpec cityscapes: 19 classes (0 road, 1 sidewalk,") and text.endswith("18 bicycle)>")
+    help_text = regseg.Predictor.spec.__doc__
+    assert all(f"spec.{name}" in help_text for name in ("name", "classes", "colors", "num_classes", "ids", "colorize"))
+
+
 @pytest.mark.parametrize("shape", [(31, 64, 3), (64, 64), (64, 64, 4)])
 def test_wrong_images(checkpoint, shape):
     with pytest.raises(InputError, match="An image has"):

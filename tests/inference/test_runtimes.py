@@ -21,7 +21,7 @@ def test_a_runs_folder(checkpoint, tmp_path, capsys):
         ({"runtime": "openvino", "precision": "f16"}, "runtime=openvino does not support precision=f16; choose bf16"),
         ({"runtime": "torch", "precision": "f16", "device": "cpu"}, "precision=f16 needs a GPU"),
         ({"precision": "int4"}, "precision=int4 does not exist"),
-        ({"runtime": "onnxruntime"}, "export the checkpoint first"),
+        ({"runtime": "onnxruntime"}, r"export it first: python -m regseg.export weights=\S+best.ckpt format=onnx"),
         ({"runtime": "torch", "device": "cuda:7"}, "device=cuda:7 cannot be used"),
         ({"runtime": "openvino", "device": "cuda:0"}, "runs on the CPU"),
     ],

@@ -6,7 +6,7 @@ import pytest
 
 from regseg.errors import InputError
 from regseg.system import weights_files
-from regseg.system.weights_files import list_weights, resolve_weights
+from regseg.system.weights_files import list_weights, resolve_weights, shown_weights
 
 
 @pytest.fixture
@@ -23,6 +23,11 @@ def test_names_of_shipped_weights(shipped):
     assert list_weights() == ["streets"]
     assert resolve_weights("streets") == shipped / "streets.safetensors"
     assert resolve_weights("other") == Path("other")
+
+
+def test_people_see_the_name_of_shipped_weights(shipped):
+    assert shown_weights(resolve_weights("streets")) == shown_weights(str(shipped / "streets.safetensors")) == "streets"
+    assert shown_weights("runs/best.ckpt") == "runs/best.ckpt"
 
 
 def test_a_mistyped_name(shipped):

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from torch import nn
 
@@ -50,10 +51,11 @@ def benchmark_blocks(warm_up: int, iterations: int) -> list[dict[str, Any]]:
     return [{"block": name, **summary(times[name], times["Y block"]), "paper_ms": PAPER.get(name)} for name in blocks]
 
 
-def blocks_table(rows: list[dict[str, Any]], machine: str) -> Table:
-    """Format our latencies next to the paper's as a table."""
-    table = Table(caption=f"1x{CHANNELS}x{SIZE[0]}x{SIZE[1]}, groups of {GROUP_WIDTH}; {machine}; paper: T4")
-    for heading in ("block", "median, ms", "quartiles", "relative to Y", "paper, ms", "paper, relative to Y"):
+def blocks_table(rows: list[dict[str, Any]]) -> Table:
+    """Format our latencies next to the paper's as a table of at most 80 characters."""
+    title = f"Table 1: 1x{CHANNELS}x{SIZE[0]}x{SIZE[1]}, groups of {GROUP_WIDTH}"
+    table = Table(title=title, box=SIMPLE_HEAD, padding=0)
+    for heading in ("block", "median\nms", "quartiles\nms", "relative\nto Y", "paper\nms", "paper,\nrelative"):
         table.add_column(heading, justify="left" if heading == "block" else "right")
     base = rows[0]
     for row in rows:

@@ -16,6 +16,7 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from torch import nn
 
@@ -125,25 +126,29 @@ def benchmark_inference(
     return results
 
 
-def inference_table(rows: Sequence[Mapping[str, Any]], iterations: int) -> Table:
-    """Format the results as a table, one row per size and implementation."""
-    table = Table(caption=f"{machine()}; {iterations} interleaved iterations, one image at a time")
-    table.add_column("size", justify="right")
-    table.add_column("implementation")
-    for heading in ("median, ms", "quartiles", "images/s", "speedup", "file to file, ms", "memory, MB"):
-        table.add_column(heading, justify="right")
-    for row in rows:
-        table.add_row(
-            f"{row['size'][0]}x{row['size'][1]}",
-            row["implementation"],
-            _ms(row["median_ms"]),
-            f"{_ms(row['quartile_1_ms'])}-{_ms(row['quartile_3_ms'])}",
-            f"{row['images_per_s']:.1f}",
-            f"{row['speedup']:.1f}",
-            f"{row['file_to_file_ms']:.0f}",
-            f"{row['peak_memory_mb']:.0f}" if "peak_memory_mb" in row else "–",
-        )
-    return table
+def inference_tables(rows: Sequence[Mapping[str, Any]]) -> Iterator[Table]:
+    """Yield one table of at most 80 characters per size, one row per implementation."""
+    for size in dict.fromkeys(tuple(row["size"]) for row in rows):
+        table = Table(title=f"One image of {size[0]}x{size[1]}", box=SIMPLE_HEAD, padding=0)
+        table.add_column("implementation")
+        for heading in ("median\nms", "quartiles\nms", "images/s", "speedup", "file to\nfile, ms", "memory\nMB"):
+            table.add_column(heading, justify="right")
+        for row in rows:
+            if tuple(row["size"]) == size:
+                table.add_row(*_cells(row))
+        yield table
+
+
+def _cells(row: Mapping[str, Any]) -> tuple[str, ...]:
+    return (
+        row["implementation"].replace(BASELINE, "author's"),
+        _ms(row["median_ms"]),
+        f"{_ms(row['quartile_1_ms'])}-{_ms(row['quartile_3_ms'])}",
+        f"{row['images_per_s']:.1f}",
+        f"{row['speedup']:.1f}",
+        f"{row['file_to_file_ms']:.0f}",
+        f"{row['peak_memory_mb']:.0f}" if "peak_memory_mb" in row else "–",
+    )
 
 
 def _ms(value: float) -> str:

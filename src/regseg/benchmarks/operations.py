@@ -61,9 +61,9 @@ def benchmark_operations(image: np.ndarray | None = None, rounds: int = 10) -> l
 
 
 def operations_table(times: Iterable[OperationTime]) -> Table:
-    """Format the results of `benchmark_operations` as a table."""
+    """Format the results of `benchmark_operations` as a table of at most 80 characters."""
     table = Table(title="RandAug operations, one thread")
-    for column in ("operation", "Pillow, ms", "Pillow on arrays", "ours", "speedup", "speedup on arrays"):
+    for column in ("operation", "Pillow\nms", "Pillow on\narrays, ms", "ours\nms", "speedup", "speedup\non arrays"):
         table.add_column(column, justify="left" if column == "operation" else "right")
     for row in times:
         milliseconds = (f"{value:.2f}" for value in (row.pillow, row.on_arrays, row.ours))

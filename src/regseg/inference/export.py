@@ -22,6 +22,7 @@ from regseg.inference.torch_runtime import spec_in
 from regseg.models.description import config_of
 from regseg.models.factory import load_model
 from regseg.system.checkpoint_file import dataset_in
+from regseg.system.weights_files import shown_weights
 
 SUFFIXES = {"onnx": ".onnx", "openvino": ".xml", "torch": ".safetensors"}
 _PRECISIONS = {
@@ -79,6 +80,8 @@ def export(
             info = write_int8(draft, format, network, info, _needed(data, weights), calibration_images)
         else:
             write_graph(draft, format, network, info)
+        if data is None:
+            print("The checkpoint's dataset was not found; the export is checked on random images only.")
         checks = check_export(draft, network, spec, precision, size, evaluation_images(data, 2))
         report(checks)
         info = replace(info, provenance={**info.provenance, "checks": [check.to_dict() for check in checks]})
@@ -140,13 +143,12 @@ def _data(description: Any, weights: Path, root: str | None) -> SegmentationData
     if description.get("storage") == "cache":  # images that are read once need no cache
         changes["storage"] = "full"
     try:
-        datamodule = SegmentationDataModule.from_description(description, weights, **changes)
+        datamodule = SegmentationDataModule.from_description(description, shown_weights(weights), **changes)
         datamodule.setup("validate")
         return datamodule
     except InputError:
         if root is not None:
             raise
-        print("The checkpoint's dataset was not found; the export is checked on random images only.")
         return None
 
 
@@ -158,7 +160,10 @@ def _portable(description: Mapping[str, Any]) -> dict[str, Any]:
 
 def _needed(data: SegmentationDataModule | None, weights: Path) -> SegmentationDataModule:
     if data is None:
-        raise InputError(f"precision=int8 needs the images that {weights} was trained on; give data.root=FOLDER.")
+        raise InputError(
+            f"precision=int8 is calibrated on training images, and those of {shown_weights(weights)} were not found; "
+            "set data.root=FOLDER to its dataset."
+        )
     return data
 
 

@@ -64,6 +64,9 @@ class ExportedRuntime:
         """See `regseg.inference.runtimes.Runtime`."""
         return self.run(images) if self.fused else None
 
+    def load(self) -> None:
+        """See `regseg.inference.runtimes.Runtime`."""
+
     def run(self, images: np.ndarray) -> np.ndarray:
         """Return the low-resolution logits (B, C, h, w) float32 if `fused`, else the graph's output."""
         raise NotImplementedError

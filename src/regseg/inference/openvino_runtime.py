@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -14,9 +14,6 @@ from regseg.inference.export_info import KEY, LOW_RESOLUTION, ExportInfo
 from regseg.inference.exported_runtime import ExportedRuntime, require
 from regseg.system.cpu import has_slow_bfloat16, num_threads
 
-if TYPE_CHECKING:
-    from torch import nn
-
 _SIZES = 4  # number of input shapes that are compiled separately
 
 
@@ -24,7 +21,8 @@ class OpenVinoRuntime(ExportedRuntime):
     """An OpenVINO model, compiled once per input size.
 
     Args:
-        model: an `openvino.Model` whose record is ``info``.
+        model: an `openvino.Model` whose record is ``info``; or a function that returns one with low-resolution logits,
+            which `load` or the first image calls.
         info: the record.
         precision: ``auto``, ``f32`` or ``bf16``; for an int8 model, that of the layers that are not quantised.
         fused: see `ExportedRuntime`.
@@ -40,10 +38,9 @@ class OpenVinoRuntime(ExportedRuntime):
         self, model: Any, info: ExportInfo, precision: str = "auto", fused: bool | None = None, streams: int = 1
     ) -> None:
         super().__init__(info, fused)
-        ov = _openvino()
-        low = _output_named(model, LOW_RESOLUTION)
-        self.fused = self.fused and low is not None
-        self._model = ov.Model([low], model.get_parameters()) if self.fused else model
+        _openvino()
+        self._source = model
+        self.fused = self.fused and (callable(model) or _output_named(model, LOW_RESOLUTION) is not None)
         hint = _hint(precision, info.precision)
         self.precision = "int8" if info.precision == "int8" else hint
         self._options = {
@@ -68,16 +65,17 @@ class OpenVinoRuntime(ExportedRuntime):
         model, info = read_model(path)
         return cls(model, info, precision, fused, streams)
 
-    @classmethod
-    def from_network(
-        cls, network: nn.Module, info: ExportInfo, precision: str = "auto", streams: int = 1
-    ) -> OpenVinoRuntime:
-        """Convert a network in memory, which takes seconds; ``info`` describes its classes and data."""
-        from regseg.inference.conversion import to_openvino
-        from regseg.inference.folding import ExportNetwork
+    @functools.cached_property
+    def _model(self) -> Any:
+        """The model that is compiled for every size, up to the low-resolution logits if `fused`."""
+        model = self._source() if callable(self._source) else self._source
+        low = _output_named(model, LOW_RESOLUTION) if self.fused else None
+        return model if low is None else _openvino().Model([low], model.get_parameters())
 
-        _openvino()
-        return cls(to_openvino(ExportNetwork(network)), info, precision, streams=streams)
+    def load(self) -> None:
+        """See `regseg.inference.runtimes.Runtime`."""
+        with self._compiling:
+            _ = self._model
 
     def run(self, images: np.ndarray) -> np.ndarray:
         """See `ExportedRuntime.run`."""

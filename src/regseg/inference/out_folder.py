@@ -72,6 +72,28 @@ def missing(out: Path, outputs: Mapping[Path, Origin]) -> set[Path]:
     }
 
 
+def of_other_settings(out: Path, outputs: Mapping[Path, Origin]) -> str:
+    """Return a sentence on files in ``out`` that show the same sources as ``outputs`` with other settings, or "".
+
+    An overlay's opacity does not count, because it does not change labels.
+    """
+    now = {origin.source: _of_labels(origin) for origin in outputs.values()}
+    found: dict[str, list[Origin]] = {}
+    for name, origin in _read(out).origins.items():
+        differs = origin.source in now and _of_labels(origin) != now[origin.source]
+        if differs and out / name not in outputs and (out / name).is_file():
+            found.setdefault(name.partition("/")[0], []).append(origin)
+    if not found:
+        return ""
+    former = next(iter(found.values()))[0]
+    difference = _difference(*(Origin(former.source, labels) for labels in (_of_labels(former), now[former.source])))
+    folders = ", ".join(f"{out / folder} ({len(origins)})" for folder, origins in found.items())
+    return (
+        f"Files of earlier settings remain in {folders}: the first {difference}. To replace them, add "
+        f"'save=[{','.join(found)}]' overwrite=true."
+    )
+
+
 def mark(out: Path, paths: Iterable[Path], *, incomplete: bool) -> None:
     """Record whether files are incomplete because a part of their source could not be decoded."""
     with lock(out / ".lock", wait=True):
@@ -105,6 +127,11 @@ def _is_newer(path: Path, source: str) -> bool:
     except OSError:
         since = 0
     return status.st_size > 0 and status.st_mtime_ns >= since
+
+
+def _of_labels(origin: Origin) -> dict[str, Any]:
+    """Return the settings that determine the labels."""
+    return {name: value for name, value in origin.settings.items() if name != "opacity"}
 
 
 def _difference(former: Origin, origin: Origin) -> str:

@@ -54,6 +54,7 @@ class Predictor:
     ) -> None:
         if short_side not in ("auto", None):
             check_number("short_side", short_side, lowest=SMALLEST, integer=True)
+        self._weights = str(weights)
         self.runtime: Runtime = open_runtime(weights, runtime, precision, device)
         if self.runtime.size and isinstance(short_side, int):
             height, width = self.runtime.size
@@ -63,8 +64,21 @@ class Predictor:
 
     @property
     def spec(self) -> DatasetSpec:
-        """The classes, their colours and their ids in label files."""
+        """The dataset's classes, in the order of the indices in labels.
+
+        - ``spec.classes``: their names; ``spec.classes[label]`` is the name of one.
+        - ``spec.colors``: their RGB colours; ``spec.colorize(labels)`` is a picture (H, W, 3) uint8 of labels.
+        - ``spec.num_classes``: their number; ``spec.name``: the name of the dataset.
+        - ``spec.ids``: value in the dataset's label files -> class index; ``spec.excluded``: see reduced mIoU.
+        """
         return self.runtime.spec
+
+    def __repr__(self) -> str:
+        """Return what it is, such as ``<Predictor camvid_360: 11 classes of camvid, openvino in f32, …>``."""
+        runtime, spec = self.runtime, self.spec
+        size = f"size={list(runtime.size)}" if runtime.size else f"short_side={self.short_side}"
+        classes = f"{spec.num_classes} classes of {spec.name}"
+        return f"<Predictor {self._weights}: {classes}, {runtime.name} in {runtime.precision}, {size}>"
 
     @overload
     def __call__(self, image: np.ndarray) -> np.ndarray: ...

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import importlib.util
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
 from regseg.data.datasets.spec import DatasetSpec
 from regseg.errors import InputError
+from regseg.inference import converted
 from regseg.inference.export_info import ExportInfo
-from regseg.system.weights_files import resolve_weights
+from regseg.inference.exported_runtime import require
+from regseg.system.cpu import has_gpu
+from regseg.system.weights_files import resolve_weights, shown_weights
 
 RUNTIMES = ("torch", "onnxruntime", "openvino")
 PRECISIONS = ("f32", "f16", "bf16")
@@ -51,6 +54,9 @@ class Runtime(Protocol):
             (B, *size) uint8 class indices.
         """
 
+    def load(self) -> None:
+        """Do what takes seconds before the first image, such as a conversion; otherwise the first image does it."""
+
     def low_resolution_logits(self, images: np.ndarray) -> np.ndarray | None:
         """Return the float32 logits (B, C, H/4, W/4) before the last upsampling; None if the runtime has none."""
 
@@ -67,7 +73,8 @@ def open_runtime(
     """Open a checkpoint, a run's folder or an exported file.
 
     With ``runtime="auto"``, a checkpoint runs with PyTorch on a GPU; on a CPU it is converted to OpenVINO if that is
-    installed, which takes seconds. An exported file runs with OpenVINO, or with ONNX Runtime if OpenVINO is missing.
+    installed. The conversion takes seconds and is kept for later: see `regseg.inference.converted`. An exported file
+    runs with OpenVINO, or with ONNX Runtime if OpenVINO is missing.
 
     Args:
         weights: the file or folder; of a run, best.ckpt is taken, else last.ckpt.
@@ -93,7 +100,7 @@ def open_runtime(
         raise InputError(f"runtime={chosen} does not support precision=f16; choose bf16 or f32, or leave it out.")
     opened = _open(path, chosen, precision, device, fused, streams)
     if "auto" in (runtime, precision) and fused is None:
-        print(f"Running {path.name} with {opened.name} in {opened.precision}.")
+        print(f"Running {Path(shown_weights(path)).name} with {opened.name} in {opened.precision}.")
     return opened
 
 
@@ -103,9 +110,7 @@ def _choose(path: Path, device: str) -> str:
         return "onnxruntime" if path.suffix == ".onnx" and not _installed("openvino") else "openvino"
     if device not in ("auto", "cpu") or not _installed("openvino"):
         return "torch"
-    import torch  # PyTorch reads a checkpoint in any case
-
-    return "torch" if device == "auto" and torch.cuda.is_available() else "openvino"
+    return "torch" if device == "auto" and has_gpu() else "openvino"
 
 
 def _open(path: Path, runtime: str, precision: str, device: str, fused: bool | None, streams: int) -> Runtime:
@@ -116,8 +121,8 @@ def _open(path: Path, runtime: str, precision: str, device: str, fused: bool | N
     if runtime == "onnxruntime":
         if path.suffix != ".onnx":
             raise InputError(
-                f"runtime=onnxruntime cannot run {path}; export the checkpoint first: python -m regseg.export "
-                "weights=FILE format=onnx."
+                f"runtime=onnxruntime cannot run {shown_weights(path)}; export it first: python -m regseg.export "
+                f"weights={shown_weights(path)} format=onnx."
             )
         from regseg.inference.onnx_runtime import OnnxRuntime
 
@@ -126,17 +131,37 @@ def _open(path: Path, runtime: str, precision: str, device: str, fused: bool | N
 
     if path.suffix in GRAPHS:
         return OpenVinoRuntime.from_file(path, precision, fused, streams)
+    require("openvino", "openvino", "runtime=openvino")
+    key = converted.key_of(path) if path.is_file() else None
+    kept = None if key is None else converted.read(key)
+    return (
+        _converted(path, key, precision, streams) if kept is None else OpenVinoRuntime(*kept, precision, fused, streams)
+    )
+
+
+def _converted(path: Path, key: str | None, precision: str, streams: int) -> Runtime:
+    """Return a checkpoint with OpenVINO, read and checked now and converted when it is needed."""
+    from regseg.inference.openvino_runtime import OpenVinoRuntime
     from regseg.inference.torch_runtime import spec_in
     from regseg.models.factory import load_model
     from regseg.system.checkpoint_file import dataset_in, open_checkpoint_file
 
     file = open_checkpoint_file(path)
-    print(
-        f"Converting {path.name} to OpenVINO, which takes a few seconds; a file from regseg.export opens immediately.",
-        flush=True,
-    )
-    info = ExportInfo(spec_in(file), data=dataset_in(file) or {})
-    return OpenVinoRuntime.from_network(load_model(file), info, precision, streams)
+    network, info = load_model(file), ExportInfo(spec_in(file), data=dataset_in(file) or {})
+    unchanged = converted.key_of(path) == key  # a training may have replaced the file before it was read
+
+    def convert() -> Any:
+        from regseg.inference.conversion import to_openvino
+        from regseg.inference.folding import ExportNetwork
+
+        name = Path(shown_weights(path)).name
+        print(f"Converting {name} to OpenVINO, which takes a few seconds the first time.", flush=True)
+        model = to_openvino(ExportNetwork(network))
+        if unchanged and key is not None:
+            converted.keep(key, model, info)
+        return model
+
+    return OpenVinoRuntime(convert, info, precision, streams=streams)
 
 
 def _installed(package: str) -> bool:

@@ -80,6 +80,9 @@ class TorchRuntime:
         file = open_checkpoint_file(path)
         return cls(load_model(file), spec_in(file), precision, device, short_side=short_side_of(dataset_in(file) or {}))
 
+    def load(self) -> None:
+        """See `regseg.inference.runtimes.Runtime`."""
+
     @torch.inference_mode()
     def __call__(self, images: np.ndarray, size: tuple[int, int] | None = None) -> np.ndarray:
         height, width = size or images.shape[1:3]

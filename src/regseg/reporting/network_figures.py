@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from torch import nn
 
@@ -78,11 +79,12 @@ def printed_name(group: str) -> str:
 
 
 def print_table(descriptions: dict[str, dict[str, Any]]) -> None:
-    """Print one line per network, with the paper's value in brackets where it differs."""
+    """Print one line of at most 80 characters per network, with the paper's value in brackets where it differs."""
     height, width = next(iter(descriptions.values()))["size"]
-    table = Table(caption=f"GFLOPs at {height}x{width}; the paper's value in brackets where it differs")
+    caption = f"GFLOPs at {height}x{width}; the paper's value in brackets where it differs"
+    table = Table(caption=caption, box=SIMPLE_HEAD, padding=0)
     table.add_column("network", no_wrap=True)
-    for column in ("parameters", "GFLOPs", "field of view"):
+    for column in ("parameters", "GFLOPs", "field\nof view"):
         table.add_column(column, justify="right")
     for title, facts in descriptions.items():
         paper = {row["quantity"].split()[0]: f" ({row['paper']})" for row in facts["paper"] if row["why"]}

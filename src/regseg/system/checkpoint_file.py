@@ -18,6 +18,7 @@ import torch
 
 from regseg.errors import InputError
 from regseg.system.atomic import write_bytes
+from regseg.system.weights_files import shown_weights
 
 _DATA = "datamodule_hyper_parameters"  # Lightning's key of the dataset's description
 
@@ -30,7 +31,7 @@ class OpenedFile:
     content: Any
 
     def __str__(self) -> str:
-        return str(self.path)
+        return shown_weights(self.path)
 
 
 def open_checkpoint_file(path: str | Path) -> OpenedFile:

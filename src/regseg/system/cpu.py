@@ -1,9 +1,12 @@
-"""The processor: its bfloat16 instructions and the number of its cores."""
+"""The processor: its bfloat16 instructions and the number of its cores, and whether there is another one."""
 
 from __future__ import annotations
 
 import functools
+import importlib.util
 import os
+import re
+import sys
 from pathlib import Path
 
 
@@ -30,6 +33,18 @@ def has_slow_bfloat16() -> bool:
     except OSError:  # not Linux
         return False
     return "GenuineIntel" in text and "amx_bf16" not in text
+
+
+def has_gpu() -> bool:
+    """Return whether PyTorch can use a GPU. A PyTorch without GPU support, as its files say, need not be imported."""
+    spec = None if "torch" in sys.modules else importlib.util.find_spec("torch")
+    if spec is not None and spec.origin is not None:
+        text = Path(spec.origin).with_name("version.py").read_text(encoding="utf-8")
+        if re.findall(r"^(?:cuda|hip)\b.*= *(.*)$", text, re.M) == ["None", "None"]:
+            return False
+    import torch
+
+    return torch.cuda.is_available()
 
 
 def num_threads() -> int:

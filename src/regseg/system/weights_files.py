@@ -23,6 +23,12 @@ def network_of(name: str) -> dict[str, Any]:
     return json.loads(header["__metadata__"]["regseg"])["network"]
 
 
+def shown_weights(path: str | Path) -> str:
+    """Return the name of weights for people: that of `list_weights` for a file of the package, or else the path."""
+    path = Path(path)
+    return path.stem if path.parent == SHIPPED else str(path)
+
+
 def resolve_weights(weights: str | Path) -> Path:
     """Return the file that ``weights`` names; in a run's folder best.ckpt or else last.ckpt, whose path is printed.
 

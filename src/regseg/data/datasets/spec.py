@@ -44,6 +44,11 @@ class DatasetSpec:
     def __post_init__(self) -> None:
         assert len(self.classes) == len(self.colors) <= MAX_CLASSES
 
+    def __repr__(self) -> str:
+        """Return the name, and the classes with their indices."""
+        classes = ", ".join(f"{index} {name}" for index, name in enumerate(self.classes))
+        return f"<DatasetSpec {self.name}: {self.num_classes} classes ({classes})>"
+
     @property
     def num_classes(self) -> int:
         """The number of classes."""

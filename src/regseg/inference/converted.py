@@ -1,0 +1,80 @@
+"""Converted networks in the user's cache folder, because a conversion takes longer than all else in a short command.
+
+Each is a folder with an exported OpenVINO model and its checksum. Its name covers whatever affects the model: the
+weights, the versions of PyTorch and OpenVINO, and the modules that define and convert networks.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import hashlib
+import importlib.metadata
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+from regseg.errors import InputError
+from regseg.inference.export_info import ExportInfo
+from regseg.inference.out_folder import digest
+
+KEPT = 4  # models; one has 13 MB, or 80 MB for DDRNet-23
+_MODEL, _CHECKSUM = "model.xml", "sha256"
+_PACKAGE = Path(__file__).parents[1]
+_CODE = ("models", "inference", "data/augment")  # packages that define, fold, normalize and convert
+
+
+def cache_folder() -> Path:
+    """Return the folder of the converted networks, in ``$REGSEG_CACHE`` or else in ``~/.cache/regseg``."""
+    caches = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    return Path(os.environ.get("REGSEG_CACHE") or os.path.join(caches, "regseg"), "openvino")
+
+
+def key_of(weights: Path) -> str:
+    """Return the name under which the conversion of a file is kept."""
+    return hashlib.sha256(f"{digest(weights)} {_versions()}".encode()).hexdigest()[:32]
+
+
+def read(key: str) -> tuple[Any, ExportInfo] | None:
+    """Return a kept `openvino.Model` and its record; None, after removing it, if it is damaged, or if there is none."""
+    from regseg.inference.openvino_runtime import read_model
+
+    folder = cache_folder() / key
+    try:
+        if (folder / _CHECKSUM).read_text(encoding="ascii") == digest(folder / _MODEL):
+            found = read_model(folder / _MODEL)
+            with contextlib.suppress(OSError):
+                os.utime(folder)  # the time of the last use decides which are kept
+            return found
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, InputError):
+        pass  # the same as another checksum
+    shutil.rmtree(folder, ignore_errors=True)
+    return None
+
+
+def keep(key: str, model: Any, info: ExportInfo) -> None:
+    """Write a model whole or not at all, and remove all but the `KEPT` last used; a full or closed disk is no error."""
+    from regseg.inference.export_files import save_openvino
+
+    folder = cache_folder()
+    draft = folder / f"{key}.{os.getpid()}"
+    with contextlib.suppress(OSError, InputError):
+        draft.mkdir(parents=True, exist_ok=True)
+        save_openvino(draft / _MODEL, model, info)
+        (draft / _CHECKSUM).write_text(digest(draft / _MODEL), encoding="ascii")
+        os.replace(draft, folder / key)  # fails if another process was quicker
+    shutil.rmtree(draft, ignore_errors=True)
+    with contextlib.suppress(OSError):
+        for other in sorted(folder.iterdir(), key=os.path.getmtime, reverse=True)[KEPT:]:
+            shutil.rmtree(other, ignore_errors=True)
+
+
+@functools.cache
+def _versions() -> str:
+    versions = [importlib.metadata.version(name) for name in ("torch", "openvino")]
+    files = sorted(path for part in _CODE for path in (_PACKAGE / part).glob("*.py"))
+    code = hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()
+    return " ".join([*versions, code])

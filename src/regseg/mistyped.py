@@ -1,0 +1,275 @@
+"""What was probably meant by an argument that is not OPTION=VALUE, and by a value for a whole group of options.
+
+Hydra would answer the first with an error of its grammar, and compose a configuration that fails elsewhere from the
+second.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from hydra import compose, initialize_config_dir
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from regseg.arguments import dashed_options, is_name, is_plain, typed_overrides
+from regseg.config import config_dir, values_of
+from regseg.errors import InputError, near_names
+from regseg.help_text import lines_of, option_comments, package_of
+from regseg.system.weights_files import list_weights
+
+# The options that take a path in each command, in the order in which people write paths without an option.
+_PATHS = {
+    "train": ("data.root",),
+    "evaluate": ("weights", "data.root"),
+    "predict": ("source", "out"),
+    "export": ("weights", "out"),
+    "benchmark": ("data.root", "out"),
+    "describe": ("weights", "picture"),
+    "prepare": ("data.root", "out"),
+    "report": ("runs", "out"),
+    "dashboard": ("runs", "out"),
+}
+_WEIGHTS = (".ckpt", ".pth", ".pt", ".safetensors", ".onnx", ".xml")
+
+
+def check_arguments(config_name: str, arguments: Sequence[str]) -> None:
+    """Check the form of a command line before Hydra reads it.
+
+    Args:
+        config_name: The command.
+        arguments: The command line without the program's name.
+
+    Raises:
+        InputError: An argument is not OPTION=VALUE, or is a value for a group of options, or for an option below an
+            option; the sentence says what to type.
+    """
+    overrides = typed_overrides(arguments)
+    for text, name, value in dashed_options(arguments):
+        meant = _Suggestions(config_name, overrides).dashed(name, value)
+        raise InputError(f"{text} is not an option; did you mean {meant}? Options are written without dashes.")
+    if spaced := _with_spaces(overrides):
+        raise InputError(f"Spaces around = divide an argument; type {_quoted(spaced)}.")
+    if bare := [text for text in overrides if not _is_assignment(text)]:
+        raise InputError(_Suggestions(config_name, overrides).sentence(bare))
+    _check_levels(config_name, overrides)
+
+
+def _is_assignment(text: str) -> bool:
+    return "=" in text or text.startswith("~")
+
+
+def _with_spaces(overrides: Sequence[str]) -> str | None:
+    """Return ``a=b`` if it was typed as ``a = b``, ``a= b`` or ``a =b``."""
+    for number, text in enumerate(overrides):
+        after = [one for one in overrides[number + 1 : number + 2] if "=" not in one]
+        if text.startswith("=") and number > 0:
+            return "".join([overrides[number - 1], text, *(after if text == "=" else [])])
+        if text.endswith("=") and after:
+            return text + after[0]
+    return None
+
+
+class _Suggestions:
+    """What arguments without ``=`` may mean.
+
+    Args:
+        command: The command.
+        overrides: All its overrides.
+    """
+
+    def __init__(self, command: str, overrides: Sequence[str]) -> None:
+        cfg = _composed(command, [])
+        assert cfg is not None
+        choices = dict(cfg.hydra.runtime.choices)
+        self.command = command
+        self.given = {_key(text) for text in overrides if _is_assignment(text)}
+        self.groups = {group: _names_of(group) for group in choices if not group.startswith("hydra/")}
+        self.options = dict(_flat(values_of(cfg)))
+        self.comments = option_comments(command, choices)
+
+    def sentence(self, bare: Sequence[str]) -> str:
+        """Return the sentence that says what to type instead of the arguments ``bare``."""
+        first = bare[0]
+        if first in _PATHS and first != self.command:
+            return f"{first} is a command of its own; type python -m regseg.{first}."
+        if first.strip("-") in ("help", "h", "?"):
+            return f"{first} is not OPTION=VALUE; type python -m regseg.{self.command} --help to see the options."
+        if self.command == "predict" and sum(bool(Path(text).suffix) for text in bare) + ("source" in self.given) > 1:
+            return _of_several_images(Path(first))
+        if len(bare) == 2 and first in self.options:  # source photo.jpg
+            return f"{' '.join(bare)} is not OPTION=VALUE; type {_quoted('='.join(bare))}."
+        meant = [self._meant(text) for text in bare]
+        if len(bare) == 1:
+            return f"{first} is not OPTION=VALUE; type {' or '.join(map(_quoted, meant[0][:3]))}."
+        return f"{', '.join(bare)} are not OPTION=VALUE; type {' '.join(_quoted(one[0]) for one in meant)}."
+
+    def dashed(self, name: str, value: str | None) -> str:
+        """Return what ``--name value`` may mean."""
+        names = [*self.options, *self.groups]
+        name = name if name in names else next(iter(near_names(name, names)), name)
+        return self._with_value(name) if value is None else _quoted(f"{name}={value}")
+
+    def _meant(self, text: str) -> list[str]:
+        """Return what ``text`` may stand for, the most probable first."""
+        key, colon, value = text.partition(":")
+        if colon and key in self.options:
+            return [f"{key}={value}"]
+        found = [self._with_value(text)] if text in self.options or text in self.groups else self._choices(text)
+        if not found and not _looks_like_path(text):
+            found = [self._with_value(name) for name in near_names(text, [*self.options, *self.groups])]
+        if not found:
+            option = self._path_option(Path(text).expanduser())
+            self.given.add(option)
+            found = [f"{option}={text}"]
+        return found
+
+    def _with_value(self, name: str) -> str:
+        """Return ``name`` with the opposite of its default, if that is a boolean, or with a placeholder."""
+        default = self.options.get(name)
+        placeholder = "NAME" if name in self.groups else "VALUE"
+        return f"{name}={str(not default).lower() if isinstance(default, bool) else placeholder}"
+
+    def _choices(self, text: str) -> list[str]:
+        """Return the options and groups of which ``text`` is a value that the help lists."""
+        found = [f"{group}={text}" for group in self.groups if text in self.groups[group]]
+        if self.command == "report" and (number := re.fullmatch(r"(?:table)?(\d+)|fig6", text)):
+            found.append(f"table={number[1] or text}")
+        for name, default in self.options.items():
+            if text in _listed(self.comments.get(name, "")) or (name == "weights" and text in list_weights()):
+                found.append(f"{name}=[{text}]" if isinstance(default, list) else f"{name}={text}")
+        return found
+
+    def _path_option(self, path: Path) -> str:
+        """Return the option that a path is for."""
+        is_weights = path.suffix in _WEIGHTS or (path / "checkpoints").is_dir()
+        if is_weights and "weights" in self.options and "weights" not in self.given:
+            return "weights"
+        options = _PATHS[self.command]
+        return next((name for name in options if name not in self.given), options[0])
+
+
+def _of_several_images(first: Path) -> str:
+    """Return the sentence for several files as source, which a shell makes of an unquoted pattern."""
+    pattern = shlex.quote(f"source={first.with_name('*' + first.suffix)}")
+    return (
+        f"source is one image, folder, pattern, list or video; type {pattern} in quotes for several images, or "
+        f"{_quoted(f'source={first.parent}')} for their folder."
+    )
+
+
+def _check_levels(config_name: str, overrides: Sequence[str]) -> None:
+    """Raise InputError for a value of a group of options (``run=x``) and for an option below a value (``seed.x=1``)."""
+    groups, leaves = _known_names(config_name)
+    for text in overrides:
+        key, value = _key(text), text.partition("=")[2]
+        if (config_dir() / key).is_dir() and not is_name(text):
+            raise InputError(f"{key}/{value} does not exist; choose one of {', '.join(_names_of(key))}.")
+        above = [name for name in _parents(key) if name in leaves - groups]
+        if (config_dir() / key).is_dir() or not (above or (key in groups and is_plain(text))):
+            continue
+        cfg = _composed(config_name, [other for other in overrides if (config_dir() / _key(other)).is_dir()])
+        if cfg is None:
+            continue  # a mistake in another argument, which Hydra reports
+        node = None if above else OmegaConf.select(cfg, key)
+        removes = value in ("null", "false") and (key.startswith("data.") or "_target_" in (node or {}))
+        if isinstance(node, DictConfig) and not removes:
+            raise InputError(_of_group(key, value, values_of(node)))
+        if above and above[0] in dict(_flat(values_of(cfg))):
+            raise InputError(f"{above[0]} has no options below it; type {_quoted(f'{above[0]}={value}')}.")
+
+
+def _of_group(key: str, value: str, node: Mapping[str, Any]) -> str:
+    """Return the sentence for ``key=value`` where ``key`` contains the options of ``node``."""
+    if (group := _group_at(key)) is not None:
+        names = _names_of(group)
+        typed = (
+            f"type {group}={value}" if value in names else f"type {group}=NAME, where NAME is one of {', '.join(names)}"
+        )
+        return f"{key} is chosen by the group {group}; {typed}."
+    options = {name: default for name, default in node.items() if not name.startswith("_")}
+    kind = type(yaml.safe_load(value)) if value else str
+    alike = [name for name, default in options.items() if type(default) is kind and "${" not in str(default)]
+    child = next((name for name in ("name", *alike, *options) if name in options), "OPTION")
+    remedy = f"type {_quoted(f'{key}.{child}={value}')}" if value not in ("null", "false") else "set one of them"
+    if "_target_" in node:
+        remedy += f", or {key}=null to remove it"
+    listed = ", ".join(f"{key}.{name}" for name in options) or "none yet"
+    return f"{key} is a group of options ({listed}); {remedy}."
+
+
+def _known_names(config_name: str) -> tuple[set[str], set[str]]:
+    """Return the dotted names of groups of options and of single options in all files of a command."""
+    files = [(config_dir() / f"{config_name}.yaml", "")]
+    for folder in (path for path in config_dir().rglob("*") if path.is_dir()):
+        group = folder.relative_to(config_dir()).as_posix()
+        files += [(path, f"{package_of(path, group)}.") for path in folder.glob("*.yaml")]
+    groups: set[str] = set()
+    leaves: set[str] = set()
+    for path, package in files:
+        for name, value, _ in lines_of(path):
+            groups.update(_parents(package + name))
+            (leaves if value else groups).add(package + name)
+    return groups, leaves
+
+
+def _parents(name: str) -> list[str]:
+    """Return the names above a dotted name: ``a`` and ``a.b`` for ``a.b.c``."""
+    return [name[: found.start()] for found in re.finditer(r"\.", name)]
+
+
+def _group_at(key: str) -> str | None:
+    """Return the group whose files are composed into ``key``; None if there is none."""
+    for path in config_dir().rglob("*.yaml"):
+        group = path.parent.relative_to(config_dir()).as_posix()
+        if path.parent != config_dir() and package_of(path, group) == key and not path.stem.startswith("_"):
+            return group
+    return None
+
+
+def _composed(config_name: str, overrides: Sequence[str]) -> DictConfig | None:
+    """Return the configuration of a command; None if it cannot be composed."""
+    try:
+        with initialize_config_dir(str(config_dir()), version_base="1.3"):
+            return compose(config_name, overrides=list(overrides), return_hydra_config=True)
+    except (HydraException, OmegaConfBaseException):
+        return None
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield (dotted name, value) of every single option, without Hydra's."""
+    for key, value in values.items():
+        if isinstance(value, Mapping) and key != "hydra":
+            yield from _flat(value, f"{prefix}{key}.")
+        elif not str(key).startswith(("_", "hydra")):
+            yield f"{prefix}{key}", value
+
+
+def _names_of(group: str) -> list[str]:
+    folder = config_dir() / group
+    return sorted(path.stem for path in folder.glob("*.yaml") if not path.stem.startswith("_"))
+
+
+def _listed(comment: str) -> set[str]:
+    """Return the single words that a comment lists as values: ``train, val or test; more`` -> train, val, test."""
+    text = re.sub(r"\([^)]*\)", "", comment.partition(";")[0]).removeprefix("any of ")
+    return {part for part in re.split(r",\s*(?:or\s+)?|\s+or\s+", text.strip()) if re.fullmatch(r"\w+", part)}
+
+
+def _looks_like_path(text: str) -> bool:
+    return "/" in text or bool(Path(text).suffix) or Path(text).expanduser().exists()
+
+
+def _key(text: str) -> str:
+    return text.lstrip("+~").partition("=")[0]
+
+
+def _quoted(text: str) -> str:
+    """Return ``text`` in quotes if a shell would change it."""
+    return text if re.fullmatch(r"[\w@%+=:,./-]*", text) else shlex.quote(text)

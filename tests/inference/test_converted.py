@@ -1,0 +1,124 @@
+"""Converted networks are kept, checked when they are read, and bounded in number."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+import regseg
+from regseg.inference import conversion, converted
+
+pytest.importorskip("openvino")
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    """An empty cache folder."""
+    monkeypatch.setenv("REGSEG_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "openvino"
+
+
+@pytest.fixture
+def conversions(monkeypatch):
+    """A list that grows by one with every conversion."""
+    convert, done = conversion.to_openvino, []
+
+    def counted(*arguments):
+        done.append(arguments)
+        return convert(*arguments)
+
+    monkeypatch.setattr(conversion, "to_openvino", counted)
+    return done
+
+
+def test_where_they_are_kept(monkeypatch):
+    for name in ("XDG_CACHE_HOME", "REGSEG_CACHE"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value, folder in (
+        ("HOME", "/home/ann", "/home/ann/.cache/regseg/openvino"),
+        ("XDG_CACHE_HOME", "/caches", "/caches/regseg/openvino"),
+        ("REGSEG_CACHE", "/scratch", "/scratch/openvino"),
+    ):
+        monkeypatch.setenv(name, value)
+        assert converted.cache_folder() == Path(folder)
+
+
+def test_a_second_start_does_not_convert(cache, conversions, checkpoint, photograph):
+    first = regseg.Predictor(checkpoint, "openvino", "f32")
+    assert not conversions and not cache.exists()  # only the first image needs it
+    labels = first(photograph)
+    again = regseg.Predictor(checkpoint, "openvino", "f32")
+    assert (again(photograph) == labels).all() and len(conversions) == 1
+    assert again.spec == first.spec and again.short_side == first.short_side == 64
+    assert repr(again) == repr(first) and [path.name for path in cache.iterdir()] == [converted.key_of(checkpoint)]
+
+
+@pytest.mark.skipif(torch.version.cuda is not None, reason="this PyTorch is imported to look for a GPU")
+def test_a_second_start_needs_no_torch(cache, checkpoint, photograph):
+    regseg.Predictor(checkpoint, "openvino", "f32")(photograph)
+    code = (
+        f"import sys, regseg; predictor = regseg.Predictor({str(checkpoint)!r}, precision='f32')\n"
+        "assert predictor.runtime.name == 'openvino' and 'torch' not in sys.modules"
+    )
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def test_a_damaged_model_is_converted_again(cache, conversions, checkpoint, photograph):
+    labels = regseg.Predictor(checkpoint, "openvino", "f32")(photograph)
+    (folder,) = cache.iterdir()
+    for name, content in (("model.bin", None), ("model.bin", b"x"), ("model.xml", b"<net/>"), ("sha256", b"\xff")):
+        data = bytearray((folder / name).read_bytes())
+        data[len(data) // 2] ^= 1
+        (folder / name).write_bytes(data if content is None else content)
+        assert converted.read(folder.name) is None and not folder.exists()
+        assert (regseg.Predictor(checkpoint, "openvino", "f32")(photograph) == labels).all() and folder.exists()
+    assert len(conversions) == 5
+
+
+def test_the_key_covers_weights_versions_and_code(cache, checkpoint, tmp_path, monkeypatch):
+    keys = [converted.key_of(checkpoint)]
+    other = tmp_path / "other.ckpt"
+    other.write_bytes(checkpoint.read_bytes() + b" ")
+    keys.append(converted.key_of(other))
+    converted._versions.cache_clear()
+    monkeypatch.setattr(converted.importlib.metadata, "version", lambda name: f"another {name}")
+    keys.append(converted.key_of(checkpoint))
+    shutil.copytree(converted._PACKAGE / "models", tmp_path / "models")
+    monkeypatch.setattr(converted, "_PACKAGE", tmp_path)
+    for _ in range(2):
+        converted._versions.cache_clear()
+        keys.append(converted.key_of(checkpoint))
+        (tmp_path / "models" / "blocks.py").write_text("another network")
+    monkeypatch.undo()
+    converted._versions.cache_clear()
+    assert len(set(keys)) == len(keys) == 5 and converted.key_of(checkpoint) == keys[0]
+
+
+def test_the_last_used_are_kept(cache, checkpoint, photograph, monkeypatch):
+    monkeypatch.setattr(converted, "KEPT", 2)
+    regseg.Predictor(checkpoint, "openvino", "f32")(photograph)
+    key = converted.key_of(checkpoint)
+    model, info = converted.read(key)
+    for name in ("a", "b", "c"):
+        converted.read(key)
+        converted.keep(name, model, info)
+    assert {path.name for path in cache.iterdir()} == {key, "c"}
+
+
+def test_a_closed_folder_or_a_full_disk_is_no_error(cache, checkpoint, photograph, monkeypatch):
+    cache.parent.write_text("a file")
+    regseg.Predictor(checkpoint, "openvino", "f32")(photograph)
+    cache.parent.unlink()
+    monkeypatch.setattr("regseg.inference.converted.os.replace", lambda *_: (_ for _ in ()).throw(OSError(28, "full")))
+    regseg.Predictor(checkpoint, "openvino", "f32")(photograph)
+    assert not list(cache.iterdir())
+
+
+def test_weights_that_change_while_they_are_read_are_not_kept(cache, checkpoint, photograph, monkeypatch):
+    keys = iter("ab")
+    monkeypatch.setattr(converted, "key_of", lambda _: next(keys))
+    regseg.Predictor(checkpoint, "openvino", "f32")(photograph)
+    assert not cache.exists()

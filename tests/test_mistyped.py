@@ -1,0 +1,131 @@
+"""Arguments that are not OPTION=VALUE, and values at the wrong level: each is answered with what to type."""
+
+import pytest
+
+from regseg.config import register_resolvers
+from regseg.errors import InputError
+from regseg.mistyped import check_arguments
+
+
+@pytest.fixture
+def answer(tmp_path, monkeypatch):
+    """The sentence for a command line; empty if it is well-formed."""
+    register_resolvers()
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "runs" / "mine" / "checkpoints").mkdir(parents=True)
+
+    def run(command, *arguments):
+        try:
+            check_arguments(command, arguments)
+        except InputError as error:
+            assert "\n" not in str(error)
+            return str(error)
+        return ""
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("line", "typed"),
+    [
+        ("predict photo.jpg", "type source=photo.jpg."),
+        ("predict photos", "type source=photos."),
+        ("predict photos labels", "type source=photos out=labels."),
+        ("predict source=photos labels", "type out=labels."),
+        ("predict best.ckpt", "type weights=best.ckpt."),
+        ("predict camvid_360", "type weights=camvid_360."),
+        ("predict overlay", "type 'save=[overlay]'."),
+        ("predict overwrite source=a.jpg", "type overwrite=true."),
+        ("predict source photo.jpg", "type source=photo.jpg."),
+        ("predict source:photo.jpg", "type source=photo.jpg."),
+        ("predict source = photo.jpg", "type source=photo.jpg."),
+        ("predict source= photo.jpg", "type source=photo.jpg."),
+        ("predict source =photo.jpg", "type source=photo.jpg."),
+        ("predict photos/a.jpg photos/b.jpg", "type 'source=photos/*.jpg' in quotes"),
+        ("predict source=photos/a.jpg photos/b.jpg", "source=photos for their folder"),
+        ("predict help", "python -m regseg.predict --help"),
+        ("predict --source photo.jpg", "did you mean source=photo.jpg?"),
+        ("predict --overwrite source=photo.jpg", "did you mean overwrite=true?"),
+        ("train --epochs 5", "did you mean trainer.max_epochs=5?"),
+        ("train --learning-rate=0.1", "did you mean optimizer.lr=0.1?"),
+        ("train demo", "type experiment=demo."),
+        ("train camvid_360", "experiment=camvid_360"),
+        ("train smoke", "type trainer=smoke."),
+        ("train ohem", "type loss=ohem."),
+        ("train lraspp", "type model/decoder=lraspp."),
+        ("train resume", "type resume=VALUE."),
+        ("train photos", "type data.root=photos."),
+        ("train evaluate", "type python -m regseg.evaluate."),
+        ("evaluate runs/mine", "type weights=runs/mine."),
+        ("evaluate best.ckpt photos", "type weights=best.ckpt data.root=photos."),
+        ("evaluate weights=best.ckpt test", "type split=test."),
+        ("export best.ckpt onnx", "type weights=best.ckpt format=onnx."),
+        ("export weights=best.ckpt model.onnx", "type out=model.onnx."),
+        ("prepare check", "type what=check."),
+        ("prepare check photos", "type what=check data.root=photos."),
+        ("report 4", "type table=4."),
+        ("report table4", "type table=4."),
+        ("report runs", "type runs=VALUE."),
+        ("benchmark inference", "type what=inference."),
+        ("describe dilation_1_6", "type model/backbone=dilation_1_6."),
+        ("describe ddrnet23", "type model=ddrnet23."),
+        ("dashboard runs/mine", "type runs=runs/mine."),
+    ],
+)
+def test_bare_arguments(answer, line, typed):
+    assert typed in answer(*line.split())
+
+
+def test_paths_are_quoted_for_the_shell(answer):
+    assert answer("predict", "my photo (1).jpg").endswith("type 'source=my photo (1).jpg'.")
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("run=x", "run is a group of options (run.group, run.name); type run.name=x."),
+        ("run=null", "run is a group of options (run.group, run.name); set one of them."),
+        ("callbacks.evaluation=3", "type callbacks.evaluation.every=3, or callbacks.evaluation=null to remove it."),
+        ("callbacks.evaluation=true", "type callbacks.evaluation.loss=true"),
+        ("callbacks.pictures=true", "callbacks.pictures=null"),
+        ("data.augment=randaug", "data.augment is chosen by the group augment; type augment=randaug."),
+        ("data.augment=x", "augment=NAME, where NAME is one of flip, jitter, randaug."),
+        ("model.backbone=dilation_1_6", "type model/backbone=dilation_1_6."),
+        ("model.decoder=5", "model/decoder=NAME"),
+        ("augment=randaug data.augment.randaug=2", "type data.augment.randaug.operations=2."),
+        ("optimizer.lr.x=1", "optimizer.lr has no options below it; type optimizer.lr=1."),
+        ("+optimizer.lr.x=1", "type optimizer.lr=1."),
+        ("trainer.max_epochs.x=1", "type trainer.max_epochs=1."),
+        ("seed.x=3", "type seed=3."),
+        ("trainer=5", "trainer/5 does not exist; choose one of default, smoke."),
+        ("logger=true", "logger/true does not exist; choose one of csv, mlflow, tensorboard, wandb."),
+    ],
+)
+def test_values_at_another_level(answer, line, words):
+    assert words in answer("train", *line.split())
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "",
+        "-m experiment=table4 seed=0,1 hydra/launcher=parallel",
+        "callbacks.pictures=null callbacks.evaluation=false +callbacks@callbacks.ema=ema",
+        "model.backbone.dilations=[[1],[1,2]] ~scheduler.warmup_iters +data.options={height:64}",
+        "data=camvid data.augment={flip:0.5} 'logger=[tensorboard,wandb]' logger.wandb.offline=true",
+        "trainer=smoke trainer.limit_train_batches=2 +trainer.plugins.x=1 --config-dir conf",
+        "data.root= weights=null --cfg job",
+    ],
+)
+def test_what_is_well_formed_passes(answer, line):
+    assert answer("train", *line.split()) == ""
+    assert answer("predict", "source=a=b.jpg", "out=x y") == ""
+
+
+def test_a_command_answers_so(run_module, tmp_path):
+    result = run_module("regseg.predict", "photo.jpg")
+    assert (result.returncode, result.stderr) == (2, "regseg: photo.jpg is not OPTION=VALUE; type source=photo.jpg.\n")
+    assert run_module("regseg.predict", "photo.jpg", "--help").returncode == 0
+    assert "run.name=x" in run_module("regseg.train", "-m", "run=x", "seed=0,1").stderr
+    assert not list(tmp_path.iterdir())
