@@ -2,9 +2,9 @@
 
 import pytest
 
-from regseg.config import register_resolvers
 from regseg.errors import InputError
 from regseg.mistyped import check_arguments
+from regseg.run_names import register_resolvers
 
 
 @pytest.fixture
