@@ -114,6 +114,8 @@ def _run_in_hydra(job: Callable[[DictConfig], Any], config_name: str, command: s
     sys.argv = [typed[0], *for_hydra(typed[1:], open_groups(config_name))]
     if "hydra/launcher=submitit_local" in typed:
         multirun.detach_local_queue()
+    elif sweeps and {"hydra/launcher=slurm", "hydra/launcher=submitit_slurm"} & set(typed):
+        multirun.announce_slurm_jobs()
     try:
         with multirun.sweep_folder(command) if sweeps else contextlib.nullcontext():
             try:

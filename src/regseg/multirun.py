@@ -180,6 +180,22 @@ def detach_local_queue() -> None:
     cast(Any, local).subprocess = SimpleNamespace(Popen=popen)
 
 
+def announce_slurm_jobs() -> None:
+    """Print that the runs of a sweep become Slurm jobs, and where their output is.
+
+    Where Slurm has no accounting, submitit would print three lines at each of its queries; it works without.
+    """
+    try:
+        from submitit.core import core, logger
+    except ImportError:  # Hydra names the missing launcher
+        return
+    check_output = functools.partial(subprocess.check_output, stderr=subprocess.DEVNULL)
+    cast(Any, core).subprocess = SimpleNamespace(**{**vars(subprocess), "check_output": check_output})
+    logger.get_logger().addFilter(lambda record: "Bypassing sacct error" not in record.getMessage())
+    print("Submitting one Slurm job per run; `squeue` lists them, and they continue if this command is stopped.")
+    print("Each prints to output.log in its run's folder.", flush=True)
+
+
 def failures() -> list[tuple[str, str]]:
     """Return (overrides, sentence) of every failed job, in the order of the jobs."""
     paths = sorted(Path(os.environ[_FOLDER]).glob("failed_*.json"))
