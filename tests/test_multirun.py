@@ -168,22 +168,3 @@ def test_in_a_sweep_a_mistake_ends_its_own_run_alone(run_module, streets_root, s
 def test_a_missing_local_queue_is_left_to_hydra_to_name(monkeypatch):
     monkeypatch.setitem(sys.modules, "submitit.local", None)  # as if it were not installed
     multirun.detach_local_queue()
-
-
-def test_a_slurm_without_accounting_prints_nothing_at_each_query(tmp_path, monkeypatch, capfd):
-    from submitit.core import core, logger
-    from submitit.slurm.slurm import SlurmInfoWatcher
-
-    sacct = tmp_path / "sacct"
-    sacct.write_text("#!/bin/sh\necho Slurm accounting storage is disabled >&2\nexit 1\n")
-    sacct.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
-    monkeypatch.setattr(core, "subprocess", subprocess)  # restored afterwards, as are the filters
-    monkeypatch.setattr(logger.get_logger(), "filters", [])
-    multirun.announce_slurm_jobs()
-    assert "one Slurm job per run" in capfd.readouterr().out
-    watcher = SlurmInfoWatcher()
-    watcher.register_job("1")
-    watcher.update()
-    out, err = capfd.readouterr()
-    assert watcher.num_calls == 1 and "sacct" not in out + err and "accounting" not in out + err

@@ -19,7 +19,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from regseg import multirun
+from regseg import multirun, slurm
 from regseg.arguments import asks_for_help, asks_for_sweep, for_hydra, overrides_of
 from regseg.config import config_dir, jobs_of_sweep, open_groups, output_folders, register_resolvers, sweep_dir
 from regseg.error_messages import explain
@@ -115,7 +115,7 @@ def _run_in_hydra(job: Callable[[DictConfig], Any], config_name: str, command: s
     if "hydra/launcher=submitit_local" in typed:
         multirun.detach_local_queue()
     elif sweeps and {"hydra/launcher=slurm", "hydra/launcher=submitit_slurm"} & set(typed):
-        multirun.announce_slurm_jobs()
+        slurm.prepare_sweep()
     try:
         with multirun.sweep_folder(command) if sweeps else contextlib.nullcontext():
             try:
@@ -123,6 +123,7 @@ def _run_in_hydra(job: Callable[[DictConfig], Any], config_name: str, command: s
             except Exception as error:
                 if sweeps and explain(error) is None:  # jobs do not raise, so a process of the launcher died
                     stopped = f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
+                    multirun.print_runs()
                     multirun.fail_sweep(multirun.failures(), stopped)
                 raise
             except BaseException:

@@ -50,11 +50,18 @@ def command_of_sweep() -> str | None:
     return os.environ.get(_COMMAND)
 
 
-def note_failure(number: int, overrides: str, sentence: str) -> None:
-    """Record how job ``number`` failed, for the process that started the sweep, if it is still running."""
+def note_failure(number: int, overrides: str, sentence: str, *, lost: bool = False) -> None:
+    """Record how a job failed, for the process that started the sweep, if it is still running.
+
+    Args:
+        number: The job's number in the sweep.
+        overrides: The job's overrides.
+        sentence: What is printed.
+        lost: Whether the job's process was ended from outside, so that only the run's folder tells how far it came.
+    """
     path = Path(os.environ[_FOLDER]) / f"failed_{number:06d}.json"
     with contextlib.suppress(FileNotFoundError):
-        path.write_text(json.dumps([overrides, sentence]), encoding="utf-8")
+        path.write_text(json.dumps([overrides, sentence, number, lost]), encoding="utf-8")
 
 
 def note_run(number: int, overrides: str, folder: Path, config: str) -> bool:
@@ -111,8 +118,8 @@ def _run_notes() -> list[Any]:
 
 def print_runs() -> None:
     """Print one line per run of a sweep of trainings, and the command that reports on it."""
-    failed = {int(path.stem.removeprefix("failed_")) for path in Path(os.environ[_FOLDER]).glob("failed_*.json")}
-    # Whether the job failed, by folder; a job that failed at once may have none.
+    failed = {number for *_, number, lost in _failure_notes() if not lost}
+    # Whether the job itself failed, by folder; a job that failed at once may have none.
     found = {Path(folder): number in failed for folder, number, *_ in _run_notes()}
     found = {folder: fails for folder, fails in found.items() if fails or (folder / "summary.json").exists()}
     if not any((folder / "summary.json").exists() for folder in found):
@@ -180,26 +187,14 @@ def detach_local_queue() -> None:
     cast(Any, local).subprocess = SimpleNamespace(Popen=popen)
 
 
-def announce_slurm_jobs() -> None:
-    """Print that the runs of a sweep become Slurm jobs, and where their output is.
-
-    Where Slurm has no accounting, submitit would print three lines at each of its queries; it works without.
-    """
-    try:
-        from submitit.core import core, logger
-    except ImportError:  # Hydra names the missing launcher
-        return
-    check_output = functools.partial(subprocess.check_output, stderr=subprocess.DEVNULL)
-    cast(Any, core).subprocess = SimpleNamespace(**{**vars(subprocess), "check_output": check_output})
-    logger.get_logger().addFilter(lambda record: "Bypassing sacct error" not in record.getMessage())
-    print("Submitting one Slurm job per run; `squeue` lists them, and they continue if this command is stopped.")
-    print("Each prints to output.log in its run's folder.", flush=True)
-
-
 def failures() -> list[tuple[str, str]]:
     """Return (overrides, sentence) of every failed job, in the order of the jobs."""
+    return [(overrides, sentence) for overrides, sentence, *_ in _failure_notes()]
+
+
+def _failure_notes() -> list[Any]:
     paths = sorted(Path(os.environ[_FOLDER]).glob("failed_*.json"))
-    return [tuple(json.loads(path.read_text(encoding="utf-8"))) for path in paths]
+    return [json.loads(path.read_text(encoding="utf-8")) for path in paths]
 
 
 def runs_beside_others() -> bool:
