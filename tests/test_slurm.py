@@ -10,7 +10,9 @@ from submitit.core.utils import UncompletedJobError
 from submitit.slurm.slurm import SlurmInfoWatcher, SlurmJob
 
 from regseg import slurm
-from regseg.multirun import failures, print_runs, sweep_folder
+from regseg.multirun import failures, note_run, sweep_folder
+from regseg.run_dir import write_json
+from regseg.sweep_results import print_runs
 
 
 @pytest.fixture
@@ -64,9 +66,6 @@ def test_with_accounting_sacct_is_used(program, watcher):
 
 
 def test_a_cancelled_job_fails_its_row_and_the_others_are_waited_for(tmp_path, monkeypatch, capsys):
-    from regseg.multirun import note_run
-    from regseg.run_dir import write_json
-
     class Cancelled:
         def submission(self):
             return SimpleNamespace(args=(["seed=1", "data=streets"], "hydra.sweep.dir", 1, "id", None))

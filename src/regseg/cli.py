@@ -26,6 +26,7 @@ from regseg.error_messages import explain
 from regseg.errors import RunFailure, is_cause
 from regseg.help_text import print_help
 from regseg.run_dir import mark_ended
+from regseg.sweep_results import print_runs
 from regseg.system import processes, signals
 from regseg.system.folders import note_existing, remove_empty
 
@@ -123,7 +124,7 @@ def _run_in_hydra(job: Callable[[DictConfig], Any], config_name: str, command: s
             except Exception as error:
                 if sweeps and explain(error) is None:  # jobs do not raise, so a process of the launcher died
                     stopped = f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
-                    multirun.print_runs()
+                    print_runs()
                     multirun.fail_sweep(multirun.failures(), stopped)
                 raise
             except BaseException:
@@ -131,7 +132,7 @@ def _run_in_hydra(job: Callable[[DictConfig], Any], config_name: str, command: s
                     mark_ended(folder, "interrupted")
                 raise
             if sweeps:
-                multirun.print_runs()
+                print_runs()
                 if failed := multirun.failures():
                     multirun.fail_sweep(failed)
     finally:

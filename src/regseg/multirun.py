@@ -18,13 +18,13 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from collections.abc import Callable, Iterator, MutableMapping
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
 from regseg.errors import InputError
-from regseg.run_dir import best_miou, best_reduced, load_summary, status_of
+from regseg.run_dir import best_miou
 from regseg.system.locks import Held, lock
 
 _FOLDER, _PROCESS, _COMMAND = "REGSEG_SWEEP", "REGSEG_SWEEP_PROCESS", "REGSEG_COMMAND"
@@ -116,50 +116,11 @@ def _run_notes() -> list[Any]:
     return sorted((json.loads(text) for text in notes if text), key=lambda note: note[1])  # empty: about to be written
 
 
-def print_runs() -> None:
-    """Print one line per run of a sweep of trainings, and the command that reports on it."""
+def runs_and_failures() -> dict[Path, bool]:
+    """Return for the folder of each run whether its job failed by itself; a job that failed at once has no summary."""
     failed = {number for *_, number, lost in _failure_notes() if not lost}
-    # Whether the job itself failed, by folder; a job that failed at once may have none.
     found = {Path(folder): number in failed for folder, number, *_ in _run_notes()}
-    found = {folder: fails for folder, fails in found.items() if fails or (folder / "summary.json").exists()}
-    if not any((folder / "summary.json").exists() for folder in found):
-        return
-    _print_table(found)
-    for group in dict.fromkeys(folder.parent for folder in found if (folder / "summary.json").exists()):
-        number = group.name.removeprefix("table")
-        number = number if number.isdigit() else group.name  # such as table4_mine
-        runs = [] if group.parent == Path("runs").absolute() else [f"runs={group.parent}"]
-        print(f"report: {shlex.join(['python', '-m', 'regseg.report', f'table={number}', *runs])}")
-
-
-def _print_table(found: Mapping[Path, bool]) -> None:
-    """Print status and scores of the runs in the folders ``found``, which say whether the sweep's job failed there."""
-    from rich.table import Table
-
-    from regseg.system.console import plain_console
-
-    table = Table()
-    reduced = any(best_reduced(folder) is not None for folder in found)
-    for column in ("run", "status", "best mIoU %", "last mIoU %", *(["best reduced %"] if reduced else [])):
-        table.add_column(column, justify="right" if "%" in column else "left", overflow="fold")
-    several = len({folder.parent for folder in found}) > 1
-    for folder, fails in found.items():
-        status, summary = status_of(folder), load_summary(folder)
-        scores = [_miou(summary.get("best")), _miou(summary.get("last"))]
-        scores += [_percent(best_reduced(folder))] if reduced else []
-        if fails and status != "failed":  # the job was refused: what is in the folder is another run
-            status, scores = "not started", ["–"] * len(scores)
-        table.add_row(f"{folder.parent.name}/{folder.name}" if several else folder.name, status, *scores)
-    plain_console().print(table)
-
-
-def _miou(evaluation: Any) -> str:
-    metrics = evaluation.get("metrics") if isinstance(evaluation, dict) else None
-    return _percent(metrics.get("val/miou") if isinstance(metrics, dict) else None)
-
-
-def _percent(value: Any) -> str:
-    return f"{100 * value:.2f}" if isinstance(value, float) else "–"
+    return {folder: fails for folder, fails in found.items() if fails or (folder / "summary.json").exists()}
 
 
 def is_queued() -> bool:
