@@ -9,7 +9,7 @@ import sys
 from commands import TINY, TRAIN, smoke
 
 from regseg import multirun
-from regseg.multirun import note_failure, note_run, own_gpu, sweep_folder
+from regseg.multirun import note_failure, own_gpu, sweep_folder
 from regseg.run_dir import read_metrics, read_summary, write_json
 
 

@@ -38,13 +38,20 @@ def main(cfg: DictConfig) -> float:
     # In a distributed evaluation all ranks have the same scores.
     if rank_zero_only.rank:  # type: ignore[attr-defined]  # Lightning sets it at run time
         return scores.miou
-    print(f"{cfg.weights} on {datamodule.spec.name}, split {cfg.split}")
+    print(f"{shown_name(cfg.weights)} on {datamodule.spec.name}, split {cfg.split}")
     print_scores(scores, datamodule.spec.excluded)
     if cfg.pictures:
         print(f"pictures: {out_folder(cfg) / 'pictures'}")
     if cfg.worst:
         print(f"worst images: {out_folder(cfg) / 'worst.png'}, listed in worst.csv")
     return scores.miou
+
+
+def shown_name(weights: str) -> str:
+    """Return what names weights in a heading: their file, or the name of those that come with the package."""
+    from regseg.system.weights_files import SHIPPED
+
+    return Path(weights).stem if Path(weights).parent == SHIPPED else weights
 
 
 def check_scales(cfg: DictConfig) -> None:
@@ -69,7 +76,7 @@ def compare_sizes(cfg: DictConfig) -> float:
         print(f"short side {size}")
         scores, datamodule = evaluate(cast(DictConfig, OmegaConf.merge(cfg, {"val_size": size})), file)
         results.append({"val_size": size, "metrics": scores.metrics()})
-    print(f"{cfg.weights} on {datamodule.spec.name}, split {cfg.split}, labels at original size")
+    print(f"{shown_name(cfg.weights)} on {datamodule.spec.name}, split {cfg.split}, labels at original size")
     sizes_table(results, reduced=bool(datamodule.spec.excluded))
     folder = run_folder(cfg.weights)
     write_json(folder / "val_sizes.json", results)
@@ -131,7 +138,9 @@ def evaluate(cfg: DictConfig, file: Any = None) -> tuple[Any, Any]:
     began = time.perf_counter()
     validate(trainer, task, datamodule)
     if trainer.is_global_zero:
-        print(f"{sum(trainer.num_val_batches)} images in {time.perf_counter() - began:.1f} s")
+        count, total = sum(trainer.num_val_batches) * trainer.world_size, len(datamodule.val_set)
+        images = f"{total} images" if count >= total else f"{count} of the {total} images"
+        print(f"{images} in {time.perf_counter() - began:.1f} s")
     if cfg.confusion and trainer.is_global_zero:
         path = out_folder(cfg) / "confusion.png"
         draw_confusion(task.counts.cpu().numpy(), datamodule.spec.classes, path)

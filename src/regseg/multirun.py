@@ -12,7 +12,6 @@ import hashlib
 import json
 import multiprocessing
 import os
-import shlex
 import socket
 import subprocess
 import sys
