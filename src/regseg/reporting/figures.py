@@ -36,8 +36,8 @@ def draw_rows(group: str, rows: Sequence[Row], path: Path) -> bool:
             if row.paper is not None:
                 axes.plot(row.paper, place, "|", color=PAPER, ms=14, mew=1.5)
             if row.ours and row.value is not None:
-                style = {} if row.comparable else {"mfc": "white"}
-                axes.errorbar(row.value, place, xerr=row.deviation or 0, fmt="o", color=OURS, ms=6, capsize=3, **style)
+                face, deviation = OURS if row.comparable else "white", row.deviation or 0
+                axes.errorbar(row.value, place, xerr=deviation, fmt="o", color=OURS, ms=6, capsize=3, mfc=face)
                 axes.plot(row.ours, [place] * len(row.ours), ".", color=OURS, alpha=0.5)
             axes.plot(row.unfinished, [place] * len(row.unfinished), "x", color=OURS, ms=5)
         for style, color, label, shown in (

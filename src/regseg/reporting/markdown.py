@@ -25,9 +25,9 @@ def escaped(text: str) -> str:
 
 def table(headings: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
     """Return a Markdown table, with columns of numbers aligned to the right; the cells must be escaped already."""
-    headings, rows = list(headings), [list(row) for row in rows]
-    numeric = [_is_numeric([row[column] for row in rows]) for column in range(len(headings))]
-    lines = [headings, ["---:" if right else "---" for right in numeric], *rows]
+    headings, lines = list(headings), [list(row) for row in rows]
+    numeric = [_is_numeric(line[column] for line in lines) for column in range(len(headings))]
+    lines = [headings, ["---:" if right else "---" for right in numeric], *lines]
     return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
 
 

@@ -96,7 +96,8 @@ def significance_markdown(rows: Sequence[Row]) -> str:
         if row is not first:
             n = f"n = {len(first.ours)} and {len(row.ours)}"
             lines.append(f"- {escaped(row.name)}: {_verdict(first.ours, row.ours)} ({n}).\n")
-    text = f"Welch's two-sided t-test against {escaped(first.name)}, which was chosen by its mean; not corrected for several comparisons.\n\n"
+    text = f"Welch's two-sided t-test against {escaped(first.name)}, which was chosen by its mean; "
+    text += "not corrected for several comparisons.\n\n"
     text += "".join(lines)
     if others := [escaped(row.name) for row in rows if row.values and row not in tested]:
         text += f"- Not tested (fewer than two finished runs, or the best run counts): {', '.join(others)}.\n"
