@@ -44,3 +44,19 @@ def test_the_table_of_a_sweep_shows_its_own_runs(tmp_path, monkeypatch, capsys):
         ["b/cut", "failed", "50.00", "50.00", "56.00"],
         ["b/none", "not started", "–", "–", "–"],
     ]
+
+
+def test_names_are_legible_in_80_columns(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "80")
+    name = "resize_400_1600_crop_768_s0"
+    with sweep_folder("python -m regseg.train -m"):
+        folder = tmp_path / "runs" / "a" / name
+        folder.mkdir(parents=True)
+        write_json(folder / "summary.json", {"status": "interrupted", "data": {"excluded": ["bus"]}})
+        write_metrics(folder, [{"epoch": 0, "val/miou_reduced": 0.56}])
+        assert note_run(0, "", folder, name)
+        print_runs()
+    out = capsys.readouterr().out
+    assert f"│ {name} " in out and "interrupted" in out and "56.00" in out
+    assert max(map(len, out.splitlines())) <= 80

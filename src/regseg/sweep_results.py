@@ -10,6 +10,8 @@ from typing import Any
 from regseg.multirun import runs_and_failures
 from regseg.run_dir import best_reduced, load_summary, status_of
 
+_NAME = 32  # characters of a run's name that 80 columns have room for, beside the figures
+
 
 def print_runs() -> None:
     """Print one line per run of a sweep of trainings, and the command that reports on it."""
@@ -32,16 +34,18 @@ def _print_table(found: Mapping[Path, bool]) -> None:
 
     table = Table()
     reduced = any(best_reduced(folder) is not None for folder in found)
-    for column in ("run", "status", "best mIoU %", "last mIoU %", *(["best reduced %"] if reduced else [])):
-        table.add_column(column, justify="right" if "%" in column else "left", overflow="fold")
     several = len({folder.parent for folder in found}) > 1
+    names = {folder: f"{folder.parent.name}/{folder.name}" if several else folder.name for folder in found}
+    table.add_column("run", overflow="fold", min_width=min(_NAME, max(map(len, names.values()))))
+    for column in ("status", "best mIoU %", "last mIoU %", *(["best reduced %"] if reduced else [])):
+        table.add_column(column, justify="right" if "%" in column else "left", overflow="fold")
     for folder, fails in found.items():
         status, summary = status_of(folder), load_summary(folder)
         scores = [_miou(summary.get("best")), _miou(summary.get("last"))]
         scores += [_percent(best_reduced(folder))] if reduced else []
         if fails and status != "failed":  # the job was refused: what is in the folder is another run
             status, scores = "not started", ["–"] * len(scores)
-        table.add_row(f"{folder.parent.name}/{folder.name}" if several else folder.name, status, *scores)
+        table.add_row(names[folder], status, *scores)
     plain_console().print(table)
 
 
