@@ -24,9 +24,18 @@ def test_pictures_true_is_a_folder_in_the_run(copy_of_finished, run_module):
     result = run_module(EVALUATE, f"weights={RUN}/checkpoints/last.ckpt", *options)
     assert result.returncode == 0, result.stderr
     folder = copy_of_finished / RUN / "evaluation"
+    assert "1 of the 3 images in" in result.stdout  # scores of a part are not mistaken for those of the split
     assert {path.name for path in folder.iterdir()} == {"pictures", "worst.png", "worst.csv", "confusion.png"}
     assert list((folder / "pictures").glob("*.png")) and f"pictures: {RUN}/evaluation/pictures" in result.stdout
     assert before and [path.read_bytes() for path in trained] == before
+
+
+def test_shipped_weights_are_shown_by_name(tmp_path):
+    from regseg.evaluate import shown_name
+    from regseg.system.weights_files import resolve_weights
+
+    assert shown_name(str(resolve_weights("camvid_360"))) == "camvid_360"
+    assert shown_name("runs/camvid_360.safetensors") == "runs/camvid_360.safetensors"
 
 
 def test_the_position_baseline(run_module, streets_root, streets_options):

@@ -120,6 +120,7 @@ def test_slurm_is_asked_for_a_job_a_run_that_may_be_queued_again():
         launcher = compose("train", overrides=overrides, return_hydra_config=True).hydra.launcher
     assert launcher._target_.endswith("SlurmLauncher") and launcher.tasks_per_node == 1
     assert launcher.timeout_min == 1440 and launcher.max_num_timeout == 100 and launcher.gpus_per_node == 1
+    assert launcher.signal_delay_s <= 60  # with submitit's two minutes, a run of a short limit would never begin
 
 
 def test_a_launcher_that_dies_is_reported(run_module, streets_root, streets_options, tmp_path):

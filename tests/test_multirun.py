@@ -11,7 +11,7 @@ from commands import TINY, TRAIN, smoke
 
 from regseg import multirun
 from regseg.errors import InputError
-from regseg.multirun import note_failure, note_run, own_gpu, print_runs, run_folders, sweep_folder
+from regseg.multirun import note_failure, own_gpu, run_folders, sweep_folder
 from regseg.run_dir import read_metrics, read_summary, write_json
 
 
@@ -36,19 +36,6 @@ def test_a_sweep_continues_where_it_stopped(run_module, streets_root, streets_op
     assert "dilation_1_14_seed0: already finished" in result.stdout and "continuing from last.ckpt" in result.stdout
     for folder in (cut, failed, runs / "dilation_1_12_seed0"):
         assert read_summary(folder)["status"] == "finished" and len(read_metrics(folder)) == 2
-
-
-def test_the_report_of_a_table_on_a_custom_dataset_is_named(tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
-    with sweep_folder("python -m regseg.train -m"):
-        for number, group in enumerate(("table4", "table4_mine")):
-            folder = tmp_path / "runs" / group / "row_seed0"
-            folder.mkdir(parents=True)
-            write_json(folder / "summary.json", {"status": "finished"})
-            assert note_run(number, "", folder, group)
-        print_runs()
-    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("report:")]
-    assert [line.rpartition(" ")[2] for line in lines] == ["table=4", "table=table4_mine"]
 
 
 def test_a_row_that_fails_does_not_stop_the_others(run_module, streets_root, streets_options, tmp_path):

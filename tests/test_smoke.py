@@ -21,6 +21,22 @@ def test_smoke_shrinks_every_experiment(compose, experiment):
     assert cfg.data.batch_size <= 2 and max(cfg.data.crop_size) <= 64 and max(cfg.data.short_side) <= 96
 
 
+@pytest.mark.parametrize(
+    ("chosen", "storage"),
+    [
+        (["experiment=camvid_360"], "full"),
+        (["experiment=table4"], "full"),
+        (["experiment=table4", "data=streets"], "half"),
+        (["experiment=camvid_360", "data.storage=cache"], "cache"),
+    ],
+)
+def test_smoke_derives_nothing_from_a_whole_dataset(compose, chosen, storage):
+    """Halved or decoded copies of thousands of images take minutes; of synthetic streets, there are few."""
+    cfg = compose("trainer=smoke", *chosen)
+    shrink(cfg, {name.partition("=")[0] for name in chosen})
+    assert cfg.data.storage == storage
+
+
 def test_smoke_keeps_what_the_command_line_sets(compose):
     cfg = compose("trainer=smoke", "data.batch_size=6", "trainer.max_epochs=5")
     shrink(cfg, {"trainer", "data.batch_size", "trainer.max_epochs"})

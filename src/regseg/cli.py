@@ -19,7 +19,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from regseg import multirun
+from regseg import multirun, slurm
 from regseg.arguments import asks_for_help, asks_for_sweep, for_hydra, overrides_of
 from regseg.config import config_dir, open_groups, output_folders, sweep_dir
 from regseg.error_messages import explain
@@ -28,6 +28,7 @@ from regseg.help_text import print_help
 from regseg.mistyped import check_arguments
 from regseg.run_dir import mark_ended
 from regseg.run_names import jobs_of_sweep, register_resolvers
+from regseg.sweep_results import print_runs
 from regseg.system import processes, signals
 from regseg.system.folders import note_existing, remove_empty
 
@@ -131,19 +132,22 @@ def _in_hydra(job: Job, typed: list[str]) -> Job:
 
 def _run_sweep(run: Callable[[], Any], command: str) -> None:
     """Run all jobs of a sweep, print their results, and exit with status 1 if some failed."""
+    elif sweeps and {"hydra/launcher=slurm", "hydra/launcher=submitit_slurm"} & set(typed):
+        slurm.prepare_sweep()
     with multirun.sweep_folder(command):
         try:
             run()
         except Exception as error:
             if explain(error) is None:  # jobs do not raise, so a process of the launcher died
                 stopped = f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
+                print_runs()
                 multirun.fail_sweep(multirun.failures(), stopped)
             raise
         except BaseException:
             for folder in multirun.run_folders(ended=True):  # their processes may have exited
                 mark_ended(folder, "interrupted")
             raise
-        multirun.print_runs()
+        print_runs()
         if failed := multirun.failures():
             multirun.fail_sweep(failed)
 

@@ -144,7 +144,9 @@ def evaluate(cfg: DictConfig, file: OpenedFile | None = None) -> tuple[Scores, S
     began = time.perf_counter()
     validate(trainer, task, datamodule)
     if trainer.is_global_zero:
-        print(f"{sum(trainer.num_val_batches)} images in {time.perf_counter() - began:.1f} s")
+        count, total = sum(trainer.num_val_batches) * trainer.world_size, len(datamodule.val_set)
+        images = f"{total} images" if count >= total else f"{count} of the {total} images"
+        print(f"{images} in {time.perf_counter() - began:.1f} s")
     if cfg.confusion and trainer.is_global_zero:
         path = out_folder(cfg) / "confusion.png"
         draw_confusion(task.counts.cpu().numpy(), datamodule.spec.classes, path)

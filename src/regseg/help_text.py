@@ -39,7 +39,7 @@ def print_help(config_name: str, overrides: Sequence[str]) -> None:
     for name, value in _options({key: node for key, node in values_of(cfg).items() if key != "hydra"}):
         required = "required: " if value == "???" else ""
         print(_wrapped(f"  {name}=" + ("…" if required else value), required + comments.get(name, "")))
-    print("\n-m sweeps over comma-separated values; --cfg job prints the composed configuration.")
+    print("\n-m sweeps over comma-separated values.\n--cfg job prints the composed configuration.")
 
 
 def _chosen(cfg: DictConfig) -> dict[str, str | None]:

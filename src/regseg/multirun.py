@@ -12,7 +12,6 @@ import hashlib
 import json
 import multiprocessing
 import os
-import shlex
 import socket
 import subprocess
 import sys
@@ -24,9 +23,8 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 from regseg.errors import InputError
-from regseg.run_dir import best_miou, load_summary, status_of
+from regseg.run_dir import best_miou
 from regseg.system.locks import Held, lock
-from regseg.system.records import section
 
 _FOLDER, _PROCESS, _COMMAND = "REGSEG_SWEEP", "REGSEG_SWEEP_PROCESS", "REGSEG_COMMAND"
 _held: list[tuple[int, Any]] = []  # (number, lock) of the GPU that this process uses until it ends
@@ -51,11 +49,18 @@ def command_of_sweep() -> str | None:
     return os.environ.get(_COMMAND)
 
 
-def note_failure(number: int, overrides: str, sentence: str) -> None:
-    """Record how job ``number`` failed, for the process that started the sweep, if it is still running."""
+def note_failure(number: int, overrides: str, sentence: str, *, lost: bool = False) -> None:
+    """Record how a job failed, for the process that started the sweep, if it is still running.
+
+    Args:
+        number: The job's number in the sweep.
+        overrides: The job's overrides.
+        sentence: What is printed.
+        lost: Whether the job's process was ended from outside, so that only the run's folder tells how far it came.
+    """
     path = Path(os.environ[_FOLDER]) / f"failed_{number:06d}.json"
     with contextlib.suppress(FileNotFoundError):
-        path.write_text(json.dumps([overrides, sentence]), encoding="utf-8")
+        path.write_text(json.dumps([overrides, sentence, number, lost]), encoding="utf-8")
 
 
 def note_run(number: int, overrides: str, folder: Path, config: str) -> bool:
@@ -102,38 +107,19 @@ def run_folders(*, ended: bool = False) -> list[Path]:
     Args:
         ended: Whether to omit runs that continue when the process that started the sweep ends, such as Slurm jobs.
     """
+    return [Path(folder) for folder, *_, outlives in _run_notes() if not (ended and outlives)]
+
+
+def _run_notes() -> list[Any]:
     notes = [note.read_text(encoding="utf-8") for note in Path(os.environ[_FOLDER]).glob("run_*.json")]
-    found = sorted((json.loads(text) for text in notes if text), key=lambda note: note[1])  # empty: about to be written
-    return [Path(folder) for folder, *_, outlives in found if not (ended and outlives)]
+    return sorted((json.loads(text) for text in notes if text), key=lambda note: note[1])  # empty: about to be written
 
 
-def print_runs() -> None:
-    """Print one line per run of a sweep of trainings, and the command that reports on it."""
-    folders = [folder for folder in run_folders() if (folder / "summary.json").exists()]
-    if not folders:
-        return
-    from rich.table import Table
-
-    from regseg.system.console import plain_console
-
-    table = Table()
-    for column in ("run", "status", "best mIoU %", "last mIoU %"):
-        table.add_column(column, justify="right" if "%" in column else "left", overflow="fold")
-    for folder in folders:
-        summary = load_summary(folder)
-        values = (_miou(summary.get(which)) for which in ("best", "last"))
-        table.add_row(folder.name, status_of(folder), *values)
-    plain_console().print(table)
-    for group in dict.fromkeys(folder.parent for folder in folders):
-        number = group.name.removeprefix("table")
-        number = number if number.isdigit() else group.name  # such as table4_mine
-        runs = [] if group.parent == Path("runs").absolute() else [f"runs={group.parent}"]
-        print(f"report: {shlex.join(['python', '-m', 'regseg.report', f'table={number}', *runs])}")
-
-
-def _miou(evaluation: Any) -> str:
-    value = section(evaluation, "metrics").get("val/miou")
-    return f"{100 * value:.2f}" if isinstance(value, float) else "–"
+def runs_and_failures() -> dict[Path, bool]:
+    """Return for the folder of each run whether its job failed by itself; a job that failed at once has no summary."""
+    failed = {number for *_, number, lost in _failure_notes() if not lost}
+    found = {Path(folder): number in failed for folder, number, *_ in _run_notes()}
+    return {folder: fails for folder, fails in found.items() if fails or (folder / "summary.json").exists()}
 
 
 def is_queued() -> bool:
@@ -163,8 +149,12 @@ def detach_local_queue() -> None:
 
 def failures() -> list[tuple[str, str]]:
     """Return (overrides, sentence) of every failed job, in the order of the jobs."""
+    return [(overrides, sentence) for overrides, sentence, *_ in _failure_notes()]
+
+
+def _failure_notes() -> list[Any]:
     paths = sorted(Path(os.environ[_FOLDER]).glob("failed_*.json"))
-    return [tuple(json.loads(path.read_text(encoding="utf-8"))) for path in paths]
+    return [json.loads(path.read_text(encoding="utf-8")) for path in paths]
 
 
 def is_one_of_several() -> bool:

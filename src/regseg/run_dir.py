@@ -152,6 +152,19 @@ def best_miou(folder: Path) -> float | None:
     return section(section(load_summary(folder), "best"), "metrics").get("val/miou")
 
 
+def best_reduced(folder: Path) -> float | None:
+    """Return the highest reduced mean IoU of the run in ``folder``, the figure of Tables 4 to 7.
+
+    It may belong to another epoch than the highest mean IoU. None without a score, or if no class is excluded.
+    """
+    if not _section(load_summary(folder), "data").get("excluded"):
+        return None
+    texts = [row.get("val/miou_reduced") or "nan" for row in read_metrics(folder)]
+    with suppress(ValueError):
+        return max((value for value in map(float, texts) if value == value), default=None)
+    return None
+
+
 def prepare_folder(folder: Path, config: dict[str, Any], *, keep: bool) -> None:
     """Prepare ``folder`` for a run: remove an earlier run unless ``keep``, and write the configuration.
 

@@ -38,9 +38,15 @@ def _run_group(*, _root_: DictConfig) -> str:
     choices, dataset = HydraConfig.get().runtime.choices, _dataset_name(_root_)
     if choices.get("experiment"):
         return choices["experiment"] + dataset.removeprefix(choices["data"])
+    return "_".join([dataset, *_model_choices()])
+
+
+def _model_choices() -> list[str]:
+    """Return the choices of backbone and decoder, or of ``model`` for a network without them."""
+    choices = HydraConfig.get().runtime.choices
     custom = any(text.lstrip("+").startswith("model.backbone.dilations=") for text in HydraConfig.get().overrides.task)
     model = ("own_schedule" if custom else choices.get("model/backbone"), choices.get("model/decoder"))
-    return "_".join([dataset, *([part for part in model if part] or [choices["model"]])])
+    return [part for part in model if part] or [choices["model"]]
 
 
 def _dataset_name(cfg: DictConfig) -> str:
@@ -57,9 +63,8 @@ def _dataset_name(cfg: DictConfig) -> str:
 
 def _run_tags(*, _root_: DictConfig) -> ListConfig:
     """Return a run's W&B tags: table and row, dataset, backbone and decoder, each at most 64 characters."""
-    choices = HydraConfig.get().runtime.choices
     parts = [_root_.table, _root_.run.name] if _root_.table else []
-    parts += [_dataset_name(_root_), choices.get("model/backbone") or choices["model"], choices.get("model/decoder")]
+    parts += [_dataset_name(_root_), *_model_choices()]
     return ListConfig(list(dict.fromkeys(str(part)[:64] for part in parts if part)))
 
 

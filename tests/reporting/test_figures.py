@@ -8,7 +8,7 @@ import pytest
 
 from regseg.reporting import figures, plots
 from regseg.reporting.published import Curve
-from regseg.reporting.tables import Run
+from regseg.reporting.tables import Row, Run
 
 
 def run(row, *mious, classes=("a", "b")):
@@ -17,16 +17,32 @@ def run(row, *mious, classes=("a", "b")):
     return Run(row, "finished", len(mious) - 1, len(mious), curve, classes, "", "", None)
 
 
-def test_learning_curves_show_the_first_evaluation(tmp_path, monkeypatch):
-    drawn = []
+@pytest.fixture
+def drawn(monkeypatch):
+    """The figures that were drawn."""
+    kept = []
 
     @contextmanager
     def keeping(*arguments):
         with plots.figure(*arguments) as figure:
             yield figure
-            drawn.append(figure)
+            kept.append(figure)
 
     monkeypatch.setattr(figures, "figure", keeping)
+    return kept
+
+
+def test_rows_that_are_not_comparable_are_marked(tmp_path, drawn):
+    """The picture may be copied without the table that says so."""
+    rows = [Row(str(fits), [70.0], [], 75.0, None, [], "", False, fits) for fits in (True, False)]
+    assert figures.draw_rows("table4", rows, tmp_path / "rows.png")
+    labels = [text.get_text() for text in drawn[0].legends[0].get_texts()]
+    assert labels == ["ours", "ours, not comparable", "paper"]
+    faces = [bar.lines[0].get_markerfacecolor() for bar in drawn[0].axes[0].containers]
+    assert faces == [plots.OURS, "white"]
+
+
+def test_learning_curves_show_the_first_evaluation(tmp_path, drawn):
     assert figures.draw_curves("mine", [run("row", 3.0, 50.0, 60.0)], tmp_path / "curves.png")
     bottom, top = drawn[0].axes[0].get_ylim()
     assert bottom < 3 and top > 60

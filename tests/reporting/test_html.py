@@ -25,4 +25,6 @@ def test_text_is_large_enough_and_paper_has_its_own_rules():
     assert int(re.search(r"body \{ font: (\d+)px", page)[1]) >= 16
     printed = page.partition("@media print")[2]
     assert "break-inside: avoid" in printed and ".table { overflow: visible }" in printed
+    assert "border-collapse: separate" in page  # with collapsed borders, the fixed first column loses its lines
+    assert "width: max-content" not in page  # a wide screen shows the last column without scrolling
     assert "img { display: block; max-width: 100%" in page

@@ -2,7 +2,7 @@
 
 from run_folders import write_run
 
-from regseg.reporting.markdown import at_same_epochs, classes_markdown, markdown, runs_markdown
+from regseg.reporting.markdown import at_same_epochs, classes_markdown, markdown, runs_markdown, table
 from regseg.reporting.published import Curve, author_runs
 from regseg.reporting.tables import Run, compare, read_runs
 
@@ -58,3 +58,15 @@ def test_many_runs_are_divided_into_tables_that_fit_on_paper():
     first, second = classes_markdown(runs).split("\n\n")
     assert first.startswith("| class | r0, seed 0 |") and first.splitlines()[0].count("seed") == 10
     assert second.splitlines()[0] == "| class | r10, seed 0 | r11, seed 0 |"
+
+
+def test_columns_of_numbers_are_aligned_to_the_right():
+    lines = table(["a", "b", "c", "d"], [["x", "1.5 ± 0.2", "–", ""], ["y", "-12", "absent", "late"]]).splitlines()
+    assert lines[1] == "| --- | ---: | ---: | --- |"
+
+
+def test_a_deviation_is_explained(tmp_path):
+    for seed in range(2):
+        write_run(tmp_path, "table4", "dilation_1_14", seed, 0.5 * seed)
+        text = markdown("table4", compare("table4", read_runs(tmp_path, "table4")))
+        assert ("± is the population standard deviation" in text) == (seed == 1)

@@ -35,6 +35,22 @@ def test_latex_is_escaped_and_the_best_is_bold(tmp_path):
         subprocess.run(["pdflatex", "-halt-on-error", "a.tex"], cwd=tmp_path, check=True, capture_output=True)
 
 
+def test_latex_says_what_a_row_is_not():
+    rows = [
+        Row("done", [70.0], [], 78.3, None, [], "", False, True),
+        Row("smoke_1", [60.0], [], 75.85, 0.4, [], "not comparable: a smoke test", False, False),
+        Row("cut", [], [80.0], None, None, [], "seed 0 interrupted", False, True),
+        Row("three", [1.0, 2.0], [], None, None, [], "", True, True),
+    ]
+    text = latex_text("table4", rows)
+    assert r"done & \textbf{70.00} & 1 & 78.3 \\" in text and r"75.85 $\pm$ 0.4" in text  # as printed
+    assert (
+        r"80.00\rlap{$^\ast$}" in text and r"$^\ast$: training is not finished." in text and text.count("textbf") == 1
+    )
+    assert r"Not comparable with the paper: smoke\_1." in text and "The best run counts: three." in text
+    assert "population standard deviations" in text and "caption{Backbone" in latex_text("table4", rows[:1])
+
+
 def test_welch_by_hand():
     """Means 1 and 3, variances 1 and 1, three runs each: t = 2.449, four degrees of freedom, p = 0.0705."""
     text = significance_markdown([row("low", [0.0, 1.0, 2.0]), row("high", [2.0, 3.0, 4.0]), row("one", [5.0])])
@@ -43,8 +59,9 @@ def test_welch_by_hand():
 
 
 def test_where_nothing_can_be_tested():
-    assert significance_markdown([row("a", [1.0]), row("b", [2.0, 3.0])]) == ""
-    assert significance_markdown([row("a", [1.0, 2.0], best=True), row("b", [2.0, 3.0])]) == ""
+    for first in (row("a", [1.0]), row("a", [1.0, 2.0], best=True)):
+        assert significance_markdown([first, row("b", [2.0, 3.0])]).startswith("No difference between rows can be test")
+    assert significance_markdown([row("a", []), row("b", [2.0, 3.0])]) == ""
     assert "cannot be computed" in significance_markdown([row("a", [1.0, 1.0]), row("b", [2.0, 2.0])])
     many = significance_markdown([row("a", [1.0, 1.5, 1.2, 1.1, 1.0]), row("b", [2.0, 2.1, 2.2, 1.9, 2.0])])
-    assert "power" not in many and "p = 0.000" in many
+    assert "power" not in many and "p < 0.001" in many

@@ -1,7 +1,9 @@
 """The Trainer in a sweep."""
 
+import os
 import subprocess
 import sys
+import warnings
 from types import SimpleNamespace
 
 import pytest
@@ -10,7 +12,7 @@ from lightning.pytorch.strategies.launchers import _SubprocessScriptLauncher
 
 from regseg.errors import InputError
 from regseg.system import processes
-from regseg.training.trainer import end_ranks, make_trainer
+from regseg.training.trainer import end_ranks, make_trainer, quiet
 
 
 @pytest.mark.parametrize("strategy", [{}, {"strategy": "auto"}, {"strategy": "ddp"}])
@@ -50,3 +52,18 @@ def test_of_three_processes_the_failed_one_is_reported(monkeypatch):
     everyone = list(ranks)
     end_ranks(SimpleNamespace(strategy=SimpleNamespace(launcher=Launcher())), wait=30)
     assert processes.failed_rank() == (2, None) and [rank.poll() for rank in everyone] == [-9, 2]
+
+
+def test_where_slurm_is_installed_a_plain_start_says_nothing_about_srun(tmp_path, monkeypatch):
+    srun = tmp_path / "srun"
+    srun.write_text("#!/bin/sh\n")
+    srun.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    for name in [name for name in os.environ if name.startswith("SLURM_")]:
+        monkeypatch.delenv(name)
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        quiet()
+        warnings.warn("Use `srun` here.", stacklevel=1)  # only Lightning's hint is silenced
+        make_trainer({"accelerator": "cpu"}, tmp_path)
+    assert [str(warning.message) for warning in warned] == ["Use `srun` here."]

@@ -17,6 +17,7 @@ from regseg.reporting.plots import AUTHOR, OTHERS, OURS, PAPER, figure, shortene
 from regseg.reporting.published import author_runs, paper
 from regseg.reporting.tables import Row, Run, common_epoch, known, metric_of
 
+_NOT_COMPARABLE = "ours, not comparable"
 _COLUMNS, _PANELS = 10, 8  # most columns per panel, and most panels, of a heatmap; beyond both, panels get wider
 
 if TYPE_CHECKING:
@@ -36,17 +37,19 @@ def draw_rows(group: str, rows: Sequence[Row], path: Path) -> bool:
             if row.paper is not None:
                 axes.plot(row.paper, place, "|", color=PAPER, ms=14, mew=1.5)
             if row.ours and row.value is not None:
-                axes.errorbar(row.value, place, xerr=row.deviation or 0, fmt="o", color=OURS, ms=6, capsize=3)
+                face, deviation = OURS if row.comparable else "white", row.deviation or 0
+                axes.errorbar(row.value, place, xerr=deviation, fmt="o", color=OURS, ms=6, capsize=3, mfc=face)
                 axes.plot(row.ours, [place] * len(row.ours), ".", color=OURS, alpha=0.5)
             axes.plot(row.unfinished, [place] * len(row.unfinished), "x", color=OURS, ms=5)
         for style, color, label, shown in (
-            ("o", OURS, "ours", any(row.ours for row in rows)),
+            ("o", OURS, "ours", any(row.ours and row.comparable for row in rows)),
+            ("o", OURS, _NOT_COMPARABLE, any(row.ours and not row.comparable for row in rows)),
             ("x", OURS, "ours, not finished", any(row.unfinished for row in rows)),
             ("o", AUTHOR, "author's runs", any(row.author for row in rows)),
             ("|", PAPER, "paper", any(row.paper for row in rows)),
         ):
             if shown:
-                axes.plot([], [], style, color=color, label=label, mfc="none" if color == AUTHOR else color)
+                axes.plot([], [], style, color=color, label=label, mfc=color if label == "ours" else "none")
         axes.set_yticks(list(places), [shortened(row.name) for row in rows])
         axes.set_ylim(len(rows) - 0.5, -0.5)
         axes.set_xlabel(_label(group))

@@ -11,16 +11,18 @@ from pathlib import Path
 from markdown_it import MarkdownIt
 
 # A table that is wider than the page scrolls on its own, so that the text around it stays in place; on paper, it is
-# printed smaller instead. The first column, which names the row, stays visible.
+# printed smaller instead. The first column, which names the row, stays visible; collapsed borders would not stay with
+# it. A last column of text, such as remarks, is kept wide enough to read.
 _STYLE = """
 :root { color-scheme: light }
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 0 auto; padding: 1rem; color: #222;
   background: #fff; overflow-wrap: break-word }
 h1 { font-size: 1.5rem; line-height: 1.25 } h2 { font-size: 1.2rem; margin-top: 2rem }
 .table { overflow-x: auto; margin: 1rem 0 }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums; width: max-content }
+table { border-collapse: separate; border-spacing: 0; font-variant-numeric: tabular-nums }
 td, th { padding: .35rem .75rem; border-bottom: 1px solid #ddd; text-align: left; vertical-align: top;
-  max-width: 18rem }
+  max-width: 18rem; overflow-wrap: normal }
+td:last-child:not([style]) { min-width: 10rem }
 th { vertical-align: bottom }
 td:first-child, th:first-child { position: sticky; left: 0; background: #fff; max-width: 45vw; padding-left: 0 }
 img { display: block; max-width: 100%; height: auto; margin: 1.5rem 0 }

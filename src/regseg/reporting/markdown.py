@@ -15,6 +15,8 @@ from regseg.reporting.tables import Row, Run, common_epoch, known, metric_of
 _RUNS = 10  # columns of a table
 _MARKUP = re.compile(r"[\\`*\[\]<>&|~#]|(?<!\w)_|_(?!\w)|^[-+]|(?<=^\d)[.)]")
 
+_NUMBER = re.compile(r"[-+]?\d+(\.\d+)?( ± \d+(\.\d+)?)?")
+
 
 def escaped(text: str) -> str:
     """Escape ``text`` so that Markdown shows it literally, also in a cell of a table."""
@@ -22,10 +24,16 @@ def escaped(text: str) -> str:
 
 
 def table(headings: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
-    """Return a Markdown table; the cells must be escaped already."""
-    headings = list(headings)
-    lines = [headings, ["---"] * len(headings), *rows]
+    """Return a Markdown table, with columns of numbers aligned to the right; the cells must be escaped already."""
+    headings, lines = list(headings), [list(row) for row in rows]
+    numeric = [_is_numeric(line[column] for line in lines) for column in range(len(headings))]
+    lines = [headings, ["---:" if right else "---" for right in numeric], *lines]
     return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
+
+
+def _is_numeric(cells: Iterable[str]) -> bool:
+    shown = [cell for cell in cells if cell]
+    return bool(shown) and all(cell in ("–", "absent") or _NUMBER.fullmatch(cell) for cell in shown)
 
 
 def name_of_metric(group: str) -> str:
@@ -42,6 +50,8 @@ def markdown(group: str, rows: Iterable[Row]) -> str:
         for row in rows
     ]
     text = table(["row", f"ours: {name_of_metric(group)}", "seeds", "paper", "author's runs", "state"], lines)
+    if any(row.deviation is not None or row.paper_deviation is not None for row in rows):
+        text += "\n± is the population standard deviation over the runs of a row, as in the paper.\n"
     if best := [escaped(row.name) for row in rows if row.best]:
         text += f"\nFor {', '.join(best)} the best run counts, as in the paper; other rows are means over their runs.\n"
     return text
