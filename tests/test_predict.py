@@ -221,7 +221,7 @@ def test_a_full_disk_is_one_sentence(predict, photos, tmp_path, monkeypatch):
     def full(path, write, **options):
         raise OSError(errno.ENOSPC, "No space left on device", str(path))
 
-    monkeypatch.setattr("regseg.inference.writers.write_whole", full)
+    monkeypatch.setattr("regseg.inference.writers.write_bytes", full)
     result = predict("source=photos")
     assert ended(result, 1, "overlay/", "No space left", "free some space") and len(result.err.splitlines()) == 1
     assert files(tmp_path / "predictions") == [".lock", "predictions.json"]

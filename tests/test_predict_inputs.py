@@ -96,7 +96,7 @@ def test_a_read_only_out(predict, photos, tmp_path, monkeypatch):
     def refused(path, *_args, **_options):
         raise PermissionError(errno.EACCES, "Permission denied", str(path))
 
-    monkeypatch.setattr("regseg.inference.writers.write_whole", refused)
+    monkeypatch.setattr("regseg.inference.writers.write_bytes", refused)
     assert ended(predict("source=photos"), 2, "overlay", "Permission denied", "choose another path")
     monkeypatch.setattr("regseg.inference.out_folder.lock", refused)
     assert ended(predict("source=photos", "out=there"), 2, "there/.lock", "Permission denied")
