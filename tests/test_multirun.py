@@ -11,7 +11,7 @@ from commands import TINY, TRAIN, smoke
 
 from regseg import multirun
 from regseg.errors import InputError
-from regseg.multirun import note_failure, own_gpu, run_folders, sweep_folder
+from regseg.multirun import note_failure, note_run, own_gpu, run_folders, sweep_folder
 from regseg.run_dir import read_metrics, read_summary, write_json
 
 

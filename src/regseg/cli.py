@@ -97,6 +97,8 @@ def _run_in_hydra(job: Job, config_name: str) -> None:
     sys.argv = [typed[0], *for_hydra(arguments, open_groups(config_name))]
     if "hydra/launcher=submitit_local" in arguments:
         multirun.detach_local_queue()
+    elif sweeps and {"hydra/launcher=slurm", "hydra/launcher=submitit_slurm"} & set(arguments):
+        slurm.prepare_sweep()
     run = main(_in_hydra(job, typed))
     try:
         if sweeps:
@@ -132,8 +134,6 @@ def _in_hydra(job: Job, typed: list[str]) -> Job:
 
 def _run_sweep(run: Callable[[], Any], command: str) -> None:
     """Run all jobs of a sweep, print their results, and exit with status 1 if some failed."""
-    elif sweeps and {"hydra/launcher=slurm", "hydra/launcher=submitit_slurm"} & set(typed):
-        slurm.prepare_sweep()
     with multirun.sweep_folder(command):
         try:
             run()

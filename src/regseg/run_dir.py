@@ -157,7 +157,7 @@ def best_reduced(folder: Path) -> float | None:
 
     It may belong to another epoch than the highest mean IoU. None without a score, or if no class is excluded.
     """
-    if not _section(load_summary(folder), "data").get("excluded"):
+    if not section(load_summary(folder), "data").get("excluded"):
         return None
     texts = [row.get("val/miou_reduced") or "nan" for row in read_metrics(folder)]
     with suppress(ValueError):
