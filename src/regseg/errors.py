@@ -3,8 +3,12 @@
 import difflib
 import inspect
 import math
+import reprlib
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
+
+_REPR = reprlib.Repr()
+_REPR.maxlevel, _REPR.maxstring, _REPR.maxlist, _REPR.maxdict = 3, 80, 10, 10
 
 
 class InputError(ValueError):
@@ -42,6 +46,15 @@ def message(error: BaseException) -> str:
     text = str(error).strip()
     last = text.splitlines()[-1] if "Traceback (most recent call last)" in text else text
     return last.rpartition("InputError: ")[2]
+
+
+def shortened(value: object, longest: int = 200) -> str:
+    """Return a value from a file as text for a message: a nested or shared value may be huge when it is written out."""
+    try:
+        text = value if isinstance(value, str) else _REPR.repr(value)
+    except ValueError:  # an integer of more digits than Python writes
+        text = "a huge number"
+    return text if len(text) <= longest else f"{text[:longest]}…"
 
 
 def did_you_mean(given: str, choices: Iterable[str]) -> str:
