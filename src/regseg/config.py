@@ -16,6 +16,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
 
 from regseg.arguments import plain, swept_values
 from regseg.multirun import command_of_sweep
+from regseg.system.folders import expanded
 
 # Options that are not part of a run's name unless a sweep varies them, so that a moved dataset keeps its runs.
 _UNNAMED = {"resume", "overwrite", "trainer", "logger", "data.root", "data.num_workers"}
@@ -42,7 +43,7 @@ def sweep_dir(config_name: str, arguments: Sequence[str]) -> Path | None:
     typed = [text.removeprefix(key) for text in arguments if text.startswith(key)]
     content = yaml.safe_load((config_dir() / f"{config_name}.yaml").read_text(encoding="utf-8"))
     folder = typed[-1] if typed else content["hydra"]["sweep"]["dir"]
-    return None if "${" in folder else Path(folder).expanduser().absolute()
+    return None if "${" in folder else expanded(folder).absolute()
 
 
 def output_folders(config_name: str, arguments: Sequence[str]) -> list[str]:
@@ -145,7 +146,7 @@ def _dataset_name(cfg: DictConfig) -> str:
     choice, root = hydra_cfg.runtime.choices["data"], OmegaConf.select(cfg, "data.root")
     if choice != "folder" or not root or (hydra_cfg.mode == RunMode.MULTIRUN and "data.root" in _swept()):
         return choice
-    last = Path(os.path.abspath(Path(str(root)).expanduser())).name
+    last = Path(os.path.abspath(expanded(str(root)))).name
     clean = re.sub(r"[^\w.+-]+", "_", last, flags=re.ASCII).strip("_.-")[:_LONGEST_DATASET]
     parts = [choice, clean, "" if clean == last else _hash(last)]
     return choice if last == choice else "_".join(part for part in parts if part)
