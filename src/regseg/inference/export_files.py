@@ -13,7 +13,7 @@ from regseg.inference.conversion import to_onnx, to_openvino
 from regseg.inference.export_info import KEY, ExportInfo
 from regseg.inference.exported import require
 from regseg.inference.folding import ExportNetwork
-from regseg.system.checkpoint_file import write_weights_file
+from regseg.system.checkpoint_file import read_tensors, write_weights_file
 
 _DTYPES = {"f32": torch.float32, "f16": torch.float16, "bf16": torch.bfloat16}
 
@@ -61,9 +61,7 @@ def replace_record(path: Path, format: str, info: ExportInfo) -> None:
         stop = text.index("/>", start)
         path.write_text(f"{text[:start]}<{KEY} value={_quoted(info.to_json())} {text[stop:]}", "utf-8")
     else:
-        from safetensors.torch import load_file
-
-        write_weights_file(path, load_file(path), {KEY: info.to_json()})
+        write_weights_file(path, read_tensors(path)[0], {KEY: info.to_json()})
 
 
 def _quoted(text: str) -> str:
