@@ -67,8 +67,9 @@ def entry_point(
             try:
                 if asks_for_help(arguments):
                     print_help(config_name, overrides_of(arguments, open_groups(config_name)))
-                    return
-                _run_in_hydra(job, config_name, _command(config_name, arguments), sweeps)
+                else:
+                    _run_in_hydra(job, config_name, _command(config_name, arguments), sweeps)
+                sys.stdout.flush()  # here, because a full disk while Python exits is reported with a trace
             except BaseException as error:
                 number = signals.received() or (signal.SIGINT if isinstance(error, KeyboardInterrupt) else None)
                 if number is not None:
@@ -82,6 +83,9 @@ def entry_point(
                     raise
                 _fail(error)
                 raise
+            finally:
+                with contextlib.suppress(OSError):
+                    sys.stdout.flush()
 
         return run
 
