@@ -1,6 +1,8 @@
 """`python -m regseg COMMAND …` and the console script `regseg`."""
 
 import importlib.util
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -28,6 +30,18 @@ def test_help_lists_the_commands(run_module):
     assert result.returncode == 0
     assert all(name in result.stdout for name in ("train", "evaluate", "describe", "report"))
     assert run_module("regseg").stdout == result.stdout
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+@pytest.mark.parametrize(
+    "command", [["regseg", "--version"], ["regseg.report", "table=9"], ["regseg.report", "--help"]]
+)
+def test_output_onto_a_full_disk_is_one_sentence(command, tmp_path):
+    with open("/dev/full", "w") as full:
+        command = [sys.executable, "-m", *command]
+        result = subprocess.run(command, cwd=tmp_path, stdout=full, stderr=subprocess.PIPE, text=True, timeout=120)
+    assert result.returncode == 1 and len(result.stderr.splitlines()) == 1, result.stderr
+    assert result.stderr.startswith("regseg: The output cannot be") and "No space left" in result.stderr
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """A run's folder: what may start, continue or be replaced there, and records that survive what happens to files."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -9,6 +10,8 @@ import pytest
 
 from regseg.errors import InputError
 from regseg.run_dir import (
+    best_miou,
+    check_finished,
     check_free,
     config_of,
     holds_results,
@@ -64,7 +67,9 @@ def test_a_damaged_summary_is_reported_and_can_be_replaced(tmp_path, content):
         check_free(tmp_path, resume=None, overwrite=False)
 
 
-@pytest.mark.parametrize("content", ["", "a: [", "5", "!!python/object/apply:os.system [touch RAN]"])
+@pytest.mark.parametrize(
+    "content", ["", "a: [", "5", "!!python/object/apply:os.system [touch RAN]", "a: !!timestamp now"]
+)
 def test_a_damaged_configuration_is_ignored(tmp_path, content):
     (tmp_path / "config.yaml").write_text(content)
     assert config_of(tmp_path) == {}
@@ -183,3 +188,41 @@ def test_what_ended_by_itself_is_done_under_the_same_limits(tmp_path, last, befo
     summary = {"status": "finished", "best": last, "last": last, "config": {"trainer": before}}
     write_json(tmp_path / "summary.json", summary)
     assert is_done(tmp_path, now) == done
+
+
+FINISHED = {"seed": 3, "trainer": {"max_epochs": 2, "precision": "32-true"}, "weights": None, "data": {"root": "mine"}}
+DATA = {"files": {"train": {"count": 2}}, "classes": ["a", "b"], "excluded": [], "labels": [[[0, 0], [1, 1]], [], []]}
+
+
+@pytest.mark.parametrize(
+    ("config", "data", "words"),
+    [
+        ({"weights": "other.ckpt"}, {}, r"weights=None, not other\.ckpt"),
+        ({"trainer": {"max_epochs": 2, "precision": "16-mixed"}}, {}, r"trainer\.precision=32-true, not 16-mixed"),
+        ({"trainer": {"precision": "32-true", "gradient_clip_val": 1}}, {}, r"gradient_clip_val=None, not 1"),
+        ({}, {"classes": ["b", "a"]}, "other class names"),
+        ({}, {"labels": [[[1, 0], [0, 1]], [], []]}, "other label values of the classes"),
+        ({}, {"files": {"train": {"count": 3}}}, "other images"),
+    ],
+)
+def test_a_finished_run_is_skipped_only_for_the_same_training(tmp_path, config, data, words):
+    write_json(tmp_path / "summary.json", {"status": "finished", "config": FINISHED, "data": DATA})
+    check_finished(tmp_path, FINISHED, DATA)
+    check_finished(tmp_path, FINISHED, None)
+    with pytest.raises(InputError, match=words):
+        check_finished(tmp_path, FINISHED | config, DATA | data)
+
+
+@pytest.mark.parametrize(("last", "planned"), [({"epoch": "x"}, None), ({"epoch": 1}, "x"), ({"epoch": 1}, [2])])
+def test_an_edited_summary_is_not_finished(tmp_path, last, planned):
+    config = {"trainer": {"max_epochs": planned}}
+    write_json(tmp_path / "summary.json", {"status": "finished", "last": last, "config": config})
+    assert not is_done(tmp_path, {"max_epochs": 2})
+    write_json(tmp_path / "summary.json", {"best": {"metrics": {"val/miou": "x"}}})
+    assert best_miou(tmp_path) is None
+
+
+def test_records_that_are_named_pipes_are_not_read(tmp_path):
+    for name in ("config.yaml", "metrics.csv", "summary.json"):
+        os.mkfifo(tmp_path / name)
+    assert (config_of(tmp_path), read_metrics(tmp_path), status_of(tmp_path)) == ({}, [], "unknown")

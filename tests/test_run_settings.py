@@ -1,11 +1,12 @@
 """The settings that a continued run must share."""
 
 import json
+import os
 
 import pytest
 
 from regseg.errors import InputError
-from regseg.run_settings import check_settings, images_per_step, settings_of
+from regseg.run_settings import check_same_options, check_settings, images_per_step, options_of, settings_of
 
 
 def test_settings_that_a_continuation_must_share():
@@ -33,3 +34,34 @@ def test_the_batch_is_counted_over_devices_and_accumulated_steps():
     assert images_per_step(config) == 24
     assert images_per_step({"data": {"batch_size": 4}, "trainer": {}}) == 4
     assert images_per_step({"data": {"batch_size": 4}, "trainer": {"devices": "auto"}}) == [4, "auto", 1]
+
+
+@pytest.mark.parametrize(
+    ("change", "name"),
+    [
+        ({"weights": "b.ckpt"}, "weights=a.ckpt, not b.ckpt"),
+        ({"weights": None}, "weights=a.ckpt, not None"),
+        ({"weights_part": "backbone"}, "weights_part=all, not backbone"),
+        ({"trainer": {"gradient_clip_val": 0.5}}, r"trainer\.gradient_clip_val=None, not 0\.5"),
+        ({"trainer": {"overfit_batches": 2}}, r"trainer\.overfit_batches=0\.0, not 2"),
+        ({"trainer": {"limit_val_batches": 2}}, r"trainer\.limit_val_batches=1\.0, not 2"),
+        ({"callbacks": {"steps": {"_target_": "x.GradientAccumulationScheduler"}}}, r"callbacks\.steps="),
+    ],
+)
+def test_options_that_change_the_training_are_compared(change, name):
+    config = {"weights": "a.ckpt", "weights_part": "all", "trainer": {"max_epochs": 3}, "callbacks": {"last": None}}
+    before = options_of(config)
+    check_same_options("run", before, options_of(config | {"trainer": {"max_epochs": 5, "sync_batchnorm": False}}))
+    check_same_options("run", before, options_of(config | {"weights": os.path.abspath("a.ckpt")}))
+    with pytest.raises(InputError, match=name):
+        check_same_options("run", before, options_of(config | change))
+
+
+def test_runs_of_earlier_versions_record_no_weights():
+    check_same_options("run", options_of({}), options_of({"weights": "a.ckpt", "weights_part": "all"}))
+
+
+def test_crafted_settings_are_one_short_sentence():
+    with pytest.raises(InputError) as error:
+        check_settings("run", {5: 1, "a": [[1] * 10**6]}, {"a": 2, 7: 10**5000})
+    assert len(str(error.value)) < 1000

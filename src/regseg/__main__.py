@@ -8,6 +8,8 @@ import os
 import runpy
 import sys
 
+from regseg.system.output import guard_output
+
 COMMANDS = {
     "train": "train a network, or sweep over the rows of a table of the paper",
     "evaluate": "evaluate weights on a split: IoU per class, mIoU and pixel accuracy",
@@ -24,17 +26,18 @@ COMMANDS = {
 def main() -> None:
     """Run the command that the first argument names, with the remaining arguments."""
     arguments = sys.argv[1:]
+    guard_output()
     commands = {name: text for name, text in COMMANDS.items() if importlib.util.find_spec(f"regseg.{name}")}
     if not arguments or arguments[0] in ("-h", "--help", "help"):
-        print(
+        usage = (
             "usage: regseg COMMAND [GROUP=NAME …] [option=value …]\n\ncommands (regseg COMMAND --help lists options):"
         )
-        print("\n".join(f"  {name:<10} {text}" for name, text in commands.items()))
+        _print("\n".join([usage, *(f"  {name:<10} {text}" for name, text in commands.items())]))
         return
     if arguments[0] == "--version":
         from regseg import __version__
 
-        print(f"regseg {__version__}")
+        _print(f"regseg {__version__}")
         return
     if arguments[0] not in commands:
         near = difflib.get_close_matches(arguments[0], commands, n=1)
@@ -49,6 +52,14 @@ def main() -> None:
     # As with `python -m`, __main__ keeps its spec: runs record their command from it, and joblib finds the module.
     sys.argv = [module, *arguments[1:]]
     runpy.run_module(module, run_name="__main__", alter_sys=True)
+
+
+def _print(text: str) -> None:
+    try:
+        print(text, flush=True)
+    except OSError as error:  # a full disk
+        print(f"regseg: The output cannot be written ({error.strerror}); free some space.", file=sys.stderr)
+        sys.exit(1)
 
 
 if __name__ == "__main__":

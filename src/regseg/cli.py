@@ -69,9 +69,10 @@ def entry_point(config_name: str, *, resumable: bool = False, repeatable: bool =
             try:
                 if asks_for_help(arguments):
                     print_help(config_name, overrides_of(arguments, open_groups(config_name)))
-                    return
-                check_arguments(config_name, arguments)
+                else:
+                    check_arguments(config_name, arguments)
                 _run_in_hydra(job, config_name)
+                sys.stdout.flush()  # here, because a full disk while Python exits is reported with a trace
             except BaseException as error:
                 number = signals.received() or (signal.SIGINT if isinstance(error, KeyboardInterrupt) else None)
                 if number is not None:
@@ -80,6 +81,9 @@ def entry_point(config_name: str, *, resumable: bool = False, repeatable: bool =
                     raise
                 _fail(error)
                 raise
+            finally:
+                with contextlib.suppress(OSError):
+                    sys.stdout.flush()
 
         return run
 

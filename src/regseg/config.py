@@ -12,6 +12,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from regseg.arguments import key_of
+from regseg.system.folders import expanded
 
 _OUTPUT = ("hydra.run.dir", "hydra.sweep.dir")
 
@@ -33,7 +34,7 @@ def sweep_dir(config_name: str, arguments: Sequence[str]) -> Path | None:
     key = "hydra.sweep.dir="
     typed = [text.removeprefix(key) for text in arguments if text.startswith(key)]
     folder = typed[-1] if typed else _hydra_node(config_name)["sweep"]["dir"]
-    return None if "${" in folder else Path(folder).expanduser().absolute()
+    return None if "${" in folder else expanded(folder).absolute()
 
 
 def output_folders(config_name: str, arguments: Sequence[str]) -> list[str]:

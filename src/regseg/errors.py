@@ -3,6 +3,7 @@
 import difflib
 import inspect
 import math
+import reprlib
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -24,6 +25,9 @@ _SYNONYMS = {
     **dict.fromkeys(("arch", "network", "net"), "model"),
     **dict.fromkeys(("force", "replace", "f"), "overwrite"),
 }
+
+_REPR = reprlib.Repr()
+_REPR.maxlevel, _REPR.maxstring, _REPR.maxlist, _REPR.maxdict = 3, 80, 10, 10
 
 
 class InputError(ValueError):
@@ -61,6 +65,15 @@ def message(error: BaseException) -> str:
     text = str(error).strip()
     last = text.splitlines()[-1] if "Traceback (most recent call last)" in text else text
     return last.rpartition("InputError: ")[2]
+
+
+def shortened(value: object, longest: int = 200) -> str:
+    """Return a value from a file as text for a message: a nested or shared value may be huge when it is written out."""
+    try:
+        text = value if isinstance(value, str) else _REPR.repr(value)
+    except ValueError:  # an integer of more digits than Python writes
+        text = "a huge number"
+    return text if len(text) <= longest else f"{text[:longest]}…"
 
 
 def did_you_mean(given: str, choices: Iterable[str]) -> str:

@@ -19,6 +19,7 @@ def main(cfg: DictConfig) -> None:
     size = checked_size(cfg.size)
     from regseg.inference.export import SUFFIXES, check_choices, export
     from regseg.inference.runtimes import GRAPHS
+    from regseg.system.folders import expanded
     from regseg.system.weights_files import SHIPPED, resolve_weights
 
     weights = resolve_weights(cfg.weights)
@@ -27,7 +28,7 @@ def main(cfg: DictConfig) -> None:
     suffix = SUFFIXES.get(cfg.format, "")
     shipped = weights.parent == SHIPPED  # a folder of the installed package
     beside = Path(weights.name) if shipped else weights
-    out = Path(cfg.out).expanduser() if cfg.out else beside.with_suffix(suffix)
+    out = expanded(cfg.out) if cfg.out else beside.with_suffix(suffix)
     if out.absolute() == weights.absolute():
         raise InputError(f"out={out} is the file of the weights; choose another out.")
     check_choices(out, cfg.format, cfg.output, size, cfg.precision)

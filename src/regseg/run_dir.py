@@ -20,10 +20,17 @@ from typing import Any
 import yaml
 
 from regseg.errors import InputError
-from regseg.run_settings import check_settings, images_per_step, limits_of, settings_of
+from regseg.run_settings import (
+    check_same_options,
+    check_settings,
+    images_per_step,
+    limits_of,
+    options_of,
+    settings_of,
+)
 from regseg.system.atomic import remove_leftovers, write_text
 from regseg.system.locks import Held, is_held, lock
-from regseg.system.records import read_csv, read_json, section
+from regseg.system.records import read_csv, read_json, read_text, section
 
 # In the order in which they are removed. The summary stays: it marks the folder as a run's.
 _CONTENTS = ("checkpoints", "metrics.csv", "pictures", "tensorboard", "wandb", "wandb_id.txt", "config.yaml")
@@ -119,37 +126,47 @@ def is_done(folder: Path, trainer: Mapping[str, Any]) -> bool:
     last, before = summary.get("last"), config_of(folder).get("trainer", {})
     if summary.get("status") != "finished" or not isinstance(last, Mapping) or not isinstance(before, Mapping):
         return False  # a finished run may have no evaluation
-    epochs = before.get("max_epochs") or last.get("epoch", -1) + 1
+    trained = last.get("epoch")
+    epochs = before.get("max_epochs") or (trained + 1 if type(trained) is int else None)
+    if type(epochs) is not int:  # an edited summary
+        return False
     now, then = limits_of({"trainer": trainer}), limits_of({"trainer": before})
     return now["max_epochs"] <= epochs and all(now[name] == then[name] for name in now if name != "max_epochs")
 
 
-def check_finished(folder: Path, config: Mapping[str, Any], files: Mapping[str, Any] | None) -> None:
+def check_finished(folder: Path, config: Mapping[str, Any], data: Mapping[str, Any] | None) -> None:
     """Check that the finished run in ``folder`` is the one that ``config`` asks for.
 
     Args:
         folder: The run's folder.
         config: The resolved configuration of the command.
-        files: The dataset's files, see `regseg.training.resume_check.files_of`; None without the dataset.
+        data: The dataset, see `regseg.training.resume_check.data_of`; None without the dataset.
 
     Raises:
-        InputError: The run has other settings or was trained on other images.
+        InputError: The run has other settings or was trained on other images or classes.
     """
+    before = config_of(folder)
     old, new = (
-        settings_of(each) | {"data.batch_size x devices": images_per_step(each)} for each in (config_of(folder), config)
+        settings_of(each)
+        | {"data.batch_size x devices": images_per_step(each)}
+        | {"trainer.precision": section(each, "trainer").get("precision")}
+        for each in (before, config)
     )
     check_settings(folder, old, new)
-    before = section(load_summary(folder), "data").get("files")
-    if before and files and before != files:
-        raise InputError(
-            f"{folder} was trained on other images than those in {config['data']['root']}; replace the run "
-            "with overwrite=true, or use another run.name=NAME."
-        )
+    check_same_options(folder, options_of(before), options_of(config))
+    recorded = section(load_summary(folder), "data")
+    for name, what in (("files", "images"), ("classes", "class names"), ("labels", "label values of the classes")):
+        if data and recorded.get(name) and recorded[name] != data[name]:
+            raise InputError(
+                f"{folder} was trained on other {what} than those in {config['data']['root']}; replace the run "
+                "with overwrite=true, or use another run.name=NAME."
+            )
 
 
 def best_miou(folder: Path) -> float | None:
     """Return the highest mean IoU of the run in ``folder``; None without a score."""
-    return section(section(load_summary(folder), "best"), "metrics").get("val/miou")
+    miou = section(section(load_summary(folder), "best"), "metrics").get("val/miou")
+    return float(miou) if isinstance(miou, int | float) else None
 
 
 def best_reduced(folder: Path) -> float | None:
@@ -239,8 +256,8 @@ def config_of(folder: Path) -> Mapping[str, Any]:
     if config := section(load_summary(folder), "config"):
         return config
     try:
-        content = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError, yaml.YAMLError):
+        content = yaml.safe_load(read_text(folder / "config.yaml"))
+    except Exception:  # unreadable, or PyYAML's many exceptions for what is no YAML
         return {}
     return content if isinstance(content, Mapping) else {}
 

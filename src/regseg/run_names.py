@@ -16,6 +16,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from regseg.arguments import key_of, plain, swept_values
 from regseg.multirun import command_of_sweep
+from regseg.system.folders import expanded
 
 # Options that are not part of a run's name unless a sweep varies them, so that a moved dataset keeps its runs.
 _UNNAMED = {"resume", "overwrite", "trainer", "logger", "data.root", "data.num_workers"}
@@ -55,7 +56,7 @@ def _dataset_name(cfg: DictConfig) -> str:
     choice, root = hydra_cfg.runtime.choices["data"], OmegaConf.select(cfg, "data.root")
     if choice != "folder" or not root or (hydra_cfg.mode == RunMode.MULTIRUN and "data.root" in _swept()):
         return choice
-    last = Path(os.path.abspath(Path(str(root)).expanduser())).name
+    last = Path(os.path.abspath(expanded(str(root)))).name
     clean = re.sub(r"[^\w.+-]+", "_", last, flags=re.ASCII).strip("_.-")[:_LONGEST_DATASET]
     parts = [choice, clean, "" if clean == last else _hash(last)]
     return choice if last == choice else "_".join(part for part in parts if part)

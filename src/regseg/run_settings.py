@@ -4,17 +4,29 @@ from __future__ import annotations
 
 import hashlib
 import math
+import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from regseg.errors import InputError
+from regseg.errors import InputError, shortened
 from regseg.system.records import section
 
 _SECTIONS = ("seed", "model", "data", "loss", "optimizer", "scheduler")  # settings that a continued run must share
 # Except these; instead, the batch over all devices and the files of each split are compared.
 _FREE = ("data.root", "data.num_workers", "data.batch_size", "data.val_share", "data.split_by")
 _LIMITS = ("max_epochs", "max_steps", "max_time", "min_epochs", "min_steps")
+# Further options that change what is trained or how it is scored, with Lightning's defaults.
+_TRAINER_OPTIONS = {
+    "gradient_clip_val": None,
+    "gradient_clip_algorithm": None,
+    "sync_batchnorm": False,
+    "overfit_batches": 0.0,
+    "limit_val_batches": 1.0,
+}
+# Lightning's callbacks that change the training. Averages of weights are among the settings.
+_CHANGING = re.compile("Accumulation|Finetuning|Pruning|BatchSizeFinder|LearningRateFinder")
 _OWN_PACKAGES = ("regseg", "torch", "lightning")
 # Names of settings in earlier versions. They had SGD, the polynomial schedule and two losses, without a `_target_`.
 _RENAMED = {"optimizer.warmup_iters": "scheduler.warmup_iters", "optimizer.power": "scheduler.power"}
@@ -33,12 +45,49 @@ def settings_of(config: Mapping[str, Any]) -> dict[str, Any]:
     return current_settings({name: value for name, value in flat.items() if name not in _FREE and "._" not in name})
 
 
+def options_of(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return further options that a continued run must share, by their dotted names.
+
+    They are separate from `settings_of`, because checkpoints of earlier versions do not contain them.
+    """
+    trainer, callbacks = section(config, "trainer"), section(config, "callbacks")
+    found = {f"trainer.{name}": _or_default(trainer.get(name), default) for name, default in _TRAINER_OPTIONS.items()}
+    found |= _flat({name: node for name, node in callbacks.items() if _changes_training(node)}, "callbacks")
+    if "weights" in config:
+        found["weights"] = config["weights"]
+        found["weights_part"] = config.get("weights_part") if config["weights"] else None
+    return {name: value for name, value in found.items() if "._" not in name}
+
+
+def check_same_options(folder: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    """Compare two results of `options_of`, as `check_settings` does; one path of the weights may be typed differently.
+
+    Raises:
+        InputError: an option differs; names the first.
+    """
+    now = dict(now)
+    old, new = before.get("weights"), now.get("weights")
+    if isinstance(old, str) and isinstance(new, str) and _absolute(old) == _absolute(new):
+        now["weights"] = old
+    missing = {"weights", "weights_part"} - before.keys()  # in runs of earlier versions
+    check_settings(folder, before, {name: value for name, value in now.items() if name not in missing})
+
+
+def _absolute(path: str) -> str:
+    return os.path.abspath(os.path.expanduser(path))
+
+
+def _or_default(value: Any, default: Any) -> Any:
+    return default if value is None else value
+
+
 def current_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Return settings that an earlier version may have stored, under today's names."""
     if "loss" in settings or "loss.name" not in settings:
         return dict(settings)
     known = {_RENAMED.get(name, name): value for name, value in settings.items() if name != "loss.name"}
-    loss = _LOSSES.get(settings["loss.name"], settings["loss.name"])
+    name = str(settings["loss.name"])
+    loss = _LOSSES.get(name, name)
     return known | {"data": "SegmentationDataModule", "loss": loss, "optimizer": "SGD", "scheduler": "poly"}
 
 
@@ -67,16 +116,21 @@ def check_settings(folder: Path, before: Mapping[str, Any], now: Mapping[str, An
     Raises:
         InputError: a setting differs; names the first.
     """
-    for name in sorted(before.keys() | now.keys()):
+    for name in sorted(before.keys() | now.keys(), key=str):  # a crafted checkpoint may contain keys of any type
         if before.get(name) != now.get(name):
             raise InputError(
-                f"{folder} was run with {name}={before.get(name)}, not {now.get(name)}; resume it with that value, use "
+                f"{folder} was run with {shortened(str(name))}={shortened(before.get(name))}, not "
+                f"{shortened(now.get(name))}; resume it with that value, use "
                 "overwrite=true to replace it, or start another run with run.name=NAME and weights=FILE."
             )
 
 
 def _averages_weights(node: Any) -> bool:
     return isinstance(node, Mapping) and "Averag" in str(node.get("_target_"))
+
+
+def _changes_training(node: Any) -> bool:
+    return isinstance(node, Mapping) and bool(_CHANGING.search(str(node.get("_target_"))))
 
 
 def _flat(value: Any, name: str) -> dict[str, Any]:

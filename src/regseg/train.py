@@ -73,7 +73,7 @@ def check_options_of_run(cfg: DictConfig) -> None:
 def run(cfg: DictConfig, folder: Path, *, spawn: bool) -> None:
     """Train unless the run in ``folder`` is finished already; ``spawn`` as for `make_trainer`."""
     if cfg.resume == "last" and not cfg.overwrite and is_done(folder, cfg.trainer):
-        check_finished(folder, values_of(cfg), files_of_data(cfg.data))
+        check_finished(folder, values_of(cfg), found_data(cfg.data))
         print(f"Skipping {folder}: already finished.")
     else:
         from regseg.training.record import end_noted
@@ -83,15 +83,15 @@ def run(cfg: DictConfig, folder: Path, *, spawn: bool) -> None:
             train(cfg, folder, spawn=spawn)
 
 
-def files_of_data(data: DictConfig) -> dict[str, Any] | None:
-    """Return `files_of` the dataset; None if it is missing, since a finished run may be kept without its dataset."""
+def found_data(data: DictConfig) -> dict[str, Any] | None:
+    """Return `data_of` the dataset; None if it is missing, since a finished run may be kept without its dataset."""
     from regseg.data.datasets.streets import only_read
-    from regseg.training.resume_check import files_of
+    from regseg.training.resume_check import data_of
 
     try:
         datamodule = instantiate(data)
         only_read(datamodule.dataset)
-        return files_of(datamodule)
+        return data_of(datamodule)
     except (InputError, InstantiationException):
         return None
 
@@ -190,12 +190,14 @@ def fit(
     start: Start | None,
 ) -> None:
     """Train, and close the loggers at the end: a sweep's next run must not log into them."""
+    from regseg.training.checkpoints import restoring
     from regseg.training.progress import print_plan
 
     try:
         if trainer.is_global_zero:
             print_plan(values, task, datamodule, folder, start)
-        trainer.fit(task, datamodule, ckpt_path=start.path if start else None, weights_only=True)
+        with restoring(start):
+            trainer.fit(task, datamodule, ckpt_path=start.path if start else None, weights_only=True)
     finally:
         for logger in trainer.loggers:
             if hasattr(logger, "close"):

@@ -166,3 +166,9 @@ def test_loaders_need_no_setup(tmp_path):
     assert next(iter(data.train_dataloader()))["image"].shape == (2, 8, 8, 3)
     again = SegmentationDataModule("folder", root, crop_size=(8, 8), short_side=(8, 9), num_workers=0)
     assert len(list(again.val_dataloader())) == 2 and not hasattr(again, "train_set")
+
+
+def test_more_worker_processes_than_cores_are_not_started_because_a_file_says_so(tmp_path):
+    values = {"dataset": "streets", "root": str(tmp_path), "num_workers": 10**9}
+    assert SegmentationDataModule.from_description(values, "net.ckpt").num_workers <= 8
+    assert SegmentationDataModule.from_description(values, "net.ckpt", num_workers=9).num_workers == 9

@@ -7,10 +7,12 @@ import os
 import cv2
 import numpy as np
 import pytest
-from layouts import is_sentence
+from layouts import is_sentence, write_folder
 
 from regseg.data import storage
 from regseg.data.augment.transforms import TrainTransform
+from regseg.data.datasets.folder import Folder
+from regseg.data.io import read_label
 from regseg.data.storage import make, open_storage
 from regseg.data.torch_datasets import EvaluationSet, TrainSet
 from regseg.errors import InputError
@@ -142,3 +144,19 @@ def test_a_failed_read_of_a_cache_file_is_tried_once_more(dataset, samples, monk
             cached.read(0)
         assert is_sentence(error, cached.files[0], os.strerror(errno.ESTALE))
     assert len(calls) == 2
+
+
+@pytest.mark.parametrize("kind", ["half", "cache"])
+def test_names_of_the_greatest_length(tmp_path, kind):
+    root = write_folder(tmp_path / "mine")
+    for folder, suffix in (("images", ".png"), ("labels", ".png")):
+        for number in range(2):  # they differ only at the end
+            (root / folder / f"train/{number}.png").rename(root / folder / f"train/{'a' * 250}{number}{suffix}")
+    dataset = Folder(root)
+    samples = dataset.samples("train")
+    files = make(kind, samples, dataset.spec, root)
+    assert len(set(files)) == len(samples) == 4 and all(path.is_file() for path in files)
+    assert (
+        open_storage(kind, samples, dataset.spec, root).read(0)[1].shape
+        == read_label(samples[0].label, dataset.spec).shape
+    )

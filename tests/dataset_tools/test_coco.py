@@ -1,6 +1,7 @@
 """`prepare what=import`: COCO annotations become label PNGs."""
 
 import json
+import os
 
 import cv2
 import numpy as np
@@ -9,7 +10,7 @@ from layouts import is_sentence, noise, write
 
 from regseg.data.datamodule import SegmentationDataModule
 from regseg.data.datasets.folder import Folder
-from regseg.dataset_tools.coco import import_coco
+from regseg.dataset_tools.coco import _mask, import_coco
 from regseg.errors import InputError
 
 coco = pytest.importorskip("pycocotools.mask")
@@ -80,6 +81,23 @@ def test_nothing_is_overwritten(dataset):
     assert is_sentence(error, root / "labels/b.png") and not (root / "labels/drive").exists()
 
 
+def test_run_lengths_are_read_as_pycocotools_reads_them():
+    rng = np.random.default_rng(0)
+    for share in (0, 0.02, 0.5, 0.98, 1):
+        mask = (rng.random((31, 17)) < share).astype(np.uint8)
+        counts = coco.encode(np.asfortranarray(mask))["counts"].decode()
+        assert (_mask({"size": [31, 17], "counts": counts}, 31, 17) == mask).all()
+
+
+def test_a_named_pipe_is_not_read(dataset):
+    root, path, _ = dataset
+    path.unlink()
+    os.mkfifo(path)
+    with pytest.raises(InputError) as error:
+        run(root, path)
+    assert is_sentence(error, path, "not a file")
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
@@ -96,6 +114,17 @@ def test_nothing_is_overwritten(dataset):
         ),
         (lambda c: c["annotations"][0].update(segmentation=None, image_id=99), ["the first is of image_id 99"]),
         (lambda c: c["images"][0].update(id=[1]), ["not a COCO annotation file"]),
+        (lambda c: c["images"][0].update(height=10**9, width=10**9), ["1000000000x1000000000", "the image has 8x6"]),
+        (lambda c: c["images"][0].update(height=float("inf")), ["not a COCO annotation file"]),
+        (lambda c: c["annotations"][0].update(image_id=[5]), ["not a COCO annotation file"]),
+        (lambda c: c["categories"][0].update(name="road: wet"), ["road: wet", "given twice"]),
+        (lambda c: c["annotations"][1].update(segmentation=[[0, 0, 1e9, 0, 1e9, 1e9]]), ["the polygon [0, 0"]),
+        (lambda c: c["annotations"][1].update(segmentation=[[0, 0, float("nan"), 0, 1, 1]]), ["the polygon [0, 0"]),
+        (lambda c: c["annotations"][1].update(segmentation=[[0, 0, 4, 4]]), ["the polygon [0, 0"]),  # not a box
+        (lambda c: c["annotations"][2]["segmentation"].update(counts=[40, 6]), ["with 46 pixels"]),
+        (lambda c: c["annotations"][2]["segmentation"].update(counts=[50, -8, 6]), ["with 48 pixels"]),
+        (lambda c: c["annotations"][0]["segmentation"].update(counts="9"), ["with 9 pixels"]),
+        (lambda c: c["annotations"][0]["segmentation"].update(size=[10**6, 10**6]), ["1000000"]),
     ],
 )
 def test_damaged_annotations_are_one_sentence(dataset, change, words):

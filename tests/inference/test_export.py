@@ -1,5 +1,7 @@
 """Exported files run without this package, contain their classes, and are checked before they are written."""
 
+import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -158,3 +160,33 @@ def test_the_check_sees_a_layer_that_computes_something_else(
     with pytest.raises(InputError, match="The export changes"):
         export(trained, out, format, precision=precision)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("format", "runtime"), [("onnx", "onnxruntime"), ("openvino", "openvino"), ("torch", "torch")])
+def test_names_that_are_not_utf_8(checkpoint, photograph, tmp_path, format, runtime):
+    folder = tmp_path / os.fsdecode(b"caf\xe9")
+    out = folder / f"net\udcff{SUFFIXES[format]}"
+    export(checkpoint, out, format, root=None)
+    assert open_runtime(out, runtime, device="cpu")(photograph[None]).shape == (1, *photograph.shape[:2])
+
+
+@pytest.mark.parametrize(
+    ("format", "part", "runtime"),
+    [
+        ("onnx", ".onnx", "onnxruntime"),
+        ("onnx", ".onnx", "openvino"),
+        ("openvino", ".bin", "openvino"),
+        ("torch", ".safetensors", "torch"),
+    ],
+)
+def test_a_flipped_byte_of_the_weights_is_detected(exported, tmp_path, format, part, runtime):
+    path = exported(format)
+    for file in (path, path.with_suffix(part)):
+        shutil.copy(file, tmp_path / file.name)
+    path, damaged = tmp_path / path.name, tmp_path / path.with_suffix(part).name
+    open_runtime(path, runtime, device="cpu")
+    whole = damaged.read_bytes()
+    for place in range(len(whole) // 3, len(whole), len(whole) // 3):
+        damaged.write_bytes(whole[:place] + bytes([whole[place] ^ 0x40]) + whole[place + 1 :])
+        with pytest.raises(InputError, match=r"damaged"):
+            open_runtime(path, runtime, device="cpu")

@@ -144,3 +144,17 @@ def test_a_digest_covers_both_files_of_openvino(tmp_path):
     first = digest(xml)
     binary.write_bytes(b"2")
     assert digest(xml) != first
+
+
+@pytest.mark.parametrize("settings", ["[1]", "null", '"x"'])
+def test_a_record_with_settings_of_another_type_is_damaged(tmp_path, settings):
+    record = f'{{"made": [{{"settings": {settings}, "outputs": {{"a.png": "x"}}}}], "incomplete": []}}'
+    (tmp_path / "predictions.json").write_text(record)
+    (tmp_path / "a.png").write_text("picture")
+    with pytest.raises(InputError, match=r"a\.png is not recorded"):
+        enter(tmp_path, {tmp_path / "a.png": Origin("x", {"weights": "y"})}, overwrite=False)
+
+
+def test_a_record_that_is_a_named_pipe_is_not_read(tmp_path):
+    os.mkfifo(tmp_path / "predictions.json")
+    assert missing(tmp_path, {tmp_path / "a.png": Origin("x", {})}) == {tmp_path / "a.png"}

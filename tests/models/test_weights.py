@@ -1,7 +1,9 @@
 """Loading and saving of weights: checkpoints, state dicts, fine-tuning, and invalid files."""
 
+import json
 import os
 import pickle
+import time
 
 import pytest
 import torch
@@ -254,3 +256,57 @@ def test_the_backbone_alone_fits_another_decoder(tmp_path):
         regseg.load_weights(other, tmp_path / "a.ckpt", part="backbone")
     with pytest.raises(InputError, match="weights_part=decoder"):
         regseg.load_weights(other, tmp_path / "a.ckpt", part="decoder")
+
+
+def changed(change):
+    state = small().state_dict()
+    change(state)
+    return state
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda state: state.update({"stem.bn.running_var": -state["stem.bn.running_var"]}), "negative variances"),
+        (lambda state: state.update({"stem.bn.running_mean": torch.full((32,), torch.nan)}), "not finite"),
+        (
+            lambda state: state.update({"stem.bn.weight": torch.full((32,), torch.nan).to(torch.complex64)}),
+            "not finite",
+        ),
+        (lambda state: state.update({"stem.conv.weight": state["stem.conv.weight"].to(torch.int8)}), "torch.int8"),
+        (lambda state: state.update({"stem.conv.weight": state["stem.conv.weight"] > 0}), "torch.bool"),
+    ],
+)
+def test_weights_that_compute_nothing_sensible_are_refused(change, words):
+    with pytest.raises(InputError, match=words):
+        regseg.load_weights(small(), changed(change))
+
+
+def test_weights_of_8_bits_are_read():
+    state = changed(lambda state: state.update({"stem.bn.weight": state["stem.bn.weight"].to(torch.float8_e4m3fn)}))
+    regseg.load_weights(model := small(), state)
+    assert model.stem.bn.weight.dtype == torch.float32
+    with pytest.raises(InputError, match="not finite"):
+        regseg.load_weights(model, state | {"stem.bn.weight": torch.full((32,), torch.nan).to(torch.float8_e4m3fn)})
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        "[" * 100_000,
+        "\x00",
+        json.dumps({"network": {"name": "regseg", "num_classes": 10**18}}),
+        json.dumps({"network": {"name": "regseg", "backbone": [[10**30]]}}),
+        json.dumps({"network": {"name": "regseg", "backbone": [[1]] * 10_000}}),
+        json.dumps({"network": {"name": "regseg", "backbone": [[1] * 10_000]}}),
+        json.dumps({"network": {"name": "os.system"}}),
+    ],
+)
+def test_a_crafted_record_of_an_export_is_one_sentence(record, tmp_path):
+    from safetensors.torch import save_file
+
+    save_file(small().state_dict(), tmp_path / "net.safetensors", {"regseg": record})
+    began = time.monotonic()
+    with pytest.raises(InputError, match=r"net\.safetensors") as error:
+        regseg.models.load_model(tmp_path / "net.safetensors")
+    assert "\n" not in str(error.value) and len(str(error.value)) < 1000 and time.monotonic() - began < 10

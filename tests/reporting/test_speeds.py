@@ -54,3 +54,10 @@ def test_a_file_without_speeds_is_one_sentence(tmp_path, monkeypatch, content):
         read_speeds(path)
     monkeypatch.chdir(tmp_path)
     assert read_speeds(None) is None
+
+
+@pytest.mark.parametrize("speed", [10**400, float("inf"), float("nan"), -3, True, "9"])
+def test_speeds_that_no_machine_has_are_not_read(tmp_path, speed):
+    row = {"network": "regseg", "size": [1024, 2048], "images_per_s": speed}
+    (tmp_path / "x.json").write_text(json.dumps({"machine": "m", "results": [row]}))
+    assert read_speeds(tmp_path / "x.json").fastest == {}

@@ -30,3 +30,9 @@ def test_reduced_miou_is_printed_where_classes_are_excluded(reduced, capsys):
     printed = capsys.readouterr().out
     assert "50.00" in printed and "75.00" in printed
     assert ("reduced" in printed) == ("25.00" in printed) == reduced
+
+
+@pytest.mark.parametrize("size", [0, -5, 10**400, 512.0, True, None])
+def test_sizes_that_no_image_has_are_damage(tmp_path, size):
+    (tmp_path / "val_sizes.json").write_text(json.dumps([{"val_size": size, "metrics": {"val/miou": 0.5}}]))
+    assert read(tmp_path) == ([], "val_sizes.json is damaged")

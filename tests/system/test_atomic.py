@@ -40,6 +40,8 @@ def test_the_old_file_is_kept_on_request(tmp_path):
 def test_text_keeps_file_names_of_other_encodings(tmp_path):
     write_text(tmp_path / "file", "caf\udce9 straße")
     assert (tmp_path / "file").read_bytes() == b"caf\xe9 stra\xc3\x9fe"
+    write_text(tmp_path / "file", "\ud800 straße")
+    assert (tmp_path / "file").read_bytes() == b"? stra\xc3\x9fe"
 
 
 def test_leftovers_of_a_kill_are_removed(tmp_path):
@@ -47,3 +49,9 @@ def test_leftovers_of_a_kill_are_removed(tmp_path):
         (tmp_path / name).touch()
     remove_leftovers(tmp_path)
     assert sorted(os.listdir(tmp_path)) == [".hidden.txt", ".lock", "last.ckpt"]
+
+
+def test_a_name_of_the_greatest_length(tmp_path):
+    path = tmp_path / ("é" * 125 + ".txt")  # 254 bytes; the temporary file's name must not be longer
+    write_text(path, "text")
+    assert os.listdir(tmp_path) == [path.name]

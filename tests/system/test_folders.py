@@ -1,5 +1,7 @@
 """Folders that Hydra creates are removed if they stay empty; those of a user stay."""
 
+from pathlib import Path
+
 from regseg.system import folders
 
 
@@ -14,3 +16,9 @@ def test_only_new_empty_folders_are_removed(tmp_path, monkeypatch):
     (tmp_path / "runs" / "mine" / "file").touch()
     folders.remove_empty(tmp_path / "runs" / "mine")
     assert (tmp_path / "runs" / "mine" / "file").exists()
+
+
+def test_the_home_of_an_unknown_user_stays_as_it_is_typed(monkeypatch):
+    monkeypatch.setenv("HOME", "/home/me")
+    assert folders.expanded("~/runs") == Path("/home/me/runs")
+    assert folders.expanded("~no_such_user/runs") == Path("~no_such_user/runs")

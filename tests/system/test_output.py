@@ -28,3 +28,11 @@ def test_any_name_is_printed_in_any_encoding(encoding):
     environment = {**os.environ, "PYTHONIOENCODING": encoding, "PYTHONUTF8": "0"}
     result = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, timeout=60)
     assert result.returncode == 5 and result.stdout.decode(encoding).splitlines()[-1].endswith("\\u5e97 \\udce9")
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a device that is always full")
+def test_error_messages_onto_a_full_disk_are_discarded():
+    code = job("print('lost', file=sys.stderr); print('kept'); raise SystemExit(5)")
+    with open("/dev/full", "w") as full:
+        result = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=full, timeout=60)
+    assert (result.returncode, result.stdout) == (5, b"kept\n")

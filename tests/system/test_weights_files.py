@@ -58,3 +58,7 @@ def test_half_of_an_openvino_model(tmp_path):
     (tmp_path / "model.xml").write_bytes(b"")
     with pytest.raises(InputError, match=r"model\.bin contains the weights of .*model\.xml"):
         resolve_weights(tmp_path / "model.bin")
+
+
+def test_the_home_of_an_unknown_user_is_a_missing_file(tmp_path):
+    assert resolve_weights("~no_such_user/net.ckpt") == Path("~no_such_user/net.ckpt")

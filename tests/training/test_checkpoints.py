@@ -1,5 +1,6 @@
 """Which checkpoint a run continues from, how they are written, and what a crafted one cannot do."""
 
+import contextlib
 import os
 import shutil
 from types import SimpleNamespace
@@ -25,8 +26,9 @@ from regseg.run_dir import (
 )
 from regseg.system import atomic
 from regseg.training.checkpoint_io import WholeCheckpointIO
-from regseg.training.checkpoints import BestCheckpoint, LastCheckpoint, find_start, set_damaged_aside
-from regseg.training.record import RunRecord
+from regseg.training.checkpoints import BestCheckpoint, LastCheckpoint, find_start, restoring, set_damaged_aside
+from regseg.training.record import RunRecord, best_and_last
+from regseg.training.resume_check import check_continues
 from regseg.training.schedules import constant
 from regseg.training.task import SegmentationTask
 from regseg.training.trainer import make_trainer, quiet
@@ -37,15 +39,19 @@ def trained(streets_root, tmp_path_factory):
     """The folder of a run of two epochs."""
     quiet()
     folder = tmp_path_factory.mktemp("trained")
+    train(streets_root, folder)
+    return folder
+
+
+def train(streets_root, folder, epochs=2, ckpt_path=None):
     L.seed_everything(0, verbose=False)
     task = SegmentationTask(regseg.create_model(backbone=[[1]]), SPEC, scheduler=constant)
     datamodule = SegmentationDataModule(
         "cityscapes", streets_root, batch_size=4, crop_size=[32, 32], short_side=[32, 48], num_workers=0
     )
     callbacks = [RunRecord(folder, {}, {"batch": 4}), LastCheckpoint(), BestCheckpoint()]
-    arguments = {"max_epochs": 2, "accelerator": "cpu", "precision": "32-true"}
-    make_trainer(arguments, folder, callbacks).fit(task, datamodule)
-    return folder
+    arguments = {"max_epochs": epochs, "accelerator": "cpu", "precision": "32-true"}
+    make_trainer(arguments, folder, callbacks).fit(task, datamodule, ckpt_path=ckpt_path)
 
 
 @pytest.fixture
@@ -193,15 +199,57 @@ def test_a_damaged_checkpoint_never_replaces_the_one_that_is_continued(run):
 
 @pytest.mark.parametrize(
     "change",
-    [{"epoch": "x"}, {"epoch": None}, {"hyper_parameters": []}, {"loops": 3}, {"state_dict": None}],
-)
+    [
+        {"epoch": "x"}, {"epoch": None}, {"epoch": -5}, {"hyper_parameters": []}, {"loops": 3}, {"state_dict": None},
+        {"optimizer_states": []}, {"optimizer_states": None}, {"lr_schedulers": None}, {"callbacks": 3},
+        {"pytorch-lightning_version": 2},
+    ],
+)  # fmt: skip
 def test_a_crafted_checkpoint_is_not_continued(run, change):
     path = run / "checkpoints" / "last.ckpt"
     torch.save(torch.load(path, weights_only=True) | change, path)
     assert find_start(run).path.name == "previous.ckpt"
 
 
-@pytest.mark.parametrize("record", [{"rows": [3]}, {"rows": [{"lr": 1}]}, {"rows": 5}, 3, {"fingerprint": 4}])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"loops": {}}, {"loops": {"fit_loop": 3}}, {"optimizer_states": ["x"]}, {"lr_schedulers": ["x"]},
+        {"pytorch-lightning_version": "x"}, {"state_dict": {"network.x": torch.zeros(1)}},
+    ],
+)  # fmt: skip
+def test_what_lightning_cannot_restore_is_one_sentence(run, change, streets_root):
+    start = find_start(run)
+    torch.save(torch.load(start.path, weights_only=True) | change, start.path)
+    with pytest.raises(InputError, match=r"last\.ckpt cannot be continued .*previous\.ckpt") as error, restoring(start):
+        train(streets_root, run, 3, start.path)
+    assert "\n" not in str(error.value) and len(str(error.value)) < 800
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        {"iterations": "x"}, {"batch": torch.zeros(3)}, {"files": [1]}, {"settings": [1]}, {"options": 3}, {5: 1},
+        {"settings": {"loss.name": [1]}}, {"max_epochs": "x"}, {"precision": 16}, {"classes": 5},
+    ],
+)  # fmt: skip
+def test_a_crafted_fingerprint_is_ignored_or_refused(run, entry):
+    path = run / "checkpoints" / "last.ckpt"
+    content = torch.load(path, weights_only=True)
+    content["regseg"]["fingerprint"] |= entry
+    torch.save(content, path)
+    now = {"settings": {}, "options": {}, "batch": 4, "iterations": 3, "precision": "32-true", "classes": ["a"]}
+    with contextlib.suppress(InputError):
+        assert check_continues(run, find_start(run).fingerprint, now, 2) is None
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        {"rows": [3]}, {"rows": [{"lr": 1}]}, {"rows": 5}, 3, {"fingerprint": 4},
+        {"rows": [{"epoch": 0, "val/miou": "x"}]}, {"rows": [{"epoch": 0, "val/miou": [1]}, {"epoch": 1, 5: 1}]},
+    ],
+)  # fmt: skip
 def test_a_crafted_record_is_ignored(run, record):
     path = run / "checkpoints" / "last.ckpt"
     torch.save(torch.load(path, weights_only=True) | {"regseg": record}, path)
@@ -209,6 +257,7 @@ def test_a_crafted_record_is_ignored(run, record):
     callback = RunRecord(run, {})
     callback.on_load_checkpoint(None, None, torch.load(path, weights_only=True))
     assert all(type(row["epoch"]) is int for row in callback.rows)
+    best_and_last(callback.rows)
 
 
 @pytest.mark.parametrize("left", ["all", "no summary of its own", "half"])

@@ -24,9 +24,10 @@ from regseg.data.sampling.epochs import EpochSampler, UnpaddedSampler
 from regseg.data.storage import STORAGE, Storage, open_storage
 from regseg.data.torch_datasets import EvaluationSet, TrainSet
 from regseg.data.worker import set_up_worker
-from regseg.errors import InputError, check_number, check_options
+from regseg.errors import InputError, check_number, check_options, shortened
 from regseg.system.checkpoint_file import dataset_in
 from regseg.system.cpu import usable_cores
+from regseg.system.folders import expanded
 
 
 class SegmentationDataModule(L.LightningDataModule):
@@ -85,7 +86,7 @@ class SegmentationDataModule(L.LightningDataModule):
         augment = check_options("data.augment", augment, TrainTransform, crop_size, short_side)
         self.transform = TrainTransform(crop_size, short_side, **augment)
         # Absolute, because checkpoints store it and may be evaluated from another working directory.
-        layout, root = dataset_class(dataset), str(Path(root).expanduser().absolute())
+        layout, root = dataset_class(dataset), str(expanded(root).absolute())
         options = accepted_options(dataset, dataset_options) | check_options("data.options", options, layout, root)
         check_options("data", options, layout, root)
         self.root = Path(root)
@@ -124,6 +125,8 @@ class SegmentationDataModule(L.LightningDataModule):
         if not isinstance(values, Mapping):
             raise InputError(f"{source} does not record its dataset; choose one, such as data=cityscapes.")
         arguments = {**values, **changes}
+        if isinstance(workers := values.get("num_workers"), int) and workers > usable_cores():  # of a larger machine
+            arguments["num_workers"] = changes.get("num_workers")
         if "root" not in arguments:
             raise InputError(f"{source} does not record the folder of its dataset; add data.root=FOLDER.")
         if "dataset" not in changes and values.get("dataset") not in tuple(DATASETS):
@@ -137,9 +140,9 @@ class SegmentationDataModule(L.LightningDataModule):
             return datamodule
         except InputError:
             raise
-        except (TypeError, ValueError, AttributeError) as error:
+        except (TypeError, ValueError, AttributeError, OverflowError) as error:
             raise InputError(
-                f"{source} has an invalid description of its dataset ({error}); choose another."
+                f"{source} has an invalid description of its dataset ({shortened(str(error))}); choose another."
             ) from error
 
     @classmethod

@@ -37,6 +37,7 @@ from regseg.system.reading import file_status, is_file, retried
 STORAGE = ("full", "half", "cache")
 _NPY_HEADER = 128  # bytes that np.save writes for such an array
 _TRAILER = struct.Struct("<16sI")  # identity of the source, CRC-32 of everything before the trailer
+_LONGEST_NAME = 255  # bytes, of most file systems
 _LAYOUT = 3  # version of the file layout; files of another version are created again
 
 
@@ -194,7 +195,7 @@ def make(kind: str, samples: Sequence[Sample], spec: DatasetSpec, root: Path, *,
     """
     folder = working_folder(root) / kind
     suffix = ".png" if kind == "half" else ".npy"
-    files = [folder / (relative(sample.image, root).replace("../", "__/") + suffix) for sample in samples]
+    files = [folder / _stored_name(relative(sample.image, root).replace("../", "__/"), suffix) for sample in samples]
     with lock(folder / "making.lock", wait=True), ThreadPoolExecutor(os.cpu_count()) as pool:
         for parent in {file.parent for file in files}:
             remove_leftovers(parent)
@@ -227,6 +228,14 @@ def _write_files(
 
     for _ in progress(pool.map(write, wanted), len(wanted), what):
         pass
+
+
+def _stored_name(image: str, suffix: str) -> str:
+    """Return the name of an image's file in a storage: the image's name and ``suffix``, or a hash if it is too long."""
+    parent, slash, name = image.rpartition("/")
+    if len(os.fsencode(name + suffix)) > _LONGEST_NAME:
+        name = hashlib.sha256(os.fsencode(name)).hexdigest()
+    return f"{parent}{slash}{name}{suffix}"
 
 
 def _encode_half(sample: Sample, spec: DatasetSpec) -> bytes:

@@ -16,7 +16,7 @@ from regseg.data.datamodule import SegmentationDataModule
 from regseg.errors import InputError
 from regseg.inference.export_check import Check, check_export, evaluation_images
 from regseg.inference.export_files import replace_record, write_graph
-from regseg.inference.export_info import ExportInfo
+from regseg.inference.export_info import ExportInfo, seal, unsealed
 from regseg.inference.predictor import SMALLEST
 from regseg.inference.torch_runtime import spec_in
 from regseg.models.description import config_of
@@ -85,7 +85,9 @@ def export(
         checks = check_export(draft, network, spec, precision, size, evaluation_images(data, 2))
         report(checks)
         info = replace(info, provenance={**info.provenance, "checks": [check.to_dict() for check in checks]})
-        replace_record(draft, format, info)
+        replace_record(draft, format, info if format == "torch" else unsealed(info))
+        if format != "torch":
+            seal(draft)
         _move(draft, out)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -129,7 +131,11 @@ def _move(draft: Path, out: Path) -> None:
     """Move the checked file to its name; of a pair, the .xml last, because a .bin without it is not a model."""
     if out.suffix == ".xml":
         out.unlink(missing_ok=True)
-        os.replace(draft.with_suffix(".bin"), out.with_suffix(".bin"))
+        _replace(draft.with_suffix(".bin"), out.with_suffix(".bin"))
+    _replace(draft, out)
+
+
+def _replace(draft: Path, out: Path) -> None:
     with open(draft, "rb") as file:
         os.fsync(file.fileno())
     os.replace(draft, out)

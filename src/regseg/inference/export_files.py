@@ -14,7 +14,7 @@ from regseg.inference.export_info import KEY, ExportInfo
 from regseg.inference.exported_runtime import require
 from regseg.inference.folding import ExportNetwork
 from regseg.inference.torch_runtime import DTYPES
-from regseg.system.checkpoint_file import write_weights_file
+from regseg.system.checkpoint_file import read_tensors, write_weights_file
 
 
 def write_graph(path: Path, format: str, network: nn.Module, info: ExportInfo) -> None:
@@ -60,6 +60,4 @@ def replace_record(path: Path, format: str, info: ExportInfo) -> None:
         stop = text.index("/>", start)
         path.write_text(f"{text[:start]}<{KEY} value={quoteattr(info.to_json())} {text[stop:]}", "utf-8")
     else:
-        from safetensors.torch import load_file
-
-        write_weights_file(path, load_file(path), {KEY: info.to_json()})
+        write_weights_file(path, read_tensors(path)[0], {KEY: info.to_json()})

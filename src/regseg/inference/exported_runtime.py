@@ -25,6 +25,22 @@ def require(package: str, extra: str, what: str) -> ModuleType:
         raise InputError(f"{what} needs a package that is not installed: pip install 'regseg[{extra}]'.") from error
 
 
+def check_input(path: object, names: list[str], kind: str, rank: int | None) -> None:
+    """Check that a graph takes one tensor of images, as those of `regseg.inference.export` do.
+
+    Args:
+        path: the file, for the error.
+        names: the names of its inputs.
+        kind: the element type of the first one, as the runtime names it.
+        rank: its number of dimensions; None if the graph does not say.
+
+    Raises:
+        InputError: it takes something else.
+    """
+    if names != ["images"] or kind not in ("u8", "uint8_t", "tensor(uint8)") or rank not in (None, 4):
+        raise InputError(f"{path} takes no images as the graphs of this project do; use python -m regseg.export.")
+
+
 class ExportedRuntime:
     """Labels from a graph that takes (B, H, W, 3) uint8.
 
@@ -52,6 +68,7 @@ class ExportedRuntime:
         own = images.shape[1:3]
         size = own if size is None else (size[0], size[1])
         output = self.run(images)
+        self._check(output, own)
         if self.fused:
             return labels_from_logits(output if size == own else interpolated(output, own), size)
         if self.info.output == "logits":
@@ -59,6 +76,16 @@ class ExportedRuntime:
         if size == own:
             return output
         return np.stack([cv2.resize(one, size[::-1], interpolation=cv2.INTER_NEAREST) for one in output])
+
+    def _check(self, output: np.ndarray, size: tuple[int, ...]) -> None:
+        """Raise InputError for the output of a graph that computes something else than the record says."""
+        classes = self.spec.num_classes
+        if self.fused or self.info.output == "logits":
+            sound = output.ndim == 4 and output.shape[1] == classes and output.dtype.kind == "f"
+        else:
+            sound = output.shape[1:] == size and output.dtype == np.uint8 and output.max() < classes
+        if not sound:
+            raise InputError(f"The exported graph does not compute labels of {classes} classes; export it again.")
 
     def low_resolution_logits(self, images: np.ndarray) -> np.ndarray | None:
         """See `regseg.inference.runtimes.Runtime`."""

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from regseg.errors import InputError
-from regseg.inference.export_info import KEY, LOW_RESOLUTION, ExportInfo
-from regseg.inference.exported_runtime import ExportedRuntime, require
+from regseg.inference.export_info import KEY, LOW_RESOLUTION, ExportInfo, check_seal
+from regseg.inference.exported_runtime import ExportedRuntime, check_input, require
 from regseg.system.cpu import num_threads
 
 
@@ -32,8 +33,16 @@ class OnnxRuntime(ExportedRuntime):
         ort = require("onnxruntime", "onnx", "runtime=onnxruntime")
         if not Path(path).is_file():
             raise InputError(f"There is no file {path}; check the path.")
-        session = self._session(ort, str(path), path)
-        super().__init__(ExportInfo.from_json(session.get_modelmeta().custom_metadata_map.get(KEY), path), fused)
+        try:
+            content = Path(path).read_bytes()  # ONNX Runtime itself opens only names that are UTF-8
+        except OSError as error:
+            raise InputError(f"{path} cannot be read ({error.strerror}); check its permissions.") from error
+        session = self._session(ort, content, path)
+        inputs = session.get_inputs()
+        check_input(path, [one.name for one in inputs], inputs[0].type if inputs else "", _rank(inputs))
+        info = ExportInfo.from_json(session.get_modelmeta().custom_metadata_map.get(KEY), path)
+        check_seal(path, info)
+        super().__init__(info, fused)
         if precision not in ("auto", self.precision):
             raise InputError(
                 f"ONNX Runtime computes {path} in {self.precision}; leave precision={precision} out, or use "
@@ -44,7 +53,7 @@ class OnnxRuntime(ExportedRuntime):
         self._running = session if cut is None else self._session(ort, cut, path)
 
     @staticmethod
-    def _session(ort: Any, model: str | bytes, path: str | Path) -> Any:
+    def _session(ort: Any, model: bytes, path: str | Path) -> Any:
         options = ort.SessionOptions()
         options.intra_op_num_threads = num_threads()
         options.log_severity_level = 3
@@ -56,6 +65,10 @@ class OnnxRuntime(ExportedRuntime):
     def run(self, images: np.ndarray) -> np.ndarray:
         """See `ExportedRuntime.run`."""
         return self._running.run(None, {"images": images})[0]
+
+
+def _rank(inputs: Sequence[Any]) -> int | None:
+    return len(inputs[0].shape) if inputs and inputs[0].shape else None
 
 
 def _up_to(path: Path, name: str) -> bytes | None:

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from regseg.errors import InputError
-from regseg.inference.export_info import KEY, LOW_RESOLUTION, ExportInfo
-from regseg.inference.exported_runtime import ExportedRuntime, require
+from regseg.inference.export_info import KEY, LOW_RESOLUTION, ExportInfo, check_seal
+from regseg.inference.exported_runtime import ExportedRuntime, check_input, require
 from regseg.system.cpu import has_slow_bfloat16, num_threads
 
 _SIZES = 4  # number of input shapes that are compiled separately
@@ -122,7 +122,13 @@ def read_model(path: str | Path) -> tuple[Any, ExportInfo]:
         text = model.get_rt_info(place).value if model.has_rt_info(place) else None
     except RuntimeError as error:
         raise InputError(f"{path} cannot be read by OpenVINO; it may be damaged: export it again.") from error
-    return model, ExportInfo.from_json(text if isinstance(text, str) else None, path)
+    info = ExportInfo.from_json(text if isinstance(text, str) else None, path)
+    rank = model.inputs[0].partial_shape.rank if model.inputs else None
+    length = rank.get_length() if rank is not None and rank.is_static else None
+    kind = model.inputs[0].element_type.get_type_name() if model.inputs else ""
+    check_seal(path, info)
+    check_input(path, [name for one in model.inputs for name in one.get_names()], kind, length)
+    return model, info
 
 
 def _bfloat16_is_faster() -> bool:

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from regseg.errors import InputError
 from regseg.system.atomic import write_text
 from regseg.system.locks import lock
+from regseg.system.records import read_text
 
 RECORD = "predictions.json"
 
@@ -146,9 +147,9 @@ def _difference(former: Origin, origin: Origin) -> str:
 def _read(out: Path) -> _Record:
     """Return the record; empty if there is none or it is damaged."""
     try:
-        content = json.loads((out / RECORD).read_text(encoding="utf-8"))
+        content = json.loads(read_text(out / RECORD))
         origins = {
-            name: Origin(source, made["settings"])
+            name: Origin(str(source), dict(made["settings"]))
             for made in content["made"]
             for name, source in made["outputs"].items()
         }

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from regseg.data.datasets.layout import IMAGE_SUFFIXES, image_files
 from regseg.errors import InputError
+from regseg.system.folders import expanded
 from regseg.system.reading import read_bytes
 
 VIDEO_SUFFIXES = (".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".ts", ".mts", ".wmv")
@@ -130,7 +131,7 @@ def _listed(path: Path) -> list[Path]:
     """Return the paths in a list file; the images need not exist."""
     lines = read_bytes(path).decode("utf-8-sig", "surrogateescape").split("\n")
     texts = [line.strip("\r\t ") for line in lines]
-    paths = [path.parent / Path(text).expanduser() for text in texts if text]
+    paths = [path.parent / expanded(text) for text in texts if text]
     if wrong := next((one for one in paths if "\0" in str(one) or not _is_image(one)), None):
         raise InputError(
             f"{path} lists {str(wrong)!r}, which is not an image ({', '.join(IMAGE_SUFFIXES)}); remove it."

@@ -10,13 +10,14 @@ from functools import partial
 
 from torch import Tensor, nn
 
-from regseg.errors import InputError
+from regseg.errors import InputError, shortened
 from regseg.models.blocks import DBlock, YBlock
 
 Dilations = Sequence[Sequence[int]]
 Features = tuple[Tensor, Tensor, Tensor]  # maps at 1/4, 1/8, 1/16
 
 STEM_CHANNELS = 32
+LARGEST_RATE = 2**16  # of a dilation; more pixels than an image has
 
 # Dilation rates of the stride-1 blocks at 1/16, in the order and notation of Table 4.
 DILATIONS: dict[str, list[tuple[int, ...]]] = {
@@ -133,19 +134,22 @@ def check_dilations(dilations: Dilations, config: BackboneConfig = REGSEG) -> No
     """
     if not _is_list(dilations) or not len(dilations) or not all(_is_list(rates) for rates in dilations):
         raise InputError(
-            f"The dilations {dilations!r} are not a list of blocks; give the rates of each block as a list, "
+            f"The dilations {shortened(dilations)} are not a list of blocks; give the rates of each block as a list, "
             "such as [[1], [1, 2], [1, 4]]."
         )
     for number, rates in enumerate(dilations, 1):
-        if not all(isinstance(rate, int) and not isinstance(rate, bool) and rate >= 1 for rate in rates):
-            raise InputError(f"Block {number} of the dilations has rates {list(rates)}; give positive integers.")
+        if not all(type(rate) is int and 1 <= rate <= LARGEST_RATE for rate in rates):
+            raise InputError(
+                f"Block {number} of the dilations has rates {shortened(list(rates))}; give integers from 1 to "
+                f"{LARGEST_RATE}."
+            )
         width = config.widths[3] if number == len(dilations) else config.widths[2]
         groups = width // config.group_width
         choices = [count for count in (1, 2, 4) if groups % count == 0]
         if len(rates) not in choices:
             raise InputError(
-                f"Block {number} of the dilations has {len(rates)} rates {list(rates)}; its {groups} groups can be "
-                f"divided among {' or '.join(map(str, choices))}."
+                f"Block {number} of the dilations has {len(rates)} rates {shortened(list(rates))}; its "
+                f"{groups} groups can be divided among {' or '.join(map(str, choices))}."
             )
 
 

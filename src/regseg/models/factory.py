@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from regseg.errors import InputError, check_options
+from regseg.errors import InputError, check_options, shortened
 from regseg.models.backbones import (
     BACKBONES,
     DILATIONS,
@@ -209,11 +209,15 @@ def _read_part(part: str, given: Any, keys: set[str]) -> Mapping[str, Any]:
 
 def _described_model(checkpoint: Checkpoint) -> nn.Module:
     """Create the model that a checkpoint describes on the meta device, because a damaged config may be huge."""
+    blocks = (checkpoint.config or {}).get("backbone")
+    if isinstance(blocks, (list, tuple)) and len(blocks) > len(checkpoint.state_dict):
+        raise InputError(f"{checkpoint.source} describes a model of more blocks than it has tensors; choose another.")
     try:
         with torch.device("meta"):
             return build_model(**check_options("model", checkpoint.config, build_model))
-    except (InputError, TypeError, ValueError) as error:
-        raise InputError(f"{checkpoint.source} describes a model that cannot be built: {error}") from error
+    except (InputError, TypeError, ValueError, RuntimeError) as error:  # RuntimeError: a tensor of impossible size
+        reason = shortened(str(error), 500)
+        raise InputError(f"{checkpoint.source} describes a model that cannot be built: {reason}") from error
 
 
 def _known(what: str, name: str, choices: Iterable[str]) -> str:

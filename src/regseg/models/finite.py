@@ -18,7 +18,7 @@ def first_not_finite(state: Mapping[str, Tensor]) -> str | None:
     Returns:
         The name, or None if all tensors are finite.
     """
-    named = [(name, value) for name, value in state.items() if torch.is_tensor(value) and value.is_floating_point()]
+    named = [(name, _wide(value)) for name, value in state.items() if torch.is_tensor(value) and _is_number(value)]
     if _norms_are_finite([value.detach() for _, value in named]):
         return None
     flags: dict[torch.device, list[tuple[str, Tensor]]] = {}
@@ -29,6 +29,14 @@ def first_not_finite(state: Mapping[str, Tensor]) -> str | None:
         finite = torch.stack([flag for _, flag in pairs]).tolist()
         bad.update(name for (name, _), is_finite in zip(pairs, finite, strict=True) if not is_finite)
     return next((name for name, _ in named if name in bad), None)
+
+
+def _is_number(value: Tensor) -> bool:
+    return value.is_floating_point() or value.is_complex()
+
+
+def _wide(value: Tensor) -> Tensor:
+    return value if value.itemsize > 1 else value.float()  # PyTorch computes nothing in 8-bit floating point
 
 
 def _norms_are_finite(tensors: list[Tensor]) -> bool:

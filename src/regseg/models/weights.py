@@ -159,6 +159,8 @@ def read_checkpoint(source: Source) -> Checkpoint:
         raise InputError(
             f"{name} contains weights that are not finite (the first is {bad}); choose an earlier checkpoint."
         )
+    if bad := next((key for key, value in state.items() if key.endswith("running_var") and (value < 0).any()), None):
+        raise InputError(f"{name} contains negative variances (the first are {bad}); choose other weights.")
     by_author = any(key.startswith(("body.", "spp.")) for key in state)
     if by_author:
         state = {remap_key(key): value for key, value in state.items()}
@@ -214,6 +216,8 @@ def check_fits(model: nn.Module, checkpoint: Checkpoint) -> dict[str, str]:
                 skipped[name] = f"the file has {their_shape[0]} classes, the model {our_shape[0]}"
             else:
                 differences.append(f"{name} is {list(their_shape)} in the file and {list(our_shape)} in the model")
+        elif ours[name].is_floating_point() != theirs[name].is_floating_point():  # such as quantized weights
+            differences.append(f"{name} is {theirs[name].dtype} in the file and {ours[name].dtype} in the model")
     if skipped and (len(set(skipped.values())) > 1 or len(skipped) < sum(map(_of_classifier, ours))):
         differences += [f"{name}: {reason}" for name, reason in skipped.items()]
     given = _parts(config_of(model))

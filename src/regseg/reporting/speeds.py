@@ -12,6 +12,7 @@ from regseg.reporting.run_records import printable
 from regseg.system.records import read_json
 
 DEFAULT = Path("reports/benchmark/inference.json")  # where the benchmark writes
+_FASTEST = 1e9  # images per second; more is not a measurement
 Size = tuple[int, int]
 
 
@@ -93,12 +94,13 @@ def _rows(content: Any) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
 
 
 def _is_size(value: Any) -> bool:
-    return isinstance(value, list) and len(value) == 2 and all(type(side) is int for side in value)
+    return isinstance(value, list) and len(value) == 2 and all(type(side) is int and side > 0 for side in value)
 
 
 def _fps(row: Mapping[str, Any]) -> float | None:
     speed = row.get("images_per_s")
-    return float(speed) if isinstance(speed, (int, float)) else None
+    sound = isinstance(speed, int | float) and not isinstance(speed, bool) and 0 < speed < _FASTEST
+    return float(speed) if sound and speed is not None else None
 
 
 def _implementation(row: Mapping[str, Any]) -> str:

@@ -13,6 +13,8 @@ from regseg.reporting.plots import CYCLE, figure
 from regseg.system.console import plain_console
 from regseg.system.records import read_json
 
+_LARGEST = 2**31  # pixels
+_MOST_TICKS = 30
 Results = Sequence[Mapping[str, Any]]  # {"val_size": pixels, "metrics": {"val/miou": fraction, …}}
 
 
@@ -41,7 +43,7 @@ def read(folder: Path) -> tuple[Results, str]:
 
 def _is_result(entry: Any) -> bool:
     size, metrics = (entry.get("val_size"), entry.get("metrics")) if isinstance(entry, dict) else (None, None)
-    if type(size) is not int or not isinstance(metrics, dict) or "val/miou" not in metrics:
+    if type(size) is not int or not 0 < size < _LARGEST or not isinstance(metrics, dict) or "val/miou" not in metrics:
         return False
     miou = metrics["val/miou"]  # null if every pixel was ignored
     return miou is None or (type(miou) in (int, float) and 0 <= miou <= 1)
@@ -65,5 +67,7 @@ def draw(curves: Mapping[str, Results], path: Path) -> None:
             axes.plot(sizes, mious, "o-", color=color, label=name)
         axes.set_xlabel("short side of the evaluated images, pixels")
         axes.set_ylabel("mIoU, %")
-        axes.set_xticks(sorted({result["val_size"] for results in curves.values() for result in results}))
+        ticks = sorted({result["val_size"] for results in curves.values() for result in results})
+        if len(ticks) <= _MOST_TICKS:
+            axes.set_xticks(ticks)
         axes.legend()

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
+
+_LONGEST = 220  # bytes of a name; most file systems allow 255, and the process and thread follow
 
 
 def write_whole(
@@ -29,7 +32,7 @@ def write_whole(
         OSError: the disk is full or the folder is not writable. An existing file is not changed.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}{threading.get_native_id()}")
+    temporary = path.with_name(f".{_short(path.name)}.{os.getpid()}{threading.get_native_id()}")
     try:
         with open(temporary, "wb") as file:
             write(file)
@@ -56,10 +59,16 @@ def write_bytes(path: Path, data: bytes | memoryview, *, keep: Path | None = Non
 def write_text(path: Path, text: str) -> None:
     """Write text atomically, as UTF-8; undecodable bytes of file names (surrogate escapes) are written unchanged.
 
+    Other surrogates, of which only damaged or crafted files consist, become question marks.
+
     Raises:
         OSError: as for `write_whole`.
     """
-    write_bytes(path, text.encode("utf-8", "surrogateescape"))
+    try:
+        content = text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        content = text.encode("utf-8", "replace")
+    write_bytes(path, content)
 
 
 def remove_leftovers(folder: Path, name: str = "*") -> None:
@@ -69,9 +78,15 @@ def remove_leftovers(folder: Path, name: str = "*") -> None:
         folder: the folder.
         name: name of the file that was being written, or a pattern of `glob`.
     """
-    for path in folder.glob(f".{name}.[0-9]*"):
+    for path in folder.glob(f".{_short(name)}.[0-9]*"):
         if path.suffix[1:].isdigit() and path.is_file():
             path.unlink(missing_ok=True)
+
+
+def _short(name: str) -> str:
+    """Return ``name``, or a hash of it if the name of a temporary file would be longer than file systems allow."""
+    encoded = os.fsencode(name)
+    return name if len(encoded) <= _LONGEST else hashlib.sha256(encoded).hexdigest()
 
 
 def _flush_folder(folder: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import pickle
@@ -20,6 +21,7 @@ from regseg.errors import InputError
 from regseg.system.atomic import write_bytes
 from regseg.system.weights_files import shown_weights
 
+_CHECKSUM = "sha256"  # key in the header of a safetensors file
 _DATA = "datamodule_hyper_parameters"  # Lightning's key of the dataset's description
 
 
@@ -120,7 +122,7 @@ def write_checkpoint_file(path: str | Path, content: Any, *, keep: Path | None =
 
 
 def write_weights_file(path: Path, tensors: Mapping[str, torch.Tensor], metadata: Mapping[str, str]) -> None:
-    """Write tensors as safetensors atomically.
+    """Write tensors as safetensors atomically, with a checksum, which this format does not have.
 
     Args:
         path: the file.
@@ -129,25 +131,51 @@ def write_weights_file(path: Path, tensors: Mapping[str, torch.Tensor], metadata
     """
     from safetensors.torch import save
 
-    write_bytes(path, save({name: tensor.contiguous() for name, tensor in tensors.items()}, dict(metadata)))
+    contiguous = {name: tensor.contiguous() for name, tensor in tensors.items()}
+    digest = _digest(save(contiguous))
+    write_bytes(path, save(contiguous, {**metadata, _CHECKSUM: digest}))
 
 
 def _read_weights_file(path: Path) -> dict[str, Any]:
     """Return an exported .safetensors file in the form of a checkpoint; network, classes and data are in its record."""
-    from safetensors import SafetensorError, safe_open
-
     if not path.is_file():
         raise InputError(f"There is no checkpoint {path}; check the path.")
     try:
-        with safe_open(path, "pt") as file:
-            record = json.loads((file.metadata() or {}).get("regseg", "{}"))
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, ValueError, OSError) as error:
+        tensors, metadata = read_tensors(path)
+        record = json.loads(metadata.get("regseg", "{}"))
+    except Exception as error:  # safetensors raises its own, ValueError and KeyError
         raise InputError(f"{path} is damaged; download or copy it again, or choose another.") from error
     if not isinstance(record, dict):
         raise InputError(f"The record in {path} is damaged; export it again.")
     described = {key: record[key] for key in ("network", "spec") if record.get(key)}
     return {"state_dict": tensors, "hyper_parameters": described, _DATA: record.get("data")}
+
+
+def read_tensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
+    """Return the tensors of a safetensors file and the texts in its header, and check the checksum if it has one.
+
+    Raises:
+        ValueError: the checksum is wrong. Other damage raises errors of other types.
+    """
+    from safetensors.torch import load
+
+    content = path.read_bytes()  # safetensors itself opens only names that are UTF-8
+    tensors = load(content)
+    metadata = json.loads(_parts(content)[0]).get("__metadata__", {})
+    if metadata.get(_CHECKSUM, digest := _digest(content)) != digest:
+        raise ValueError("its checksum is wrong")
+    return tensors, metadata
+
+
+def _digest(content: bytes) -> str:
+    """Return the SHA-256 of the tensors in a safetensors file."""
+    return hashlib.sha256(_parts(content)[1]).hexdigest()
+
+
+def _parts(content: bytes) -> tuple[bytes, bytes]:
+    """Return header and tensors of a safetensors file."""
+    end = 8 + int.from_bytes(content[:8], "little")
+    return content[8:end], content[end:]
 
 
 def _checksums_match(path: Path) -> bool:

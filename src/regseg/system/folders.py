@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
 _existing: set[Path] = set()  # folders that existed when the command started
 
 
+def expanded(path: str | Path) -> Path:
+    """Return ``path`` with a leading ``~`` replaced by the home folder; ``~NAME`` of no user stays as it is.
+
+    `Path.expanduser` raises RuntimeError for such a name.
+    """
+    return Path(os.path.expanduser(path))
+
+
 def note_existing(folders: Sequence[Path]) -> None:
     """Record which folders exist before Hydra creates some in ``folders``, so that `remove_empty` keeps them."""
     here = Path.cwd()
-    places = [folder.expanduser().absolute() for folder in folders]
+    places = [expanded(folder).absolute() for folder in folders]
     _existing.update(place for folder in places for place in (folder, *folder.parents) if place.is_dir())
     for place in places:
         if place != here and place.is_dir():

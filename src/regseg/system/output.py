@@ -1,4 +1,4 @@
-"""Output that never makes print fail: to a closed pipe, or in an encoding that lacks a character."""
+"""Output that does not make print fail: to a closed pipe, or in an encoding that lacks a character."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import io
 import os
 import sys
 from typing import Any
+
+_ERRORS = 2  # the descriptor of stderr
 
 
 def guard_output() -> None:
@@ -25,15 +27,18 @@ def guard_output() -> None:
 
 
 class _Output(io.FileIO):
-    """A file descriptor that discards what is written after its reader has closed it."""
+    """A file descriptor that discards what is written after its reader has closed it, or after its disk is full.
+
+    A full disk raises OSError once, but not for error messages, nor again while Python exits.
+    """
 
     def write(self, data: Any) -> int:
         try:
             return super().write(data)
         except OSError as error:
-            if error.errno not in (errno.EPIPE, errno.EIO):  # EIO: the terminal was closed
-                raise
             nothing = os.open(os.devnull, os.O_WRONLY)
             os.dup2(nothing, self.fileno())
             os.close(nothing)
+            if error.errno not in (errno.EPIPE, errno.EIO) and self.fileno() != _ERRORS:  # EIO: a closed terminal
+                raise OSError(error.errno, error.strerror, "The output") from error
             return len(memoryview(data).cast("B"))

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from regseg.errors import InputError, did_you_mean
+from regseg.system.folders import expanded
 
 SHIPPED = Path(__file__).parents[1] / "weights"  # <name>.safetensors, each with its model card <name>.md
 
@@ -40,7 +41,7 @@ def resolve_weights(weights: str | Path) -> Path:
     """
     if str(weights) in list_weights() and not isinstance(weights, Path):
         return SHIPPED / f"{weights}.safetensors"
-    path = Path(weights).expanduser()
+    path = expanded(weights)
     if path.suffix == ".bin" and path.with_suffix(".xml").is_file():
         raise InputError(f"{path} contains the weights of {path.with_suffix('.xml')}; give that file.")
     if not path.is_dir():

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Mapping
+import traceback
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
@@ -15,13 +17,31 @@ from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities import rank_zero_only
 
 from regseg.data.datasets.names import CUSTOM_DATASET
-from regseg.errors import InputError
+from regseg.errors import InputError, shortened
 from regseg.models.finite import first_not_finite
 from regseg.run_dir import config_of, holds_results, is_replaced
 from regseg.run_settings import settings_of
 from regseg.system.checkpoint_file import read_checkpoint_file
 from regseg.training.checkpoint_io import BEST, LAST, PREVIOUS
 from regseg.training.record import KEY, RunRecord, best_and_last, read_rows
+
+_PARTS = {  # of a training checkpoint
+    "state_dict": Mapping,
+    "loops": Mapping,
+    "hyper_parameters": Mapping,
+    "epoch": int,
+    "optimizer_states": list,
+    "lr_schedulers": list,
+    "callbacks": Mapping,
+    "pytorch-lightning_version": str,
+}
+_ENTRIES: dict[Any, Any] = {  # of a fingerprint
+    **dict.fromkeys(("settings", "options", "files"), Mapping),
+    **dict.fromkeys(("classes", "excluded", "labels"), (list, tuple)),
+    **dict.fromkeys(("batch", "iterations"), int),
+    **dict.fromkeys(("max_epochs", "max_steps"), (int, type(None))),
+    "precision": str,
+}
 
 
 class LastCheckpoint(Checkpoint):
@@ -133,6 +153,26 @@ def find_start(folder: Path) -> Start | None:
     )
 
 
+@contextmanager
+def restoring(start: Start | None) -> Iterator[None]:
+    """Report what Lightning cannot restore from the checkpoint of ``start`` in one sentence.
+
+    Raises:
+        InputError: the checkpoint was edited, or written by something else.
+    """
+    try:
+        yield
+    except Exception as error:
+        places = {Path(frame.filename).name for frame in traceback.extract_tb(error.__traceback__)}
+        if start is None or isinstance(error, InputError) or "checkpoint_connector.py" not in places:
+            raise
+        reason = shortened(" ".join(f"{type(error).__name__}: {error}".split()).rstrip("."))
+        raise InputError(
+            f"{start.path} cannot be continued ({reason}); delete it to continue from {PREVIOUS}, or use "
+            "overwrite=true to replace the run."
+        ) from error
+
+
 def set_damaged_aside(start: Start) -> None:
     """Rename a damaged ``last.ckpt``, so that it does not become ``previous.ckpt``."""
     last = start.path.with_name(LAST)
@@ -142,20 +182,25 @@ def set_damaged_aside(start: Start) -> None:
 
 def _read_start(path: Path, folder: Path) -> Start:
     content = read_checkpoint_file(path)
-    parts = ("state_dict", "loops", "hyper_parameters")
-    sound = isinstance(content, Mapping) and all(isinstance(content.get(part), Mapping) for part in parts)
-    if not sound or type(content.get("epoch")) is not int:
+    sound = isinstance(content, Mapping) and all(isinstance(content.get(part), kind) for part, kind in _PARTS.items())
+    # Without the optimizer's state, Lightning would continue without momentum.
+    if not sound or content["epoch"] < 0 or not content["optimizer_states"]:
         raise InputError(f"{path} is not a training checkpoint.")
     if bad := first_not_finite(content["state_dict"]):
         raise InputError(f"{path} contains weights that are not finite (the first one is {bad}).")
     return Start(path, content["epoch"] + 1, _fingerprint(content, folder))
 
 
+def _is_sound(name: Any, value: Any) -> bool:
+    """Return whether a fingerprint may have this entry; a crafted one is ignored."""
+    return isinstance(value, _ENTRIES.get(name, ())) and not isinstance(value, bool)
+
+
 def _fingerprint(checkpoint: Mapping[str, Any], folder: Path) -> Mapping[str, Any]:
     """Return the checkpoint's fingerprint; for earlier versions, what its contents and the run's configuration say."""
     record = checkpoint.get(KEY)
     if isinstance(record, Mapping) and isinstance(record.get("fingerprint"), Mapping):
-        return record["fingerprint"]
+        return {name: value for name, value in record["fingerprint"].items() if _is_sound(name, value)}
     spec = checkpoint["hyper_parameters"].get("spec")
     found: dict[str, Any] = {"classes": spec["classes"]} if isinstance(spec, Mapping) and "classes" in spec else {}
     if settings := settings_of(config_of(folder)):

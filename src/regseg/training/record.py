@@ -58,7 +58,7 @@ class RunRecord(Checkpoint):
         self.limits = limits_of(facts.get("config", {}))
         self.rows: list[dict[str, Any]] = []
         self._saved = 0  # number of rows whose epochs have a checkpoint
-        data = {name: self.fingerprint.get(name) for name in ("classes", "excluded", "files")}
+        data = {name: self.fingerprint.get(name) for name in ("classes", "excluded", "labels", "files")}
         self.summary = {"status": "running", **facts, "data": data, "best": None, "last": None}
         self._held = contextlib.ExitStack()
         self._trained_here = False
@@ -222,10 +222,18 @@ def read_rows(checkpoint: Mapping[str, Any], folder: Path) -> list[dict[str, Any
     """Return the rows up to a checkpoint's epoch: its own, or for earlier versions those of ``metrics.csv``."""
     record = checkpoint.get(KEY)
     if isinstance(record, Mapping) and isinstance(record.get("rows"), list):
-        rows = [dict(row) for row in record["rows"] if isinstance(row, Mapping)]
-        return [row for row in rows if type(row.get("epoch")) is int]
+        return [dict(row) for row in record["rows"] if _is_row(row)]
     rows = [{name: _number(text) for name, text in row.items()} for row in read_metrics(folder)]
-    return [row for row in rows if row["epoch"] <= checkpoint.get("epoch", -1)]
+    return [row for row in rows if _is_row(row) and row["epoch"] <= checkpoint.get("epoch", -1)]
+
+
+def _is_row(row: Any) -> bool:
+    """Return whether a row of a checkpoint, which may be crafted, contains an epoch and numbers by name."""
+    return (
+        isinstance(row, Mapping)
+        and type(row.get("epoch")) is int
+        and all(isinstance(name, str) and (value is None or type(value) in (int, float)) for name, value in row.items())
+    )
 
 
 def _number(text: str) -> float | int | None:

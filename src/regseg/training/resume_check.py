@@ -11,7 +11,7 @@ import lightning as L
 
 from regseg.data.cache_dir import relative
 from regseg.errors import InputError
-from regseg.run_settings import check_settings, current_settings, settings_of
+from regseg.run_settings import check_same_options, check_settings, current_settings, options_of, settings_of
 from regseg.system.records import section
 from regseg.training.schedules import total_iterations
 
@@ -27,23 +27,32 @@ def fingerprint(config: Mapping[str, Any], datamodule: Any, trainer: L.Trainer) 
         trainer: Its Trainer.
 
     Returns:
-        Plain values: ``settings`` (by dotted name), ``classes``, ``excluded`` (of them), ``labels`` (their encoding in
-        label files), ``files`` (number of files and digest of their names, per split), ``batch`` (images per optimizer
-        step over all devices), ``precision``, ``iterations`` (of the whole schedule), ``max_epochs`` and ``max_steps``.
+        Plain values: ``settings`` and ``options`` (by dotted name), ``classes``, ``excluded`` (of them), ``labels``
+        (their encoding in label files), ``files`` (number of files and digest of their names, per split), ``batch``
+        (images per optimizer step over all devices), ``precision``, ``iterations`` (of the whole schedule),
+        ``max_epochs`` and ``max_steps``.
     """
-    spec = datamodule.spec.to_dict()
     settings = settings_of(config) | {"data.dataset": datamodule.hparams.dataset}
     return {
         "settings": settings,
-        "classes": spec["classes"],
-        "excluded": spec["excluded"],
-        "labels": [sorted(spec["ids"].items()), spec["color_ids"], spec["excluded"]],
-        "files": files_of(datamodule),
+        "options": options_of(config),
+        **data_of(datamodule),
         "batch": datamodule.batch_size * trainer.world_size * trainer.accumulate_grad_batches,
         "precision": str(trainer.precision),
         "iterations": total_iterations(trainer, datamodule),
         "max_epochs": trainer.max_epochs,
         "max_steps": trainer.max_steps,
+    }
+
+
+def data_of(datamodule: Any) -> dict[str, Any]:
+    """Return the part of a fingerprint that describes the dataset: classes, excluded, labels and files."""
+    spec = datamodule.spec.to_dict()
+    return {
+        "classes": spec["classes"],
+        "excluded": spec["excluded"],
+        "labels": [[list(pair) for pair in sorted(spec["ids"].items())], spec["color_ids"], spec["excluded"]],
+        "files": files_of(datamodule),
     }
 
 
@@ -75,6 +84,8 @@ def check_continues(folder: Path, before: Mapping[str, Any], now: Mapping[str, A
     """
     if isinstance(before.get("settings"), Mapping):
         check_settings(folder, current_settings(before["settings"]), now["settings"])
+    if isinstance(before.get("options"), Mapping):
+        check_same_options(folder, before["options"], now.get("options", {}))
     _check_data(folder, before, now)
     _check_steps(folder, before, now)
     return _changed_schedule(folder, before, now, epochs) if _differs("iterations", before, now) else None

@@ -10,6 +10,7 @@ from pathlib import Path
 from regseg.data.datasets.layout import Problem, Sample, check_folder, check_pairs, check_split, image_files
 from regseg.data.datasets.spec import IGNORE_INDEX, Color, DatasetSpec
 from regseg.errors import InputError
+from regseg.system.folders import expanded
 
 # (name, colour in the original labels, value in the 480x360 release), in the order of the author's classes.
 _CLASSES: tuple[tuple[str, Color, int], ...] = (
@@ -64,7 +65,7 @@ class CamVid:
     )
 
     def __init__(self, root: str | Path) -> None:
-        self.root = Path(root).expanduser()
+        self.root = expanded(root)
         self._indexed = (self.root / "trainannot").is_dir()
         if not self._indexed:
             self.spec = replace(SPEC, ids={})  # palette PNGs are then read as colours

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from regseg.data.datasets.layout import Problem, Sample, check_folder, check_pairs, check_split, image_files
 from regseg.data.datasets.spec import IGNORE_INDEX, Color, DatasetSpec
+from regseg.system.folders import expanded
 
 # (name, label ID, colour) in the order of the train IDs; source: cityscapesScripts, helpers/labels.py.
 _CLASSES: tuple[tuple[str, int, Color], ...] = (
@@ -54,7 +55,7 @@ class Cityscapes:
     layout = "<root>/leftImg8bit/<split>/<city>/*_leftImg8bit.png, <root>/gtFine/<split>/<city>/*_gtFine_labelIds.png"
 
     def __init__(self, root: str | Path) -> None:
-        self.root = Path(root).expanduser()
+        self.root = expanded(root)
 
     def samples(self, split: str, problems: list[Problem] | None = None) -> list[Sample]:
         """List the pairs of a split; see `DatasetLayout.samples`."""

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from regseg.data.datasets.layout import SPLITS, Problem, Sample, check_folder, check_pairs, check_split, image_files
-from regseg.data.datasets.spec import IGNORE_INDEX, MAX_CLASSES, Color, DatasetSpec, distinct_colors
-from regseg.errors import InputError, check_number
+from regseg.data.datasets.spec import IGNORE_INDEX, MAX_CLASSES, Color, DatasetSpec, distinct_colors, is_printable
+from regseg.errors import InputError, check_number, shortened
+from regseg.system.folders import expanded
 from regseg.system.reading import is_file
 
 
@@ -45,7 +46,7 @@ class Folder:
         check_number("data.val_share", val_share, highest=1)
         if split_by not in ("image", "folder"):
             raise InputError(f"data.split_by={split_by} does not exist; choose image or folder.")
-        self.root, self.val_share, self.split_by = Path(root).expanduser(), val_share, split_by
+        self.root, self.val_share, self.split_by = expanded(root), val_share, split_by
 
     @cached_property
     def spec(self) -> DatasetSpec:
@@ -110,7 +111,8 @@ def read_classes(path: Path) -> DatasetSpec:
     key = "left_out" if "left_out" in content else "excluded"
     excluded = tuple(_entries(content, key, path))
     if unknown := [name for name in excluded if name not in names]:
-        raise InputError(f"{path}: {key} names {unknown[0]}, which is not a class; choose from {', '.join(names)}.")
+        name = shortened(unknown[0])
+        raise InputError(f"{path}: {key} names {name}, which is not a class; choose from {', '.join(names)}.")
     if len(set(excluded)) == len(names):
         raise InputError(f"{path}: {key} names every class; remove one, since the reduced mean needs a class.")
     spares = distinct_colors(len(classes))
@@ -135,9 +137,11 @@ def _names(classes: list[Any], path: Path) -> tuple[str, ...]:
         raise InputError(f"{path} defines {len(classes)} classes; give a list `classes` of 1 to {MAX_CLASSES}.")
     for entry in classes:
         if not isinstance(entry, Mapping) or not isinstance(entry.get("name"), str) or not entry["name"].strip():
-            raise InputError(f"{path}: the class {entry} has no valid name; write {{name: road, id: 0}}.")
+            raise InputError(f"{path}: the class {shortened(entry)} has no valid name; write {{name: road, id: 0}}.")
         _check_keys(entry, ("name", "id", "color"), path)
     names = [entry["name"] for entry in classes]
+    if strange := [name for name in names if not is_printable(name)]:
+        raise InputError(f"{path}: the class {strange[0]!r} has characters that cannot be printed; rename it.")
     if twice := [name for name in names if names.count(name) > 1]:
         raise InputError(f"{path}: the class {twice[0]} is defined twice; rename one of them.")
     return tuple(names)
@@ -173,20 +177,20 @@ def _parse(key: str, value: Any, path: Path) -> int | Color:
     fits = isinstance(parts, list) and len(parts) == (3 if key == "color" else 1)
     if not fits or not all(type(part) is int and 0 <= part <= 255 for part in parts):
         wanted = "a color [red, green, blue] of numbers from 0 to 255" if key == "color" else "an id from 0 to 255"
-        raise InputError(f"{path}: {value} is not {wanted}; correct it.")
+        raise InputError(f"{path}: {shortened(value)} is not {wanted}; correct it.")
     return tuple(value) if key == "color" else value
 
 
 def _entries(content: Mapping[str, Any], key: str, path: Path) -> list[Any]:
     entries = content.get(key)
     if not isinstance(entries, list | None):
-        raise InputError(f"{path}: {key} is {entries}, not a list; write {key}: [{entries}].")
+        raise InputError(f"{path}: {key} is {shortened(entries)}, not a list; write {key}: [{shortened(entries)}].")
     return entries or []
 
 
 def _check_keys(content: Mapping[str, Any], known: tuple[str, ...], path: Path) -> None:
     if unknown := [key for key in content if key not in known]:
-        raise InputError(f"{path}: there is no key {unknown[0]}; choose from {', '.join(known)}.")
+        raise InputError(f"{path}: there is no key {shortened(unknown[0])}; choose from {', '.join(known)}.")
 
 
 def _load_yaml(path: Path) -> Mapping[str, Any]:
@@ -199,8 +203,9 @@ def _load_yaml(path: Path) -> Mapping[str, Any]:
         raise InputError(f"{path} is missing; create it to define the classes (see docs/datasets.md).") from None
     except OSError as error:
         raise InputError(f"{path} cannot be read ({error.strerror}); check the file and its permissions.") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} is not valid YAML ({' '.join(str(error).split())}); correct it.") from error
+    except Exception as error:  # PyYAML raises others than its own for wrong dates, numbers and deep nesting
+        reason = shortened(" ".join(str(error).split()).rstrip("."), 500)
+        raise InputError(f"{path} is not valid YAML ({reason}); correct it.") from error
     if not isinstance(content, Mapping):
         raise InputError(f"{path} has no list `classes`; add it (see docs/datasets.md).")
     return content

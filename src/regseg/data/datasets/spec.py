@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import colorsys
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
@@ -12,7 +13,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from regseg.errors import InputError
+from regseg.errors import InputError, shortened
 
 Color = tuple[int, int, int]
 
@@ -81,17 +82,21 @@ class DatasetSpec:
             )
             valid = spec._is_valid()
         except (KeyError, TypeError, ValueError, AttributeError, AssertionError) as error:
-            raise InputError(f"The description of the classes is damaged ({error!r}); choose another file.") from error
+            raise InputError(
+                f"The description of the classes is damaged ({shortened(repr(error))}); choose another file."
+            ) from error
         if not valid:
             raise InputError("The description of the classes is damaged; choose another file.")
         return spec
 
     def _is_valid(self) -> bool:
-        """Return whether names are text, indices are in range, and colours are three bytes."""
+        """Return whether names are text and differ, indices are in range, and colours are three bytes."""
         indices = {*self.ids.values(), *(index for _, index in self.color_ids)}
         colors = [*self.colors, *(color for color, _ in self.color_ids)]
         return (
-            all(isinstance(name, str) for name in (*self.classes, *self.excluded))
+            all(isinstance(name, str) and is_printable(name) for name in (*self.classes, *self.excluded))
+            and len(set(self.classes)) == len(self.classes) > 0
+            and not any(unicodedata.category(character) == "Cc" for character in self.name)
             and all(type(i) is int and (0 <= i < self.num_classes or i == IGNORE_INDEX) for i in indices)
             and all(0 <= value <= 255 for value in self.ids)
             and all(len(c) == 3 and all(type(v) is int and 0 <= v <= 255 for v in c) for c in colors)
@@ -189,6 +194,11 @@ class DatasetSpec:
         palette = np.zeros((1, 256, 3), np.uint8)
         palette[0, : self.num_classes] = self.colors
         return cv2.LUT(cv2.merge([label] * 3), palette)  # a third of the time of indexing
+
+
+def is_printable(name: str) -> bool:
+    """Return whether a name has neither control characters, which a terminal obeys, nor halves of characters."""
+    return not any(unicodedata.category(character) in ("Cc", "Cs") for character in name)
 
 
 def distinct_colors(count: int) -> tuple[Color, ...]:
