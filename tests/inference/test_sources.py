@@ -136,3 +136,8 @@ def test_shards_are_disjoint_and_cover_everything():
         with pytest.raises(InputError) as error:
             shard_of([1], shard, shards)
         assert is_sentence(error, "shard=")
+
+
+def test_a_link_to_itself_is_listed_like_other_broken_files(photos, tmp_path):
+    (photos / "itself.png").symlink_to("itself.png")
+    assert photos / "itself.png" in [item.path for item in find_images(photos, tmp_path / "out")]

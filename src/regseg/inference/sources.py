@@ -13,7 +13,10 @@ from regseg.data.datasets.layout import IMAGE_SUFFIXES, image_files
 from regseg.errors import InputError
 from regseg.system.reading import read_bytes
 
-VIDEO_SUFFIXES = (".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".ts", ".mts", ".wmv")
+VIDEO_SUFFIXES = (
+    *(".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".ts", ".mts", ".m2ts", ".wmv"),
+    *(".3gp", ".flv", ".ogv", ".gif"),
+)
 LIST_SUFFIX = ".txt"
 
 
@@ -63,8 +66,8 @@ def find_images(source: str | Path, out: Path) -> list[Item]:
     else:
         base, paths = path.parent, [_check_file(path)]
     check_out(out, base if path.is_dir() or _is_pattern(path) else paths)
-    inside = out.resolve()
-    paths = [one for one in dict.fromkeys(paths) if inside not in one.resolve().parents]
+    inside = _real(out)
+    paths = [one for one in dict.fromkeys(paths) if inside not in _real(one).parents]
     if not paths:
         raise InputError(f"{source} contains no images ({', '.join(IMAGE_SUFFIXES)}); check the path.")
     return _named(paths, Path(os.path.abspath(base)))
@@ -80,11 +83,11 @@ def check_out(out: Path, places: Path | Iterable[Path]) -> None:
     Raises:
         InputError: ``out`` equals or contains one of ``places``, or is a file.
     """
-    outer = out.resolve()
+    outer = _real(out)
     if out.exists() and not out.is_dir():
         raise InputError(f"out={out} is a file; give a folder.")
     for place in [places] if isinstance(places, Path) else places:
-        inner = place.resolve()
+        inner = _real(place)
         if outer == inner or outer in inner.parents:
             raise InputError(f"out={out} contains the source {place}; choose another folder.")
 
@@ -99,6 +102,11 @@ def shard_of(items: list[Item], shard: int, shards: int) -> list[Item]:
     if not whole or not 0 <= shard < shards:
         raise InputError(f"shard={shard} of shards={shards} does not exist; give a shard from 0 to shards - 1.")
     return items[shard::shards]
+
+
+def _real(path: Path) -> Path:
+    """Return the path without links; unlike `Path.resolve`, also of a link to itself."""
+    return Path(os.path.realpath(path))
 
 
 def _is_image(path: Path) -> bool:
