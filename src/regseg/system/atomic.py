@@ -9,6 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
 
+_LONGEST_NAME = 255  # bytes
+
 
 def write_whole(
     path: Path, write: Callable[[IO[bytes]], Any], *, keep: Path | None = None, durable: bool = True
@@ -29,7 +31,7 @@ def write_whole(
         OSError: the disk is full or the folder is not writable. An existing file is not changed.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}{threading.get_native_id()}")
+    temporary = path.with_name(hidden_name(path.name, f"{os.getpid()}{threading.get_native_id()}"))
     try:
         with open(temporary, "wb") as file:
             write(file)
@@ -46,6 +48,14 @@ def write_whole(
         temporary.unlink(missing_ok=True)  # after a failed write; after a kill, `remove_leftovers` removes it
     if durable:
         _flush_folder(path.parent)
+
+
+def hidden_name(name: str, ending: str) -> str:
+    """Return ``.<name>.<ending>``, with a name that is shortened to what file systems allow."""
+    longest = _LONGEST_NAME - len(ending) - 2
+    while len(os.fsencode(name)) > longest:
+        name = name[:-1]
+    return f".{name}.{ending}"
 
 
 def write_text(path: Path, text: str) -> None:
