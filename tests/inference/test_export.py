@@ -1,5 +1,6 @@
 """What is exported runs alone, carries its classes, and is checked before it appears."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -113,6 +114,15 @@ def test_a_full_disk_leaves_no_file(checkpoint, tmp_path, monkeypatch):
     with pytest.raises(OSError, match="No space"):
         export(checkpoint, tmp_path / "model.onnx", "onnx")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_killed_export_left_is_removed(checkpoint, tmp_path):
+    """In a container every export has the same process number."""
+    left = tmp_path / f".model.safetensors.{os.getpid()}" / "model.safetensors"
+    left.parent.mkdir()
+    left.touch()
+    export(checkpoint, tmp_path / "model.safetensors", "torch")
+    assert os.listdir(tmp_path) == ["model.safetensors"]
 
 
 @pytest.mark.parametrize(

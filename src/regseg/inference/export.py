@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import importlib.metadata
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+from torch import nn
 
 from regseg.data.augment.transforms import MEAN, STD
 from regseg.data.datamodule import SegmentationDataModule, description_in
@@ -21,6 +25,8 @@ from regseg.inference.predictor import SMALLEST
 from regseg.inference.torch_runtime import spec_in
 from regseg.models.description import config_of
 from regseg.models.factory import load_model
+from regseg.system.atomic import hidden_name
+from regseg.system.checkpoint_file import OpenedFile, open_checkpoint_file
 
 SUFFIXES = {"onnx": ".onnx", "openvino": ".xml", "torch": ".safetensors"}
 _PRECISIONS = {
@@ -61,30 +67,55 @@ def export(
         OSError: the disk is full or the folder is not writable; then nothing is written.
     """
     check_choices(out, format, output, size, precision)
-    network, spec = load_model(weights), spec_in(weights)
-    description = description_in(weights)
-    data = _data(description, weights, root)
-    normalization = {"mean": list(MEAN), "std": list(STD)}
-    stored, network_config = _portable(description or {}), config_of(network)
-    info = ExportInfo(spec, precision, output, size, network_config, stored, normalization, _provenance(weights))
+    file = open_checkpoint_file(weights)
+    network, data = load_model(file), _data(file, root)
+    info = _info(file, network, precision, output, size)
+    with _draft(out) as draft:
+        info = _write(draft, format, network, info, data, calibration_images)
+        info = _checked(draft, format, network, info, evaluation_images(data, 2))
+        _move(draft, out)
+    return info
+
+
+@contextlib.contextmanager
+def _draft(out: Path) -> Iterator[Path]:
+    """Provide a path of the name of ``out`` in a hidden folder next to it, which is removed in the end."""
     out.parent.mkdir(parents=True, exist_ok=True)
-    folder = out.parent / f".{out.name}.{os.getpid()}"
+    folder = out.parent / hidden_name(out.name, str(os.getpid()))
+    shutil.rmtree(folder, ignore_errors=True)  # of a killed export; in a container each has the same process number
     folder.mkdir()
     try:
-        draft = folder / out.name
-        if precision == "int8":
-            from regseg.inference.quantization import write_int8
-
-            info = write_int8(draft, format, network, info, _needed(data, weights), calibration_images)
-        else:
-            write_graph(draft, format, network, info)
-        checks = check_export(draft, network, spec, precision, size, evaluation_images(data, 2))
-        report(checks)
-        info = replace(info, provenance={**info.provenance, "checks": [check.to_dict() for check in checks]})
-        replace_record(draft, format, info)
-        _move(draft, out)
+        yield folder / out.name
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _write(
+    draft: Path,
+    format: str,
+    network: nn.Module,
+    info: ExportInfo,
+    data: SegmentationDataModule | None,
+    calibration_images: int,
+) -> ExportInfo:
+    """Write the network in the precision of ``info``; return its record, of int8 with the accuracy."""
+    if info.precision != "int8":
+        write_graph(draft, format, network, info)
+        return info
+    if data is None:
+        weights = info.provenance["weights"]
+        raise InputError(f"precision=int8 needs the images that {weights} was trained on; give data.root=FOLDER.")
+    from regseg.inference.quantization import write_int8
+
+    return write_int8(draft, format, network, info, data, calibration_images)
+
+
+def _checked(draft: Path, format: str, network: nn.Module, info: ExportInfo, images: list[np.ndarray]) -> ExportInfo:
+    """Compare a file with PyTorch and add the result to its record, which is returned."""
+    checks = check_export(draft, network, info.spec, info.precision, info.size, images)
+    report(checks)
+    info = replace(info, provenance={**info.provenance, "checks": [check.to_dict() for check in checks]})
+    replace_record(draft, format, info)
     return info
 
 
@@ -131,15 +162,16 @@ def _move(draft: Path, out: Path) -> None:
     os.replace(draft, out)
 
 
-def _data(description: Any, weights: Path, root: str | None) -> SegmentationDataModule | None:
+def _data(file: OpenedFile, root: str | None) -> SegmentationDataModule | None:
     """Return the checkpoint's dataset; None if it records none, or if its files are not on this machine."""
+    description = description_in(file)
     if not isinstance(description, Mapping):
         return None
     changes = {"num_workers": 0} | ({} if root is None else {"root": root})
     if description.get("storage") == "cache":  # images that are read once need no cache
         changes["storage"] = "full"
     try:
-        datamodule = SegmentationDataModule.from_description(description, weights, **changes)
+        datamodule = SegmentationDataModule.from_description(description, file.path, **changes)
         datamodule.setup("validate")
         return datamodule
     except InputError:
@@ -149,16 +181,19 @@ def _data(description: Any, weights: Path, root: str | None) -> SegmentationData
         return None
 
 
+def _info(
+    file: OpenedFile, network: nn.Module, precision: str, output: str, size: tuple[int, int] | None
+) -> ExportInfo:
+    """Return the record of an export, without the results of checks."""
+    normalization = {"mean": list(MEAN), "std": list(STD)}
+    data, provenance = _portable(description_in(file) or {}), _provenance(file.path)
+    return ExportInfo(spec_in(file), precision, output, size, config_of(network), data, normalization, provenance)
+
+
 def _portable(description: Mapping[str, Any]) -> dict[str, Any]:
     """Return a dataset description without what belongs to one machine: the folder, worker processes and a cache."""
     stored = {key: value for key, value in description.items() if key not in ("root", "num_workers")}
     return stored | ({"storage": "full"} if stored.get("storage") == "cache" else {})
-
-
-def _needed(data: SegmentationDataModule | None, weights: Path) -> SegmentationDataModule:
-    if data is None:
-        raise InputError(f"precision=int8 needs the images that {weights} was trained on; give data.root=FOLDER.")
-    return data
 
 
 def _provenance(weights: Path) -> dict[str, Any]:
