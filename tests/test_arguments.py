@@ -10,7 +10,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 
 from regseg import config
-from regseg.arguments import for_hydra, swept_values
+from regseg.arguments import flags_first, for_hydra, swept_values
 from regseg.cli import entry_point
 from regseg.config import config_dir, name_of
 from regseg.error_messages import explain
@@ -222,3 +222,12 @@ def test_options_with_dashes_get_the_right_form(typed):
     with pytest.raises(InputError, match=r"--weights.* is not an option.*did you mean weights=x\?"):
         for_hydra(typed)
     assert for_hydra(["-m", "--config-dir", "mine", "weights=x"]) == ["-m", "--config-dir", "mine", "weights=x"]
+
+
+def test_m_may_stand_anywhere():
+    """Hydra's parser refuses options before and after it."""
+    for arguments in (["a=1", "-m", "b=1,2"], ["a=1", "b=1,2", "--multirun"], ["a=1", "--multi", "b=1,2"]):
+        found = flags_first(arguments)
+        assert found[0].startswith("-") and found[1:] == ["a=1", "b=1,2"]
+        assert swept_values(found) == {"b": ["1", "2"]}
+    assert flags_first(["b=1", "a=2", "--cfg", "job"]) == ["b=1", "a=2", "--cfg", "job"]

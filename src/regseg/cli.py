@@ -20,7 +20,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from regseg import multirun
-from regseg.arguments import asks_for_help, asks_for_sweep, for_hydra, overrides_of
+from regseg.arguments import asks_for_help, asks_for_sweep, flags_first, for_hydra, overrides_of
 from regseg.config import config_dir, jobs_of_sweep, open_groups, output_folders, register_resolvers, sweep_dir
 from regseg.error_messages import explain
 from regseg.errors import RunFailure, is_cause
@@ -62,7 +62,7 @@ def entry_point(
             processes.set_up_main()
             # Warnings address users, who do not need the source line.
             warnings.formatwarning = lambda message, *_, **__: f"regseg: {message}\n"
-            arguments = sys.argv[1:]
+            arguments = sys.argv[1:] = flags_first(sys.argv[1:])
             sweeps = asks_for_sweep(arguments)
             try:
                 if asks_for_help(arguments):

@@ -66,8 +66,9 @@ def test_onnx_runtime_alone_as_the_docs_show(exported, photograph, tmp_path, hei
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1] == "road None"
     expected = regseg.Predictor(exported("onnx"), "onnxruntime")(image)
-    assert (np.load(tmp_path / "labels.npy") == expected).mean() > least
-    assert (cv2.imread(str(tmp_path / "labels.png"))[:, :, ::-1] == SPEC.colorize(np.load(tmp_path / "labels.npy"))).all()
+    labels, picture = np.load(tmp_path / "labels.npy"), cv2.imread(str(tmp_path / "labels.png"))[:, :, ::-1]
+    assert (labels == expected).mean() > least
+    assert (picture == SPEC.colorize(labels)).all()
 
 
 def test_logits_and_a_fixed_size(exported, photograph):
@@ -108,14 +109,17 @@ def test_a_failed_check_leaves_no_file(checkpoint, tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_full_disk_leaves_no_file(checkpoint, tmp_path, monkeypatch):
+@pytest.mark.parametrize("format", ["onnx", "torch"])
+def test_a_full_disk_leaves_no_file(checkpoint, tmp_path, monkeypatch, format):
     def full(*_args, **_options):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Path, "write_bytes", full)
-    with pytest.raises(OSError, match="No space"):
-        export(checkpoint, tmp_path / "model.onnx", "onnx")
-    assert list(tmp_path.iterdir()) == []
+    monkeypatch.setattr(os, "fsync", full)
+    out = tmp_path / f"model{SUFFIXES[format]}"
+    with pytest.raises(OSError, match="No space") as error:
+        export(checkpoint, out, format)
+    assert error.value.filename == str(out) and list(tmp_path.iterdir()) == []
 
 
 def test_what_a_killed_export_left_is_removed(checkpoint, tmp_path):

@@ -86,6 +86,10 @@ def _draft(out: Path) -> Iterator[Path]:
     folder.mkdir()
     try:
         yield folder / out.name
+    except OSError as error:
+        if error.filename is None or folder in Path(os.fsdecode(error.filename)).parents:
+            error.filename = str(out)  # the name that the user gave
+        raise
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

@@ -42,7 +42,7 @@ def find_images(source: str | Path, out: Path) -> list[Item]:
 
     Args:
         source: an image file, a folder (with its subfolders), a glob pattern (``**`` matches subfolders), or a text
-            file with one path per line, relative to the text file's folder.
+            file with one path per line, relative to the text file's folder; lines that start with ``# `` are comments.
         out: the output folder. Images within it are outputs of an earlier prediction and are not listed.
 
     Returns:
@@ -138,9 +138,10 @@ def _listed(path: Path) -> list[Path]:
     """Return the paths in a list file; the images need not exist."""
     lines = read_bytes(path).decode("utf-8-sig", "surrogateescape").split("\n")
     texts = [line.strip("\r\t ") for line in lines]
-    paths = [path.parent / Path(text).expanduser() for text in texts if text]
+    paths = [path.parent / Path(text).expanduser() for text in texts if text and not text.startswith("# ")]
     if wrong := next((one for one in paths if "\0" in str(one) or not _is_image(one)), None):
-        raise InputError(f"{path} lists {str(wrong)!r}, which is not an image ({', '.join(IMAGE_SUFFIXES)}).")
+        kinds = ", ".join(IMAGE_SUFFIXES)
+        raise InputError(f"{path} lists {str(wrong)!r}, which is not an image ({kinds}); correct or remove that line.")
     return [Path(os.path.abspath(one)) for one in paths]
 
 
