@@ -37,11 +37,15 @@ def open_groups(config_name: str) -> list[str]:
 
 
 def sweep_dir(config_name: str, arguments: Sequence[str]) -> Path | None:
-    """Return the folder in which a command's sweep puts its jobs; None if it depends on other options."""
+    """Return the folder in which a command's sweep puts its jobs; None if it depends on more than plain options."""
     key = "hydra.sweep.dir="
     typed = [text.removeprefix(key) for text in arguments if text.startswith(key)]
     content = yaml.safe_load((config_dir() / f"{config_name}.yaml").read_text(encoding="utf-8"))
     folder = typed[-1] if typed else content["hydra"]["sweep"]["dir"]
+    for name in re.findall(r"\$\{(\w+)\}", folder):
+        values = [text.partition("=")[2] for text in arguments if text.startswith(f"{name}=")]
+        if values or name in content:
+            folder = folder.replace(f"${{{name}}}", plain(values[-1]) if values else str(content[name]))
     return None if "${" in folder else Path(folder).expanduser().absolute()
 
 
@@ -49,6 +53,8 @@ def output_folders(config_name: str, arguments: Sequence[str]) -> list[str]:
     """Return the folders in which a command creates folders: the default one without resolvers, and those given."""
     content = yaml.safe_load((config_dir() / f"{config_name}.yaml").read_text(encoding="utf-8"))
     typed = [value for text in arguments for key, _, value in [text.partition("=")] if key in _OUTPUT]
+    sweep = sweep_dir(config_name, arguments)
+    typed += [] if sweep is None else [str(sweep)]
     return [str(content["hydra"][part]["dir"]).partition("/${")[0] for part in ("run", "sweep")] + typed
 
 
