@@ -7,7 +7,7 @@ from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 
-from regseg.arguments import dashed_options, for_hydra, swept_values
+from regseg.arguments import dashed_options, flags_first, for_hydra, swept_values
 from regseg.cli import entry_point
 from regseg.config import config_dir
 from regseg.error_messages import explain
@@ -106,3 +106,12 @@ def test_options_with_dashes_are_found(typed):
     assert list(dashed_options(["--weights", "-m", "a=b"])) == [("--weights", "weights", None)]
     assert list(dashed_options(["-m", "--config-dir", "mine", "weights=x", "--help"])) == []
     assert for_hydra(["-m", "--config-dir", "mine", "weights=x"]) == ["-m", "--config-dir", "mine", "weights=x"]
+
+
+def test_m_may_stand_anywhere():
+    """Hydra's parser refuses options before and after it."""
+    for arguments in (["a=1", "-m", "b=1,2"], ["a=1", "b=1,2", "--multirun"], ["a=1", "--multi", "b=1,2"]):
+        found = flags_first(arguments)
+        assert found[0].startswith("-") and found[1:] == ["a=1", "b=1,2"]
+        assert swept_values(found) == {"b": ["1", "2"]}
+    assert flags_first(["b=1", "a=2", "--cfg", "job"]) == ["b=1", "a=2", "--cfg", "job"]

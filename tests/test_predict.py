@@ -2,6 +2,7 @@
 
 import errno
 import json
+import os
 import re
 import zipfile
 from pathlib import Path
@@ -168,8 +169,11 @@ def test_shards_in_processes_at_once(predict_as_user, photos, tmp_path):
     assert ended(result, 1, "1 of the sweep's runs failed")
     assert "photos/broken.png" in result.stderr and "shard=1: 1 of 2 images could not be predicted" not in result.stdout
     assert files(tmp_path / "predictions" / "overlay") == ["a.jpg", "b.jpg", "trip/c.jpg"]
+    assert sorted(os.listdir(tmp_path / "predictions")) == [".lock", "overlay", "predictions.json"]
     (made,) = json.loads((tmp_path / "predictions" / "predictions.json").read_text())["made"]
     assert set(made["outputs"].values()) == {str(path) for path in photos.rglob("*.*g")}
+    result = predict_as_user("-m", "source=nowhere", "shards=2", "shard=0,1", "out=an o")
+    assert ended(result, 1, "2 of the sweep's runs failed") and not (tmp_path / "an o").exists()
 
 
 @pytest.mark.parametrize(

@@ -57,10 +57,13 @@ def test_broken_and_tiny_images_are_named_one_by_one(predict, tmp_path):
         assert sum(name in line for line in result.err.splitlines()) == 1
 
 
-def test_an_animated_gif_is_not_mistaken_for_an_image(predict, tmp_path):
+def test_an_animated_gif_is_a_video(predict, tmp_path):
+    av = pytest.importorskip("av")
     frames = [Image.fromarray(noise(number, (40, 56))) for number in range(3)]
-    frames[0].save(tmp_path / "moving.gif", save_all=True, append_images=frames[1:])
-    assert ended(predict("source=moving.gif"), 2, "moving.gif is not an image, a video or a list", ".png", ".mp4")
+    frames[0].save(tmp_path / "moving.gif", save_all=True, append_images=frames[1:], duration=200)
+    assert predict("source=moving.gif").returncode == 0
+    with av.open(str(tmp_path / "predictions" / "overlay" / "moving.mp4")) as container:
+        assert container.streams.video[0].frames == 3 and container.duration == 600_000
 
 
 @pytest.mark.parametrize("name", ["other.onnx", "other.xml", "other.ckpt", "other.pth", "other.safetensors", "x.jpg"])

@@ -7,7 +7,7 @@ import numpy as np
 
 def write_video(
     path, frames=12, size=(48, 64), codec="libx264", pixels="yuv420p", rate=Fraction(30000, 1001), rotation=0,
-    aspect=None, times=None, sound=False,
+    aspect=None, times=None, sound=False, last=None,
 ):  # fmt: skip
     """Red on the left, and a blue on the right that changes its green from frame to frame; the top differs."""
     import av
@@ -29,7 +29,10 @@ def write_video(
             frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
             if times:
                 frame.pts, frame.time_base = times[number], Fraction(1, 1000)
-            container.mux(stream.encode(frame))
+            packets = stream.encode(frame)
+            if last and number == frames - 1:  # milliseconds for which it is shown, with a codec that waits for none
+                packets[0].duration = last
+            container.mux(packets)
         container.mux(stream.encode(None))
         if track is not None:
             silence = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), format="fltp", layout="mono")

@@ -52,6 +52,11 @@ def asks_for_sweep(arguments: Sequence[str]) -> bool:
     )
 
 
+def flags_first(arguments: Sequence[str]) -> list[str]:
+    """Return command line arguments with ``-m`` in front, because Hydra refuses overrides on both sides of it."""
+    return sorted(arguments, key=lambda text: not asks_for_sweep([text]))
+
+
 def asks_for_help(arguments: Sequence[str]) -> bool:
     """Return whether these command line arguments ask for the command's help."""
     return any(argument in ("-h", "--help") for argument in arguments)

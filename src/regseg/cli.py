@@ -20,7 +20,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from regseg import multirun, slurm
-from regseg.arguments import asks_for_help, asks_for_sweep, for_hydra, overrides_of
+from regseg.arguments import asks_for_help, asks_for_sweep, flags_first, for_hydra, overrides_of
 from regseg.config import config_dir, open_groups, output_folders, sweep_dir
 from regseg.error_messages import explain
 from regseg.errors import RunFailure, is_cause
@@ -65,7 +65,7 @@ def entry_point(config_name: str, *, resumable: bool = False, repeatable: bool =
             processes.set_up_main()
             # Warnings address users, who do not need the source line.
             warnings.formatwarning = lambda message, *_, **__: f"regseg: {message}\n"
-            arguments = sys.argv[1:]
+            arguments = sys.argv[1:] = flags_first(sys.argv[1:])
             try:
                 if asks_for_help(arguments):
                     print_help(config_name, overrides_of(arguments, open_groups(config_name)))

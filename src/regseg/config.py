@@ -11,7 +11,7 @@ import yaml
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from regseg.arguments import key_of
+from regseg.arguments import key_of, plain
 from regseg.system.folders import expanded
 
 _OUTPUT = ("hydra.run.dir", "hydra.sweep.dir")
@@ -30,22 +30,29 @@ def open_groups(config_name: str) -> list[str]:
 
 
 def sweep_dir(config_name: str, arguments: Sequence[str]) -> Path | None:
-    """Return the folder in which a command's sweep puts its jobs; None if it depends on other options."""
+    """Return the folder in which a command's sweep puts its jobs; None if it depends on more than plain options."""
     key = "hydra.sweep.dir="
     typed = [text.removeprefix(key) for text in arguments if text.startswith(key)]
-    folder = typed[-1] if typed else _hydra_node(config_name)["sweep"]["dir"]
+    content = _content(config_name)
+    folder = typed[-1] if typed else content["hydra"]["sweep"]["dir"]
+    for name in re.findall(r"\$\{(\w+)\}", folder):
+        values = [text.partition("=")[2] for text in arguments if text.startswith(f"{name}=")]
+        if values or name in content:
+            folder = folder.replace(f"${{{name}}}", plain(values[-1]) if values else str(content[name]))
     return None if "${" in folder else expanded(folder).absolute()
 
 
 def output_folders(config_name: str, arguments: Sequence[str]) -> list[str]:
     """Return the folders in which a command creates folders: the default one without resolvers, and those given."""
-    node = _hydra_node(config_name)
+    node = _content(config_name)["hydra"]
     typed = [value for text in arguments for key, _, value in [text.partition("=")] if key in _OUTPUT]
+    sweep = sweep_dir(config_name, arguments)
+    typed += [] if sweep is None else [str(sweep)]
     return [str(node[part]["dir"]).partition("/${")[0] for part in ("run", "sweep")] + typed
 
 
-def _hydra_node(config_name: str) -> dict[str, Any]:
-    return yaml.safe_load((config_dir() / f"{config_name}.yaml").read_text(encoding="utf-8"))["hydra"]
+def _content(config_name: str) -> dict[str, Any]:
+    return yaml.safe_load((config_dir() / f"{config_name}.yaml").read_text(encoding="utf-8"))
 
 
 def values_of(cfg: DictConfig) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """The benchmark of inference: the implementations it compares, its results, and the memory of one process."""
 
 import numpy as np
+import pytest
 import torch
 from tables import fits
 
@@ -8,6 +9,7 @@ from regseg.benchmarks.inference import (
     BASELINE,
     Implementation,
     _gpu_implementations,
+    _implementations,
     _resident,
     _spec,
     benchmark_inference,
@@ -35,6 +37,27 @@ def test_implementations_on_a_gpu(tmp_path):
         if torch.cuda.is_available() or one.precision == "bf16":
             labels = one.open(_spec(3))(image)
             assert labels.shape == expected.shape and (labels == expected).mean() > 0.8
+
+
+@pytest.mark.slow
+def test_implementations_on_a_cpu(tmp_path, monkeypatch):
+    """Every runtime in every precision, int8 with ONNX Runtime too, which VNNI speeds up; each labels like float32."""
+    for package in ("onnx", "onnxruntime", "openvino", "nncf"):
+        pytest.importorskip(package)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    network = create_model("regseg", backbone=[[1]], num_classes=3).eval()
+    found = list(_implementations(network, _spec(3), tmp_path, int8=True))
+    names = [f"torch {one}" for one in ("f32", "bf16")] + [f"onnxruntime {one}" for one in ("f32", "int8")]
+    names += [f"openvino {one}" for one in ("f32", "bf16", "int8")]
+    assert [one.name for one in found] == [BASELINE, *names]
+    image = np.random.default_rng(0).integers(0, 256, (1, 64, 96, 3), np.uint8)
+    expected = found[0].open(_spec(3))(image)
+    for one in found[1:]:
+        runtime = one.open(_spec(3))
+        assert (runtime.name, runtime.precision) == (one.runtime, one.precision)
+        assert (runtime(image) == expected).mean() > 0.9, one.name
+    without = _implementations(network, _spec(3), tmp_path, int8=False)
+    assert [one.name for one in without] == [one.name for one in found if one.precision != "int8"]
 
 
 def test_results_of_a_tiny_network(tmp_path):

@@ -143,3 +143,16 @@ def test_pixels_are_released(items, monkeypatch):
     monkeypatch.setattr("regseg.inference.pipeline.read_image", read)
     predict_images(items * 20, labeller, lambda *_: None, lambda: most.append(len(alive)), workers=2)
     assert len(most) == 120 and max(most) <= 8
+
+
+def test_an_image_whose_outputs_cannot_be_encoded_is_named(items, capsys):
+    written = []
+
+    def write(item, image, labels):
+        if item is items[2]:
+            raise InputError("A picture of 65536x2 pixels cannot be a jpg")
+        written.append(item)
+
+    failures = predict_images(items, lambda image: image[..., 0], write, lambda: None)
+    assert failures == [f"{items[2].path}: A picture of 65536x2 pixels cannot be a jpg."]
+    assert failures[0] in capsys.readouterr().err and len(written) == len(items) - 1

@@ -1,11 +1,18 @@
 """`regseg.Predictor`: images to labels."""
 
+import pickle
 import subprocess
 import sys
+import warnings
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+import torch
+from layouts import is_sentence
+from PIL import Image
 
 import regseg
 from regseg.data.augment.crop_resize import resize_image
@@ -86,3 +93,62 @@ def test_wrong_short_sides(checkpoint, exported):
     with pytest.raises(InputError, match="accepts only images of 64x96 pixels"):
         regseg.Predictor(exported("openvino", size=(64, 96)), short_side=64)
     assert regseg.Predictor(exported("openvino", size=(64, 96))).short_side is None
+
+
+def test_arrays_in_any_memory(checkpoint, exported, photograph):
+    """Slices, mirrored views, Fortran order, and read-only arrays such as Pillow's, which PyTorch would warn about."""
+    large = np.repeat(np.repeat(photograph, 2, 0), 2, 1)
+    frozen = photograph.copy()
+    frozen.flags.writeable = False
+    views = [large[::2, ::2], photograph[::-1, ::-1].copy()[::-1, ::-1], np.asfortranarray(photograph), frozen]
+    for weights, runtime in ((checkpoint, "torch"), (exported("onnx"), "onnxruntime"), (exported("openvino"), "auto")):
+        for short_side in (None, 64):
+            predictor = regseg.Predictor(weights, runtime, "f32", short_side=short_side)
+            expected = predictor(photograph)
+            with warnings.catch_warnings():
+                warnings.simplefilter("error")
+                assert all((labels == expected).all() for labels in predictor(views))
+    size = (64, 96)
+    predictor = regseg.Predictor(exported("openvino", size=size), precision="f32")
+    assert all((labels == predictor(photograph)).all() for labels in predictor(views))
+
+
+def test_what_is_no_array_is_named(checkpoint, photograph):
+    predictor = regseg.Predictor(checkpoint, "torch", "f32")
+    others = [(Image.fromarray(photograph), "PIL.Image.Image"), (torch.from_numpy(photograph), "torch.Tensor")]
+    others += [(Path("photo.png"), "PosixPath"), ("photo.png", "str"), ([[1, 2]], "list"), (None, "None")]
+    for wrong, kind in others:
+        with pytest.raises(InputError) as error:
+            predictor(wrong)
+        assert is_sentence(error, kind, "give a NumPy array (H, W, 3) uint8 RGB")
+    assert predictor([]) == []
+
+
+def test_wrong_labels_are_not_drawn(checkpoint, photograph):
+    predictor = regseg.Predictor(checkpoint, "torch", "f32")
+    height, width = photograph.shape[:2]
+    for wrong in (np.zeros((height, width + 1), np.uint8), np.zeros((height, width), np.int64), None, "labels"):
+        with pytest.raises(InputError) as error:
+            predictor.draw(photograph, wrong)
+        assert is_sentence(error, "The labels have", f"({height}, {width}) uint8 class indices")
+    with pytest.raises(InputError, match="float32"):
+        predictor.draw(photograph.astype(np.float32), np.zeros((height, width), np.uint8))
+    assert (predictor.draw(photograph, np.full((height, width), 200, np.uint8)) == photograph).all()
+    assert predictor.draw(photograph[:5, :7], np.zeros((5, 7), np.uint8)).shape == (5, 7, 3)
+
+
+@pytest.mark.parametrize("runtime", ["torch", "onnxruntime", "openvino"])
+def test_several_threads(runtime, checkpoint, exported, photograph):
+    predictor = regseg.Predictor(checkpoint if runtime == "torch" else exported("onnx"), runtime, "f32")
+    images = [np.ascontiguousarray(photograph[: 40 + 5 * number, : 50 + 7 * number]) for number in range(8)]
+    expected = predictor(images)
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(predictor, 3 * images))
+    assert all((one == other).all() for one, other in zip(found, 3 * expected, strict=True))
+
+
+def test_pickle_opens_the_weights_again(checkpoint, photograph):
+    predictor = regseg.Predictor(checkpoint, "torch", "f32", "cpu", short_side=50)
+    copy = pickle.loads(pickle.dumps(predictor))
+    assert (copy.runtime.name, copy.runtime.precision, copy.short_side) == ("torch", "f32", 50)
+    assert (copy(photograph) == predictor(photograph)).all()

@@ -10,8 +10,11 @@ import regseg
 from regseg.data.datasets.spec import DatasetSpec
 from regseg.errors import InputError
 from regseg.inference import quantization
+from regseg.inference.conversion import to_onnx, to_openvino
 from regseg.inference.export import SUFFIXES, export
-from regseg.inference.quantization import check_loss, mean_iou
+from regseg.inference.folding import ExportNetwork
+from regseg.inference.quantization import check_loss, mean_iou, quantize
+from regseg.models import create_model
 
 
 def test_int8_may_lose_little():
@@ -60,3 +63,17 @@ def test_the_mean_iou_is_over_the_classes_that_occur():
     data = SimpleNamespace(spec=spec, val_set=[{"image": image, "label": np.array([[0, 0], [0, 1]], np.uint8)}])
     assert mean_iou(Constant(0), data) == pytest.approx(0.375)
     assert mean_iou(Constant(1), data) == pytest.approx(0.125)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("format", ["openvino", "onnx"])
+@pytest.mark.parametrize(("output", "size"), [("logits", None), ("logits", (32, 64)), ("labels", (32, 64))])
+def test_any_output_and_size_is_quantised(format, output, size):
+    pytest.importorskip("nncf")
+    network = create_model("regseg", backbone=[[1]], num_classes=3).eval()
+    convert = to_onnx if format == "onnx" else to_openvino
+    images = [np.random.default_rng(0).integers(0, 256, (1, 32, 64, 3), np.uint8)]
+    model = quantize(convert(ExportNetwork(network, output), size), images, format)
+    kinds = {node.op_type for node in model.graph.node} if format == "onnx" else set()
+    kinds |= {node.get_type_name() for node in model.get_ops()} if format == "openvino" else set()
+    assert kinds & {"QuantizeLinear", "FakeQuantize"}

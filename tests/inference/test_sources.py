@@ -56,10 +56,12 @@ def test_a_list_is_relative_to_its_own_folder_and_keeps_its_order(photos):
     assert names("photos/list.txt") == ["trip/c", "a", "missing é"]  # missing files are reported when they are read
     (photos / "list.txt").write_text("trip/far/d.PNG\ntrip/c.png")
     assert names("photos/list.txt") == ["far/d", "c"]
+    (photos / "list.txt").write_bytes(b"# the trip\r\n\r\ntrip/c.png\r\n# its end\r\n./# a.png\r\n")
+    assert names("photos/list.txt") == ["trip/c", "# a"]
     (photos / "list.txt").write_text("notes.doc")
     with pytest.raises(InputError) as error:
         names("photos/list.txt")
-    assert is_sentence(error, "list.txt", "notes.doc", ".png")
+    assert is_sentence(error, "list.txt", "notes.doc", ".png", "correct or remove that line")
 
 
 def test_two_images_never_share_an_output(photos):
@@ -136,3 +138,8 @@ def test_shards_are_disjoint_and_cover_everything():
         with pytest.raises(InputError) as error:
             shard_of([1], shard, shards)
         assert is_sentence(error, "shard=")
+
+
+def test_a_link_to_itself_is_listed_like_other_broken_files(photos, tmp_path):
+    (photos / "itself.png").symlink_to("itself.png")
+    assert photos / "itself.png" in [item.path for item in find_images(photos, tmp_path / "out")]

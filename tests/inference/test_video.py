@@ -2,6 +2,7 @@
 
 import errno
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -48,7 +49,7 @@ def frames_of(path):
         {"name": "sound.mov", "sound": True},
         {"name": "turned.mp4", "rotation": 90},
         {"name": "upside_down.mp4", "rotation": 180},
-        {"name": "variable.mkv", "times": [0, 10, 100, 130, 135, 400, 401, 500, 900, 901, 902, 950]},
+        {"name": "variable.mkv", "times": [0, 10, 100, 130, 135, 400, 401, 500, 900, 901, 902, 2500]},
         {"name": "odd.mkv", "size": (49, 65), "codec": "ffv1", "pixels": "bgr0"},
         {"name": "full_range.avi", "codec": "mjpeg", "pixels": "yuvj420p"},
         {"name": "hd.mp4", "size": (720, 1280), "frames": 3, "rate": Fraction(25)},
@@ -71,8 +72,46 @@ def test_frames_times_size_and_colours_are_kept(tmp_path, options):
         assert stream.frames == count
         if "times" not in options and path.suffix != ".mkv":  # whose times are whole milliseconds
             assert stream.average_rate == options.get("rate", Fraction(30000, 1001))
+        assert abs(seconds_of(result) - seconds_of(path)) < 2e-3  # players stop there
     data = result.read_bytes()
     assert data.find(b"moov") < data.find(b"mdat")  # a browser can play it while it is loading
+
+
+def seconds_of(path):
+    """The length that a file states."""
+    with av.open(str(path)) as container:
+        return container.duration / 1e6
+
+
+def test_the_last_frame_is_shown_as_long_as_before(tmp_path):
+    """Slides, of which the last lasts five seconds: nothing is missing, and the result is as long."""
+    options = {"codec": "ffv1", "pixels": "bgr0", "frames": 3, "times": [0, 3000, 6000], "last": 5000}
+    path = write_video(tmp_path / "slides.mkv", **options)
+    with Video(path) as video:
+        assert len(list(video.frames())) == 3 and video.damage is None
+    result, _ = through(path)
+    assert seconds_of(path) == seconds_of(result) == 11
+
+
+def test_a_short_video_that_is_cut_off_is_damaged(tmp_path):
+    """1.2 seconds with the index in front, as a download that stopped: every frame found can be decoded."""
+    rng, path = np.random.default_rng(0), write_video(tmp_path / "a.mp4", frames=30, rate=Fraction(25))
+    result, _ = through(path, draw=lambda image, _: rng.integers(0, 256, image.shape, np.uint8))
+    data = result.read_bytes()
+    for share, damaged in ((0.4, True), (0.6, True), (1, False)):
+        result.write_bytes(data[: int(share * len(data))])
+        with Video(result) as video:
+            assert len(list(video.frames())) > 3
+            assert (video.damage is not None) == damaged, share
+
+
+def test_a_name_that_ffmpeg_takes_for_an_address(tmp_path, monkeypatch):
+    write_video(tmp_path / "10:20.mp4")
+    (tmp_path / "a:b").mkdir()
+    monkeypatch.chdir(tmp_path)
+    with Video(Path("10:20.mp4")) as video:
+        predict_video(video, zeros, unchanged, Path("a:b/11:30.mp4"))
+    assert len(frames_of(Path("a:b/11:30.mp4"))[0]) == 12
 
 
 def test_the_network_sees_upright_frames(tmp_path):

@@ -5,7 +5,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from layouts import is_sentence, noise
+from layouts import files, is_sentence, noise
 
 from regseg.data.datasets.camvid import SPEC as CAMVID
 from regseg.data.datasets.cityscapes import SPEC as CITYSCAPES
@@ -138,3 +138,16 @@ def test_our_evaluator_and_the_official_one_agree_on_written_predictions(streets
     assert found["averageScoreClasses"] == pytest.approx(ours.miou, abs=1e-12) and 0.3 < ours.miou < 0.95
     for name, value in ours.iou.items():
         assert found["classScores"][name] == pytest.approx(value, nan_ok=True), name
+
+
+def test_an_overlay_wider_than_a_jpeg_can_be(tmp_path, monkeypatch):
+    """OpenCV returns no bytes for it; such a file would be empty."""
+    monkeypatch.setattr("regseg.inference.writers.with_legend", lambda picture, *_: picture)
+    image, labels = np.zeros((2, 65536, 3), np.uint8), np.zeros((2, 65536), np.uint8)
+    outputs = Outputs(tmp_path, ["train_ids", "overlay"], CITYSCAPES)
+    with pytest.raises(InputError) as error:
+        outputs.write(item(tmp_path, "wide"), image, labels)
+    assert is_sentence(error, "65536x2 pixels cannot be a jpg", "overlay_format=png")
+    assert files(tmp_path) == ["train_ids/wide.png"]
+    Outputs(tmp_path, ["overlay"], CITYSCAPES, overlay_format="png").write(item(tmp_path, "wide"), image, labels)
+    assert read_image(tmp_path / "overlay" / "wide.png").shape == image.shape

@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from regseg.system.atomic import remove_leftovers, write_text, write_whole
+from regseg.system.atomic import hidden_name, remove_leftovers, write_text, write_whole
 
 
 def full_disk(file):
@@ -51,7 +51,14 @@ def test_leftovers_of_a_kill_are_removed(tmp_path):
     assert sorted(os.listdir(tmp_path)) == [".hidden.txt", ".lock", "last.ckpt"]
 
 
-def test_a_name_of_the_greatest_length(tmp_path):
-    path = tmp_path / ("é" * 125 + ".txt")  # 254 bytes; the temporary file's name must not be longer
-    write_text(path, "text")
-    assert os.listdir(tmp_path) == [path.name]
+def test_the_longest_names_of_a_file_system(tmp_path):
+    """255 bytes, where the hidden file cannot have a longer name: 83 Chinese characters are such a name."""
+    for name in ("n" * 255, "长" * 83 + ".jpg"):
+        write_text(tmp_path / name, "text")
+        assert (tmp_path / name).read_text() == "text"
+        with pytest.raises(OSError, match="No space"):
+            write_whole(tmp_path / name, full_disk)
+    assert len(os.listdir(tmp_path)) == 2
+    hidden = hidden_name("长" * 83 + ".jpg", "4711")
+    assert len(hidden.encode()) <= 255 and hidden.startswith(".") and hidden.endswith(".4711")
+    assert hidden_name("last.ckpt", "4711") == ".last.ckpt.4711"

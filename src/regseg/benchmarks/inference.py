@@ -37,6 +37,7 @@ from regseg.system.cpu import bfloat16_is_faster, num_threads
 
 BASELINE = "author's implementation"  # float32, eager, NCHW, logits at full size
 Size = tuple[int, int]
+Call = Callable[[np.ndarray], np.ndarray]  # (1, H, W, 3) uint8 -> (1, H, W) class indices
 _CALIBRATION = 4  # number of random calibration images; their content does not affect the time of int8
 
 
@@ -60,7 +61,11 @@ class Implementation:
     kernels: bool = True
     graphs: bool = True
 
-    def open(self, spec: DatasetSpec) -> Callable[[np.ndarray], np.ndarray]:
+    def description(self) -> dict[str, str]:
+        """Return what the results record."""
+        return {"implementation": self.name, "runtime": self.runtime or "author", "precision": self.precision}
+
+    def open(self, spec: DatasetSpec) -> Call:
         """Return a function that maps (1, H, W, 3) uint8 to (1, H, W) class indices."""
         if not self.runtime:
             return _author(load_model(self.path), autocast=self.precision == "f16")
@@ -100,30 +105,28 @@ def benchmark_inference(
     torch.set_num_threads(num_threads())
     torch.backends.cudnn.benchmark = True
     spec = _spec(config_of(network)["num_classes"])
+    create = _default_implementations if few else partial(_implementations, int8=int8)
     results = []
     with tempfile.TemporaryDirectory() as folder:
-        create = _default_implementations if few else partial(_implementations, int8=int8)
         chosen = list(create(network, spec, Path(folder)))
         calls = {one.name: one.open(spec) for one in chosen}
         for size in sizes:
-            image = _image(size)
-            bound = {name: partial(call, image) for name, call in calls.items()}
-            times = time_in_turn(bound, warm_up, iterations)
-            files = {
-                name: partial(_file_to_file, call, _write_photo(Path(folder), size)) for name, call in calls.items()
-            }
-            whole = time_in_turn(files, 1, max(1, iterations // 5))
+            figures = _time_all(calls, size, Path(folder), warm_up, iterations)
             for one in chosen:
-                found: dict[str, Any] = {
-                    "network": title,
-                    "size": list(size),
-                    "implementation": one.name,
-                    "runtime": one.runtime or "author",
-                }
-                found |= {"precision": one.precision, **summary(times[one.name], times[BASELINE])}
-                found |= {"file_to_file_ms": median(whole[one.name])}
-                results.append(found | ({"peak_memory_mb": _peak_memory(one, spec, size)} if memory else {}))
+                row = {"network": title, "size": list(size)} | one.description() | figures[one.name]
+                results.append(row | ({"peak_memory_mb": _peak_memory(one, spec, size)} if memory else {}))
     return results
+
+
+def _time_all(
+    calls: Mapping[str, Call], size: Size, folder: Path, warm_up: int, iterations: int
+) -> dict[str, dict[str, float]]:
+    """Return the figures of every implementation at one size; a photograph is written into ``folder``."""
+    image, photo = _image(size), _write_photo(folder, size)
+    times = time_in_turn({name: partial(call, image) for name, call in calls.items()}, warm_up, iterations)
+    files = {name: partial(_file_to_file, call, photo) for name, call in calls.items()}
+    whole = time_in_turn(files, 1, max(1, iterations // 5))
+    return {name: {**summary(times[name], times[BASELINE]), "file_to_file_ms": median(whole[name])} for name in calls}
 
 
 def inference_tables(rows: Sequence[Mapping[str, Any]]) -> Iterator[Table]:
@@ -196,21 +199,30 @@ def _implementations(network: nn.Module, spec: DatasetSpec, folder: Path, int8: 
         return  # the other runtimes run on the CPU
     for precision in ("f32", "bf16"):
         yield Implementation(f"torch {precision}", checkpoint, "torch", precision)
+    int8 = int8 and _installed("nncf")
     if _installed("onnx", "onnxruntime"):
-        save_onnx(folder / "network.onnx", to_onnx(ExportNetwork(network)), ExportInfo(spec))
-        yield Implementation("onnxruntime f32", str(folder / "network.onnx"), "onnxruntime")
-    if not _installed("openvino"):
-        return
-    save_openvino(folder / "network.xml", to_openvino(ExportNetwork(network)), ExportInfo(spec))
-    for precision in ("f32", "bf16"):
-        yield Implementation(f"openvino {precision}", str(folder / "network.xml"), "openvino", precision)
-    if int8 and _installed("nncf"):
-        from regseg.inference.quantization import quantize_openvino
+        yield from _exported(network, spec, folder, "onnx", int8)
+    if _installed("openvino"):
+        yield from _exported(network, spec, folder, "openvino", int8)
 
+
+def _exported(network: nn.Module, spec: DatasetSpec, folder: Path, format: str, int8: bool) -> Iterator[Implementation]:
+    """Export the network as ``onnx`` or ``openvino``, and yield the precisions in which the format's runtime runs."""
+    convert, save, suffix, runtime, precisions = {
+        "onnx": (to_onnx, save_onnx, ".onnx", "onnxruntime", ("f32",)),
+        "openvino": (to_openvino, save_openvino, ".xml", "openvino", ("f32", "bf16")),
+    }[format]
+    path = folder / f"network{suffix}"
+    save(path, convert(ExportNetwork(network)), ExportInfo(spec))
+    for precision in precisions:
+        yield Implementation(f"{runtime} {precision}", str(path), runtime, precision)
+    if int8:
+        from regseg.inference.quantization import quantize
+
+        path = folder / f"int8{suffix}"
         batches = [_image((256, 512), seed) for seed in range(_CALIBRATION)]
-        quantized = quantize_openvino(to_openvino(ExportNetwork(network)), batches)
-        save_openvino(folder / "int8.xml", quantized, ExportInfo(spec, "int8"))
-        yield Implementation("openvino int8", str(folder / "int8.xml"), "openvino", "int8")
+        save(path, quantize(convert(ExportNetwork(network)), batches, format), ExportInfo(spec, "int8"))
+        yield Implementation(f"{runtime} int8", str(path), runtime, "int8")
 
 
 def _gpu_implementations(checkpoint: str) -> Iterator[Implementation]:
@@ -223,7 +235,7 @@ def _gpu_implementations(checkpoint: str) -> Iterator[Implementation]:
             yield Implementation(f"torch {precision}{more}", checkpoint, "torch", precision, kernels, graphs)
 
 
-def _author(network: nn.Module, *, autocast: bool) -> Callable[[np.ndarray], np.ndarray]:
+def _author(network: nn.Module, *, autocast: bool) -> Call:
     """Return the author's implementation: eager, channels first, argmax of full-size logits."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
     network = network.eval().to(device)
@@ -245,7 +257,7 @@ def _write_photo(folder: Path, size: Size) -> Path:
     return path
 
 
-def _file_to_file(call: Callable[[np.ndarray], np.ndarray], path: Path) -> None:
+def _file_to_file(call: Call, path: Path) -> None:
     labels = call(read_image(path)[None])[0]
     cv2.imwrite(str(path.with_name("labels.png")), labels.astype(np.uint8))
 

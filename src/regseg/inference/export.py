@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import importlib.metadata
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+from torch import nn
 
 from regseg.data.augment.transforms import MEAN, STD
 from regseg.data.datamodule import SegmentationDataModule
@@ -21,7 +25,8 @@ from regseg.inference.predictor import SMALLEST
 from regseg.inference.torch_runtime import spec_in
 from regseg.models.description import config_of
 from regseg.models.factory import load_model
-from regseg.system.checkpoint_file import dataset_in
+from regseg.system.atomic import hidden_name
+from regseg.system.checkpoint_file import OpenedFile, dataset_in, open_checkpoint_file
 from regseg.system.weights_files import shown_weights
 
 SUFFIXES = {"onnx": ".onnx", "openvino": ".xml", "torch": ".safetensors"}
@@ -63,34 +68,66 @@ def export(
         OSError: the disk is full or the folder is not writable; then nothing is written.
     """
     check_choices(out, format, output, size, precision)
-    network, spec = load_model(weights), spec_in(weights)
-    description = dataset_in(weights)
-    data = _data(description, weights, root)
-    normalization = {"mean": list(MEAN), "std": list(STD)}
-    stored, network_config = _portable(description or {}), config_of(network)
-    info = ExportInfo(spec, precision, output, size, network_config, stored, normalization, _provenance(weights))
-    out.parent.mkdir(parents=True, exist_ok=True)
-    folder = out.parent / f".{out.name}.{os.getpid()}"
-    folder.mkdir()
-    try:
-        draft = folder / out.name
-        if precision == "int8":
-            from regseg.inference.quantization import write_int8
-
-            info = write_int8(draft, format, network, info, _needed(data, weights), calibration_images)
-        else:
-            write_graph(draft, format, network, info)
+    file = open_checkpoint_file(weights)
+    network, data = load_model(file), _data(file, root)
+    if precision == "int8" and data is None:
+        raise InputError(
+            f"precision=int8 is calibrated on training images, and those of {shown_weights(weights)} were not found; "
+            "set data.root=FOLDER to its dataset."
+        )
+    info = _info(file, network, precision, output, size)
+    with _draft(out) as draft:
+        info = _write(draft, format, network, info, data, calibration_images)
         if data is None:
             print("The checkpoint's dataset was not found; the export is checked on random images only.")
-        checks = check_export(draft, network, spec, precision, size, evaluation_images(data, 2))
-        report(checks)
-        info = replace(info, provenance={**info.provenance, "checks": [check.to_dict() for check in checks]})
-        replace_record(draft, format, info if format == "torch" else unsealed(info))
-        if format != "torch":
-            seal(draft)
+        info = _checked(draft, format, network, info, evaluation_images(data, 2))
         _move(draft, out)
+    return info
+
+
+@contextlib.contextmanager
+def _draft(out: Path) -> Iterator[Path]:
+    """Provide a path of the name of ``out`` in a hidden folder next to it, which is removed in the end."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    folder = out.parent / hidden_name(out.name, str(os.getpid()))
+    shutil.rmtree(folder, ignore_errors=True)  # of a killed export; in a container each has the same process number
+    folder.mkdir()
+    try:
+        yield folder / out.name
+    except OSError as error:
+        if error.filename is None or folder in Path(os.fsdecode(error.filename)).parents:
+            error.filename = str(out)  # the name that the user gave
+        raise
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _write(
+    draft: Path,
+    format: str,
+    network: nn.Module,
+    info: ExportInfo,
+    data: SegmentationDataModule | None,
+    calibration_images: int,
+) -> ExportInfo:
+    """Write the network in the precision of ``info``; return its record, of int8 with the accuracy."""
+    if info.precision != "int8":
+        write_graph(draft, format, network, info)
+        return info
+    from regseg.inference.quantization import write_int8
+
+    assert data is not None  # `export` checks it
+    return write_int8(draft, format, network, info, data, calibration_images)
+
+
+def _checked(draft: Path, format: str, network: nn.Module, info: ExportInfo, images: list[np.ndarray]) -> ExportInfo:
+    """Compare a file with PyTorch and add the result to its record, which is returned."""
+    checks = check_export(draft, network, info.spec, info.precision, info.size, images)
+    report(checks)
+    info = replace(info, provenance={**info.provenance, "checks": [check.to_dict() for check in checks]})
+    replace_record(draft, format, info if format == "torch" else unsealed(info))
+    if format != "torch":
+        seal(draft)
     return info
 
 
@@ -141,15 +178,16 @@ def _replace(draft: Path, out: Path) -> None:
     os.replace(draft, out)
 
 
-def _data(description: Any, weights: Path, root: str | None) -> SegmentationDataModule | None:
+def _data(file: OpenedFile, root: str | None) -> SegmentationDataModule | None:
     """Return the checkpoint's dataset; None if it records none, or if its files are not on this machine."""
+    description = dataset_in(file)
     if not isinstance(description, Mapping):
         return None
     changes = {"num_workers": 0} | ({} if root is None else {"root": root})
     if description.get("storage") == "cache":  # images that are read once need no cache
         changes["storage"] = "full"
     try:
-        datamodule = SegmentationDataModule.from_description(description, shown_weights(weights), **changes)
+        datamodule = SegmentationDataModule.from_description(description, shown_weights(file.path), **changes)
         datamodule.setup("validate")
         return datamodule
     except InputError:
@@ -158,19 +196,19 @@ def _data(description: Any, weights: Path, root: str | None) -> SegmentationData
         return None
 
 
+def _info(
+    file: OpenedFile, network: nn.Module, precision: str, output: str, size: tuple[int, int] | None
+) -> ExportInfo:
+    """Return the record of an export, without the results of checks."""
+    normalization = {"mean": list(MEAN), "std": list(STD)}
+    data, provenance = _portable(dataset_in(file) or {}), _provenance(file.path)
+    return ExportInfo(spec_in(file), precision, output, size, config_of(network), data, normalization, provenance)
+
+
 def _portable(description: Mapping[str, Any]) -> dict[str, Any]:
     """Return a dataset description without what belongs to one machine: the folder, worker processes and a cache."""
     stored = {key: value for key, value in description.items() if key not in ("root", "num_workers")}
     return stored | ({"storage": "full"} if stored.get("storage") == "cache" else {})
-
-
-def _needed(data: SegmentationDataModule | None, weights: Path) -> SegmentationDataModule:
-    if data is None:
-        raise InputError(
-            f"precision=int8 is calibrated on training images, and those of {shown_weights(weights)} were not found; "
-            "set data.root=FOLDER to its dataset."
-        )
-    return data
 
 
 def _provenance(weights: Path) -> dict[str, Any]:

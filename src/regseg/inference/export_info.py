@@ -49,8 +49,8 @@ class ExportInfo:
         return short_side_of(self.data)
 
     def to_json(self) -> str:
-        """Return the record as one line of JSON."""
-        return json.dumps(asdict(self) | {"spec": self.spec.to_dict()})
+        """Return the record as one line of JSON; ``short_side`` is for readers without this package."""
+        return json.dumps(asdict(self) | {"spec": self.spec.to_dict(), "short_side": self.short_side})
 
     @classmethod
     def from_json(cls, text: str | None, path: str | Path) -> ExportInfo:

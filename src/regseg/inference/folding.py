@@ -112,4 +112,7 @@ class ExportNetwork(nn.Module):
         x = images.permute(0, 3, 1, 2).to(self.mean.dtype) - self.mean
         low = cast(Any, self.network).low_resolution_logits(x)
         logits = F.interpolate(low, size=images.shape[1:3], mode="bilinear", align_corners=False)
-        return (logits.float() if self.output == "logits" else logits.argmax(1).to(torch.uint8)), low
+        if self.output == "labels":
+            return logits.argmax(1).to(torch.uint8), low
+        # Not float() of what is float32 already: NNCF fails on an ONNX graph that ends with a Cast to the same type.
+        return (logits if logits.dtype == torch.float32 else logits.float()), low

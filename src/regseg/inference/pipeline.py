@@ -39,7 +39,7 @@ def predict_images(
     """Label images and write the results.
 
     ``workers`` threads read and as many write, while this thread runs the network. A file that cannot be read or
-    labelled is reported on stderr and skipped.
+    labelled, or whose outputs cannot be encoded, is reported on stderr and skipped.
 
     Args:
         items: the images.
@@ -151,8 +151,12 @@ def _lacks_memory(error: Exception) -> bool:
 
 def _writing(write: Writer) -> Callable[[_Step], _Step]:
     def step_written(step: _Step) -> _Step:
-        if step.image is not None and step.labels is not None and step.error is None:
-            write(step.item, step.image, step.labels)
-        return _Step(step.item, error=step.error)  # without the pixels
+        error = step.error
+        if step.image is not None and step.labels is not None and error is None:
+            try:
+                write(step.item, step.image, step.labels)
+            except InputError as failure:
+                error = f"{step.item.path}: {failure}"
+        return _Step(step.item, error=error)  # without the pixels
 
     return step_written

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
-from typing import overload
+from typing import Any, overload
 
 import cv2
 import numpy as np
@@ -22,6 +23,8 @@ class Predictor:
 
         predictor = regseg.Predictor("camvid_360")
         labels = predictor(image)
+
+    Several threads may call it at once. A copy in another process, through pickle, opens the weights again.
 
     Args:
         weights: one of `regseg.list_weights()`, a checkpoint, a run's folder, or an exported file (.onnx, .xml,
@@ -59,8 +62,13 @@ class Predictor:
         if self.runtime.size and isinstance(short_side, int):
             height, width = self.runtime.size
             raise InputError(f"{weights} accepts only images of {height}x{width} pixels; leave short_side out.")
+        self._arguments = (weights, runtime, precision, device), short_side
         recorded = None if self.runtime.size else self.runtime.short_side  # images of one size are not reduced
         self.short_side = recorded if isinstance(short_side, str) else short_side
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        arguments, short_side = self._arguments
+        return partial(type(self), short_side=short_side), arguments
 
     @property
     def spec(self) -> DatasetSpec:
@@ -96,8 +104,11 @@ class Predictor:
         Raises:
             InputError: an image has another shape or type, or is too small.
         """
-        if not isinstance(image, np.ndarray):
-            return [self(one) for one in image]
+        if isinstance(image, Sequence):
+            return [self._labels(one) for one in image]
+        return self._labels(image)
+
+    def _labels(self, image: np.ndarray) -> np.ndarray:
         check_image(image)
         size = image.shape[:2]
         fixed = self.runtime.size
@@ -113,9 +124,14 @@ class Predictor:
 
         Returns:
             (H, W, 3) uint8 RGB.
+
+        Raises:
+            InputError: the labels are not those of an image of this size.
         """
         from regseg.inference.drawing import overlay
 
+        check_pixels(image)
+        check_labels(labels, image)
         return overlay(image, labels, self.spec)
 
 
@@ -123,25 +139,55 @@ def at_size(image: np.ndarray, size: tuple[int, int] | None) -> np.ndarray:
     """Return an image (H, W, 3) as a contiguous array, resized bilinearly to ``size`` unless that is None."""
     if size is not None and image.shape[:2] != size:
         image = cv2.resize(image, size[::-1], interpolation=cv2.INTER_LINEAR)
-    return np.ascontiguousarray(image)
+    return _usable(image)
 
 
 def reduced(image: np.ndarray, short_side: int | None) -> np.ndarray:
     """Return an image (H, W, 3) as a contiguous array, reduced as in an evaluation if its short side is larger."""
     if short_side is not None and min(image.shape[:2]) > short_side:
         image = resize_image(image, image.shape[:2], short_side)
-    return np.ascontiguousarray(image)
+    return _usable(image)
 
 
-def check_image(image: np.ndarray) -> None:
-    """Check that an image is (H, W, 3) uint8 and large enough.
+def _usable(image: np.ndarray) -> np.ndarray:
+    """Return an array that every runtime shares without a copy; PyTorch warns about read-only ones, as Pillow's are."""
+    return np.require(image, requirements=["C_CONTIGUOUS", "WRITEABLE"])
+
+
+def check_image(image: object) -> None:
+    """Check that an image is an array (H, W, 3) uint8 and large enough.
 
     Raises:
         InputError: it is not.
     """
+    height, width = check_pixels(image)
+    if min(height, width) < SMALLEST:
+        raise InputError(f"An image has {height}x{width} pixels; give images of {SMALLEST}x{SMALLEST} or more.")
+
+
+def check_pixels(image: object) -> tuple[int, int]:
+    """Return the (height, width) of an array (H, W, 3) uint8.
+
+    Raises:
+        InputError: it is something else.
+    """
+    if not isinstance(image, np.ndarray):
+        kind = f"{type(image).__module__}.{type(image).__name__}".removeprefix("builtins.")
+        raise InputError(f"An image is of the type {kind}; give a NumPy array (H, W, 3) uint8 RGB.")
     if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
         raise InputError(f"An image has the shape {image.shape} and the type {image.dtype}; give (H, W, 3) uint8 RGB.")
-    if min(image.shape[:2]) < SMALLEST:
+    return image.shape[0], image.shape[1]
+
+
+def check_labels(labels: object, image: np.ndarray) -> None:
+    """Check that labels are an array (H, W) uint8 of an image's size.
+
+    Raises:
+        InputError: they are not.
+    """
+    shape, dtype = getattr(labels, "shape", None), getattr(labels, "dtype", type(labels).__name__)
+    if not isinstance(labels, np.ndarray) or labels.dtype != np.uint8 or shape != image.shape[:2]:
         raise InputError(
-            f"An image has {image.shape[0]}x{image.shape[1]} pixels; give images of {SMALLEST}x{SMALLEST} or more."
+            f"The labels have the shape {shape} and the type {dtype}; for this image, give "
+            f"({image.shape[0]}, {image.shape[1]}) uint8 class indices."
         )

@@ -53,7 +53,7 @@ def write_int8(
     batches = list(_calibration(data, images, info.size))
     graph = ExportNetwork(network, info.output)
     model: Any = to_onnx(graph, info.size) if format == "onnx" else to_openvino(graph, info.size)
-    quantized = _quantize(model, batches, format)
+    quantized = quantize(model, batches, format)
     (save_onnx if format == "onnx" else save_openvino)(path, quantized, info)
     runtime = "onnxruntime" if format == "onnx" else "openvino"
     before = mean_iou(open_runtime(float_path, runtime, "f32", "cpu"), data)
@@ -73,12 +73,17 @@ def check_loss(before: float, after: float) -> None:
         )
 
 
-def quantize_openvino(model: Any, batches: list[np.ndarray]) -> Any:
-    """Return an `openvino.Model` in int8, calibrated with ``batches`` (1, H, W, 3) uint8."""
-    return _quantize(model, batches, "openvino")
+def quantize(model: Any, batches: list[np.ndarray], format: str) -> Any:
+    """Return a model in int8, calibrated with ``batches`` (1, H, W, 3) uint8.
 
+    Args:
+        model: an `onnx.ModelProto` or an `openvino.Model`.
+        batches: images of any sizes.
+        format: ``onnx`` or ``openvino``.
 
-def _quantize(model: Any, batches: list[np.ndarray], format: str) -> Any:
+    Raises:
+        InputError: NNCF is not installed.
+    """
     nncf = require("nncf", format, "precision=int8")
     logging.getLogger("nncf").setLevel(logging.ERROR)
     feed = (lambda batch: {"images": batch}) if format == "onnx" else (lambda batch: batch)

@@ -14,7 +14,10 @@ from regseg.errors import InputError
 from regseg.system.folders import expanded
 from regseg.system.reading import read_bytes
 
-VIDEO_SUFFIXES = (".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".ts", ".mts", ".wmv")
+VIDEO_SUFFIXES = (
+    *(".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".ts", ".mts", ".m2ts", ".wmv"),
+    *(".3gp", ".flv", ".ogv", ".gif"),
+)
 LIST_SUFFIX = ".txt"
 
 
@@ -40,7 +43,7 @@ def find_images(source: str | Path, out: Path) -> list[Item]:
 
     Args:
         source: an image file, a folder (with its subfolders), a glob pattern (``**`` matches subfolders), or a text
-            file with one path per line, relative to the text file's folder.
+            file with one path per line, relative to the text file's folder; lines that start with ``# `` are comments.
         out: the output folder. Images within it are outputs of an earlier prediction and are not listed.
 
     Returns:
@@ -64,8 +67,8 @@ def find_images(source: str | Path, out: Path) -> list[Item]:
     else:
         base, paths = path.parent, [_check_file(path)]
     check_out(out, base if path.is_dir() or _is_pattern(path) else paths)
-    inside = out.resolve()
-    paths = [one for one in dict.fromkeys(paths) if inside not in one.resolve().parents]
+    inside = _real(out)
+    paths = [one for one in dict.fromkeys(paths) if inside not in _real(one).parents]
     if not paths:
         raise InputError(f"{source} contains no images ({', '.join(IMAGE_SUFFIXES)}); check the path.")
     return _named(paths, Path(os.path.abspath(base)))
@@ -81,11 +84,11 @@ def check_out(out: Path, places: Path | Iterable[Path]) -> None:
     Raises:
         InputError: ``out`` equals or contains one of ``places``, or is a file.
     """
-    outer = out.resolve()
+    outer = _real(out)
     if out.exists() and not out.is_dir():
         raise InputError(f"out={out} is a file; give a folder.")
     for place in [places] if isinstance(places, Path) else places:
-        inner = place.resolve()
+        inner = _real(place)
         if outer == inner or outer in inner.parents:
             raise InputError(f"out={out} contains the source {place}; choose another folder.")
 
@@ -100,6 +103,11 @@ def shard_of(items: list[Item], shard: int, shards: int) -> list[Item]:
     if not whole or not 0 <= shard < shards:
         raise InputError(f"shard={shard} of shards={shards} does not exist; give a shard from 0 to shards - 1.")
     return items[shard::shards]
+
+
+def _real(path: Path) -> Path:
+    """Return the path without links; unlike `Path.resolve`, also of a link to itself."""
+    return Path(os.path.realpath(path))
 
 
 def _is_image(path: Path) -> bool:
@@ -131,11 +139,10 @@ def _listed(path: Path) -> list[Path]:
     """Return the paths in a list file; the images need not exist."""
     lines = read_bytes(path).decode("utf-8-sig", "surrogateescape").split("\n")
     texts = [line.strip("\r\t ") for line in lines]
-    paths = [path.parent / expanded(text) for text in texts if text]
+    paths = [path.parent / expanded(text) for text in texts if text and not text.startswith("# ")]
     if wrong := next((one for one in paths if "\0" in str(one) or not _is_image(one)), None):
-        raise InputError(
-            f"{path} lists {str(wrong)!r}, which is not an image ({', '.join(IMAGE_SUFFIXES)}); remove it."
-        )
+        kinds = ", ".join(IMAGE_SUFFIXES)
+        raise InputError(f"{path} lists {str(wrong)!r}, which is not an image ({kinds}); correct or remove that line.")
     return [Path(os.path.abspath(one)) for one in paths]
 
 

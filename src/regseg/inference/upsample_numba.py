@@ -31,36 +31,45 @@ def label_rows(
     """
     classes, _, width = logits.shape
     size = labels.shape[1]
-    padded = np.empty(width + 1, np.float32)
-    first, second = np.empty(size, np.float32), np.empty(size, np.float32)
+    space = np.empty((3, max(size, width + 1)), np.float32)
     best, label = np.empty(size, np.float32), np.empty(size, np.int32)
     rows = np.empty((2, classes, size), np.float32)  # interpolated rows of logits: an even one and an odd one
     held = np.full(2, -1)
     for y in range(start, stop):
         for source in (top[y], bottom[y]):
-            if held[source % 2] == source:
-                continue
-            held[source % 2] = source
-            for c in range(classes):
-                padded[:width] = logits[c, source]
-                padded[width] = padded[width - 1]
-                for x in range(size):  # only loads: with arithmetic, the loop would not be vectorised
-                    first[x] = padded[left[x]]
-                    second[x] = padded[left[x] + np.uint32(1)]
-                row = rows[source % 2, c]
-                for x in range(size):
-                    row[x] = first[x] + across[x] * (second[x] - first[x])
-        weight = down[y]
-        for c in range(classes):
-            upper, lower = rows[top[y] % 2, c], rows[bottom[y] % 2, c]
-            if c == 0:
-                for x in range(size):
-                    best[x] = upper[x] + weight * (lower[x] - upper[x])
-                    label[x] = 0
-            else:
-                for x in range(size):
-                    value = upper[x] + weight * (lower[x] - upper[x])
-                    higher = value > best[x]
-                    best[x] = value if higher else best[x]
-                    label[x] = c if higher else label[x]
+            if held[source % 2] != source:
+                held[source % 2] = source
+                for c in range(classes):
+                    _stretch(logits[c, source], left, across, space, rows[source % 2, c])
+        _take_best(rows[top[y] % 2], rows[bottom[y] % 2], down[y], best, label)
         labels[y] = label
+
+
+@njit(nogil=True, cache=True)
+def _stretch(logits: Any, left: Any, across: Any, space: Any, row: Any) -> None:
+    """Interpolate one row of the logits of one class (w,) horizontally into ``row`` (W,)."""
+    width, size = len(logits), len(row)
+    padded, first, second = space[0, : width + 1], space[1, :size], space[2, :size]
+    padded[:width] = logits
+    padded[width] = padded[width - 1]
+    for x in range(size):  # only loads: with arithmetic, the loop would not be vectorised
+        first[x] = padded[left[x]]
+        second[x] = padded[left[x] + np.uint32(1)]
+    for x in range(size):
+        row[x] = first[x] + across[x] * (second[x] - first[x])
+
+
+@njit(nogil=True, cache=True)
+def _take_best(upper: Any, lower: Any, weight: Any, best: Any, label: Any) -> None:
+    """Interpolate two rows (C, W) vertically; write the largest logit and its class at every pixel (W,)."""
+    size = len(label)
+    for x in range(size):
+        best[x] = upper[0, x] + weight * (lower[0, x] - upper[0, x])
+        label[x] = 0
+    for c in range(1, len(upper)):
+        above, below = upper[c], lower[c]
+        for x in range(size):
+            value = above[x] + weight * (below[x] - above[x])
+            higher = value > best[x]
+            best[x] = value if higher else best[x]
+            label[x] = c if higher else label[x]

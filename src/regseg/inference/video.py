@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from fractions import Fraction
@@ -23,6 +24,7 @@ from regseg.system.reading import file_status
 if TYPE_CHECKING:
     import av
 
+Draw = Callable[[np.ndarray, np.ndarray], np.ndarray]  # (a frame, its labels) -> a picture of the same size
 VIDEO_MODES = ("overlay", "color")
 _TURNS = {90: cv2.ROTATE_90_COUNTERCLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_CLOCKWISE}
 _BT709, _BT601 = 1, 5  # colour matrices, by FFmpeg's numbers
@@ -36,10 +38,12 @@ class Frame(NamedTuple):
     Attributes:
         pixels: (H, W, 3) uint8 RGB.
         pts: when it is shown, in units of the video's time base, from 0 for the first.
+        duration: how long it is shown, in the same units, as far as the file states it; other frames may follow sooner.
     """
 
     pixels: np.ndarray
     pts: int
+    duration: int
 
 
 class Video:
@@ -63,7 +67,7 @@ class Video:
         file_status(path)  # raises for what is missing or would block, such as a named pipe
         self.path, self._undecoded, self._turned, self._read = path, 0, False, Fraction(0)
         try:
-            self._container = av.open(str(path))
+            self._container = av.open(os.path.abspath(path))  # FFmpeg takes 10:20.mp4 for a protocol and an address
         except (av.error.FFmpegError, UnicodeError) as error:
             raise self._unreadable(getattr(error, "strerror", None) or str(error)) from error
         if not self._container.streams.video:
@@ -99,16 +103,19 @@ class Video:
             first = frame.pts or 0 if first is None else first
             pts = last + step if frame.pts is None and last >= 0 else (frame.pts or 0) - first
             last = max(last + 1, pts)  # times must increase; some cameras repeat one
-            self._turned, self._read = frame.rotation % 180 != 0, (last + step) * self.time_base
-            yield Frame(_pixels(frame), last)
+            duration = frame.duration or step
+            self._turned, self._read = frame.rotation % 180 != 0, (last + duration) * self.time_base
+            yield Frame(_pixels(frame), last, duration)
         if last < 0:
             raise self._unreadable("not a single frame can be decoded")
 
     @property
     def damage(self) -> str | None:
         """What could not be read of the video, as the end of a sentence; None if all was read. Valid after `frames`."""
-        if self._seconds - self._read > max(2.0, float(self._seconds) / 10):  # sound may be somewhat longer
-            return f"ends after {float(self._read):.0f} of {float(self._seconds):.0f} seconds"
+        seconds = float(self._seconds)
+        slack = 2.0 if self.has_sound and not self._stream.duration else min(2.0, seconds / 4)  # sound may be longer
+        if seconds - self._read > max(slack, seconds / 10):
+            return f"ends after {float(self._read):.3g} of {seconds:.3g} seconds"
         return f"cannot be decoded in {self._undecoded} place{'s' * (self._undecoded > 1)}" if self._undecoded else None
 
     @property
@@ -155,7 +162,7 @@ def video_outputs(out: Path, source: Path, save: Sequence[str]) -> dict[str, Pat
     return {mode: out / mode / f"{source.stem}.mp4" for mode in dict.fromkeys(save)}
 
 
-def drawing(mode: str, spec: DatasetSpec, opacity: float) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
+def drawing(mode: str, spec: DatasetSpec, opacity: float) -> Draw:
     """Return the function that draws a frame and its labels: ``overlay`` or ``color``."""
     if mode == "color":
         return lambda pixels, labels: spec.colorize(labels)
@@ -165,7 +172,7 @@ def drawing(mode: str, spec: DatasetSpec, opacity: float) -> Callable[[np.ndarra
 def predict_video(
     video: Video,
     labeller: Labeller,
-    draw: Callable[[np.ndarray, np.ndarray], np.ndarray],
+    draw: Draw,
     target: Path,
     advance: Callable[[], None] = lambda: None,
 ) -> None:
@@ -187,33 +194,39 @@ def predict_video(
         OSError: ``target`` cannot be written.
     """
 
-    def encode(file: Path) -> None:
-        with (
-            closing(Encoder(file, video)) as encoder,
-            closing(_frames_ahead(video)) as frames,
-            closing(map_ahead(draw_and_encode(encoder), labelled(frames), workers=1)) as written,
-        ):
-            for _ in written:
-                advance()
-            encoder.finish()
-
     def write(file: IO[bytes]) -> None:
         try:
-            encode(Path(file.name))
+            _encode_labelled(video, labeller, draw, Path(file.name), advance)
         except OSError as error:  # PyAV's own exceptions, which name the temporary file
             raise OSError(error.errno, error.strerror, str(target)) from error
 
-    def labelled(frames: Iterator[Frame]) -> Iterator[tuple[Frame, np.ndarray]]:
-        for frame in frames:
-            try:
-                yield frame, labeller(frame.pixels)
-            except InputError as error:
-                raise InputError(f"{video.path}: {error}") from error
-
-    def draw_and_encode(encoder: Encoder) -> Callable[[tuple[Frame, np.ndarray]], None]:
-        return lambda pair: encoder.add(draw(pair[0].pixels, pair[1]), pair[0].pts)
-
     write_whole(target, write)
+
+
+def _encode_labelled(video: Video, labeller: Labeller, draw: Draw, path: Path, advance: Callable[[], None]) -> None:
+    """Write the video of `predict_video` to ``path``."""
+    with (
+        closing(Encoder(path, video)) as encoder,
+        closing(_frames_ahead(video)) as frames,
+        closing(
+            map_ahead(
+                lambda pair: encoder.add(pair[0]._replace(pixels=draw(pair[0].pixels, pair[1]))),
+                _labelled(video, frames, labeller),
+                workers=1,
+            )
+        ) as written,
+    ):
+        for _ in written:
+            advance()
+        encoder.finish()
+
+
+def _labelled(video: Video, frames: Iterator[Frame], labeller: Labeller) -> Iterator[tuple[Frame, np.ndarray]]:
+    for frame in frames:
+        try:
+            yield frame, labeller(frame.pixels)
+        except InputError as error:
+            raise InputError(f"{video.path}: {error}") from error
 
 
 def _frames_ahead(video: Video) -> Generator[Frame, None, None]:
@@ -237,11 +250,14 @@ class Encoder:
 
     def __init__(self, path: Path, video: Video) -> None:
         self._video = video
-        self._container = _av().open(str(path), "w", format="mp4", options={"movflags": "+faststart"})
+        self._container = _av().open(os.path.abspath(path), "w", format="mp4", options={"movflags": "+faststart"})
         self._stream: Any = None
+        self._packet: Any = None  # the one encoded last, which is written when the next one comes
+        self._duration = 0  # of the frame added last
 
-    def add(self, pixels: np.ndarray, pts: int) -> None:
-        """Append a frame: (H, W, 3) uint8 RGB, all of one size; ``pts`` in units of the video's time base."""
+    def add(self, added: Frame) -> None:
+        """Append a frame; all of them should have one size."""
+        pixels, pts, self._duration = added
         height, width = pixels.shape[:2]
         if height % 2 or width % 2:  # colour is stored for 2x2 pixels
             pixels = cv2.copyMakeBorder(pixels, 0, height % 2, 0, width % 2, cv2.BORDER_REPLICATE)
@@ -252,20 +268,31 @@ class Encoder:
         frame = _av().VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format="rgb24")
         frame = frame.reformat(format="yuv420p", dst_colorspace="ITU709")
         frame.pts, frame.time_base = pts, self._video.time_base
-        self._container.mux(self._stream.encode(frame))
+        self._write(self._stream.encode(frame))
 
     def finish(self) -> None:
         """Write what the encoder still buffers, and the index."""
         if self._stream is not None:
-            self._container.mux(self._stream.encode(None))
+            self._write(self._stream.encode(None))
+            # Of the last one, no following frame tells how long it is shown.
+            self._packet.duration = round(self._duration * self._video.time_base / self._packet.time_base)
+            self._container.mux(self._packet)
         self.close()
 
     def close(self) -> None:
         """Close the file; without a previous `finish`, the video is incomplete."""
         self._container.close()
 
+    def _write(self, packets: Sequence[Any]) -> None:
+        for packet in packets:
+            if self._packet is not None:
+                self._container.mux(self._packet)
+            self._packet = packet
+
     def _open(self, height: int, width: int) -> Any:
-        options = {"crf": "18", "preset": "veryfast"}
+        # Without B-frames: they are written in another order, from which mp4 derives too short a video if frame times
+        # are uneven.
+        options = {"crf": "18", "preset": "veryfast", "bf": "0"}
         stream = self._container.add_stream("libx264", rate=self._video.rate, options=options)
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
         context = stream.codec_context

@@ -104,6 +104,7 @@ class Outputs:
             labels: (H, W) uint8 class indices.
 
         Raises:
+            InputError: the image is too large for the format of a file.
             OSError: a file cannot be written.
         """
         for mode, path in self.paths(item).items():
@@ -216,4 +217,8 @@ def _encode(pixels: np.ndarray, suffix: str) -> bytes:
         pixels, options = cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), _OPTIONS[suffix]
     else:
         options = _LABEL_OPTIONS
-    return cv2.imencode(suffix, pixels, options)[1].tobytes()
+    done, data = cv2.imencode(suffix, pixels, options)
+    if not done:  # a JPEG has at most 65500 pixels on a side
+        height, width = pixels.shape[:2]
+        raise InputError(f"A picture of {width}x{height} pixels cannot be a {suffix[1:]}; set overlay_format=png.")
+    return data.tobytes()

@@ -32,7 +32,7 @@ def write_whole(
         OSError: the disk is full or the folder is not writable. An existing file is not changed.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{_short(path.name)}.{os.getpid()}{threading.get_native_id()}")
+    temporary = path.with_name(hidden_name(path.name, f"{os.getpid()}{threading.get_native_id()}"))
     try:
         with open(temporary, "wb") as file:
             write(file)
@@ -54,6 +54,11 @@ def write_whole(
 def write_bytes(path: Path, data: bytes | memoryview, *, keep: Path | None = None, durable: bool = True) -> None:
     """Write bytes atomically; arguments and errors as for `write_whole`."""
     write_whole(path, lambda file: file.write(data), keep=keep, durable=durable)
+
+
+def hidden_name(name: str, ending: str) -> str:
+    """Return ``.<name>.<ending>``, with a hash in place of a name that would make it longer than file systems allow."""
+    return f".{_short(name)}.{ending}"
 
 
 def write_text(path: Path, text: str) -> None:
