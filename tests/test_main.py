@@ -36,6 +36,7 @@ def test_help_lists_the_commands(run_module):
         ("trian", "did you mean train?"),
         ("evalute", "did you mean evaluate?"),
         ("xyz", "train, ev"),
+        ("predict.py", "did you mean predict?"),
         ("photo.jpg", "type regseg predict source=photo.jpg."),
         ("source=photo.jpg", "after a command, as in regseg predict source=photo.jpg."),
     ],

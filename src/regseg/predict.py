@@ -25,7 +25,7 @@ from regseg.multirun import own_gpu, runs_beside_others
 @entry_point("predict", repeatable=True)
 def main(cfg: DictConfig) -> None:
     """Predict ``source`` into ``out``."""
-    from regseg.inference.sources import is_video
+    from regseg.inference.sources import check_source, is_video
     from regseg.inference.writers import check_save
 
     OmegaConf.resolve(cfg)
@@ -34,6 +34,7 @@ def main(cfg: DictConfig) -> None:
         raise InputError(f"overwrite={cfg.overwrite} is not a boolean; use true or false.")
     _ = cfg.weights, cfg.source  # raises if a value is missing
     options = values_of(cfg)
+    check_source(options["source"])
     check_save(options["save"])
     (predict_video if is_video(cfg.source) else predict_images)(options)
 
