@@ -116,6 +116,7 @@ def test_values_at_another_level(answer, line, words):
         "data=camvid data.augment={flip:0.5} 'logger=[tensorboard,wandb]' logger.wandb.offline=true",
         "trainer=smoke trainer.limit_train_batches=2 +trainer.plugins.x=1 --config-dir conf",
         "data.root= weights=null --cfg job",
+        "=5",  # Hydra's to answer
     ],
 )
 def test_what_is_well_formed_passes(answer, line):
