@@ -93,6 +93,7 @@ def test_paths_are_quoted_for_the_shell(answer):
         ("data.augment=x", "augment=NAME, where NAME is one of flip, jitter, randaug."),
         ("model.backbone=dilation_1_6", "type model/backbone=dilation_1_6."),
         ("model.decoder=5", "model/decoder=NAME"),
+        ("logger.wandb=true", "logger.wandb is chosen by the group logger; type logger=wandb."),
         ("augment=randaug data.augment.randaug=2", "type data.augment.randaug.operations=2."),
         ("optimizer.lr.x=1", "optimizer.lr has no options below it; type optimizer.lr=1."),
         ("+optimizer.lr.x=1", "type optimizer.lr=1."),

@@ -180,19 +180,15 @@ def _check_levels(config_name: str, overrides: Sequence[str]) -> None:
         node = None if above else OmegaConf.select(cfg, key)
         removes = value in ("null", "false") and (key.startswith("data.") or "_target_" in (node or {}))
         if isinstance(node, DictConfig) and not removes:
-            raise InputError(_of_group(key, value, values_of(node)))
+            raise InputError(_chosen_by_group(key, value) or _of_group(key, value, values_of(node)))
+        if node is None and value not in ("null", "false") and (sentence := _chosen_by_group(key, value)):
+            raise InputError(sentence)
         if above and above[0] in dict(_flat(values_of(cfg))):
             raise InputError(f"{above[0]} has no options below it; type {_quoted(f'{above[0]}={value}')}.")
 
 
 def _of_group(key: str, value: str, node: Mapping[str, Any]) -> str:
     """Return the sentence for ``key=value`` where ``key`` contains the options of ``node``."""
-    if (group := _group_at(key)) is not None:
-        names = _names_of(group)
-        typed = (
-            f"type {group}={value}" if value in names else f"type {group}=NAME, where NAME is one of {', '.join(names)}"
-        )
-        return f"{key} is chosen by the group {group}; {typed}."
     options = {name: default for name, default in node.items() if not name.startswith("_")}
     kind = type(yaml.safe_load(value)) if value else str
     alike = [name for name, default in options.items() if type(default) is kind and "${" not in str(default)]
@@ -223,12 +219,15 @@ def _parents(name: str) -> list[str]:
     return [name[: found.start()] for found in re.finditer(r"\.", name)]
 
 
-def _group_at(key: str) -> str | None:
-    """Return the group whose files are composed into ``key``; None if there is none."""
+def _chosen_by_group(key: str, value: str) -> str:
+    """Return the sentence for ``key=value`` where files of a group are composed into ``key``; empty if none are."""
     for group in group_names():
-        if any(package_of(config_dir() / group / f"{name}.yaml", group) == key for name in _names_of(group)):
-            return group
-    return None
+        names = [name for name in _names_of(group) if package_of(config_dir() / group / f"{name}.yaml", group) == key]
+        if names:
+            name = value if value in names else names[0] if len(names) == 1 else "NAME"
+            choices = f", where NAME is one of {', '.join(names)}" if name == "NAME" else ""
+            return f"{key} is chosen by the group {group}; type {group}={name}{choices}."
+    return ""
 
 
 def _composed(config_name: str, overrides: Sequence[str]) -> DictConfig | None:
