@@ -50,6 +50,7 @@ def test_output_onto_a_full_disk_is_one_sentence(command, tmp_path):
         ("trian", "did you mean train?"),
         ("evalute", "did you mean evaluate?"),
         ("xyz", "train, ev"),
+        ("predict.py", "did you mean predict?"),
         ("photo.jpg", "type regseg predict source=photo.jpg."),
         ("source=photo.jpg", "after a command, as in regseg predict source=photo.jpg."),
     ],

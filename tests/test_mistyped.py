@@ -93,6 +93,7 @@ def test_paths_are_quoted_for_the_shell(answer):
         ("data.augment=x", "augment=NAME, where NAME is one of flip, jitter, randaug."),
         ("model.backbone=dilation_1_6", "type model/backbone=dilation_1_6."),
         ("model.decoder=5", "model/decoder=NAME"),
+        ("logger.wandb=true", "logger.wandb is chosen by the group logger; type logger=wandb."),
         ("augment=randaug data.augment.randaug=2", "type data.augment.randaug.operations=2."),
         ("optimizer.lr.x=1", "optimizer.lr has no options below it; type optimizer.lr=1."),
         ("+optimizer.lr.x=1", "type optimizer.lr=1."),
@@ -116,6 +117,7 @@ def test_values_at_another_level(answer, line, words):
         "data=camvid data.augment={flip:0.5} 'logger=[tensorboard,wandb]' logger.wandb.offline=true",
         "trainer=smoke trainer.limit_train_batches=2 +trainer.plugins.x=1 --config-dir conf",
         "data.root= weights=null --cfg job",
+        "=5",  # Hydra's to answer
     ],
 )
 def test_what_is_well_formed_passes(answer, line):

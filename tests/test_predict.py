@@ -180,6 +180,8 @@ def test_shards_in_processes_at_once(predict_as_user, photos, tmp_path):
     ("arguments", "words"),
     [
         (["source=nowhere.png"], ["source=nowhere.png does not exist"]),
+        (["source=photos/a.jpeg"], ["source=photos/a.jpeg does not exist; did you mean photos/a.jpg?"]),
+        (["source=https://example.com/a.jpg"], ["https://example.com/a.jpg is an address; download the file"]),
         (["source=photos/notes.doc"], ["notes.doc", ".png", ".mp4"]),
         (["source=empty"], ["empty contains no images"]),
         (["source=photos", "out=."], ["out=. contains the source photos"]),
@@ -198,7 +200,10 @@ def test_shards_in_processes_at_once(predict_as_user, photos, tmp_path):
         (["source=photos", "runtime=fast"], ["runtime=fast", "openvino"]),
         (["source=photos", "weights=nowhere.ckpt"], ["nowhere.ckpt"]),
         (["source=photos", "weights=photos"], ["photos", "best.ckpt"]),
-        ([], ["source is missing"]),
+        ([], ["source is missing (an image, folder, pattern", "; set it with source=VALUE"]),
+        (["source=photos", "data=camvid"], ["This command has no group data; --help lists"]),
+        (["source=photos", "classes=5"], ["There is no option classes; choose one of device, opacity, out, "]),
+        (["source=photos", "device=gpu"], ["device=gpu cannot be used (PyTorch has no such device); choose cpu"]),
     ],
     ids=" ".join,
 )

@@ -44,7 +44,7 @@ def main() -> None:
         hint = f"did you mean {near[0]}?" if near else f"choose one of {', '.join(commands)}."
         if "=" in arguments[0]:
             hint = f"type it after a command, as in regseg predict {arguments[0]}."
-        elif os.path.splitext(arguments[0])[1] or os.path.exists(arguments[0]):
+        elif not near and (os.path.splitext(arguments[0])[1] or os.path.exists(arguments[0])):
             hint = f"to label images, type regseg predict source={arguments[0]}."
         print(f"regseg: {arguments[0]} is not a command; {hint}", file=sys.stderr)
         sys.exit(2)

@@ -23,6 +23,12 @@ def config_dir() -> Path:
     return installed if installed.is_dir() else Path(__file__).parents[2] / "conf"
 
 
+def group_names() -> list[str]:
+    """Return the groups of all commands, such as ``data`` and ``model/backbone``."""
+    folders = (path for path in config_dir().rglob("*") if path.is_dir())
+    return sorted(folder.relative_to(config_dir()).as_posix() for folder in folders)
+
+
 def open_groups(config_name: str) -> list[str]:
     """Return the groups of a command that accept options which their files do not list: ``trainer``."""
     text = (config_dir() / f"{config_name}.yaml").read_text(encoding="utf-8")

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import errno
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
+from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException, InstantiationException, MissingConfigException
 from omegaconf import MissingMandatoryValue, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
+from regseg.config import group_names
 from regseg.errors import InputError, RunFailure, did_you_mean
+from regseg.help_text import option_comments
 from regseg.system.processes import killed_sentence
 
 _EXTRAS = {"TensorBoardLogger": "tensorboard", "MLFlowLogger": "mlflow"}  # what a logger needs
@@ -56,16 +59,31 @@ def _of_configuration(chain: list[BaseException]) -> tuple[int, str] | None:
         if isinstance(link, (ConfigAttributeError, ConfigKeyError)) and link.parent_node is not None:
             return MISTAKE, _of_unknown_option(str(link.full_key or link.key), link.parent_node)
         if isinstance(link, MissingMandatoryValue):
-            return MISTAKE, f"{link.full_key} is missing; set it with {link.full_key}=VALUE."
+            name = str(link.full_key)
+            return MISTAKE, f"{name} is missing{_explained(name)}; set it with {name}=VALUE."
     return None
 
 
 def _of_unknown_option(name: str, parent: Any) -> str:
     """Explain why the node ``parent`` refuses ``name``, with the nearest options or its siblings."""
-    options = [key for key in _dotted(parent._get_root()) if not key.startswith("hydra.") and "._" not in key]
-    if hint := did_you_mean(name, options):
-        return f"There is no option {name}; {hint}"
-    return f"There is no option {name} here; choose one of {', '.join(sorted(str(key) for key in parent))}."
+    root = parent._get_root()
+    options = [key for key in _dotted(root) if not key.startswith("hydra") and "._" not in key]
+    groups = [name for name in group_names() if name.partition("/")[0] in root]
+    kind = "group" if "/" in name else "option"
+    if hint := did_you_mean(name, [*options, *groups]):
+        return f"There is no {kind} {name}; {hint}"
+    choices = groups if kind == "group" else [str(key) for key in parent if not str(key).startswith(("_", "hydra"))]
+    place = f" in {name.rpartition('.')[0]}" if "." in name else ""
+    if not choices:
+        return f"There is no {kind} {name}; --help lists all groups and options."
+    return f"There is no {kind} {name}; choose one of {', '.join(sorted(choices))}{place}."
+
+
+def _explained(name: str) -> str:
+    """Return the explanation of an option of this command in brackets, as ``--help`` shows it; empty if unknown."""
+    command = HydraConfig.get().job.config_name if HydraConfig.initialized() else None
+    comment = option_comments(command, {}).get(name, "") if command else ""
+    return f" ({comment})" if comment else ""
 
 
 def _dotted(node: Any, prefix: str = "") -> Iterator[str]:
@@ -121,10 +139,7 @@ def _of_hydra(chain: list[BaseException]) -> str | None:
         if isinstance(first, MissingConfigException) and f"hydra/launcher/{package}" in str(first):
             return f"hydra/launcher={extra} needs a package that is not installed: pip install 'regseg[{extra}]'."
     if isinstance(first, MissingConfigException) and first.options:
-        options = [option for option in first.options if not option.startswith("_")]
-        hint = did_you_mean(str(first.missing_cfg_file).rpartition("/")[2], options)
-        hint = f" ({hint})" if hint else ""
-        return f"{first.missing_cfg_file} does not exist{hint}; choose one of {', '.join(options)}."
+        return _of_missing_choice(str(first.missing_cfg_file), first.options)
     if isinstance(first, InstantiationException):
         return _of_instantiation(str(first), chain[-1])
     if str(first).startswith("Config group override must be"):
@@ -133,12 +148,25 @@ def _of_hydra(chain: list[BaseException]) -> str | None:
         text = re.search(r"argument '(.*?)=(.*?)'\n", str(first), re.S)
         key, value = text.groups() if text else ("KEY", "VALUE")
         return (
-            f"{key}={value} has several values; add -m to run once per value, use {key}=[{value}] for a list, or "
-            f"\"{key}='{value}'\" for text with a comma."
+            f"{key}={value} has several values; type '{key}=[{value}]' for a list, add -m to run once per value, or "
+            f"type \"{key}='{value}'\" for text with a comma."
         )
+    if group := re.match(r"Could not override '([^']+)'\. No match in the defaults list", str(first)):
+        return f"This command has no group {group[1].partition('@')[0]}; --help lists its groups and options."
     if isinstance(first, (HydraException, OmegaConfBaseException)):
         return " ".join(str(first).split())
     return None
+
+
+def _of_missing_choice(missing: str, options: Sequence[str]) -> str:
+    """Explain that a group has no such name; a path for ``data`` probably belongs into ``data.root``."""
+    group, _, name = missing.partition("/")
+    options = [option for option in options if not option.startswith("_")]
+    if group == "data" and "/" in name:
+        return f"data={name} is a path; type data.root={name}, and data=NAME for its layout: {', '.join(options)}."
+    hint = did_you_mean(missing.rpartition("/")[2], options)
+    hint = f" ({hint})" if hint else ""
+    return f"{missing} does not exist{hint}; choose one of {', '.join(options)}."
 
 
 def _of_instantiation(text: str, cause: BaseException) -> str | None:

@@ -23,6 +23,8 @@ _SYNONYMS = {
     **dict.fromkeys(("fp16", "amp", "half"), "trainer.precision precision"),
     **dict.fromkeys(("name", "run_name", "exp_name"), "run.name"),
     **dict.fromkeys(("arch", "network", "net"), "model"),
+    "backbone": "model/backbone",
+    "decoder": "model/decoder",
     **dict.fromkeys(("force", "replace", "f"), "overwrite"),
 }
 

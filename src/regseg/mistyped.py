@@ -19,7 +19,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from regseg.arguments import dashed_options, is_name, is_plain, typed_overrides
-from regseg.config import config_dir, values_of
+from regseg.config import config_dir, group_names, values_of
 from regseg.errors import InputError, near_names
 from regseg.help_text import lines_of, option_comments, package_of
 from regseg.system.weights_files import list_weights
@@ -166,33 +166,29 @@ def _of_several_images(first: Path) -> str:
 
 def _check_levels(config_name: str, overrides: Sequence[str]) -> None:
     """Raise InputError for a value of a group of options (``run=x``) and for an option below a value (``seed.x=1``)."""
-    groups, leaves = _known_names(config_name)
+    files, (groups, leaves) = group_names(), _known_names(config_name)
     for text in overrides:
         key, value = _key(text), text.partition("=")[2]
-        if (config_dir() / key).is_dir() and not is_name(text):
+        if key in files and not is_name(text):
             raise InputError(f"{key}/{value} does not exist; choose one of {', '.join(_names_of(key))}.")
         above = [name for name in _parents(key) if name in leaves - groups]
-        if (config_dir() / key).is_dir() or not (above or (key in groups and is_plain(text))):
+        if key in files or not (above or (key in groups and is_plain(text))):
             continue
-        cfg = _composed(config_name, [other for other in overrides if (config_dir() / _key(other)).is_dir()])
+        cfg = _composed(config_name, [other for other in overrides if _key(other) in files])
         if cfg is None:
             continue  # a mistake in another argument, which Hydra reports
         node = None if above else OmegaConf.select(cfg, key)
         removes = value in ("null", "false") and (key.startswith("data.") or "_target_" in (node or {}))
         if isinstance(node, DictConfig) and not removes:
-            raise InputError(_of_group(key, value, values_of(node)))
+            raise InputError(_chosen_by_group(key, value) or _of_group(key, value, values_of(node)))
+        if node is None and value not in ("null", "false") and (sentence := _chosen_by_group(key, value)):
+            raise InputError(sentence)
         if above and above[0] in dict(_flat(values_of(cfg))):
             raise InputError(f"{above[0]} has no options below it; type {_quoted(f'{above[0]}={value}')}.")
 
 
 def _of_group(key: str, value: str, node: Mapping[str, Any]) -> str:
     """Return the sentence for ``key=value`` where ``key`` contains the options of ``node``."""
-    if (group := _group_at(key)) is not None:
-        names = _names_of(group)
-        typed = (
-            f"type {group}={value}" if value in names else f"type {group}=NAME, where NAME is one of {', '.join(names)}"
-        )
-        return f"{key} is chosen by the group {group}; {typed}."
     options = {name: default for name, default in node.items() if not name.startswith("_")}
     kind = type(yaml.safe_load(value)) if value else str
     alike = [name for name, default in options.items() if type(default) is kind and "${" not in str(default)]
@@ -207,9 +203,8 @@ def _of_group(key: str, value: str, node: Mapping[str, Any]) -> str:
 def _known_names(config_name: str) -> tuple[set[str], set[str]]:
     """Return the dotted names of groups of options and of single options in all files of a command."""
     files = [(config_dir() / f"{config_name}.yaml", "")]
-    for folder in (path for path in config_dir().rglob("*") if path.is_dir()):
-        group = folder.relative_to(config_dir()).as_posix()
-        files += [(path, f"{package_of(path, group)}.") for path in folder.glob("*.yaml")]
+    for group in group_names():
+        files += [(path, f"{package_of(path, group)}.") for path in (config_dir() / group).glob("*.yaml")]
     groups: set[str] = set()
     leaves: set[str] = set()
     for path, package in files:
@@ -224,13 +219,15 @@ def _parents(name: str) -> list[str]:
     return [name[: found.start()] for found in re.finditer(r"\.", name)]
 
 
-def _group_at(key: str) -> str | None:
-    """Return the group whose files are composed into ``key``; None if there is none."""
-    for path in config_dir().rglob("*.yaml"):
-        group = path.parent.relative_to(config_dir()).as_posix()
-        if path.parent != config_dir() and package_of(path, group) == key and not path.stem.startswith("_"):
-            return group
-    return None
+def _chosen_by_group(key: str, value: str) -> str:
+    """Return the sentence for ``key=value`` where files of a group are composed into ``key``; empty if none are."""
+    for group in group_names():
+        names = [name for name in _names_of(group) if package_of(config_dir() / group / f"{name}.yaml", group) == key]
+        if names:
+            name = value if value in names else names[0] if len(names) == 1 else "NAME"
+            choices = f", where NAME is one of {', '.join(names)}" if name == "NAME" else ""
+            return f"{key} is chosen by the group {group}; type {group}={name}{choices}."
+    return ""
 
 
 def _composed(config_name: str, overrides: Sequence[str]) -> DictConfig | None:

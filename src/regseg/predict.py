@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 @entry_point("predict", repeatable=True)
 def main(cfg: DictConfig) -> None:
     """Predict ``source`` into ``out``."""
-    from regseg.inference.sources import is_video
+    from regseg.inference.sources import check_source, is_video
     from regseg.inference.writers import check_save
 
     OmegaConf.resolve(cfg)
@@ -39,6 +39,7 @@ def main(cfg: DictConfig) -> None:
     check_boolean("overwrite", cfg.overwrite)
     _ = cfg.weights, cfg.source  # raises if a value is missing
     options = values_of(cfg)
+    check_source(options["source"])
     check_save(options["save"])
     (predict_video if is_video(cfg.source) else predict_images)(options)
 

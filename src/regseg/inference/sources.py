@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import difflib
 import glob
 import os
+import re
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
@@ -36,6 +38,12 @@ class Item(NamedTuple):
 def is_video(source: str | Path) -> bool:
     """Return whether ``source`` is named like a video file."""
     return Path(source).suffix.lower() in VIDEO_SUFFIXES and not Path(source).is_dir()
+
+
+def check_source(source: str | Path) -> None:
+    """Raise InputError if ``source`` is an address on the web."""
+    if re.match(r"\w{2,}://", str(source)):
+        raise InputError(f"source={source} is an address; download the file, and give its path.")
 
 
 def find_images(source: str | Path, out: Path) -> list[Item]:
@@ -128,7 +136,11 @@ def _fixed_part(pattern: Path) -> Path:
 def _check_file(path: Path) -> Path:
     """Return ``path`` if it is named like an image and exists."""
     if not path.exists():
-        raise InputError(f"source={path} does not exist; give an image, a folder, a pattern, a list or a video.")
+        names = os.listdir(path.parent) if path.parent.is_dir() else []
+        near = difflib.get_close_matches(path.name, names, n=1)
+        meant = f"did you mean {path.with_name(near[0])}?" if near else ""
+        remedy = meant or "give an image, a folder, a pattern, a list or a video."
+        raise InputError(f"source={path} does not exist; {remedy}")
     if not _is_image(path):
         kinds = ", ".join((*IMAGE_SUFFIXES, *VIDEO_SUFFIXES, LIST_SUFFIX))
         raise InputError(f"source={path} is not an image, a video or a list ({kinds}); choose another file.")

@@ -156,4 +156,6 @@ def _device(name: str) -> torch.device:
         return torch.device(name)
     except (RuntimeError, AssertionError) as error:
         reason = str(error).strip().splitlines()[0].rstrip(".")
-        raise InputError(f"device={name} cannot be used ({reason}); choose cpu or leave it out.") from error
+        if reason.startswith("Expected one of"):  # followed by a list of all devices that PyTorch was ever built for
+            reason = "PyTorch has no such device"
+        raise InputError(f"device={name} cannot be used ({reason}); choose cpu, a GPU as cuda:0, or auto.") from error
