@@ -2,8 +2,11 @@
 
 import hydra
 import pytest
+from hydra import compose as hydra_compose
+from hydra import initialize_config_dir
+from hydra.core.hydra_config import HydraConfig
 
-from regseg.config import config_dir, shrink
+from regseg.config import config_dir, register_resolvers, shrink
 
 EXPERIMENTS = sorted(
     str(path.relative_to(config_dir() / "experiment").with_suffix(""))
@@ -112,3 +115,21 @@ def test_a_smoke_test_creates_few_street_scenes(compose, tmp_path):
         cfg = compose("experiment=demo", f"data.root={root}")
         shrink(cfg, explicit)
         assert cfg.data.root == str(root)
+
+
+@pytest.mark.parametrize(
+    ("chosen", "tags"),
+    [
+        (["model/backbone=dilation_1_6"], ["streets", "dilation_1_6", "regseg"]),
+        (["model.backbone.dilations=[[1]]"], ["streets", "own_schedule", "regseg"]),
+        (["model=ddrnet23"], ["streets", "ddrnet23"]),
+    ],
+)
+def test_tags_name_the_network_that_is_trained(chosen, tags, monkeypatch):
+    """Not a backbone whose dilations the command line replaces."""
+    register_resolvers()
+    with initialize_config_dir(str(config_dir()), version_base="1.3"):
+        cfg = hydra_compose("train", overrides=["logger=wandb", *chosen], return_hydra_config=True)
+    monkeypatch.setattr(HydraConfig.instance(), "cfg", None)  # restored afterwards
+    HydraConfig.instance().set_config(cfg)
+    assert list(cfg.logger.wandb.tags) == tags
