@@ -105,3 +105,21 @@ def test_no_swept_option_is_left_out_of_the_folder(aside):
     assert aside("trainer=smoke,default", "trainer=smoke", "seed=1") == "-trainer_smoke"
     assert aside("logger.wandb.project=a,b", "logger.wandb.project=a") == "-logger.wandb.project_a"
     assert aside("run.name=a,b", "run.name=a") == "" and aside("seed=1,2", "seed=1") == ""
+
+
+@pytest.mark.parametrize(
+    ("chosen", "tags"),
+    [
+        (["model/backbone=dilation_1_6"], ["streets", "dilation_1_6", "regseg"]),
+        (["model.backbone.dilations=[[1]]"], ["streets", "own_schedule", "regseg"]),
+        (["model=ddrnet23"], ["streets", "ddrnet23"]),
+    ],
+)
+def test_tags_name_the_network_that_is_trained(chosen, tags, monkeypatch):
+    """Not a backbone whose dilations the command line replaces."""
+    run_names.register_resolvers()
+    with initialize_config_dir(str(config_dir()), version_base="1.3"):
+        cfg = compose("train", overrides=["logger=wandb", *chosen], return_hydra_config=True)
+    monkeypatch.setattr(HydraConfig.instance(), "cfg", None)  # restored afterwards
+    HydraConfig.instance().set_config(cfg)
+    assert list(cfg.logger.wandb.tags) == tags

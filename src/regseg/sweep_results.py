@@ -11,8 +11,6 @@ from regseg.multirun import runs_and_failures
 from regseg.run_dir import best_reduced, load_summary, status_of
 from regseg.system.records import section
 
-_NAME = 32  # characters of a run's name that 80 columns have room for, beside the figures
-
 
 def print_runs() -> None:
     """Print one line per run of a sweep of trainings, and the command that reports on it."""
@@ -37,8 +35,8 @@ def _print_table(found: Mapping[Path, bool]) -> None:
     reduced = any(best_reduced(folder) is not None for folder in found)
     several = len({folder.parent for folder in found}) > 1
     names = {folder: f"{folder.parent.name}/{folder.name}" if several else folder.name for folder in found}
-    table.add_column("run", overflow="fold", min_width=min(_NAME, max(map(len, names.values()))))
-    for column in ("status", "best mIoU %", "last mIoU %", *(["best reduced %"] if reduced else [])):
+    figures = ("best\nmIoU %", "last\nmIoU %", *(["best\nreduced %"] if reduced else []))  # narrow, for long names
+    for column in ("run", "status", *figures):
         table.add_column(column, justify="right" if "%" in column else "left", overflow="fold")
     for folder, fails in found.items():
         status, summary = status_of(folder), load_summary(folder)
