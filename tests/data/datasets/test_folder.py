@@ -193,6 +193,27 @@ def test_damaged_files_are_reported(tmp_path):
     assert is_sentence(error, root / "classes.yaml", "missing")
 
 
+@pytest.mark.parametrize("ending", ["_mask", "_label", "_labels"])
+def test_names_of_labels_may_have_an_ending(tmp_path, ending):
+    root = write_folder(tmp_path / "mine")
+    before = Folder(root).samples("train")
+    for _, label in before:
+        label.rename(label.with_name(f"{label.stem}{ending}.png"))
+    after = Folder(root).samples("train")
+    assert [image for image, _ in after] == [image for image, _ in before]
+    assert [label.stem for _, label in after] == [f"{label.stem}{ending}" for _, label in before]
+
+
+@pytest.mark.parametrize("name", ["valid", "validation"])
+def test_other_names_of_the_split_val(tmp_path, name):
+    root = write_folder(tmp_path / "mine")
+    before = Folder(root).samples("val")
+    for kind in ("images", "labels"):
+        (root / kind / "val").rename(root / kind / name)
+    assert len(Folder(root).samples("val")) == len(before)
+    assert len(Folder(root).samples("trainval")) == len(before) + len(Folder(root).samples("train"))
+
+
 # --- without split folders --------------------------------------------------------------------------------------------
 
 

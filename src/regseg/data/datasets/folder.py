@@ -13,11 +13,15 @@ from regseg.data.datasets.spec import IGNORE_INDEX, MAX_CLASSES, Color, DatasetS
 from regseg.errors import InputError, check_number
 from regseg.system.reading import is_file
 
+LABEL_ENDINGS = ("", "_mask", "_masks", "_label", "_labels", "_gt", "_seg")  # by which tools extend names of labels
+VAL_NAMES = ("valid", "validation")  # other names of the split val
+
 
 class Folder:
     """``<root>/images/<split>/…`` with ``<root>/labels/<split>/<stem>.png`` and ``<root>/classes.yaml``.
 
-    Labels are index or colour PNGs. The labels of images in subfolders are in subfolders of the same names. Without
+    Labels are index or colour PNGs, also named ``<stem>_mask.png`` and the like (`LABEL_ENDINGS`). The labels of images
+    in subfolders are in subfolders of the same names. The split val may be called valid or validation. Without
     split folders, ``<root>/images/…`` and ``<root>/labels/…`` are divided into train and val by a hash of each name, so
     that adding images moves no other image to the other split. The file ``classes.yaml`` has these keys::
 
@@ -57,13 +61,19 @@ class Folder:
         """List the pairs of a split; see `DatasetLayout.samples`."""
         check_folder(self.root, self.layout)
         parts, pairs = check_split(split), []
-        if not any((self.root / "images" / part).is_dir() for part in SPLITS):
+        if not any(self._part("images", part).is_dir() for part in SPLITS):
             return check_pairs(self._divided(split, parts), split, self.root / "images", problems)
         for part in parts:
-            images = check_folder(self.root / "images" / part, self.layout)
-            labels = check_folder(self.root / "labels" / part, self.layout)
+            images = check_folder(self._part("images", part), self.layout)
+            labels = check_folder(self._part("labels", part), self.layout)
             pairs += [Sample(image, _label(labels / image.relative_to(images))) for image in image_files(images)]
         return check_pairs(pairs, split, self.root / "images", problems)
+
+    def _part(self, kind: str, part: str) -> Path:
+        """Return the folder of a split in ``images`` or ``labels``; that of val may have another name."""
+        folder = self.root / kind / part
+        others = (folder.with_name(name) for name in VAL_NAMES if part == "val")
+        return next((path for path in others if path.is_dir() and not folder.is_dir()), folder)
 
     def _divided(self, split: str, parts: tuple[str, ...]) -> list[Sample]:
         """Return the pairs of ``images/`` and ``labels/`` whose name falls into ``split``."""
@@ -125,9 +135,10 @@ def read_classes(path: Path) -> DatasetSpec:
 
 
 def _label(image: Path) -> Path:
-    """Return ``image`` with the suffix .png, or .PNG if there is such a file."""
-    upper = image.with_suffix(".PNG")
-    return upper if upper.is_file() else image.with_suffix(".png")
+    """Return the label that has the name of ``image``, possibly with an ending; ``<stem>.png`` if there is none."""
+    names = (f"{image.stem}{ending}{suffix}" for ending in LABEL_ENDINGS for suffix in (".png", ".PNG"))
+    found = (path for name in names if (path := image.with_name(name)).is_file())
+    return next(found, image.with_suffix(".png"))
 
 
 def _names(classes: list[Any], path: Path) -> tuple[str, ...]:
@@ -196,7 +207,10 @@ def _load_yaml(path: Path) -> Mapping[str, Any]:
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise InputError(f"{path} is missing; create it to define the classes (see docs/datasets.md).") from None
+        raise InputError(
+            f"{path} is missing; write a first one with python -m regseg.prepare what=classes data=folder "
+            f"data.root={path.parent}, then edit it (see docs/datasets.md)."
+        ) from None
     except OSError as error:
         raise InputError(f"{path} cannot be read ({error.strerror}); check the file and its permissions.") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
