@@ -55,6 +55,8 @@ def test_a_small_dataset_trains(run_module, tmp_path):
     assert summary["config"]["data"]["short_side"] == [32, 38] and summary["config"]["data"]["val_size"] is None
     assert len(read_metrics(tmp_path / "runs" / "finetune_mine" / "run_seed0")) == 3
     assert summary["config"]["weights"] == "camvid_360"
+    hint = "label photographs: python -m regseg.predict weights=runs/finetune_mine/run_seed0 source=FOLDER"
+    assert hint in result.stdout
     mixed = run_module("regseg.train", *arguments, "data.crop_size=[16,16]", "trainer.max_epochs=1", "run.name=b")
     assert mixed.returncode == 0 and "crop_size" not in mixed.stdout and "max_epochs" not in mixed.stdout
     smoke = run_module("regseg.train", *arguments, "trainer=smoke", "run.name=c")

@@ -67,7 +67,7 @@ class LoadReport:
         lines = [f"Loaded {len(self.loaded)} of {total} tensors from {self.source}{origin}."]
         if self.skipped:
             reasons = "; ".join(sorted(set(self.skipped.values())))
-            lines.append(f"Skipped {', '.join(self.skipped)}: {reasons}.")
+            lines.append(f"Skipped {', '.join(self.skipped)}: {reasons}; these tensors keep their initial values.")
         return "\n".join(lines)
 
 
