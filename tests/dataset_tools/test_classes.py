@@ -56,11 +56,14 @@ def test_colours_of_cityscapes_give_its_names(tmp_path, alpha):
 
 def test_an_export_of_cvat(tmp_path):
     """Its `Segmentation mask` format: colour PNGs and labelmap.txt."""
-    text = "# label:color_rgb:parts:actions\nbackground:0,0,0::\nlane, left:61,61,245::\nlane:250,50,83::\n"
+    text = (
+        "# label:color_rgb:parts:actions\nbackground:0,0,0::\nlane, left:61,61,245::\nlane:250,50,83::\nrail:1,2,3::\n"
+    )
     (tmp_path / "labelmap.txt").write_text(text)
     write(tmp_path / "labels/a.png", np.array([[(0, 0, 0), (61, 61, 245)], [(250, 50, 83)] * 2], np.uint8))
-    spec, _ = written(tmp_path)
+    spec, text = written(tmp_path)
     assert spec.classes == ("background", "lane, left", "lane")
+    assert "# In labelmap.txt, but in no label: rail [1, 2, 3]\n" in text
 
 
 def test_255_is_a_class_in_binary_masks(tmp_path):

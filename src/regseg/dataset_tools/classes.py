@@ -79,8 +79,8 @@ def classes(datamodule: Any, out: Path) -> None:
             "them as PNGs without smoothing."
         )
     palette = {value: color for label in reversed(found) for value, color in label.palette.items()}
-    names = _read_labelmap(root / "labelmap.txt")
-    write_text(path, _yaml(pixels, palette, names, len(files)))
+    labelmap = _read_labelmap(root / "labelmap.txt")
+    write_text(path, _yaml(pixels, palette, labelmap, len(files)))
     print(f"{len(pixels)} values in {len(files)} labels; edit the names in {shown(path)}, then run what=check")
 
 
@@ -156,12 +156,12 @@ def _voc_color(index: int) -> Color:
     return color[0], color[1], color[2]
 
 
-def _yaml(pixels: Counter[Any], palette: Mapping[int, Color], names: Mapping[Color, str], files: int) -> str:
+def _yaml(pixels: Counter[Any], palette: Mapping[int, Color], labelmap: Mapping[Color, str], files: int) -> str:
     """Return the content of classes.yaml."""
     import yaml
 
     color_of: dict[Any, Any] = {value: value if isinstance(value, tuple) else palette.get(value) for value in pixels}
-    names = names or _known_names([color for color in color_of.values() if color is not None])
+    names = labelmap or _known_names([color for color in color_of.values() if color is not None])
     border = [value for value in sorted(pixels) if color_of[value] == _WHITE_BORDER]
     binary = _BINARY if set(pixels) == set(_BINARY) and not border else {}
     ignored = sorted({*border, *(value for value in pixels if value == 255 and not binary)})
@@ -180,8 +180,10 @@ def _yaml(pixels: Counter[Any], palette: Mapping[int, Color], names: Mapping[Col
             entry["color"] = list(color_of[value])
         text = yaml.safe_dump(entry, default_flow_style=True, sort_keys=False, allow_unicode=True, width=1000).strip()
         lines.append(f"  - {text}  # {100 * pixels[value] / total:.2f} % of all pixels\n")
+    unused = [f"{name} {list(color)}" for color, name in labelmap.items() if color not in color_of.values()]
+    note = f"# In labelmap.txt, but in no label: {', '.join(unused)}\n" if unused else ""
     kept = [list(value) if isinstance(value, tuple) else value for value in ignored]
     return (
         f"# Written from {files} labels. Edit the names; move values that are not classes to `ignore`.\n"
-        f"classes:\n{''.join(lines)}ignore: {kept}\n"
+        f"classes:\n{''.join(lines)}{note}ignore: {kept}\n"
     )

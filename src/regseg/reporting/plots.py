@@ -42,6 +42,15 @@ def shortened(name: str) -> str:
     return name if len(name) <= _LONGEST else f"{name[: _LONGEST - 1]}…"
 
 
+def set_log_x(axes: Any) -> None:
+    """Make the x axis of matplotlib axes logarithmic, with plain numbers: formulas are not parsed (see `STYLE`)."""
+    from matplotlib.ticker import LogFormatter
+
+    axes.set_xscale("log")
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.xaxis.set_minor_formatter(LogFormatter(minor_thresholds=(2, 0.5)))  # labels only if the range is small
+
+
 @contextmanager
 def figure(path: Path, width: float = 6.4, height: float = 4.0) -> Iterator[Figure]:
     """Yield a figure to draw on; afterwards write it to ``path``, whole or not at all.
