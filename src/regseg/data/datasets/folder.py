@@ -145,9 +145,14 @@ def _names(classes: list[Any], path: Path) -> tuple[str, ...]:
     if not 1 <= len(classes) <= MAX_CLASSES:
         raise InputError(f"{path} defines {len(classes)} classes; give a list `classes` of 1 to {MAX_CLASSES}.")
     for entry in classes:
-        if not isinstance(entry, Mapping) or not isinstance(entry.get("name"), str) or not entry["name"].strip():
-            raise InputError(f"{path}: the class {entry} has no valid name; write {{name: road, id: 0}}.")
+        if not isinstance(entry, Mapping):
+            raise InputError(f"{path}: the class {entry} has no id and no color; write {{name: {entry}, id: 0}}.")
         _check_keys(entry, ("name", "id", "color"), path)
+        name = entry.get("name")
+        if name is not None and not isinstance(name, str):  # YAML reads yes, no, on and off as booleans
+            raise InputError(f"{path}: the name {name} of a class is not text; put it in quotes, as in name: 'yes'.")
+        if not name or not name.strip():
+            raise InputError(f"{path}: the class {dict(entry)} has no name; write {{name: road, id: 0}}.")
     names = [entry["name"] for entry in classes]
     if twice := [name for name in names if names.count(name) > 1]:
         raise InputError(f"{path}: the class {twice[0]} is defined twice; rename one of them.")
@@ -184,7 +189,7 @@ def _parse(key: str, value: Any, path: Path) -> int | Color:
     fits = isinstance(parts, list) and len(parts) == (3 if key == "color" else 1)
     if not fits or not all(type(part) is int and 0 <= part <= 255 for part in parts):
         wanted = "a color [red, green, blue] of numbers from 0 to 255" if key == "color" else "an id from 0 to 255"
-        raise InputError(f"{path}: {value} is not {wanted}; correct it.")
+        raise InputError(f"{path}: {value!r} is not {wanted}; correct it.")
     return tuple(value) if key == "color" else value
 
 
