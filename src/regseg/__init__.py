@@ -1,8 +1,10 @@
 """RegSeg: real-time semantic segmentation with dilated convolutions ("Rethink Dilated Convolution", Gao).
 
-    model = regseg.create_model("regseg", num_classes=19)
-    regseg.load_weights(model, "checkpoint.ckpt")
-    logits = model(images)  # (B, 3, H, W) -> (B, 19, H, W)
+    predictor = regseg.Predictor("camvid_360")
+    labels = predictor(image)  # (H, W, 3) uint8 RGB -> (H, W) uint8
+
+    model = regseg.create_model("regseg", weights="camvid_360")  # in training mode, as all modules of PyTorch
+    logits = model.eval()(regseg.normalize(images))  # (B, H, W, 3) uint8 RGB -> (B, 11, H, W)
 
 Names are imported when first used (PEP 562), so that `import regseg` does not wait for PyTorch.
 """
@@ -12,6 +14,7 @@ from regseg.system.signals import exit_on_signals, is_command
 if is_command():  # before anything else is imported: a command's libraries take a second, and `typing` milliseconds
     exit_on_signals()
 
+import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -68,7 +71,8 @@ _HOMES = {
 
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
-        raise AttributeError(f"module 'regseg' has no attribute {name!r}")
+        # With `obj`, Python suggests similar names.
+        raise AttributeError(f"module 'regseg' has no attribute {name!r}", name=name, obj=sys.modules[__name__])
     value = getattr(import_module(_HOMES[name]), name)
     globals()[name] = value  # later accesses bypass this function
     return value

@@ -6,6 +6,7 @@ import sys
 import cv2
 import numpy as np
 import pytest
+import torch
 
 import regseg
 from regseg.data.augment.crop_resize import resize_image
@@ -24,10 +25,33 @@ def test_images_of_any_size_and_lists(checkpoint, photograph):
 
 @pytest.mark.parametrize("shape", [(31, 64, 3), (64, 64), (64, 64, 4)])
 def test_wrong_images(checkpoint, shape):
-    with pytest.raises(InputError, match="An image has"):
+    with pytest.raises(InputError, match="An image"):
         regseg.Predictor(checkpoint, "torch")(np.zeros(shape, np.uint8))
     with pytest.raises(InputError, match="float32"):
         regseg.Predictor(checkpoint, "torch")(np.zeros((64, 64, 3), np.float32))
+
+
+@pytest.mark.parametrize("wrong", [None, "photo.jpg", torch.zeros(64, 64, 3, dtype=torch.uint8), ["photo.jpg"], 3])
+def test_what_is_no_image(checkpoint, wrong):
+    predictor = regseg.Predictor(checkpoint, "torch")
+    with pytest.raises(InputError, match="NumPy array"):
+        predictor(wrong)
+    with pytest.raises(InputError, match="NumPy array"):
+        predictor.draw(wrong, np.zeros((64, 64), np.uint8))
+
+
+@pytest.mark.parametrize(
+    "wrong", [None, np.zeros((64, 63), np.uint8), np.zeros((64, 64)), np.zeros((64, 64, 3), np.uint8)]
+)
+def test_what_is_no_label(checkpoint, wrong):
+    with pytest.raises(InputError, match="labels are"):
+        regseg.Predictor(checkpoint, "torch").draw(np.zeros((64, 64, 3), np.uint8), wrong)
+
+
+def test_weights_are_a_name_or_a_path(checkpoint):
+    for wrong in (None, torch.nn.Identity()):
+        with pytest.raises(InputError, match="The weights are"):
+            regseg.Predictor(wrong)
 
 
 def test_bfloat16_is_near(checkpoint, photograph):

@@ -255,3 +255,17 @@ def test_the_backbone_alone_fits_another_decoder(tmp_path):
         regseg.load_weights(other, tmp_path / "a.ckpt", part="backbone")
     with pytest.raises(InputError, match="weights_part=decoder"):
         regseg.load_weights(other, tmp_path / "a.ckpt", part="decoder")
+
+
+def test_another_decoder_hints_at_the_backbone():
+    trained, other = regseg.create_model(), regseg.create_model(decoder="lraspp")
+    with pytest.raises(InputError, match="weights_part=backbone"):
+        regseg.load_weights(other, trained.state_dict())
+    with pytest.raises(InputError) as error:
+        regseg.load_weights(regseg.create_model("ddrnet23"), trained.state_dict())
+    assert "weights_part" not in str(error.value)
+
+
+def test_many_skipped_tensors_are_counted(capsys):
+    regseg.load_weights(regseg.create_model(decoder="lraspp"), regseg.create_model().state_dict(), part="backbone")
+    assert " and 7 more: it does not belong to the backbone" in capsys.readouterr().out

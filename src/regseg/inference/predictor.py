@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import overload
+from typing import Any, overload
 
 import cv2
 import numpy as np
@@ -54,6 +54,8 @@ class Predictor:
     ) -> None:
         if short_side not in ("auto", None):
             check_number("short_side", short_side, lowest=SMALLEST, integer=True)
+        if not isinstance(weights, (str, Path)):
+            raise InputError(f"The weights are {_described(weights)}; give a name or the path of a file or of a run.")
         self.runtime: Runtime = open_runtime(weights, runtime, precision, device)
         if self.runtime.size and isinstance(short_side, int):
             height, width = self.runtime.size
@@ -82,7 +84,7 @@ class Predictor:
         Raises:
             InputError: an image has another shape or type, or is too small.
         """
-        if not isinstance(image, np.ndarray):
+        if isinstance(image, Sequence) and not isinstance(image, str):
             return [self(one) for one in image]
         check_image(image)
         size = image.shape[:2]
@@ -99,7 +101,16 @@ class Predictor:
 
         Returns:
             (H, W, 3) uint8 RGB.
+
+        Raises:
+            InputError: image and labels have other types or different sizes.
         """
+        _check_array(image)
+        if not isinstance(labels, np.ndarray) or labels.dtype != np.uint8 or labels.shape != image.shape[:2]:
+            raise InputError(
+                f"The labels are {_described(labels)}, but the image has {image.shape[0]}x{image.shape[1]} pixels; "
+                "give (H, W) uint8 labels as the predictor returns them."
+            )
         from regseg.inference.drawing import overlay
 
         return overlay(image, labels, self.spec)
@@ -125,9 +136,20 @@ def check_image(image: np.ndarray) -> None:
     Raises:
         InputError: it is not.
     """
-    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
-        raise InputError(f"An image has the shape {image.shape} and the type {image.dtype}; give (H, W, 3) uint8 RGB.")
+    _check_array(image)
     if min(image.shape[:2]) < SMALLEST:
         raise InputError(
             f"An image has {image.shape[0]}x{image.shape[1]} pixels; give images of {SMALLEST}x{SMALLEST} or more."
         )
+
+
+def _check_array(image: Any) -> None:
+    fits = isinstance(image, np.ndarray) and image.ndim == 3 and image.shape[2] == 3 and image.dtype == np.uint8
+    if not fits:
+        raise InputError(f"An image is {_described(image)}; give a NumPy array (H, W, 3) uint8 RGB.")
+
+
+def _described(value: Any) -> str:
+    if isinstance(value, np.ndarray):
+        return f"an array of the shape {value.shape} and the type {value.dtype}"
+    return "None" if value is None else f"of the type {type(value).__name__}"

@@ -87,7 +87,7 @@ class Folder:
         chosen = [path for path in found if self._split_of(path) in parts]
         if found and not chosen:
             raise InputError(
-                f"None of the {len(found)} images in {images} falls into the split {split}; change data.val_share="
+                f"No image in {images} ({len(found)} found) falls into the split {split}; change data.val_share="
                 f"{self.val_share}, or divide them yourself into {images / 'train'} and {images / 'val'}."
             )
         return [Sample(images / path, _label(labels / path)) for path in chosen]

@@ -87,13 +87,17 @@ def check_pairs(
     """
     samples = sorted(samples, key=lambda sample: (sample.image.name, sample.image))
     if not samples:
-        raise InputError(f"{folder} has no images for the split {split}; put them there or choose another split.")
+        raise InputError(
+            f"{folder} has no images for the split {split}; put {', '.join(IMAGE_SUFFIXES)} files there or "
+            "choose another split."
+        )
     samples, missing = _with_label(samples, problems)
     if problems is not None:
         problems += [Problem("no label", f"{_lack(sample)}.") for sample in missing]
     elif missing:
         more = f" and {len(missing) - 1} more images have none" if len(missing) > 1 else ""
-        raise InputError(f"{_lack(missing[0])}{more}; add the label or remove the image.")
+        hint = "; add the label or remove the image (python -m regseg.prepare what=check lists all problems)."
+        raise InputError(f"{_lack(missing[0])}{more}{hint}")
     owners: dict[Path, Path] = {}
     for image, label in samples:
         if (other := owners.setdefault(label, image)) != image:
