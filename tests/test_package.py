@@ -26,11 +26,5 @@ def test_every_public_name_exists():
         _ = regseg.creat_model
 
 
-def test_a_misspelled_name_is_corrected():
-    code = "import regseg; regseg.Predicter"
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert "Did you mean: 'Predictor'" in result.stderr
-
-
 def test_version_is_that_of_the_package():
     assert regseg.__version__ == tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]

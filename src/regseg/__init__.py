@@ -14,7 +14,6 @@ from regseg.system.signals import exit_on_signals, is_command
 if is_command():  # before anything else is imported: a command's libraries take a second, and `typing` milliseconds
     exit_on_signals()
 
-import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -71,8 +70,7 @@ _HOMES = {
 
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
-        # With `obj`, Python suggests similar names.
-        raise AttributeError(f"module 'regseg' has no attribute {name!r}", name=name, obj=sys.modules[__name__])
+        raise AttributeError(f"module 'regseg' has no attribute {name!r}")
     value = getattr(import_module(_HOMES[name]), name)
     globals()[name] = value  # later accesses bypass this function
     return value
