@@ -250,10 +250,11 @@ def open_network(cfg: DictConfig, spec: Any) -> Any:
 
 def position_prior(datamodule: Any) -> Any:
     """Return the baseline that predicts the most frequent class at each position, from the training labels."""
+    from regseg.data.datasets.layout import list_samples
     from regseg.data.io import read_label
     from regseg.inference.position_prior import PositionPrior
 
-    spec, samples = datamodule.spec, datamodule.dataset.samples(datamodule.train_split)
+    spec, samples = datamodule.spec, list_samples(datamodule.dataset, datamodule.train_split)
     first = read_label(samples[0].label, spec)
     return PositionPrior((read_label(sample.label, spec) for sample in samples), spec.num_classes, first.shape)
 

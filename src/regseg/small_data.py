@@ -46,11 +46,13 @@ def fill_in(cfg: DictConfig) -> None:
         return
     from hydra.utils import instantiate
 
+    from regseg.data.datasets.layout import list_samples
+
     known = values_of(cfg.data)
     plain = {"batch_size": 1, "crop_size": [32, 32], "short_side": [32, 32], "val_size": None}
     data = {key: plain[key] if value == "auto" else value for key, value in known.items() if key != "augment"}
     dataset = instantiate(data).dataset
-    samples = dataset.samples(cfg.data.train_split)
+    samples = list_samples(dataset, cfg.data.train_split)
     values = sizes(images_sizes([sample.image for sample in samples]))
     values["data.batch_size"] = min(8, len(samples))
     if cfg.trainer.max_epochs != "auto":

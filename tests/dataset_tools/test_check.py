@@ -65,6 +65,19 @@ def test_an_image_in_a_format_that_is_not_read(mine):
     assert only(mine, "label without image", "labels/train/3.png", "3.heic", "JPEG")
 
 
+def test_a_custom_class_as_in_the_documentation(mine):
+    """It gives tuples, and its ``samples`` does not take ``problems``."""
+
+    class Custom:
+        spec = Folder(mine).spec
+
+        def samples(self, split):
+            return [tuple(sample) for sample in Folder(mine).samples(split)]
+
+    problems, counts = find_problems(Custom(), Custom.spec)
+    assert not problems and counts == {"train": 4, "val": 2}
+
+
 # --- decoders ---------------------------------------------------------------------------------------------------------
 
 

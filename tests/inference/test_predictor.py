@@ -10,6 +10,7 @@ import torch
 
 import regseg
 from regseg.data.augment.crop_resize import resize_image
+from regseg.data.datasets.spec import DatasetSpec
 from regseg.errors import InputError
 from regseg.inference.runtime_network import label_at
 
@@ -46,6 +47,17 @@ def test_what_is_no_image(checkpoint, wrong):
 def test_what_is_no_label(checkpoint, wrong):
     with pytest.raises(InputError, match="labels are"):
         regseg.Predictor(checkpoint, "torch").draw(np.zeros((64, 64, 3), np.uint8), wrong)
+
+
+def test_a_model_of_a_loop_of_ones_own(tmp_path, photograph):
+    spec = DatasetSpec("mine", ("a", "b"), ((1, 1, 1), (2, 2, 2)), ids={0: 0, 1: 1})
+    model = regseg.create_model(num_classes=2)
+    regseg.save_weights(model, tmp_path / "a.ckpt", spec=spec.to_dict())
+    predictor = regseg.Predictor(tmp_path / "a.ckpt", "torch")
+    assert predictor.spec == spec and predictor(photograph).max() < 2
+    regseg.save_weights(model, tmp_path / "b.ckpt")
+    with pytest.raises(InputError, match=r"does not record its classes.*save_weights"):
+        regseg.Predictor(tmp_path / "b.ckpt", "torch")
 
 
 def test_weights_are_a_name_or_a_path(checkpoint):

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from regseg.data.cache_dir import progress
-from regseg.data.datasets.layout import IMAGE_SUFFIXES, Problem, Sample
+from regseg.data.datasets.layout import IMAGE_SUFFIXES, Problem, Sample, list_samples
 from regseg.data.datasets.spec import DatasetSpec
 from regseg.dataset_tools.file_check import Checked, check_pair
 from regseg.errors import InputError
@@ -58,7 +58,7 @@ def find_problems(dataset: Any, spec: DatasetSpec) -> tuple[list[Problem], dict[
     splits: dict[str, list[Sample]] = {}
     for split in SPLITS:
         try:
-            splits[split] = dataset.samples(split, problems)
+            splits[split] = list_samples(dataset, split, problems)
         except InputError as error:
             if split != "test":
                 problems.append(Problem(f"no split {split}", str(error)))

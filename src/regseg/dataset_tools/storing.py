@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from regseg.data.datasets.layout import list_samples
 from regseg.data.image_cache import make
 from regseg.errors import InputError
 
@@ -25,7 +26,7 @@ def _store(kind: str, datamodule: Any) -> None:
     root, total, count = Path(datamodule.hparams.root), 0, 0
     for split in SPLITS:
         try:
-            samples = datamodule.dataset.samples(split)
+            samples = list_samples(datamodule.dataset, split)
         except InputError as error:
             needless = " (training does not need it)" if split == "test" else ""
             print(f"Skipping the split {split}{needless}: {error}")

@@ -120,18 +120,22 @@ def _backbone_of(checkpoint: Checkpoint, model: nn.Module) -> tuple[Checkpoint, 
     return replace(checkpoint, state_dict=found | others, config=config), list(others)
 
 
-def save_weights(model: nn.Module, path: str | Path) -> None:
+def save_weights(model: nn.Module, path: str | Path, *, spec: Mapping[str, Any] | None = None) -> None:
     """Save a model of `create_model` with its config, which `load_model` reads.
+
+        regseg.save_weights(model, "own.ckpt", spec=datamodule.spec.to_dict())
 
     Args:
         model: the model; it may be compiled.
         path: the file to write.
+        spec: the dataset's classes, which `Predictor` and ``regseg.export`` need.
 
     Raises:
         OSError: the file cannot be written; an existing file is not changed.
     """
     model = getattr(model, "_orig_mod", model)
-    write_checkpoint_file(path, {HYPERPARAMETERS: {NETWORK: config_of(model)}, "state_dict": model.state_dict()})
+    parameters = {NETWORK: config_of(model)} | ({} if spec is None else {"spec": dict(spec)})
+    write_checkpoint_file(path, {HYPERPARAMETERS: parameters, "state_dict": model.state_dict()})
 
 
 def read_checkpoint(source: Source) -> Checkpoint:

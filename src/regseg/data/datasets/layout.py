@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 from collections.abc import Iterable
 from pathlib import Path
@@ -53,6 +54,23 @@ class DatasetLayout(Protocol):
         Raises:
             InputError: there are no images; without ``problems``, also if a label is missing or shared.
         """
+
+
+def list_samples(dataset: DatasetLayout, split: str, problems: list[Problem] | None = None) -> list[Sample]:
+    """Return `DatasetLayout.samples`; a custom class may also give pairs of paths and need not take ``problems``.
+
+    Raises:
+        InputError: as `DatasetLayout.samples`, or the class gives something else.
+    """
+    takes_problems = problems is not None and "problems" in inspect.signature(dataset.samples).parameters
+    found = dataset.samples(split, problems) if takes_problems else dataset.samples(split)
+    try:
+        return [Sample(Path(image), Path(label)) for image, label in found]
+    except (TypeError, ValueError) as error:
+        raise InputError(
+            f"{type(dataset).__name__}.samples({split!r}) does not list pairs of an image and a label file ({error}); "
+            "return a list of regseg.data.datasets.layout.Sample."
+        ) from error
 
 
 def image_files(folder: Path) -> list[Path]:
