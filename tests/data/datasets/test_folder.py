@@ -1,5 +1,6 @@
 """A custom dataset in folders."""
 
+import re
 import shutil
 
 import numpy as np
@@ -254,6 +255,23 @@ def test_drives_stay_together(tmp_path):
     with pytest.raises(InputError) as error:
         folder.samples("train")
     assert is_sentence(error, "alone.png", "data.split_by")
+
+
+@pytest.mark.parametrize(("share", "split"), [(0.01, "val"), (0.99, "train")])
+def test_an_empty_split_tells_a_share_that_fills_it(tmp_path, share, split):
+    root = flat(tmp_path, [f"drive{drive}/{frame}" for drive in range(5) for frame in range(2)])
+    with pytest.raises(InputError) as error:
+        Folder(root, split_by="folder", val_share=share).samples(split)
+    assert is_sentence(error, f"data.val_share={share}", "subfolders", f"split {split}", "of 5 into val")
+    better = float(re.search(r"data.val_share=(\S+) puts", str(error.value))[1])
+    folder = Folder(root, split_by="folder", val_share=better)
+    assert folder.samples("train") and folder.samples("val")
+
+
+def test_a_single_image_cannot_be_divided(tmp_path):
+    with pytest.raises(InputError) as error:
+        Folder(flat(tmp_path, ["a"]), val_share=0).samples("val")
+    assert is_sentence(error, "data.val_split=train")
 
 
 def test_what_a_flat_folder_cannot_give(tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
@@ -84,16 +85,22 @@ class Folder:
                 f"{images / 'train'} and {images / 'val'}."
             )
         found = [path.relative_to(images) for path in image_files(images)]
-        chosen = [path for path in found if self._split_of(path) in parts]
+        places = [self._place_of(path) for path in found]
+        chosen = [
+            path
+            for path, place in zip(found, places, strict=True)
+            if ("val" if place < self.val_share * 2**64 else "train") in parts
+        ]
         if found and not chosen:
+            units = "subfolders" if self.split_by == "folder" else "images"
             raise InputError(
-                f"No image in {images} ({len(found)} found) falls into the split {split}; change data.val_share="
-                f"{self.val_share}, or divide them yourself into {images / 'train'} and {images / 'val'}."
+                f"With data.val_share={self.val_share}, none of the {units} of {images} falls into the split {split}; "
+                f"{_better_share(set(places), split)}divide them yourself into {images / 'train'} and {images / 'val'}."
             )
         return [Sample(images / path, _label(labels / path)) for path in chosen]
 
-    def _split_of(self, path: Path) -> str:
-        """Return train or val, by a hash of the image's path without its suffix, or of its first folder."""
+    def _place_of(self, path: Path) -> int:
+        """Return a hash of the image's path without its suffix, or of its first folder, from 0 to 2**64 - 1."""
         if self.split_by == "folder" and len(path.parts) == 1:
             raise InputError(
                 f"{self.root / 'images' / path} is in no subfolder, which data.split_by=folder divides by; move it "
@@ -101,7 +108,20 @@ class Folder:
             )
         key = path.parts[0] if self.split_by == "folder" else path.with_suffix("").as_posix()
         digest = hashlib.sha256(key.encode("utf-8", "surrogateescape")).digest()
-        return "val" if int.from_bytes(digest[:8], "big") < self.val_share * 2**64 else "train"
+        return int.from_bytes(digest[:8], "big")
+
+
+def _better_share(places: set[int], split: str) -> str:
+    """Return a hint at the value of ``data.val_share`` that is nearest to the given one and leaves no split empty."""
+    if len(places) < 2:
+        return "data.val_split=train evaluates on the training images; or "
+    # The first one of val, or the first one of train.
+    share = (min(places) + 1 if split == "val" else max(places)) / 2**64
+    share = (math.ceil if split == "val" else math.floor)(100 * share) / 100
+    number = sum(place < share * 2**64 for place in places)
+    if number in (0, len(places)):
+        return ""
+    return f"data.val_share={share:g} puts {number} of {len(places)} into val; or "
 
 
 def read_classes(path: Path) -> DatasetSpec:
