@@ -131,7 +131,8 @@ def evaluate(cfg: DictConfig, file: Any = None) -> tuple[Any, Any]:
     began = time.perf_counter()
     validate(trainer, task, datamodule)
     if trainer.is_global_zero:
-        print(f"{sum(trainer.num_val_batches)} images in {time.perf_counter() - began:.1f} s")
+        number = sum(trainer.num_val_batches)
+        print(f"{number} image{'s' * (number != 1)} in {time.perf_counter() - began:.1f} s")
     if cfg.confusion and trainer.is_global_zero:
         path = out_folder(cfg) / "confusion.png"
         draw_confusion(task.counts.cpu().numpy(), datamodule.spec.classes, path)

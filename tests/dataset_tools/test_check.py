@@ -53,11 +53,13 @@ def test_splits_without_a_labelled_pixel(mine, capsys, tmp_path):
     assert "the split train is ignored" in capsys.readouterr().out
 
 
-def test_classes_without_pixels_are_notices(mine):
+def test_classes_without_pixels_are_notices(mine, tmp_path, capsys):
     for number in range(2):
         path = mine / f"labels/val/{number}.png"
         write(path, np.zeros((24, 32), np.uint8))
     assert only(mine, "class without pixels", "split val", "wall", "cannot be measured", notice=True)
+    check_mine(mine, tmp_path / "out")
+    assert "1 notice is listed in" in capsys.readouterr().out
 
 
 def test_an_image_in_a_format_that_is_not_read(mine):

@@ -43,7 +43,8 @@ def check(datamodule: Any, out: Path) -> None:
         _print(found)
     problems = [problem for problem in found if not problem.notice]
     if not problems:
-        notices = f" {len(found)} notices are listed in {out / 'problems.txt'}." if found else ""
+        listed = "1 notice is" if len(found) == 1 else f"{len(found)} notices are"
+        notices = f" {listed} listed in {out / 'problems.txt'}." if found else ""
         print(f"No problems in {sum(counts.values())} pairs ({pairs}) of {shown(datamodule.hparams.root)}.{notices}")
         return
     kinds = Counter(problem.kind for problem in problems)
