@@ -12,12 +12,12 @@ from regseg.run_dir import read_metrics, read_summary
 @pytest.mark.parametrize(
     ("found", "crop", "short_side", "val_size"),
     [
-        ([(360, 480)] * 3, [360, 480], [144, 576], None),
-        ([(360, 480), (360, 480), (2000, 100)], [360, 480], [144, 576], None),  # the usual size counts
+        ([(360, 480)] * 3, [360, 480], [144, 576], 360),
+        ([(360, 480), (360, 480), (2000, 100)], [360, 480], [144, 576], 360),  # the usual size counts
         ([(3000, 4000)], [768, 768], [410, 1638], 1024),
-        ([(1024, 2048)], [768, 768], [410, 1638], None),
-        ([(720, 960)], [720, 768], [288, 1152], None),
-        ([(20, 30)], [32, 32], [32, 32], None),
+        ([(1024, 2048)], [768, 768], [410, 1638], 1024),
+        ([(720, 960)], [720, 768], [288, 1152], 720),
+        ([(20, 30)], [32, 32], [32, 32], 32),
     ],
 )
 def test_sizes_follow_from_the_images(found, crop, short_side, val_size):
@@ -52,9 +52,11 @@ def test_a_small_dataset_trains(run_module, tmp_path):
     assert "From the images found: data.batch_size=5, data.crop_size=[32,32]" in result.stdout
     assert "trainer.max_epochs=2000, callbacks.evaluation.every=100" in result.stdout
     summary = read_summary(tmp_path / "runs" / "finetune_mine" / "run_seed0")
-    assert summary["config"]["data"]["short_side"] == [32, 38] and summary["config"]["data"]["val_size"] is None
+    assert summary["config"]["data"]["short_side"] == [32, 38] and summary["config"]["data"]["val_size"] == 32
     assert len(read_metrics(tmp_path / "runs" / "finetune_mine" / "run_seed0")) == 3
     assert summary["config"]["weights"] == "camvid_360"
+    hint = "label photographs: python -m regseg.predict weights=runs/finetune_mine/run_seed0 source=FOLDER"
+    assert hint in result.stdout
     mixed = run_module("regseg.train", *arguments, "data.crop_size=[16,16]", "trainer.max_epochs=1", "run.name=b")
     assert mixed.returncode == 0 and "crop_size" not in mixed.stdout and "max_epochs" not in mixed.stdout
     smoke = run_module("regseg.train", *arguments, "trainer=smoke", "run.name=c")

@@ -1,8 +1,10 @@
 """RegSeg: real-time semantic segmentation with dilated convolutions ("Rethink Dilated Convolution", Gao).
 
-    model = regseg.create_model("regseg", num_classes=19)
-    regseg.load_weights(model, "checkpoint.ckpt")
-    logits = model(images)  # (B, 3, H, W) -> (B, 19, H, W)
+    predictor = regseg.Predictor("camvid_360")
+    labels = predictor(image)  # (H, W, 3) uint8 RGB -> (H, W) uint8
+
+    model = regseg.create_model("regseg", weights="camvid_360")  # in training mode, as all modules of PyTorch
+    logits = model.eval()(regseg.normalize(images))  # (B, H, W, 3) uint8 RGB -> (B, 11, H, W)
 
 Names are imported when first used (PEP 562), so that `import regseg` does not wait for PyTorch.
 """

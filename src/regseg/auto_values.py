@@ -35,8 +35,8 @@ def fill_in(cfg: DictConfig) -> None:
 
     ``weights`` becomes the name of the shipped weights of this model, or null if there are none.
     ``data.short_side`` is 0.4 to 1.6 times the images' short side, ``data.crop_size`` at most their size and 768x768;
-    photographs with a short side above 1024 pixels count as if resized to it. ``trainer.max_epochs`` is 100, or as many
-    as 2,000 iterations need. The batch has 8 images, or all of them.
+    photographs with a short side above 1024 pixels count as if resized to it. ``data.val_size`` is that short side.
+    ``trainer.max_epochs`` is 100, or as many as 2,000 iterations need. The batch has 8 images, or all of them.
 
     Raises:
         InputError: there are no images.
@@ -46,11 +46,13 @@ def fill_in(cfg: DictConfig) -> None:
     wanted = [name for name in _AUTO if OmegaConf.select(cfg, name) == "auto"]
     if not wanted:
         return
+    from regseg.data.datasets.layout import list_samples
+
     known = values_of(cfg.data)
     plain = {"batch_size": 1, "crop_size": [32, 32], "short_side": [32, 32], "val_size": None}
     data = {key: plain[key] if value == "auto" else value for key, value in known.items() if key != "augment"}
     dataset = instantiate(data).dataset
-    samples = dataset.samples(cfg.data.train_split)
+    samples = list_samples(dataset, cfg.data.train_split)
     values = sizes(images_sizes([sample.image for sample in samples]))
     values["data.batch_size"] = min(8, len(samples))
     if cfg.trainer.max_epochs != "auto":
@@ -109,5 +111,5 @@ def sizes(found: Sequence[tuple[int, int]]) -> dict[str, Any]:
     return {
         "data.crop_size": [max(32, min(round(side * scale), LARGEST_CROP)) for side in (height, width)],
         "data.short_side": [max(32, round(factor * base)) for factor in SCALES],
-        "data.val_size": base if scale < 1 else None,
+        "data.val_size": max(32, base),  # recorded in checkpoints: prediction reduces larger photographs to it
     }

@@ -127,7 +127,7 @@ def check_boolean(name: str, value: object) -> None:
 
 
 def check_options(
-    name: str, options: Mapping[str, Any] | None, function: Callable[..., Any], *args: Any
+    name: str, options: Mapping[str, Any] | None, function: Callable[..., Any], *args: Any, near: Iterable[str] = ()
 ) -> dict[str, Any]:
     """Check that ``function(*args, **options)`` is a valid call.
 
@@ -136,6 +136,7 @@ def check_options(
         options: Keyword arguments; None means none.
         function: The function that would be called.
         *args: Its positional arguments.
+        near: Further names that a mistyped option may have meant.
 
     Returns:
         The options as a dict.
@@ -153,7 +154,7 @@ def check_options(
         known = list(signature.parameters)[len(args) :]
         strange = next((key for key in options if key not in known), None)
         fault = f"={dict(options)} is invalid ({error})" if strange is None else f".{strange} does not exist"
-        hint = did_you_mean(f"{name}.{strange}", [f"{name}.{option}" for option in known])
+        hint = did_you_mean(f"{name}.{strange}", [f"{name}.{option}" for option in (*known, *near)])
         remedy = f"{hint} The options" if hint else "the options"
         raise InputError(f"{name}{fault}; {remedy} are {', '.join(known) or 'none'}.") from error
     return dict(options)

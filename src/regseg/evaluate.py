@@ -145,7 +145,7 @@ def evaluate(cfg: DictConfig, file: OpenedFile | None = None) -> tuple[Scores, S
     validate(trainer, task, datamodule)
     if trainer.is_global_zero:
         count, total = sum(trainer.num_val_batches) * trainer.world_size, len(datamodule.val_set)
-        images = f"{total} images" if count >= total else f"{count} of the {total} images"
+        images = f"{total} image{'s' * (total != 1)}" if count >= total else f"{count} of the {total} images"
         print(f"{images} in {time.perf_counter() - began:.1f} s")
     if cfg.confusion and trainer.is_global_zero:
         path = out_folder(cfg) / "confusion.png"
@@ -266,10 +266,11 @@ def open_network(cfg: DictConfig, spec: DatasetSpec) -> RuntimeNetwork:
 
 def position_prior(datamodule: SegmentationDataModule) -> PositionPrior:
     """Return the baseline that predicts the most frequent class at each position, from the training labels."""
+    from regseg.data.datasets.layout import list_samples
     from regseg.data.io import read_label
     from regseg.inference.position_prior import PositionPrior
 
-    spec, samples = datamodule.spec, datamodule.dataset.samples(datamodule.train_split)
+    spec, samples = datamodule.spec, list_samples(datamodule.dataset, datamodule.train_split)
     first = read_label(samples[0].label, spec)
     return PositionPrior((read_label(sample.label, spec) for sample in samples), spec.num_classes, first.shape)
 

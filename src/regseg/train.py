@@ -135,7 +135,7 @@ def train(cfg: DictConfig, folder: Path, *, spawn: bool = False) -> None:
         with end_noted(folder):
             fit(trainer, task, datamodule, values, folder, start)
     if trainer.is_global_zero:
-        print_result(folder, datamodule.spec.excluded)
+        print_result(folder, datamodule.spec.excluded, next_step=not spawn)
 
 
 def make_parts(

@@ -111,6 +111,35 @@ def test_a_custom_dataset_class(tmp_path):
     assert len(list(datamodule.train_dataloader())) == 2
 
 
+class Pairs(FixedPair):
+    """Gives pairs of text instead of `Sample`."""
+
+    def samples(self, split):
+        return [tuple(map(str, sample)) for sample in super().samples(split)]
+
+
+class Names(FixedPair):
+    """Gives something else."""
+
+    def samples(self, split):
+        return ["image.png"]
+
+
+def test_a_class_itself_and_pairs_of_text(tmp_path):
+    datamodule = SegmentationDataModule(Pairs, tmp_path, **SIZES, repeat=4)
+    assert len(list(datamodule.train_dataloader())) == 2 and len(list(datamodule.val_dataloader())) == 4
+    assert datamodule.hparams["dataset"] == "own" and datamodule.hparams["options"] == {"repeat": 4}
+
+
+def test_a_class_that_is_no_dataset(tmp_path):
+    with pytest.raises(InputError) as error:
+        SegmentationDataModule(Names, tmp_path, **SIZES).setup()
+    assert is_sentence(error, "Names.samples('train')", "Sample")
+    with pytest.raises(InputError) as error:
+        SegmentationDataModule(type("Empty", (), {"__init__": lambda self, root: None}), tmp_path, **SIZES)
+    assert is_sentence(error, "Empty has no attribute spec", "DatasetLayout")
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -126,6 +155,8 @@ def test_a_custom_dataset_class(tmp_path):
         ({"short_side": [40, 16]}, ["data.short_side=[40,16]"]),
         ({"train_split": "training"}, ["training", "trainval"]),
         ({"val_split": "valid"}, ["valid", "trainval"]),
+        ({"batchsize": 4}, ["data.batchsize", "did you mean data.batch_size?"]),
+        ({"dataset": 3}, ["data.dataset is of the type int", "class"]),
         ({"augment": {"blur": 1}}, ["data.augment", "blur", "flip"]),
         ({"augment": {"crop_size": [1, 1]}}, ["data.augment", "crop_size"]),
         ({"augment": [0.5]}, ["data.augment=[0.5]"]),

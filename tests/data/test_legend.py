@@ -16,6 +16,14 @@ def test_the_legend_has_every_colour(width):
     assert set(SPEC.colors) <= found
 
 
+def test_the_colour_of_ignored_pixels_is_explained_and_visible():
+    spec = DatasetSpec("s", ("background", "car"), ((0, 0, 0), (9, 9, 200)))
+    plain, strip = legend(spec, 480), legend(spec, 480, ignored=True)
+    box = strip[4:18, 2 * 144 + 4 : 2 * 144 + 22]  # white, with an outline
+    assert (box[6, 6] == 255).all() and (box == 128).all(-1).sum() > 40
+    assert (plain[:, 2 * 144 :] == 255).all()
+
+
 def test_names_of_any_length_and_characters_fit():
     names = ("a" * 500, "half of a pair \udc80", "naïve", "")
     strip = legend(DatasetSpec("s", names, distinct_colors(len(names))), 160)

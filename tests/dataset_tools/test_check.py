@@ -53,6 +53,33 @@ def test_splits_without_a_labelled_pixel(mine, capsys, tmp_path):
     assert "the split train is ignored" in capsys.readouterr().out
 
 
+def test_classes_without_pixels_are_notices(mine, tmp_path, capsys):
+    for number in range(2):
+        path = mine / f"labels/val/{number}.png"
+        write(path, np.zeros((24, 32), np.uint8))
+    assert only(mine, "class without pixels", "split val", "wall", "cannot be measured", notice=True)
+    check_mine(mine, tmp_path / "out")
+    assert "1 notice is listed in" in capsys.readouterr().out
+
+
+def test_an_image_in_a_format_that_is_not_read(mine):
+    (mine / "images/train/3.png").rename(mine / "images/train/3.heic")
+    assert only(mine, "label without image", "labels/train/3.png", "3.heic", "JPEG")
+
+
+def test_a_custom_class_as_in_the_documentation(mine):
+    """It gives tuples, and its ``samples`` does not take ``problems``."""
+
+    class Custom:
+        spec = Folder(mine).spec
+
+        def samples(self, split):
+            return [tuple(sample) for sample in Folder(mine).samples(split)]
+
+    problems, counts = find_problems(Custom(), Custom.spec)
+    assert not problems and counts == {"train": 4, "val": 2}
+
+
 # --- decoders ---------------------------------------------------------------------------------------------------------
 
 
@@ -89,7 +116,7 @@ def test_the_contact_sheet_of_tiny_images(tmp_path):
         for number, size in enumerate([(1, 1), (3, 500), (500, 3)]):
             write(root / f"images/{split}/{number}.png", noise(number, size))
             write(root / f"labels/{split}/{number}.png", np.zeros(size, np.uint8))
-    assert found(root) == []
+    assert {problem.kind for problem in found(root)} <= {"class without pixels"}
     out = tmp_path / os.fsdecode(b"out\xe9")
     show(SegmentationDataModule("folder", root, batch_size=1, crop_size=(16, 20), short_side=(1, 40)), out)
     assert cv2.imdecode(np.fromfile(out / "crops.png", np.uint8), cv2.IMREAD_COLOR).shape[1] > 1000

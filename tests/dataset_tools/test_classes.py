@@ -56,11 +56,37 @@ def test_colours_of_cityscapes_give_its_names(tmp_path, alpha):
 
 def test_an_export_of_cvat(tmp_path):
     """Its `Segmentation mask` format: colour PNGs and labelmap.txt."""
-    text = "# label:color_rgb:parts:actions\nbackground:0,0,0::\nlane, left:61,61,245::\nlane:250,50,83::\n"
+    text = (
+        "# label:color_rgb:parts:actions\nbackground:0,0,0::\nlane, left:61,61,245::\nlane:250,50,83::\nrail:1,2,3::\n"
+    )
     (tmp_path / "labelmap.txt").write_text(text)
     write(tmp_path / "labels/a.png", np.array([[(0, 0, 0), (61, 61, 245)], [(250, 50, 83)] * 2], np.uint8))
-    spec, _ = written(tmp_path)
+    spec, text = written(tmp_path)
     assert spec.classes == ("background", "lane, left", "lane")
+    assert "# In labelmap.txt, but in no label: rail [1, 2, 3]\n" in text
+
+
+def test_255_is_a_class_in_binary_masks(tmp_path):
+    write(tmp_path / "labels/a.png", np.array([[0, 255]], np.uint8))
+    spec, _ = written(tmp_path)
+    assert spec.classes == ("background", "object") and spec.ids == {0: 0, 255: 1}
+    assert read_label(tmp_path / "labels/a.png", spec).tolist() == [[0, 1]]
+
+
+def test_255_of_a_palette_is_ignored_if_it_is_the_border_of_voc(tmp_path):
+    image = Image.fromarray(np.array([[0, 255]], np.uint8), "P")
+    image.putpalette([part for index in range(256) for part in _voc_color(index)])
+    (tmp_path / "labels").mkdir()
+    image.save(tmp_path / "labels/a.png")
+    spec, _ = written(tmp_path)
+    assert spec.num_classes == 1 and spec.ids[255] == IGNORE_INDEX
+
+
+def test_masks_of_single_classes_are_refused(tmp_path):
+    write(tmp_path / "labels/task-3-annotation-9-by-1-tag-road-0.png", np.array([[0, 255]], np.uint8))
+    with pytest.raises(InputError) as error:
+        classes(data(tmp_path), tmp_path)
+    assert is_sentence(error, "task-3", "COCO", "what=import") and not (tmp_path / "classes.yaml").exists()
 
 
 def test_strange_names_stay_yaml(tmp_path):

@@ -16,6 +16,7 @@ from PIL import Image
 
 import regseg
 from regseg.data.augment.crop_resize import resize_image
+from regseg.data.datasets.spec import DatasetSpec
 from regseg.errors import InputError
 from regseg.inference.runtime_network import label_at
 
@@ -42,10 +43,44 @@ def test_what_a_predictor_and_its_classes_are(checkpoint, exported):
 
 @pytest.mark.parametrize("shape", [(31, 64, 3), (64, 64), (64, 64, 4)])
 def test_wrong_images(checkpoint, shape):
-    with pytest.raises(InputError, match="An image has"):
+    with pytest.raises(InputError, match="An image"):
         regseg.Predictor(checkpoint, "torch")(np.zeros(shape, np.uint8))
     with pytest.raises(InputError, match="float32"):
         regseg.Predictor(checkpoint, "torch")(np.zeros((64, 64, 3), np.float32))
+
+
+@pytest.mark.parametrize("wrong", [None, "photo.jpg", torch.zeros(64, 64, 3, dtype=torch.uint8), ["photo.jpg"], 3])
+def test_what_is_no_image(checkpoint, wrong):
+    predictor = regseg.Predictor(checkpoint, "torch")
+    with pytest.raises(InputError, match="NumPy array"):
+        predictor(wrong)
+    with pytest.raises(InputError, match="NumPy array"):
+        predictor.draw(wrong, np.zeros((64, 64), np.uint8))
+
+
+@pytest.mark.parametrize(
+    "wrong", [None, np.zeros((64, 63), np.uint8), np.zeros((64, 64)), np.zeros((64, 64, 3), np.uint8)]
+)
+def test_what_is_no_label(checkpoint, wrong):
+    with pytest.raises(InputError, match="labels have"):
+        regseg.Predictor(checkpoint, "torch").draw(np.zeros((64, 64, 3), np.uint8), wrong)
+
+
+def test_a_model_of_a_loop_of_ones_own(tmp_path, photograph):
+    spec = DatasetSpec("mine", ("a", "b"), ((1, 1, 1), (2, 2, 2)), ids={0: 0, 1: 1})
+    model = regseg.create_model(num_classes=2)
+    regseg.save_weights(model, tmp_path / "a.ckpt", spec=spec.to_dict())
+    predictor = regseg.Predictor(tmp_path / "a.ckpt", "torch")
+    assert predictor.spec == spec and predictor(photograph).max() < 2
+    regseg.save_weights(model, tmp_path / "b.ckpt")
+    with pytest.raises(InputError, match=r"does not record its classes.*save_weights"):
+        regseg.Predictor(tmp_path / "b.ckpt", "torch")
+
+
+def test_weights_are_a_name_or_a_path(checkpoint):
+    for wrong in (None, torch.nn.Identity()):
+        with pytest.raises(InputError, match="The weights are"):
+            regseg.Predictor(wrong)
 
 
 def test_bfloat16_is_near(checkpoint, photograph):

@@ -120,3 +120,8 @@ def test_gflops_of_any_dtype(dtype):
     model = regseg.create_model(backbone=[[1]]).to(dtype)
     assert gflops(model, (64, 128)) == gflops(regseg.create_model(backbone=[[1]]), (64, 128))
     assert next(model.parameters()).dtype == dtype
+
+
+def test_the_field_of_view_of_a_name():
+    with pytest.raises(TypeError, match="create_model"):
+        regseg.field_of_view("regseg")

@@ -134,7 +134,8 @@ def test_another_class_count_keeps_all_but_the_classifier(parts, classifier, cap
         assert torch.equal(tensor, before[name] if name in classifier else trained.state_dict()[name])
     first, second = capsys.readouterr().out.splitlines()
     assert first.startswith("Loaded ")
-    assert second == f"Skipped {', '.join(classifier)}: the file has 19 classes, the model 11."
+    reason = "the file has 19 classes, the model 11"
+    assert second == f"Skipped {', '.join(classifier)}: {reason}; these tensors keep their initial values."
 
 
 def test_another_class_count_of_ddrnet():
@@ -310,3 +311,17 @@ def test_a_crafted_record_of_an_export_is_one_sentence(record, tmp_path):
     with pytest.raises(InputError, match=r"net\.safetensors") as error:
         regseg.models.load_model(tmp_path / "net.safetensors")
     assert "\n" not in str(error.value) and len(str(error.value)) < 1000 and time.monotonic() - began < 10
+
+
+def test_another_decoder_hints_at_the_backbone():
+    trained, other = regseg.create_model(), regseg.create_model(decoder="lraspp")
+    with pytest.raises(InputError, match="weights_part=backbone"):
+        regseg.load_weights(other, trained.state_dict())
+    with pytest.raises(InputError) as error:
+        regseg.load_weights(regseg.create_model("ddrnet23"), trained.state_dict())
+    assert "weights_part" not in str(error.value)
+
+
+def test_many_skipped_tensors_are_counted(capsys):
+    regseg.load_weights(regseg.create_model(decoder="lraspp"), regseg.create_model().state_dict(), part="backbone")
+    assert " and 7 more: it does not belong to the backbone" in capsys.readouterr().out

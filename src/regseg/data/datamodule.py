@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import inspect
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,8 @@ from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
 from regseg.data.augment.transforms import TrainTransform
-from regseg.data.datasets.layout import DatasetLayout, Sample, check_split
-from regseg.data.datasets.names import CUSTOM_DATASET, DATASETS, accepted_options, dataset_class
+from regseg.data.datasets.layout import DatasetLayout, Sample, check_split, list_samples
+from regseg.data.datasets.names import CUSTOM_DATASET, DATASETS, accepted_options, create_dataset, dataset_class
 from regseg.data.datasets.spec import DatasetSpec
 from regseg.data.datasets.streets import only_read
 from regseg.data.io import any_labelled
@@ -38,7 +39,7 @@ class SegmentationDataModule(L.LightningDataModule):
     label at the original size. All arguments are plain values and are stored in checkpoints.
 
     Args:
-        dataset: a name of `DATASETS`, or ``package.module.Class`` of a custom `DatasetLayout`.
+        dataset: a name of `DATASETS`, or a custom `DatasetLayout`: the class itself or ``package.module.Class``.
         root: the dataset's folder.
         batch_size: images per training batch and process.
         crop_size: (height, width) of training crops, in pixels.
@@ -60,7 +61,7 @@ class SegmentationDataModule(L.LightningDataModule):
 
     def __init__(
         self,
-        dataset: str = "streets",
+        dataset: str | Callable[..., DatasetLayout] = "streets",
         root: str | Path = "datasets/streets",
         *,
         batch_size: int = 8,
@@ -88,9 +89,9 @@ class SegmentationDataModule(L.LightningDataModule):
         # Absolute, because checkpoints store it and may be evaluated from another working directory.
         layout, root = dataset_class(dataset), str(expanded(root).absolute())
         options = accepted_options(dataset, dataset_options) | check_options("data.options", options, layout, root)
-        check_options("data", options, layout, root)
+        check_options("data", options, layout, root, near=inspect.signature(type(self)).parameters)
         self.root = Path(root)
-        self.dataset: DatasetLayout = layout(root, **options)
+        self.dataset = create_dataset(layout, root, options)
         self.save_hyperparameters(logger=False, ignore=list(dataset_options))
         # A checkpoint contains no name that could be imported; a custom class must be named again.
         known = dataset if dataset in DATASETS else CUSTOM_DATASET
@@ -179,7 +180,7 @@ class SegmentationDataModule(L.LightningDataModule):
                 batch needs.
         """
         if stage in (None, "fit"):
-            samples = self.dataset.samples(self.train_split)
+            samples = list_samples(self.dataset, self.train_split)
             needed = self.batch_size * self._world[1]
             if len(samples) < needed:
                 fitting = len(samples) // self._world[1]
@@ -198,7 +199,7 @@ class SegmentationDataModule(L.LightningDataModule):
             self.val_set = self._evaluation_set(self.val_split)
 
     def _evaluation_set(self, split: str) -> EvaluationSet:
-        samples = self.dataset.samples(split)
+        samples = list_samples(self.dataset, split)
         if not any_labelled(samples, self.spec):
             rank_zero_only(print)(f"The evaluation will count no pixels: {self._ignored(split)}.")
         return EvaluationSet(samples, self.open(samples), self.val_size)

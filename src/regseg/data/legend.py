@@ -13,31 +13,39 @@ LINE = 20  # height of a line of text, in pixels
 _FONT = (cv2.FONT_HERSHEY_SIMPLEX, 0.45)
 _TEXT_FROM, _END = 22, 8  # pixels from a cell's left edge to its name, and from the name to the next cell
 _CELL, _WIDEST_CELL = 144, 432  # pixels
+_NEAR_WHITE = 220  # boxes of lighter colours get an outline
 
 
-def legend(spec: DatasetSpec, width: int, *, only: Iterable[int] | None = None, scale: int = 1) -> np.ndarray:
+def legend(
+    spec: DatasetSpec, width: int, *, only: Iterable[int] | None = None, ignored: bool = False, scale: int = 1
+) -> np.ndarray:
     """Return a legend with a coloured box and a name for every class; long names are shortened.
 
     Args:
         spec: the classes.
         width: width of the legend, in pixels.
         only: indices of the classes to show; None shows all.
+        ignored: whether to explain the colour of ignored pixels, too.
         scale: factor on the size of boxes and text, for large pictures.
 
     Returns:
         (height, width, 3) uint8 RGB; the height depends on the number of classes.
     """
     shown = range(spec.num_classes) if only is None else list(only)
-    names = [_printable(spec.classes[index]) for index in shown]
+    boxes = [(_printable(spec.classes[index]), spec.colors[index]) for index in shown]
+    boxes += [("(ignored)", spec.ignored_color)] * ignored
+    names = [name for name, _ in boxes]
     needed = max((_text_width(name) for name in names), default=0) + _TEXT_FROM + _END
     cell = min(max(_CELL, min(needed, _WIDEST_CELL)), max(1, width // scale))
     columns = max(1, width // scale // cell)
     rows = -(-len(names) // columns)
     strip = np.full(((rows * LINE + 6) * scale, width, 3), 255, np.uint8)
-    for position, (index, name) in enumerate(zip(shown, names, strict=True)):
+    for position, (name, color) in enumerate(boxes):
         left, top = position % columns * cell + 4, position // columns * LINE + 4
         corners = ((left * scale, top * scale), ((left + 17) * scale - 1, (top + 13) * scale - 1))
-        cv2.rectangle(strip, *corners, spec.colors[index], cv2.FILLED)
+        cv2.rectangle(strip, *corners, color, cv2.FILLED)
+        if min(color) > _NEAR_WHITE:
+            cv2.rectangle(strip, *corners, (128, 128, 128), scale)
         write_text(strip, _shortened(name, cell - _TEXT_FROM - _END), left + _TEXT_FROM, top + 11, scale)
     return strip
 

@@ -6,11 +6,12 @@ import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from glob import escape
 from itertools import takewhile
 from pathlib import Path
 
 from regseg.data.datamodule import SegmentationDataModule
-from regseg.data.datasets.layout import PARTS, DatasetLayout, Problem, Sample
+from regseg.data.datasets.layout import IMAGE_SUFFIXES, PARTS, DatasetLayout, Problem, Sample, list_samples
 from regseg.data.datasets.spec import DatasetSpec
 from regseg.dataset_tools.file_check import Checked, check_pair
 from regseg.errors import InputError
@@ -40,7 +41,8 @@ def check(datamodule: SegmentationDataModule, out: Path) -> None:
         _print(found)
     problems = [problem for problem in found if not problem.notice]
     if not problems:
-        notices = f" {len(found)} notices are listed in {out / 'problems.txt'}." if found else ""
+        listed = "1 notice is" if len(found) == 1 else f"{len(found)} notices are"
+        notices = f" {listed} listed in {out / 'problems.txt'}." if found else ""
         print(f"No problems in {sum(counts.values())} pairs ({pairs}) of {shown(datamodule.root)}.{notices}")
         return
     kinds = Counter(problem.kind for problem in problems)
@@ -55,7 +57,7 @@ def find_problems(dataset: DatasetLayout, spec: DatasetSpec) -> tuple[list[Probl
     splits: dict[str, list[Sample]] = {}
     for split in PARTS:
         try:
-            splits[split] = dataset.samples(split, problems)
+            splits[split] = list_samples(dataset, split, problems)
         except InputError as error:
             if split != "test":
                 problems.append(Problem(f"no split {split}", str(error)))
@@ -67,7 +69,8 @@ def find_problems(dataset: DatasetLayout, spec: DatasetSpec) -> tuple[list[Probl
         results = pool.map(lambda sample: check_pair(sample, spec), pairs)
         checked = dict(zip(pairs, progress(results, len(pairs), "reading all images and labels"), strict=True))
     problems += [problem for result in checked.values() for problem in result.problems]
-    problems += all_ignored({split: [checked[sample] for sample in samples] for split, samples in splits.items()})
+    of_splits = {split: [checked[sample] for sample in samples] for split, samples in splits.items()}
+    problems += [*all_ignored(of_splits), *missing_classes(of_splits, spec)]
     return problems, {split: len(samples) for split, samples in splits.items()}
 
 
@@ -79,10 +82,30 @@ def labels_without_image(samples: Iterable[Sample]) -> Iterator[Problem]:
         return
     (ending,) = endings
     images = {sample.image for sample in samples}
-    for folder in sorted({label.parent for label in labels}):
+    for folder, photographs in sorted({sample.label.parent: sample.image.parent for sample in samples}.items()):
         for path in sorted(folder.iterdir()):
             if path.name.endswith(ending) and path not in labels | images and not path.name.startswith("."):
-                yield Problem("label without image", f"{path} has no image; add it or remove the label.")
+                hint = _unread(photographs, path.name.removesuffix(ending))
+                yield Problem("label without image", f"{path} has no image; add it or remove the label{hint}.")
+
+
+def _unread(folder: Path, stem: str) -> str:
+    """Return a hint if ``folder`` has a file with this stem in a format that is not read, such as HEIC."""
+    others = (path for path in folder.glob(f"{escape(stem)}.*") if path.suffix.lower() not in IMAGE_SUFFIXES)
+    other = next(others, None)
+    return f" (convert {other} to JPEG or PNG, since {other.suffix} files are not read)" if other else ""
+
+
+def missing_classes(splits: Mapping[str, list[Checked]], spec: DatasetSpec) -> Iterator[Problem]:
+    """Yield notices of the classes without a pixel in train or val, which cannot be learned or measured."""
+    results = {"train": "it cannot be learned", "val": "its IoU cannot be measured"}
+    for split, effect in results.items():
+        found = frozenset[int]().union(*(result.classes for result in splits.get(split, [])))
+        lacking = [name for index, name in enumerate(spec.classes) if index not in found] if found else []
+        for name in lacking:
+            yield Problem(
+                "class without pixels", f"No label of the split {split} contains {name}, so {effect}.", notice=True
+            )
 
 
 def repeated_images(splits: Mapping[str, Iterable[Sample]]) -> Iterator[Problem]:
@@ -112,7 +135,7 @@ def repeated_images(splits: Mapping[str, Iterable[Sample]]) -> Iterator[Problem]
 def all_ignored(splits: Mapping[str, list[Checked]]) -> Iterator[Problem]:
     """Yield splits without any labelled pixel; a notice for test, whose published labels are often empty."""
     for split, results in splits.items():
-        if results and not any(result.labelled for result in results) and any(result.readable for result in results):
+        if results and not any(result.classes for result in results) and any(result.readable for result in results):
             yield Problem(
                 "nothing labelled",
                 f"Every pixel in the split {split} is ignored; check the ids, the colours and `ignore` of the classes.",

@@ -18,7 +18,7 @@ from regseg.data.io import read_label
 from regseg.data.sampling.centroids import load_index
 from regseg.data.sampling.class_uniform import ClassUniformSampler
 from regseg.data.sampling.epochs import CropRequest, EpochSampler, stream
-from regseg.reporting.plots import figure
+from regseg.reporting.plots import figure, set_log_x
 from regseg.system.atomic import write_text
 from regseg.system.console import plain_console, progress
 
@@ -110,8 +110,7 @@ def draw(classes: Sequence[str], plain: Frequencies, uniform: Frequencies, share
                 values = 100 * getattr(frequencies, name)[order]
                 axes.barh(places + offset, values, 0.4, color=color, label=label)
             if name == "pixels":  # road and motorcycle differ by three orders of magnitude
-                axes.set_xscale("log")
-                axes.xaxis.set_major_formatter("{x:g}")
+                set_log_x(axes)
             axes.set_xlabel(f"{title}, %")
             axes.set_yticks(places, [classes[index] for index in order])
             axes.grid(axis="y", visible=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections import Counter
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -28,6 +29,8 @@ _VOC = [  # classes of the PASCAL VOC challenge, in the order of its palette
     *("background", "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow"),
     *("diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor"),
 ]
+_BINARY = {0: "background", 255: "object"}  # the values of a binary mask; otherwise 255 is ignored
+_ONE_MASK_PER_CLASS = re.compile(r"task-\d+-annotation-\d+-")  # Label Studio's "Brush labels to PNG"
 _WHITE_BORDER = (224, 224, 192)  # the colour of the border between objects in VOC, which is not a class
 
 
@@ -47,6 +50,7 @@ def classes(datamodule: SegmentationDataModule, out: Path) -> None:
     """Write ``<root>/classes.yaml`` from the labels in ``<root>/labels``, with the number of pixels of each class.
 
     Names come from ``labelmap.txt`` (as CVAT exports it) or from well-known colour tables; otherwise they are numbers.
+    The value 255 is ignored, except in binary masks (0 and 255), where it becomes the class ``object``.
 
     Raises:
         InputError: there are no labels, the labels cannot be class maps, or ``classes.yaml`` exists.
@@ -58,6 +62,11 @@ def classes(datamodule: SegmentationDataModule, out: Path) -> None:
     files = image_files(root / "labels") if (root / "labels").is_dir() else []
     if not files:
         raise InputError(f"{root / 'labels'} contains no label images; put them there, or set data.root.")
+    if masks := [file for file in files if _ONE_MASK_PER_CLASS.match(file.name)]:
+        raise InputError(
+            f"{masks[0]} is the mask of a single class, and its name does not tell its image; export COCO from Label "
+            "Studio instead, then use what=import."
+        )
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         found = list(progress(pool.map(_read, files), len(files), "reading labels"))
     kinds = {isinstance(next(iter(label.pixels)), tuple) for label in found}
@@ -70,8 +79,8 @@ def classes(datamodule: SegmentationDataModule, out: Path) -> None:
             "them as PNGs without smoothing."
         )
     palette = {value: color for label in reversed(found) for value, color in label.palette.items()}
-    names = _read_labelmap(root / "labelmap.txt")
-    write_text(path, _yaml(pixels, palette, names, len(files)))
+    labelmap = _read_labelmap(root / "labelmap.txt")
+    write_text(path, _yaml(pixels, palette, labelmap, len(files)))
     print(f"{len(pixels)} values in {len(files)} labels; edit the names in {shown(path)}, then run what=check")
 
 
@@ -135,19 +144,21 @@ def _voc_color(index: int) -> Color:
     return color[0], color[1], color[2]
 
 
-def _yaml(pixels: Counter[Any], palette: Mapping[int, Color], names: Mapping[Color, str], files: int) -> str:
+def _yaml(pixels: Counter[Any], palette: Mapping[int, Color], labelmap: Mapping[Color, str], files: int) -> str:
     """Return the content of classes.yaml."""
     import yaml
 
     color_of: dict[Any, Any] = {value: value if isinstance(value, tuple) else palette.get(value) for value in pixels}
-    names = names or _known_names([color for color in color_of.values() if color is not None])
-    ignored = [value for value in sorted(pixels) if value in (255, _WHITE_BORDER) or color_of[value] == _WHITE_BORDER]
+    names = labelmap or _known_names([color for color in color_of.values() if color is not None])
+    border = [value for value in sorted(pixels) if color_of[value] == _WHITE_BORDER]
+    binary = _BINARY if set(pixels) == set(_BINARY) and not border else {}
+    ignored = sorted({*border, *(value for value in pixels if value == 255 and not binary)})
     used: Counter[str] = Counter()
     total, lines = pixels.total(), []
     shown: set[Color | None] = set()  # unused entries of a palette are often black, and colours must differ
     for index, value in enumerate(value for value in sorted(pixels) if value not in ignored):
         repeated = color_of[value] in shown
-        name = (None if repeated else names.get(color_of[value])) or f"class_{index}"
+        name = (None if repeated else names.get(color_of[value])) or binary.get(value, f"class_{index}")
         used[name] += 1
         entry: dict[str, Any] = {"name": name if used[name] == 1 else f"{name}_{used[name]}"}
         if not isinstance(value, tuple):
@@ -157,8 +168,10 @@ def _yaml(pixels: Counter[Any], palette: Mapping[int, Color], names: Mapping[Col
             entry["color"] = list(color_of[value])
         text = yaml.safe_dump(entry, default_flow_style=True, sort_keys=False, allow_unicode=True, width=1000).strip()
         lines.append(f"  - {text}  # {100 * pixels[value] / total:.2f} % of all pixels\n")
+    unused = [f"{name} {list(color)}" for color, name in labelmap.items() if color not in color_of.values()]
+    note = f"# In labelmap.txt, but in no label: {', '.join(unused)}\n" if unused else ""
     kept = [list(value) if isinstance(value, tuple) else value for value in ignored]
     return (
         f"# Written from {files} labels. Edit the names; move values that are not classes to `ignore`.\n"
-        f"classes:\n{''.join(lines)}ignore: {kept}\n"
+        f"classes:\n{''.join(lines)}{note}ignore: {kept}\n"
     )

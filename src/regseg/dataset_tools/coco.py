@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections import defaultdict
 from collections.abc import Mapping
 from numbers import Real
@@ -26,12 +27,15 @@ _FEWEST_POINTS = 3  # of a polygon; pycocotools takes two points for a box
 _HEADER = 2**20  # bytes of an image that contain its size
 _OUTSIDE = 4  # how far a polygon may reach outside of its image, as a multiple of the image's side
 
+_UPLOAD_PREFIX = re.compile(r"^[0-9a-f]{8}-")
+
 
 def import_coco(datamodule: SegmentationDataModule, source: Path) -> None:
     """Write ``<root>/labels/…`` and ``<root>/classes.yaml`` from the COCO annotations ``source``.
 
-    Images are in ``<root>/images`` under their ``file_name``. A pixel gets the class of the smallest object that covers
-    it, or else the class background; crowds (``iscrowd``) are ignored. Classes are numbered from 1 in the order of
+    Images are in ``<root>/images`` under their ``file_name`` (see `_find_image`). A pixel gets the class of the
+    smallest object that covers it, or else the class background. Crowds (``iscrowd``) count as objects of their class,
+    because CVAT marks every mask that was drawn with the brush as a crowd. Classes are numbered from 1 in the order of
     category ids.
 
     Raises:
@@ -101,25 +105,43 @@ def _check_masks(content: Mapping[str, Any], source: Path) -> None:
 
 def _targets(root: Path, content: Mapping[str, Any], source: Path) -> list[Path]:
     """Return the label of each image, checked: none exists, no two images share one, and the images fit."""
-    targets = [_target(root, image, source) for image in content["images"]]
+    found = [_existing(root / "images", image["file_name"], source) for image in content["images"]]
+    targets = [root / "labels" / path.relative_to(root / "images").with_suffix(".png") for path in found]
     if len(set(targets)) < len(targets):
         twice = next(path for path in targets if targets.count(path) > 1)
         raise InputError(f"{source} has two images that would share the label {twice}; rename one of them.")
     if taken := [path for path in (*targets, root / "classes.yaml") if path.exists()]:
         raise InputError(f"{taken[0]} exists; move it away to import {source}.")
-    for image in content["images"]:
-        _check_size(root / "images" / image["file_name"], image, source)
+    for path, image in zip(found, content["images"], strict=True):
+        _check_size(path, image, source)
     return targets
 
 
-def _target(root: Path, image: Mapping[str, Any], source: Path) -> Path:
-    """Return the path of an image's label; the image must exist in ``<root>/images``."""
-    images, name = root / "images", Path(image["file_name"])
-    if name.is_absolute() or ".." in name.parts:
-        raise InputError(f"{source} names the image {name}, which is not within {images}; use relative names.")
-    if not (images / name).is_file():
-        raise InputError(f"{source} names {images / name}, which is missing; put the images into {images}.")
-    return (root / "labels" / name).with_suffix(".png")
+def _existing(images: Path, name: str, source: Path) -> Path:
+    """Return the image that annotations call ``name``, which must exist in the folder ``images``."""
+    found = _find_image(images, name)
+    if found is None:
+        raise InputError(
+            f"{source} names the image {name}, which is missing; put it into {images} under the same file name."
+        )
+    return found
+
+
+def _find_image(images: Path, name: str) -> Path | None:
+    """Return the image that annotations call ``name``; None if it is missing.
+
+    Annotation tools write their own paths: ``images/a.jpg``, with backslashes, or ``../../media/upload/4/a.jpg``. So
+    leading folders may be absent, as may the eight hexadecimal digits that Label Studio puts in front of names
+    (``61148fa2-a.jpg``).
+    """
+    parts = name.replace("\\", "/").split("/")
+    first = max((index for index, part in enumerate(parts) if part in ("", ".", "..")), default=-1) + 1
+    for start in range(first, len(parts)):
+        path = images.joinpath(*parts[start:])
+        for candidate in (path, path.with_name(_UPLOAD_PREFIX.sub("", path.name) or path.name)):
+            if candidate.is_file():
+                return candidate
+    return None
 
 
 def _check_size(path: Path, image: Mapping[str, Any], source: Path) -> None:
@@ -136,13 +158,13 @@ def _check_size(path: Path, image: Mapping[str, Any], source: Path) -> None:
 
 
 def _label(image: Mapping[str, Any], objects: list[Mapping[str, Any]], values: Mapping[Any, int]) -> np.ndarray:
-    """Return the (H, W) uint8 label of an image: 0 background, 1 … the categories, 255 crowds."""
+    """Return the (H, W) uint8 label of an image: 0 background, 1 … the categories."""
     height, width = int(image["height"]), int(image["width"])
     label = np.zeros((height, width), np.uint8)
     found = []
     for entry in objects:
         mask = _mask(entry["segmentation"], height, width)
-        found.append((int(mask.sum()), IGNORE_INDEX if entry.get("iscrowd") else values[entry["category_id"]], mask))
+        found.append((int(mask.sum()), values[entry["category_id"]], mask))
     for _, value, mask in sorted(found, key=lambda item: -item[0]):  # small objects over large ones
         label[mask] = value
     return label

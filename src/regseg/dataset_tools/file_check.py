@@ -28,12 +28,12 @@ class Checked(NamedTuple):
     Attributes:
         problems: The problems of both files.
         readable: Whether the label can be read.
-        labelled: Whether the label has a pixel that is not ignored.
+        classes: The indices of the classes that occur in the label.
     """
 
     problems: list[Problem]
     readable: bool
-    labelled: bool
+    classes: frozenset[int]
 
 
 def check_pair(sample: Sample, spec: DatasetSpec) -> Checked:
@@ -55,7 +55,8 @@ def check_pair(sample: Sample, spec: DatasetSpec) -> Checked:
         else:
             problems += orientation_problems(sample)
         problems += palette_problems(sample.label, spec, label)
-    return Checked(problems, label is not None, label is not None and bool((label != IGNORE_INDEX).any()))
+    found = [] if label is None else np.flatnonzero(np.bincount(label.ravel(), minlength=256)).tolist()
+    return Checked(problems, label is not None, frozenset(found) - {IGNORE_INDEX})
 
 
 def orientation_problems(sample: Sample) -> Iterator[Problem]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from regseg.data.datamodule import SegmentationDataModule
-from regseg.data.datasets.layout import PARTS
+from regseg.data.datasets.layout import PARTS, list_samples
 from regseg.data.storage import make
 from regseg.errors import InputError
 
@@ -24,7 +24,7 @@ def _store(kind: str, datamodule: SegmentationDataModule) -> None:
     root, total, count = datamodule.root, 0, 0
     for split in PARTS:
         try:
-            samples = datamodule.dataset.samples(split)
+            samples = list_samples(datamodule.dataset, split)
         except InputError as error:
             needless = " (training does not need it)" if split == "test" else ""
             print(f"Skipping the split {split}{needless}: {error}")

@@ -109,10 +109,11 @@ def mean_iou(runtime: Runtime, data: SegmentationDataModule) -> float:
 
 def _calibration(data: SegmentationDataModule, count: int, size: tuple[int, int] | None) -> Iterator[np.ndarray]:
     """Whole images of the training split, spread over it, as (1, H, W, 3) uint8."""
+    from regseg.data.datasets.layout import list_samples
     from regseg.data.torch_datasets import EvaluationSet
     from regseg.inference.predictor import at_size
 
-    samples = data.dataset.samples(data.train_split)
+    samples = list_samples(data.dataset, data.train_split)
     samples = samples[:: max(1, len(samples) // count)][:count]
     if not samples:
         raise InputError(f"The split {data.train_split} has no images to calibrate with; give data.root=FOLDER.")

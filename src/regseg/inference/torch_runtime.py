@@ -136,7 +136,10 @@ def spec_in(path: str | Path | OpenedFile) -> DatasetSpec:
     parameters = content.get("hyper_parameters") if isinstance(content, Mapping) else None
     values = parameters.get("spec") if isinstance(parameters, Mapping) else None
     if not isinstance(values, Mapping):
-        raise InputError(f"{path} does not record its classes; give a training checkpoint of this project.")
+        raise InputError(
+            f"{path} does not record its classes; give a training checkpoint, or add them by "
+            "regseg.save_weights(model, path, spec=datamodule.spec.to_dict())."
+        )
     return DatasetSpec.from_dict(values)
 
 

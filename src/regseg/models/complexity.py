@@ -70,7 +70,12 @@ def field_of_view(model: nn.Module) -> int | None:
     """Return the field of view of stem and backbone, in input pixels (Sec. 3.1, Table 4).
 
     It is 3807 for RegSeg, and None for DDRNet-23, whose two branches are not a single chain of convolutions.
+
+    Raises:
+        TypeError: ``model`` is not a module but, for example, a name.
     """
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"field_of_view takes a model of create_model, not {model!r}.")
     rows = field_of_view_by_block(model)
     return None if rows is None else rows[-1].field_of_view
 

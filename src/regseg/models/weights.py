@@ -24,6 +24,8 @@ HYPERPARAMETERS, NETWORK = "hyper_parameters", "network"
 
 # Prefixes added by the LightningModule, by DataParallel and AveragedModel, and by torch.compile.
 _WRAPPERS = (f"{NETWORK}.", "module.", "_orig_mod.")
+_NAMED = 4  # skipped tensors that are named when weights are loaded
+_BACKBONE = ("stem.", "backbone.")  # prefixes of the names of tensors
 
 Source = str | Path | Mapping[str, Any] | OpenedFile
 
@@ -67,7 +69,9 @@ class LoadReport:
         lines = [f"Loaded {len(self.loaded)} of {total} tensors from {self.source}{origin}."]
         if self.skipped:
             reasons = "; ".join(sorted(set(self.skipped.values())))
-            lines.append(f"Skipped {', '.join(self.skipped)}: {reasons}.")
+            names = ", ".join(list(self.skipped)[:_NAMED])
+            more = f" and {len(self.skipped) - _NAMED} more" if len(self.skipped) > _NAMED else ""
+            lines.append(f"Skipped {names}{more}: {reasons}; these tensors keep their initial values.")
         return "\n".join(lines)
 
 
@@ -106,29 +110,32 @@ def load_weights(model: nn.Module, source: Source | Checkpoint, *, part: str = "
 
 def _backbone_of(checkpoint: Checkpoint, model: nn.Module) -> tuple[Checkpoint, list[str]]:
     """Return the checkpoint with all tensors outside stem and backbone replaced by the model's, and their names."""
-    parts = ("stem.", "backbone.")
-    found = {name: value for name, value in checkpoint.state_dict.items() if name.startswith(parts)}
+    found = {name: value for name, value in checkpoint.state_dict.items() if name.startswith(_BACKBONE)}
     if not found:
         raise InputError(f"{checkpoint.source} has no stem and backbone; give weights_part=all.")
-    others = {name: value for name, value in model.state_dict().items() if not name.startswith(parts)}
+    others = {name: value for name, value in model.state_dict().items() if not name.startswith(_BACKBONE)}
     # The decoder of the file's model does not matter. The dilation rates of its backbone do, but no shape shows them.
     own = config_of(model)
     config = checkpoint.config and checkpoint.config | {key: own[key] for key in ("decoder",) if key in own}
     return replace(checkpoint, state_dict=found | others, config=config), list(others)
 
 
-def save_weights(model: nn.Module, path: str | Path) -> None:
+def save_weights(model: nn.Module, path: str | Path, *, spec: Mapping[str, Any] | None = None) -> None:
     """Save a model of `create_model` with its config, which `load_model` reads.
+
+        regseg.save_weights(model, "own.ckpt", spec=datamodule.spec.to_dict())
 
     Args:
         model: the model; it may be compiled.
         path: the file to write.
+        spec: the dataset's classes, which `Predictor` and ``regseg.export`` need.
 
     Raises:
         OSError: the file cannot be written; an existing file is not changed.
     """
     model = getattr(model, "_orig_mod", model)
-    write_checkpoint_file(path, {HYPERPARAMETERS: {NETWORK: config_of(model)}, "state_dict": model.state_dict()})
+    parameters = {NETWORK: config_of(model)} | ({} if spec is None else {"spec": dict(spec)})
+    write_checkpoint_file(path, {HYPERPARAMETERS: parameters, "state_dict": model.state_dict()})
 
 
 def read_checkpoint(source: Source) -> Checkpoint:
@@ -230,7 +237,8 @@ def check_fits(model: nn.Module, checkpoint: Checkpoint) -> dict[str, str]:
         more = f" and {len(differences) - 3} more" if len(differences) > 3 else ""
         raise InputError(
             f"{checkpoint.source} contains weights of a different model than {given} "
-            f"({', '.join(differences[:3])}{more}); create the model that it was saved from."
+            f"({', '.join(differences[:3])}{more}); create the model that it was saved from"
+            f"{_backbone_hint(ours, theirs)}."
         )
     return skipped
 
@@ -246,6 +254,13 @@ def classes_of(checkpoint: Checkpoint) -> int:
     if number is None:
         raise InputError(f"{checkpoint.source} contains no classifier; give num_classes.")
     return number
+
+
+def _backbone_hint(ours: Mapping[str, Tensor], theirs: Mapping[str, Tensor]) -> str:
+    """Return how to load only the backbone, if there is one and all its tensors are in the file."""
+    names = [name for name in ours if name.startswith(_BACKBONE)]
+    fits = all(name in theirs and theirs[name].shape == ours[name].shape for name in names)
+    return ", or load only its backbone: weights_part=backbone (part='backbone' in Python)" if names and fits else ""
 
 
 def _of_classifier(name: str) -> bool:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from regseg.reporting import val_sizes
 from regseg.reporting.paper_tables import figure_of
-from regseg.reporting.plots import AUTHOR, OTHERS, OURS, PAPER, figure, shortened
+from regseg.reporting.plots import AUTHOR, OTHERS, OURS, PAPER, figure, set_log_x, shortened
 from regseg.reporting.published import author_runs, paper
 from regseg.reporting.tables import Row, Run, common_epoch, known, metric_of
 
@@ -181,8 +181,7 @@ def draw_trade_off(
         if star is not None and place is not None:
             axes.plot(place, star[1], "*", color=OURS, ms=13, label=star[0])
             _legend(drawn)
-        axes.set_xscale("log")
-        axes.xaxis.set_major_formatter("{x:g}")
+        set_log_x(axes)
         axes.set_xlabel(label)
         axes.set_ylabel(content["columns"]["miou"])
         axes.margins(x=0.2, y=0.08)

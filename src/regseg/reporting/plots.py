@@ -56,6 +56,15 @@ def require_matplotlib() -> ModuleType:
         raise InputError("Figures need matplotlib; run pip install 'regseg[report]'.") from error
 
 
+def set_log_x(axes: Any) -> None:
+    """Make the x axis of matplotlib axes logarithmic, with plain numbers: formulas are not parsed (see `STYLE`)."""
+    from matplotlib.ticker import LogFormatter
+
+    axes.set_xscale("log")
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.xaxis.set_minor_formatter(LogFormatter(minor_thresholds=(2, 0.5)))  # labels only if the range is small
+
+
 @contextmanager
 def figure(
     path: Path, width: float = 6.4, height: float = 4.0, *, style: Mapping[str, Any] = STYLE, dpi: int = 160

@@ -23,7 +23,7 @@ def prediction_grid(
 
     Args:
         rows: Triples of image (H, W, 3) uint8 RGB, label (h, w) uint8 and prediction (h, w) uint8 class indices.
-        spec: The dataset's classes. Ignored pixels are black in label and prediction.
+        spec: The dataset's classes. Ignored pixels have its ``ignored_color`` in label and prediction.
         captions: One line above each row, or None.
 
     Returns:
@@ -43,7 +43,8 @@ def prediction_grid(
         gap = np.full((height, _GAP, 3), 255, np.uint8)
         line = np.hstack([cells[0], gap, cells[1], gap, cells[2]])
         lines += [line, np.full((_GAP, line.shape[1], 3), 255, np.uint8)]
-    return np.vstack([*lines, legend(spec, lines[-1].shape[1])])
+    ignored = any((label == IGNORE_INDEX).any() for _, label, _ in rows)
+    return np.vstack([*lines, legend(spec, lines[-1].shape[1], ignored=ignored)])
 
 
 def _titles(names: Sequence[str]) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -239,8 +240,14 @@ def print_plan(
     print(f"into {shown(folder)}" + (f", continuing from {start.path.name} at epoch {start.epochs}" if start else ""))
 
 
-def print_result(folder: Path, excluded: tuple[str, ...]) -> None:
-    """Print the table of the last evaluation, the best mIoU and the paths of the results."""
+def print_result(folder: Path, excluded: tuple[str, ...], *, next_step: bool = False) -> None:
+    """Print the table of the last evaluation, the best mIoU and the paths of the results.
+
+    Args:
+        folder: The run's folder.
+        excluded: Names of the classes that are excluded from the reduced mean IoU.
+        next_step: Whether to print the command that labels photographs with the result.
+    """
     summary = read_summary(folder)
     assert summary is not None  # the run has written it
     last, best = summary["last"], summary["best"]
@@ -254,3 +261,5 @@ def print_result(folder: Path, excluded: tuple[str, ...]) -> None:
     for picture in sorted((folder / "pictures").glob("*.png"))[-1:]:
         print(f"predictions: {shown(picture)}")
     print(f"run folder: {shown(folder)}")
+    if next_step:
+        print(f"label photographs: python -m regseg.predict weights={shlex.quote(str(shown(folder)))} source=FOLDER")

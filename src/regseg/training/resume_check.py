@@ -10,6 +10,7 @@ from typing import Any
 import lightning as L
 
 from regseg.data.cache_dir import relative
+from regseg.data.datasets.layout import list_samples
 from regseg.errors import InputError
 from regseg.run_settings import check_same_options, check_settings, current_settings, options_of, settings_of
 from regseg.system.records import section
@@ -60,7 +61,7 @@ def files_of(datamodule: Any) -> dict[str, dict[str, Any]]:
     """Return number and name digest of the files of the training and evaluation splits; the root does not matter."""
     found = {}
     for part, split in (("train", datamodule.train_split), ("val", datamodule.val_split)):
-        samples = datamodule.dataset.samples(split)
+        samples = list_samples(datamodule.dataset, split)
         names = [relative(path, Path(datamodule.hparams.root)) for sample in samples for path in sample]
         text = "\n".join(names).encode("utf-8", "surrogateescape")
         found[part] = {"count": len(samples), "digest": hashlib.sha256(text).hexdigest()[:16]}

@@ -62,7 +62,10 @@ def _with_warmup(optimizer: Optimizer, total_iters: int, warmup: float, decay: C
 @rank_zero_only
 def _warn_of_warmup(warmup_iters: int, total_iters: int) -> None:
     """Print that the warm-up takes most of the training, as the paper's 3000 iterations do on small datasets."""
-    print(f"The warm-up of {warmup_iters} iterations takes most of the {total_iters}; lower scheduler.warmup_iters.")
+    print(
+        f"The warm-up of {warmup_iters} iterations takes most of the {total_iters}; lower scheduler.warmup_iters "
+        "(in Python: scheduler=partial(poly, warmup_iters=0.05), a share of the training)."
+    )
 
 
 def total_iterations(trainer: Any, datamodule: Any) -> int:

@@ -170,6 +170,21 @@ def test_shrinking_averages():
     assert (cv2.resize(stripes, (16, 16)) == 200).all()
 
 
+@pytest.mark.parametrize(
+    "images",
+    [
+        torch.rand(1, 8, 8, 3),
+        torch.zeros(1, 3, 8, 8, dtype=torch.uint8),
+        torch.zeros(8, 8, 3, dtype=torch.uint8),
+        np.zeros((1, 8, 8, 3), np.uint8),
+        [],
+    ],
+)
+def test_normalize_takes_batches_of_uint8(images):
+    with pytest.raises(InputError, match="normalize takes a tensor"):
+        normalize(images)
+
+
 def test_normalize():
     images = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (2, 5, 7, 3), np.uint8))
     result = normalize(images)

@@ -1,5 +1,6 @@
 """A custom dataset in folders."""
 
+import re
 import shutil
 
 import numpy as np
@@ -84,7 +85,8 @@ for level in range(8):
         ("classes: {road: 0}", ["classes is", "list"]),
         ("classes: [road, car]", ["road", "name"]),
         ("classes: [{id: 0}]", ["{'id': 0}", "name"]),
-        ("classes: [{name: no, id: 0}]", ["False", "name"]),
+        ("classes: [{name: no, id: 0}]", ["False", "name", "quotes"]),
+        ("classes: [{nmae: road, id: 0}]", ["no key nmae", "name, id, color"]),
         ("classes: [{name: , id: 0}]", ["None", "name"]),
         ("classes: [{name: road}]", ["road", "has no id", "color"]),
         ("classes: [{name: road, id: 0}, {name: car}]", ["car has no id"]),
@@ -96,7 +98,7 @@ for level in range(8):
         ("classes: [{name: a, color: [1, 2, 3]}, {name: b, color: [1, 2, 3]}]", ["(1, 2, 3)", "twice"]),
         ("classes: [{name: road, id: 256}]", ["256", "from 0 to 255"]),
         ("classes: [{name: road, id: -1}]", ["-1", "from 0 to 255"]),
-        ("classes: [{name: road, id: '0'}]", ["0", "id"]),
+        ("classes: [{name: road, id: '0'}]", ["'0' is not an id"]),
         ("classes: [{name: road, id: true}]", ["True", "id"]),
         ("classes: [{name: road, id: [0, 0, 1]}]", ["[0, 0, 1]", "id"]),
         ("classes: [{name: road, color: 5}]", ["5", "color"]),
@@ -212,6 +214,27 @@ def test_damaged_files_are_reported(tmp_path):
     assert is_sentence(error, root / "classes.yaml", "missing")
 
 
+@pytest.mark.parametrize("ending", ["_mask", "_label", "_labels"])
+def test_names_of_labels_may_have_an_ending(tmp_path, ending):
+    root = write_folder(tmp_path / "mine")
+    before = Folder(root).samples("train")
+    for _, label in before:
+        label.rename(label.with_name(f"{label.stem}{ending}.png"))
+    after = Folder(root).samples("train")
+    assert [image for image, _ in after] == [image for image, _ in before]
+    assert [label.stem for _, label in after] == [f"{label.stem}{ending}" for _, label in before]
+
+
+@pytest.mark.parametrize("name", ["valid", "validation"])
+def test_other_names_of_the_split_val(tmp_path, name):
+    root = write_folder(tmp_path / "mine")
+    before = Folder(root).samples("val")
+    for kind in ("images", "labels"):
+        (root / kind / "val").rename(root / kind / name)
+    assert len(Folder(root).samples("val")) == len(before)
+    assert len(Folder(root).samples("trainval")) == len(before) + len(Folder(root).samples("train"))
+
+
 # --- without split folders --------------------------------------------------------------------------------------------
 
 
@@ -251,6 +274,23 @@ def test_drives_stay_together(tmp_path):
     with pytest.raises(InputError) as error:
         folder.samples("train")
     assert is_sentence(error, "alone.png", "data.split_by")
+
+
+@pytest.mark.parametrize(("share", "split"), [(0.01, "val"), (0.99, "train")])
+def test_an_empty_split_tells_a_share_that_fills_it(tmp_path, share, split):
+    root = flat(tmp_path, [f"drive{drive}/{frame}" for drive in range(5) for frame in range(2)])
+    with pytest.raises(InputError) as error:
+        Folder(root, split_by="folder", val_share=share).samples(split)
+    assert is_sentence(error, f"data.val_share={share}", "subfolders", f"split {split}", "of 5 into val")
+    better = float(re.search(r"data.val_share=(\S+) puts", str(error.value))[1])
+    folder = Folder(root, split_by="folder", val_share=better)
+    assert folder.samples("train") and folder.samples("val")
+
+
+def test_a_single_image_cannot_be_divided(tmp_path):
+    with pytest.raises(InputError) as error:
+        Folder(flat(tmp_path, ["a"]), val_share=0).samples("val")
+    assert is_sentence(error, "data.val_split=train")
 
 
 def test_what_a_flat_folder_cannot_give(tmp_path):

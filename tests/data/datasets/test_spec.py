@@ -107,6 +107,11 @@ def test_a_picture_of_a_label():
     assert picture.dtype == np.uint8 and picture.tolist() == [[[9, 9, 9], [8, 8, 8], [0, 0, 0]]]
 
 
+def test_ignored_pixels_do_not_look_like_a_black_class():
+    voc = DatasetSpec("voc", ("background", "car"), ((0, 0, 0), (128, 128, 128)), ids={0: 0, 7: 1})
+    assert voc.colorize(np.array([[0, 255]], np.uint8)).tolist() == [[[0, 0, 0], [255, 255, 255]]]
+
+
 def test_the_reduced_mean_of_cityscapes_excludes_truck_bus_and_train():
     assert CITYSCAPES.kept_in_reduced == [*range(14), 17, 18]
     assert IDS.kept_in_reduced == [0, 1]

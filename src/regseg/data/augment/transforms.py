@@ -127,7 +127,13 @@ def normalize(images: torch.Tensor) -> torch.Tensor:
 
     Returns:
         (B, 3, H, W) float32 in channels-last memory format, a view without a transposition.
+
+    Raises:
+        InputError: the images have another shape or type; those of values from 0 to 1 would become nearly black.
     """
+    if not isinstance(images, torch.Tensor) or images.ndim != 4 or images.shape[3] != 3 or images.dtype != torch.uint8:
+        found = f"{tuple(images.shape)} {images.dtype}" if hasattr(images, "shape") else type(images).__name__
+        raise InputError(f"normalize takes a tensor (B, H, W, 3) of uint8 RGB, not {found}; convert the images.")
     batch, height, width, _ = images.shape
     scale, shift = _scale_and_shift(images.device, width)
     rows = images.reshape(batch, height, 3 * width).float()

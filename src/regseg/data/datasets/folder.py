@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
@@ -14,11 +15,15 @@ from regseg.errors import InputError, check_number, shortened
 from regseg.system.folders import expanded
 from regseg.system.reading import is_file
 
+LABEL_ENDINGS = ("", "_mask", "_masks", "_label", "_labels", "_gt", "_seg")  # by which tools extend names of labels
+VAL_NAMES = ("valid", "validation")  # other names of the split val
+
 
 class Folder:
     """``<root>/images/<split>/…`` with ``<root>/labels/<split>/<stem>.png`` and ``<root>/classes.yaml``.
 
-    Labels are index or colour PNGs. The labels of images in subfolders are in subfolders of the same names. Without
+    Labels are index or colour PNGs, also named ``<stem>_mask.png`` and the like (`LABEL_ENDINGS`). The labels of images
+    in subfolders are in subfolders of the same names. The split val may be called valid or validation. Without
     split folders, ``<root>/images/…`` and ``<root>/labels/…`` are divided into train and val by a hash of each name.
     Adding images does not move any other image to the other split. The file ``classes.yaml`` has these keys::
 
@@ -58,13 +63,19 @@ class Folder:
         """List the pairs of a split; see `DatasetLayout.samples`."""
         check_folder(self.root, self.layout)
         parts, pairs = check_split(split), []
-        if not any((self.root / "images" / part).is_dir() for part in SPLITS):
+        if not any(self._part("images", part).is_dir() for part in SPLITS):
             return check_pairs(self._divided(split, parts), split, self.root / "images", problems)
         for part in parts:
-            images = check_folder(self.root / "images" / part, self.layout)
-            labels = check_folder(self.root / "labels" / part, self.layout)
+            images = check_folder(self._part("images", part), self.layout)
+            labels = check_folder(self._part("labels", part), self.layout)
             pairs += [Sample(image, _label(labels / image.relative_to(images))) for image in image_files(images)]
         return check_pairs(pairs, split, self.root / "images", problems)
+
+    def _part(self, kind: str, part: str) -> Path:
+        """Return the folder of a split in ``images`` or ``labels``; that of val may have another name."""
+        folder = self.root / kind / part
+        others = (folder.with_name(name) for name in VAL_NAMES if part == "val")
+        return next((path for path in others if path.is_dir() and not folder.is_dir()), folder)
 
     def _divided(self, split: str, parts: tuple[str, ...]) -> list[Sample]:
         """Return the pairs of ``images/`` and ``labels/`` whose name falls into ``split``."""
@@ -75,16 +86,22 @@ class Folder:
                 f"{images / 'train'} and {images / 'val'}."
             )
         found = [path.relative_to(images) for path in image_files(images)]
-        chosen = [path for path in found if self._split_of(path) in parts]
+        places = [self._place_of(path) for path in found]
+        chosen = [
+            path
+            for path, place in zip(found, places, strict=True)
+            if ("val" if place < self.val_share * 2**64 else "train") in parts
+        ]
         if found and not chosen:
+            units = "subfolders" if self.split_by == "folder" else "images"
             raise InputError(
-                f"None of the {len(found)} images in {images} falls into the split {split}; change data.val_share="
-                f"{self.val_share}, or divide them yourself into {images / 'train'} and {images / 'val'}."
+                f"With data.val_share={self.val_share}, none of the {units} of {images} falls into the split {split}; "
+                f"{_better_share(set(places), split)}divide them yourself into {images / 'train'} and {images / 'val'}."
             )
         return [Sample(images / path, _label(labels / path)) for path in chosen]
 
-    def _split_of(self, path: Path) -> str:
-        """Return train or val, by a hash of the image's path without its suffix, or of its first folder."""
+    def _place_of(self, path: Path) -> int:
+        """Return a hash of the image's path without its suffix, or of its first folder, from 0 to 2**64 - 1."""
         if self.split_by == "folder" and len(path.parts) == 1:
             raise InputError(
                 f"{self.root / 'images' / path} is in no subfolder, which data.split_by=folder divides by; move it "
@@ -92,7 +109,20 @@ class Folder:
             )
         key = path.parts[0] if self.split_by == "folder" else path.with_suffix("").as_posix()
         digest = hashlib.sha256(key.encode("utf-8", "surrogateescape")).digest()
-        return "val" if int.from_bytes(digest[:8], "big") < self.val_share * 2**64 else "train"
+        return int.from_bytes(digest[:8], "big")
+
+
+def _better_share(places: set[int], split: str) -> str:
+    """Return a hint at the value of ``data.val_share`` that is nearest to the given one and leaves no split empty."""
+    if len(places) < 2:
+        return "data.val_split=train evaluates on the training images; or "
+    # The first one of val, or the first one of train.
+    share = (min(places) + 1 if split == "val" else max(places)) / 2**64
+    share = (math.ceil if split == "val" else math.floor)(100 * share) / 100
+    number = sum(place < share * 2**64 for place in places)
+    if number in (0, len(places)):
+        return ""
+    return f"data.val_share={share:g} puts {number} of {len(places)} into val; or "
 
 
 def read_classes(path: Path) -> DatasetSpec:
@@ -127,18 +157,24 @@ def read_classes(path: Path) -> DatasetSpec:
 
 
 def _label(image: Path) -> Path:
-    """Return ``image`` with the suffix .png, or .PNG if there is such a file."""
-    upper = image.with_suffix(".PNG")
-    return upper if upper.is_file() else image.with_suffix(".png")
+    """Return the label that has the name of ``image``, possibly with an ending; ``<stem>.png`` if there is none."""
+    names = (f"{image.stem}{ending}{suffix}" for ending in LABEL_ENDINGS for suffix in (".png", ".PNG"))
+    found = (path for name in names if (path := image.with_name(name)).is_file())
+    return next(found, image.with_suffix(".png"))
 
 
 def _names(classes: list[Any], path: Path) -> tuple[str, ...]:
     if not 1 <= len(classes) <= MAX_CLASSES:
         raise InputError(f"{path} defines {len(classes)} classes; give a list `classes` of 1 to {MAX_CLASSES}.")
     for entry in classes:
-        if not isinstance(entry, Mapping) or not isinstance(entry.get("name"), str) or not entry["name"].strip():
-            raise InputError(f"{path}: the class {shortened(entry)} has no valid name; write {{name: road, id: 0}}.")
+        if not isinstance(entry, Mapping):
+            raise InputError(f"{path}: the class {entry} has no id and no color; write {{name: {entry}, id: 0}}.")
         _check_keys(entry, ("name", "id", "color"), path)
+        name = entry.get("name")
+        if name is not None and not isinstance(name, str):  # YAML reads yes, no, on and off as booleans
+            raise InputError(f"{path}: the name {name} of a class is not text; put it in quotes, as in name: 'yes'.")
+        if not name or not name.strip():
+            raise InputError(f"{path}: the class {shortened(dict(entry))} has no name; write {{name: road, id: 0}}.")
     names = [entry["name"] for entry in classes]
     if strange := [name for name in names if not is_printable(name)]:
         raise InputError(f"{path}: the class {strange[0]!r} has characters that cannot be printed; rename it.")
@@ -200,7 +236,10 @@ def _load_yaml(path: Path) -> Mapping[str, Any]:
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise InputError(f"{path} is missing; create it to define the classes (see docs/datasets.md).") from None
+        raise InputError(
+            f"{path} is missing; write a first one with python -m regseg.prepare what=classes data=folder "
+            f"data.root={path.parent}, then edit it (see docs/datasets.md)."
+        ) from None
     except OSError as error:
         raise InputError(f"{path} cannot be read ({error.strerror}); check the file and its permissions.") from error
     except Exception as error:  # PyYAML raises others than its own for wrong dates, numbers and deep nesting

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 from collections.abc import Iterable
 from pathlib import Path
@@ -56,6 +57,23 @@ class DatasetLayout(Protocol):
         """
 
 
+def list_samples(dataset: DatasetLayout, split: str, problems: list[Problem] | None = None) -> list[Sample]:
+    """Return `DatasetLayout.samples`; a custom class may also give pairs of paths and need not take ``problems``.
+
+    Raises:
+        InputError: as `DatasetLayout.samples`, or the class gives something else.
+    """
+    takes_problems = problems is not None and "problems" in inspect.signature(dataset.samples).parameters
+    found = dataset.samples(split, problems) if takes_problems else dataset.samples(split)
+    try:
+        return [Sample(Path(image), Path(label)) for image, label in found]
+    except (TypeError, ValueError) as error:
+        raise InputError(
+            f"{type(dataset).__name__}.samples({split!r}) does not list pairs of an image and a label file ({error}); "
+            "return a list of regseg.data.datasets.layout.Sample."
+        ) from error
+
+
 def image_files(folder: Path) -> list[Path]:
     """List the image files of a folder and its subfolders, sorted by path.
 
@@ -88,13 +106,17 @@ def check_pairs(
     """
     samples = sorted(samples, key=lambda sample: (sample.image.name, sample.image))
     if not samples:
-        raise InputError(f"{folder} has no images for the split {split}; put them there or choose another split.")
+        raise InputError(
+            f"{folder} has no images for the split {split}; put {', '.join(IMAGE_SUFFIXES)} files there or "
+            "choose another split."
+        )
     samples, missing = _with_label(samples, problems)
     if problems is not None:
         problems += [Problem("no label", f"{_lack(sample)}.") for sample in missing]
     elif missing:
         more = f" and {len(missing) - 1} more images have none" if len(missing) > 1 else ""
-        raise InputError(f"{_lack(missing[0])}{more}; add the label or remove the image.")
+        hint = "; add the label or remove the image (python -m regseg.prepare what=check lists all problems)."
+        raise InputError(f"{_lack(missing[0])}{more}{hint}")
     owners: dict[Path, Path] = {}
     for image, label in samples:
         if (other := owners.setdefault(label, image)) != image:

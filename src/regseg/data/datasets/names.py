@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import importlib
 import inspect
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
+from regseg.data.datasets.layout import DatasetLayout
 from regseg.errors import InputError
 
 DATASETS = {
@@ -18,15 +19,19 @@ DATASETS = {
 CUSTOM_DATASET = "own"  # stored in a checkpoint in place of a custom dataset class
 
 
-def dataset_class(name: str) -> Any:
+def dataset_class(name: str | Callable[..., DatasetLayout]) -> Any:
     """Return the class of a dataset.
 
     Args:
-        name: a name of `DATASETS`, or ``package.module.Class`` of a custom `DatasetLayout`.
+        name: a name of `DATASETS`, or a custom `DatasetLayout`: the class itself or its name, ``package.module.Class``.
 
     Raises:
         InputError: there is no such class.
     """
+    if not isinstance(name, str):
+        if not callable(name):
+            raise InputError(f"data.dataset is of the type {type(name).__name__}; give a name, or the class itself.")
+        return name
     module, _, attribute = DATASETS.get(name, name).rpartition(".")
     try:
         return getattr(importlib.import_module(module), attribute)
@@ -37,7 +42,23 @@ def dataset_class(name: str) -> Any:
         ) from error
 
 
-def accepted_options(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
+def create_dataset(layout: Callable[..., DatasetLayout], root: str, options: Mapping[str, Any]) -> DatasetLayout:
+    """Return a dataset.
+
+    Raises:
+        InputError: a custom class lacks a part of `DatasetLayout`.
+    """
+    dataset = layout(root, **options)
+    for part in ("spec", "samples"):
+        if not hasattr(type(dataset), part) and part not in vars(dataset):  # without reading the classes
+            raise InputError(
+                f"The dataset class {type(dataset).__name__} has no attribute {part}; add it as in "
+                "regseg.data.datasets.layout.DatasetLayout."
+            )
+    return dataset
+
+
+def accepted_options(name: str | Callable[..., DatasetLayout], options: Mapping[str, Any]) -> dict[str, Any]:
     """Return the options of a dataset; for a custom class, only those that it accepts.
 
     A custom class takes the place of another dataset (``data=folder data.dataset=package.module.Class``), whose options

@@ -20,6 +20,7 @@ Color = tuple[int, int, int]
 IGNORE_INDEX = 255
 _UNKNOWN = 254  # marks undefined label values while decoding
 MAX_CLASSES = _UNKNOWN
+_FOR_IGNORED: tuple[Color, ...] = ((0, 0, 0), (255, 255, 255), (128, 128, 128))
 
 
 @dataclass(frozen=True)
@@ -189,9 +190,14 @@ class DatasetSpec:
         # The tables are computed in every worker instead of being pickled.
         return {key: value for key, value in self.__dict__.items() if not key.endswith("_table")}
 
+    @property
+    def ignored_color(self) -> Color:
+        """The colour of ignored pixels in pictures: black, or white if a class is black, as VOC's background is."""
+        return next((color for color in _FOR_IGNORED if color not in self.colors), _FOR_IGNORED[0])
+
     def colorize(self, label: np.ndarray) -> np.ndarray:
-        """Convert class indices (H, W) uint8 to an RGB picture (H, W, 3) uint8; ignored pixels are black."""
-        palette = np.zeros((1, 256, 3), np.uint8)
+        """Convert class indices (H, W) uint8 to an RGB picture (H, W, 3) uint8; see `ignored_color`."""
+        palette = np.full((1, 256, 3), self.ignored_color, np.uint8)
         palette[0, : self.num_classes] = self.colors
         return cv2.LUT(cv2.merge([label] * 3), palette)  # a third of the time of indexing
 
