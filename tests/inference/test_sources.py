@@ -143,3 +143,16 @@ def test_shards_are_disjoint_and_cover_everything():
 def test_a_link_to_itself_is_listed_like_other_broken_files(photos, tmp_path):
     (photos / "itself.png").symlink_to("itself.png")
     assert photos / "itself.png" in [item.path for item in find_images(photos, tmp_path / "out")]
+
+
+def test_several_videos_are_given_one_by_one(photos):
+    (photos / "trip" / "drive.mp4").touch()
+    for path in [path for path in photos.rglob("*") if path.suffix.lower() in (".png", ".jpg")]:
+        path.unlink()
+    for source in ("photos", "photos/trip/*.mp4"):
+        assert not is_video(source)
+        with pytest.raises(InputError) as error:
+            names(source)
+        assert is_sentence(error, source, "give videos one by one")
+    (photos / "a[1].mp4").touch()
+    assert is_video(photos / "a[1].mp4")

@@ -37,7 +37,8 @@ class Item(NamedTuple):
 
 def is_video(source: str | Path) -> bool:
     """Return whether ``source`` is named like a video file."""
-    return Path(source).suffix.lower() in VIDEO_SUFFIXES and not Path(source).is_dir()
+    path = Path(source)
+    return path.suffix.lower() in VIDEO_SUFFIXES and not path.is_dir() and not _is_pattern(path)
 
 
 def check_source(source: str | Path) -> None:
@@ -78,7 +79,9 @@ def find_images(source: str | Path, out: Path) -> list[Item]:
     inside = _real(out)
     paths = [one for one in dict.fromkeys(paths) if inside not in _real(one).parents]
     if not paths:
-        raise InputError(f"{source} contains no images ({', '.join(IMAGE_SUFFIXES)}); check the path.")
+        raise InputError(
+            f"{source} contains no images ({', '.join(IMAGE_SUFFIXES)}); check the path, and give videos one by one."
+        )
     return _named(paths, Path(os.path.abspath(base)))
 
 
