@@ -3,7 +3,7 @@ import re
 
 import pytest
 
-from regseg.describe import print_table
+from regseg.reporting.network_figures import print_table
 
 
 def test_one_network_as_json(run_module):
