@@ -167,14 +167,19 @@ def _names(classes: list[Any], path: Path) -> tuple[str, ...]:
     if not 1 <= len(classes) <= MAX_CLASSES:
         raise InputError(f"{path} defines {len(classes)} classes; give a list `classes` of 1 to {MAX_CLASSES}.")
     for entry in classes:
+        shown = shortened(entry)
+        if isinstance(entry, list | None):
+            raise InputError(f"{path}: the class {shown} has no valid name; write {{name: road, id: 0}}.")
         if not isinstance(entry, Mapping):
-            raise InputError(f"{path}: the class {entry} has no id and no color; write {{name: {entry}, id: 0}}.")
+            raise InputError(f"{path}: the class {shown} has no id and no color; write {{name: {shown}, id: 0}}.")
         _check_keys(entry, ("name", "id", "color"), path)
         name = entry.get("name")
         if name is not None and not isinstance(name, str):  # YAML reads yes, no, on and off as booleans
-            raise InputError(f"{path}: the name {name} of a class is not text; put it in quotes, as in name: 'yes'.")
+            raise InputError(
+                f"{path}: the name {shortened(name)} of a class is not text; put it in quotes, as in name: 'yes'."
+            )
         if not name or not name.strip():
-            raise InputError(f"{path}: the class {shortened(dict(entry))} has no name; write {{name: road, id: 0}}.")
+            raise InputError(f"{path}: the class {shown} has no name; write {{name: road, id: 0}}.")
     names = [entry["name"] for entry in classes]
     if strange := [name for name in names if not is_printable(name)]:
         raise InputError(f"{path}: the class {strange[0]!r} has characters that cannot be printed; rename it.")
@@ -213,7 +218,8 @@ def _parse(key: str, value: Any, path: Path) -> int | Color:
     fits = isinstance(parts, list) and len(parts) == (3 if key == "color" else 1)
     if not fits or not all(type(part) is int and 0 <= part <= 255 for part in parts):
         wanted = "a color [red, green, blue] of numbers from 0 to 255" if key == "color" else "an id from 0 to 255"
-        raise InputError(f"{path}: {shortened(value)} is not {wanted}; correct it.")
+        shown = repr(value) if isinstance(value, str) else shortened(value)  # quotes tell '0' from 0
+        raise InputError(f"{path}: {shortened(shown)} is not {wanted}; correct it.")
     return tuple(value) if key == "color" else value
 
 
