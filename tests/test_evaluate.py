@@ -30,14 +30,6 @@ def test_pictures_true_is_a_folder_in_the_run(copy_of_finished, run_module):
     assert before and [path.read_bytes() for path in trained] == before
 
 
-def test_shipped_weights_are_shown_by_name(tmp_path):
-    from regseg.evaluate import shown_name
-    from regseg.system.weights_files import resolve_weights
-
-    assert shown_name(str(resolve_weights("camvid_360"))) == "camvid_360"
-    assert shown_name("runs/camvid_360.safetensors") == "runs/camvid_360.safetensors"
-
-
 def test_the_position_baseline(run_module, streets_root, streets_options):
     result = run_module(EVALUATE, "weights=position", *streets_options, f"data.root={streets_root}")
     assert result.returncode == 0 and "mIoU" in result.stdout

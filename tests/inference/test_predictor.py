@@ -49,23 +49,6 @@ def test_wrong_images(checkpoint, shape):
         regseg.Predictor(checkpoint, "torch")(np.zeros((64, 64, 3), np.float32))
 
 
-@pytest.mark.parametrize("wrong", [None, "photo.jpg", torch.zeros(64, 64, 3, dtype=torch.uint8), ["photo.jpg"], 3])
-def test_what_is_no_image(checkpoint, wrong):
-    predictor = regseg.Predictor(checkpoint, "torch")
-    with pytest.raises(InputError, match="NumPy array"):
-        predictor(wrong)
-    with pytest.raises(InputError, match="NumPy array"):
-        predictor.draw(wrong, np.zeros((64, 64), np.uint8))
-
-
-@pytest.mark.parametrize(
-    "wrong", [None, np.zeros((64, 63), np.uint8), np.zeros((64, 64)), np.zeros((64, 64, 3), np.uint8)]
-)
-def test_what_is_no_label(checkpoint, wrong):
-    with pytest.raises(InputError, match="labels have"):
-        regseg.Predictor(checkpoint, "torch").draw(np.zeros((64, 64, 3), np.uint8), wrong)
-
-
 def test_a_model_of_a_loop_of_ones_own(tmp_path, photograph):
     spec = DatasetSpec("mine", ("a", "b"), ((1, 1, 1), (2, 2, 2)), ids={0: 0, 1: 1})
     model = regseg.create_model(num_classes=2)
@@ -156,13 +139,19 @@ def test_what_is_no_array_is_named(checkpoint, photograph):
         with pytest.raises(InputError) as error:
             predictor(wrong)
         assert is_sentence(error, kind, "give a NumPy array (H, W, 3) uint8 RGB")
+        with pytest.raises(InputError, match="NumPy array"):
+            predictor.draw(wrong, np.zeros((64, 64), np.uint8))
+    for wrong in (["photo.jpg"], 3):
+        with pytest.raises(InputError, match="NumPy array"):
+            predictor(wrong)
     assert predictor([]) == []
 
 
 def test_wrong_labels_are_not_drawn(checkpoint, photograph):
     predictor = regseg.Predictor(checkpoint, "torch", "f32")
     height, width = photograph.shape[:2]
-    for wrong in (np.zeros((height, width + 1), np.uint8), np.zeros((height, width), np.int64), None, "labels"):
+    sizes = ((height, width + 1), (height, width, 3))
+    for wrong in (*(np.zeros(size, np.uint8) for size in sizes), np.zeros((height, width), np.int64), None, "labels"):
         with pytest.raises(InputError) as error:
             predictor.draw(photograph, wrong)
         assert is_sentence(error, "The labels have", f"({height}, {width}) uint8 class indices")
