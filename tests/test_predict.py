@@ -200,7 +200,7 @@ def test_shards_in_processes_at_once(predict_as_user, photos, tmp_path):
         (["source=photos", "runtime=fast"], ["runtime=fast", "openvino"]),
         (["source=photos", "weights=nowhere.ckpt"], ["nowhere.ckpt"]),
         (["source=photos", "weights=photos"], ["photos", "best.ckpt"]),
-        ([], ["source is missing (an image, folder, pattern", "; set it with source=VALUE"]),
+        ([], ["source is missing (an image, a folder, a pattern", "; set it with source=VALUE"]),
         (["source=photos", "data=camvid"], ["This command has no group data; --help lists"]),
         (["source=photos", "classes=5"], ["There is no option classes; choose one of device, opacity, out, "]),
         (["source=photos", "device=gpu"], ["device=gpu cannot be used (PyTorch has no such device); choose cpu"]),
