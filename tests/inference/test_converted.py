@@ -10,6 +10,7 @@ import torch
 
 import regseg
 from regseg.inference import conversion, converted
+from regseg.inference.openvino_runtime import read_model
 
 pytest.importorskip("openvino")
 
@@ -21,16 +22,26 @@ def cache(tmp_path, monkeypatch):
     return tmp_path / "cache" / "openvino"
 
 
+@pytest.fixture(scope="module")
+def kept(checkpoint, photograph, tmp_path_factory):
+    """(folder of a kept network, the labels that it gives), after one real conversion."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("REGSEG_CACHE", str(tmp_path_factory.mktemp("cache")))
+        labels = regseg.Predictor(checkpoint, "openvino", "f32")(photograph)
+        (folder,) = converted.cache_folder().iterdir()
+    return folder, labels
+
+
 @pytest.fixture
-def conversions(monkeypatch):
-    """A list that grows by one with every conversion."""
-    convert, done = conversion.to_openvino, []
+def conversions(monkeypatch, kept):
+    """A list that grows by one with every conversion, which takes no time: it returns the model of `kept`."""
+    done = []
 
-    def counted(*arguments):
+    def convert(*arguments):
         done.append(arguments)
-        return convert(*arguments)
+        return read_model(kept[0] / "model.xml")[0]
 
-    monkeypatch.setattr(conversion, "to_openvino", counted)
+    monkeypatch.setattr(conversion, "to_openvino", convert)
     return done
 
 
@@ -57,8 +68,8 @@ def test_a_second_start_does_not_convert(cache, conversions, checkpoint, photogr
 
 
 @pytest.mark.skipif(torch.version.cuda is not None, reason="this PyTorch is imported to look for a GPU")
-def test_a_second_start_needs_no_torch(cache, checkpoint, photograph):
-    regseg.Predictor(checkpoint, "openvino", "f32")(photograph)
+def test_a_second_start_needs_no_torch(cache, checkpoint, kept):
+    shutil.copytree(kept[0], cache / kept[0].name)
     code = (
         f"import sys, regseg; predictor = regseg.Predictor({str(checkpoint)!r}, precision='f32')\n"
         "assert predictor.runtime.name == 'openvino' and 'torch' not in sys.modules"
@@ -66,16 +77,16 @@ def test_a_second_start_needs_no_torch(cache, checkpoint, photograph):
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 
-def test_a_damaged_model_is_converted_again(cache, conversions, checkpoint, photograph):
-    labels = regseg.Predictor(checkpoint, "openvino", "f32")(photograph)
-    (folder,) = cache.iterdir()
+def test_a_damaged_model_is_converted_again(cache, conversions, checkpoint, photograph, kept):
+    folder, labels = cache / kept[0].name, kept[1]
+    shutil.copytree(kept[0], folder)
     for name, content in (("model.bin", None), ("model.bin", b"x"), ("model.xml", b"<net/>"), ("sha256", b"\xff")):
         data = bytearray((folder / name).read_bytes())
         data[len(data) // 2] ^= 1
         (folder / name).write_bytes(data if content is None else content)
         assert converted.read(folder.name) is None and not folder.exists()
         assert (regseg.Predictor(checkpoint, "openvino", "f32")(photograph) == labels).all() and folder.exists()
-    assert len(conversions) == 5
+    assert len(conversions) == 4
 
 
 def test_the_key_covers_weights_versions_and_code(cache, checkpoint, tmp_path, monkeypatch):
@@ -97,10 +108,10 @@ def test_the_key_covers_weights_versions_and_code(cache, checkpoint, tmp_path, m
     assert len(set(keys)) == len(keys) == 5 and converted.key_of(checkpoint) == keys[0]
 
 
-def test_the_last_used_are_kept(cache, checkpoint, photograph, monkeypatch):
+def test_the_last_used_are_kept(cache, kept, monkeypatch):
     monkeypatch.setattr(converted, "KEPT", 2)
-    regseg.Predictor(checkpoint, "openvino", "f32")(photograph)
-    key = converted.key_of(checkpoint)
+    key = kept[0].name
+    shutil.copytree(kept[0], cache / key)
     model, info = converted.read(key)
     for name in ("a", "b", "c"):
         converted.read(key)
@@ -108,7 +119,7 @@ def test_the_last_used_are_kept(cache, checkpoint, photograph, monkeypatch):
     assert {path.name for path in cache.iterdir()} == {key, "c"}
 
 
-def test_a_closed_folder_or_a_full_disk_is_no_error(cache, checkpoint, photograph, monkeypatch):
+def test_a_closed_folder_or_a_full_disk_is_no_error(cache, conversions, checkpoint, photograph, monkeypatch):
     cache.parent.write_text("a file")
     regseg.Predictor(checkpoint, "openvino", "f32")(photograph)
     cache.parent.unlink()
@@ -117,7 +128,7 @@ def test_a_closed_folder_or_a_full_disk_is_no_error(cache, checkpoint, photograp
     assert not list(cache.iterdir())
 
 
-def test_weights_that_change_while_they_are_read_are_not_kept(cache, checkpoint, photograph, monkeypatch):
+def test_weights_that_change_while_they_are_read_are_not_kept(cache, conversions, checkpoint, photograph, monkeypatch):
     keys = iter("ab")
     monkeypatch.setattr(converted, "key_of", lambda _: next(keys))
     regseg.Predictor(checkpoint, "openvino", "f32")(photograph)
