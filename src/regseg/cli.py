@@ -71,7 +71,7 @@ def entry_point(config_name: str, *, resumable: bool = False, repeatable: bool =
                     print_help(config_name, overrides_of(arguments, open_groups(config_name)))
                 else:
                     check_arguments(config_name, arguments)
-                _run_in_hydra(job, config_name)
+                    _run_in_hydra(job, config_name)
                 sys.stdout.flush()  # here, because a full disk while Python exits is reported with a trace
             except BaseException as error:
                 number = signals.received() or (signal.SIGINT if isinstance(error, KeyboardInterrupt) else None)
