@@ -131,6 +131,8 @@ def test_a_named_pipe_is_not_read(dataset):
         (lambda c: c.pop("categories"), ["not a COCO annotation file"]),
         (lambda c: c["images"][0].update(file_name="../../x.png"), ["../../x.png, which is missing", "same file name"]),
         (lambda c: c["images"][0].update(file_name="c.png"), ["c.png, which is missing"]),
+        (lambda c: c["images"][0].update(file_name="c" * 9000), ["cc…, which is missing"]),
+        (lambda c: c["categories"][0].update(name="road\x1b[2J"), ["road\\x1b[2J", "cannot be printed"]),
         (lambda c: c["images"][0].update(file_name="b.png"), ["two images", "b.png"]),
         (lambda c: c["annotations"][0].update(category_id=99), ["drive/a.png", "damaged"]),
         (lambda c: c["annotations"][2]["segmentation"].update(size=[3, 3]), ["drive/a.png"]),
