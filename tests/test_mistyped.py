@@ -123,6 +123,7 @@ def test_values_at_another_level(answer, line, words):
         "data=camvid data.augment={flip:0.5} 'logger=[tensorboard,wandb]' logger.wandb.offline=true",
         "trainer=smoke trainer.limit_train_batches=2 +trainer.plugins.x=1 --config-dir conf",
         "data.root= weights=null --cfg job",
+        "weights= ~scheduler.warmup_iters",
         "=5",  # Hydra's to answer
     ],
 )

@@ -66,7 +66,7 @@ def check_arguments(config_name: str, arguments: Sequence[str]) -> None:
 def _with_spaces(overrides: Sequence[str]) -> str | None:
     """Return ``a=b`` if it was typed as ``a = b``, ``a= b`` or ``a =b``."""
     for number, text in enumerate(overrides):
-        after = [one for one in overrides[number + 1 : number + 2] if "=" not in one]
+        after = [one for one in overrides[number + 1 : number + 2] if not is_assignment(one)]
         if text.startswith("=") and number > 0:
             return "".join([overrides[number - 1], text, *(after if text == "=" else [])])
         if text.endswith("=") and after:

@@ -142,6 +142,10 @@ def test_a_named_pipe_is_not_read(dataset):
             ["4 of 4 annotations have no segmentation", "boxes label no pixels", "export the masks"],
         ),
         (lambda c: c["annotations"][0].update(segmentation=None, image_id=99), ["the first is of image_id 99"]),
+        (
+            lambda c: (c["annotations"][0].update(segmentation=None), c["images"][0].update(file_name="c" * 9000)),
+            ["the first is of cc", "cc…"],
+        ),
         (lambda c: c["images"][0].update(id=[1]), ["not a COCO annotation file"]),
         (lambda c: c["images"][0].update(height=10**9, width=10**9), ["1000000000x1000000000", "the image has 8x6"]),
         (lambda c: c["images"][0].update(height=float("inf")), ["not a COCO annotation file"]),

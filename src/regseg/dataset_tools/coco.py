@@ -96,7 +96,7 @@ def _check_masks(content: Mapping[str, Any], source: Path) -> None:
     annotations = content["annotations"]
     if boxes := [entry for entry in annotations if not entry.get("segmentation")]:
         names = {image["id"]: image["file_name"] for image in content["images"]}
-        first = names.get(boxes[0]["image_id"], f"image_id {boxes[0]['image_id']}")
+        first = shortened(names.get(boxes[0]["image_id"], f"image_id {boxes[0]['image_id']}"))
         raise InputError(
             f"{source}: {len(boxes)} of {len(annotations)} annotations have no segmentation (the first is of {first}), "
             "and boxes label no pixels; export the masks too, or remove these annotations."
