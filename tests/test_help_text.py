@@ -24,8 +24,13 @@ def test_every_option_has_a_comment(command, choice):
     assert not [name for name in options if not comments.get(name)]
 
 
+def test_help_with_an_empty_argument(run_module):
+    assert run_module("regseg.report", "", "--help").returncode == 0
+
+
 def test_help_of_several_loggers(run_module):
     result = run_module("regseg.train", "logger=[tensorboard,wandb]", "--help")
     assert result.returncode == 0, result.stderr
-    assert "csv, mlflow, [tensorboard], [wandb]" in result.stdout
+    assert result.stdout.count("csv, mlflow, [tensorboard], [wandb]") == 1
+    assert "Powered by Hydra" not in result.stdout  # the help of Hydra, which is printed by running it
     assert "logger.wandb.project=regseg         the W&B project" in result.stdout

@@ -44,6 +44,9 @@ def answer(tmp_path, monkeypatch):
         ("predict source =photo.jpg", "type source=photo.jpg."),
         ("predict photos/a.jpg photos/b.jpg", "type 'source=photos/*.jpg' in quotes"),
         ("predict source=photos/a.jpg photos/b.jpg", "source=photos for their folder"),
+        ("predict best.ckpt photo.jpg", "type weights=best.ckpt source=photo.jpg."),
+        ("predict source=photo.jpg best.ckpt", "type weights=best.ckpt."),
+        ("predict best.ckpt a.jpg b.jpg", "type 'source=*.jpg' in quotes"),
         ("predict help", "python -m regseg.predict --help"),
         ("predict --source photo.jpg", "did you mean source=photo.jpg?"),
         ("predict --overwrite source=photo.jpg", "did you mean overwrite=true?"),
@@ -85,6 +88,9 @@ def test_paths_are_quoted_for_the_shell(answer):
     ("line", "words"),
     [
         ("run=x", "run is a group of options (run.group, run.name); type run.name=x."),
+        ("run=@x", "type run.name=@x."),
+        ("run={", "run is a group"),
+        ("run=2024-13-01", "run is a group"),
         ("run=null", "run is a group of options (run.group, run.name); set one of them."),
         ("callbacks.evaluation=3", "type callbacks.evaluation.every=3, or callbacks.evaluation=null to remove it."),
         ("callbacks.evaluation=true", "type callbacks.evaluation.loss=true"),
@@ -117,12 +123,18 @@ def test_values_at_another_level(answer, line, words):
         "data=camvid data.augment={flip:0.5} 'logger=[tensorboard,wandb]' logger.wandb.offline=true",
         "trainer=smoke trainer.limit_train_batches=2 +trainer.plugins.x=1 --config-dir conf",
         "data.root= weights=null --cfg job",
+        "weights= ~scheduler.warmup_iters",
         "=5",  # Hydra's to answer
     ],
 )
 def test_what_is_well_formed_passes(answer, line):
     assert answer("train", *line.split()) == ""
     assert answer("predict", "source=a=b.jpg", "out=x y") == ""
+
+
+def test_empty_arguments_are_answered(answer):
+    for arguments in (["", "source=x"], ["--source", ""], ["source", "=", ""]):
+        assert answer("predict", *arguments).startswith("An argument is empty")
 
 
 def test_a_command_answers_so(run_module, tmp_path):

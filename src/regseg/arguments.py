@@ -64,7 +64,7 @@ def asks_for_help(arguments: Sequence[str]) -> bool:
 
 def overrides_of(arguments: Sequence[str], open_groups: Sequence[str]) -> list[str]:
     """Return the overrides among command line arguments that Hydra can read, quoted as it needs them."""
-    return [text for text in typed_overrides(for_hydra(arguments, open_groups)) if "=" in text or text[0] == "~"]
+    return [text for text in typed_overrides(for_hydra(arguments, open_groups)) if is_assignment(text)]
 
 
 def for_hydra(arguments: Sequence[str], open_groups: Sequence[str] = ()) -> list[str]:
@@ -102,8 +102,8 @@ def dashed_options(arguments: Sequence[str]) -> Iterator[tuple[str, str, str | N
         name, equals, value = text.lstrip("-").partition("=")
         if text.startswith("-") and name:
             following = arguments[arguments.index(text) + 1 :][:1]
-            given = [value] if equals else [other for other in following if "=" not in other and other[0] != "-"]
-            yield text, name, next(iter(given), None)
+            given = [other for other in following if "=" not in other and not other.startswith("-")]
+            yield text, name, value if equals else next(iter(given), None)
 
 
 def swept_values(arguments: Sequence[str]) -> dict[str, list[str]]:
@@ -133,6 +133,11 @@ def plain(value: str) -> str:
     override = _parsed(f"key={value}")
     found = None if override is None else override.value()
     return found if isinstance(found, str) else value
+
+
+def is_assignment(text: str) -> bool:
+    """Return whether an argument is ``OPTION=VALUE`` or ``~OPTION``."""
+    return "=" in text or text.startswith("~")
 
 
 def key_of(text: str) -> str:

@@ -18,7 +18,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from regseg.arguments import dashed_options, is_name, is_plain, typed_overrides
+from regseg.arguments import dashed_options, is_assignment, is_name, is_plain, key_of, typed_overrides
 from regseg.config import config_dir, group_names, values_of
 from regseg.errors import InputError, near_names
 from regseg.help_text import lines_of, option_comments, package_of
@@ -51,24 +51,22 @@ def check_arguments(config_name: str, arguments: Sequence[str]) -> None:
             option; the sentence says what to type.
     """
     overrides = typed_overrides(arguments)
+    if "" in overrides:
+        raise InputError("An argument is empty, perhaps because a variable of the shell is not set; leave it out.")
     for text, name, value in dashed_options(arguments):
         meant = _Suggestions(config_name, overrides).dashed(name, value)
         raise InputError(f"{text} is not an option; did you mean {meant}? Options are written without dashes.")
     if spaced := _with_spaces(overrides):
         raise InputError(f"Spaces around = divide an argument; type {_quoted(spaced)}.")
-    if bare := [text for text in overrides if not _is_assignment(text)]:
+    if bare := [text for text in overrides if not is_assignment(text)]:
         raise InputError(_Suggestions(config_name, overrides).sentence(bare))
     _check_levels(config_name, overrides)
-
-
-def _is_assignment(text: str) -> bool:
-    return "=" in text or text.startswith("~")
 
 
 def _with_spaces(overrides: Sequence[str]) -> str | None:
     """Return ``a=b`` if it was typed as ``a = b``, ``a= b`` or ``a =b``."""
     for number, text in enumerate(overrides):
-        after = [one for one in overrides[number + 1 : number + 2] if "=" not in one]
+        after = [one for one in overrides[number + 1 : number + 2] if not is_assignment(one)]
         if text.startswith("=") and number > 0:
             return "".join([overrides[number - 1], text, *(after if text == "=" else [])])
         if text.endswith("=") and after:
@@ -89,7 +87,7 @@ class _Suggestions:
         assert cfg is not None
         choices = dict(cfg.hydra.runtime.choices)
         self.command = command
-        self.given = {_key(text) for text in overrides if _is_assignment(text)}
+        self.given = {key_of(text) for text in overrides if is_assignment(text)}
         self.groups = {group: _names_of(group) for group in choices if not group.startswith("hydra/")}
         self.options = dict(_flat(values_of(cfg)))
         self.comments = option_comments(command, choices)
@@ -101,8 +99,9 @@ class _Suggestions:
             return f"{first} is a command of its own; type python -m regseg.{first}."
         if first.strip("-") in ("help", "h", "?"):
             return f"{first} is not OPTION=VALUE; type python -m regseg.{self.command} --help to see the options."
-        if self.command == "predict" and sum(bool(Path(text).suffix) for text in bare) + ("source" in self.given) > 1:
-            return _of_several_images(Path(first))
+        files = [Path(text) for text in bare if _is_source(text)]
+        if self.command == "predict" and files and len(files) + ("source" in self.given) > 1:
+            return _of_several_images(files[0])
         if len(bare) == 2 and first in self.options:  # source photo.jpg
             return f"{' '.join(bare)} is not OPTION=VALUE; type {_quoted('='.join(bare))}."
         meant = [self._meant(text) for text in bare]
@@ -125,7 +124,7 @@ class _Suggestions:
         if not found and not _looks_like_path(text):
             found = [self._with_value(name) for name in near_names(text, [*self.options, *self.groups])]
         if not found:
-            option = self._path_option(Path(text).expanduser())
+            option = self._path_option(Path(text))
             self.given.add(option)
             found = [f"{option}={text}"]
         return found
@@ -155,6 +154,11 @@ class _Suggestions:
         return next((name for name in options if name not in self.given), options[0])
 
 
+def _is_source(text: str) -> bool:
+    suffix = Path(text).suffix
+    return bool(suffix) and suffix not in _WEIGHTS
+
+
 def _of_several_images(first: Path) -> str:
     """Return the sentence for several files as source, which a shell makes of an unquoted pattern."""
     pattern = shlex.quote(f"source={first.with_name('*' + first.suffix)}")
@@ -168,13 +172,13 @@ def _check_levels(config_name: str, overrides: Sequence[str]) -> None:
     """Raise InputError for a value of a group of options (``run=x``) and for an option below a value (``seed.x=1``)."""
     files, (groups, leaves) = group_names(), _known_names(config_name)
     for text in overrides:
-        key, value = _key(text), text.partition("=")[2]
+        key, value = key_of(text), text.partition("=")[2]
         if key in files and not is_name(text):
             raise InputError(f"{key}/{value} does not exist; choose one of {', '.join(_names_of(key))}.")
         above = [name for name in _parents(key) if name in leaves - groups]
         if key in files or not (above or (key in groups and is_plain(text))):
             continue
-        cfg = _composed(config_name, [other for other in overrides if _key(other) in files])
+        cfg = _composed(config_name, [other for other in overrides if key_of(other) in files])
         if cfg is None:
             continue  # a mistake in another argument, which Hydra reports
         node = None if above else OmegaConf.select(cfg, key)
@@ -190,7 +194,7 @@ def _check_levels(config_name: str, overrides: Sequence[str]) -> None:
 def _of_group(key: str, value: str, node: Mapping[str, Any]) -> str:
     """Return the sentence for ``key=value`` where ``key`` contains the options of ``node``."""
     options = {name: default for name, default in node.items() if not name.startswith("_")}
-    kind = type(yaml.safe_load(value)) if value else str
+    kind = _type_of(value)
     alike = [name for name, default in options.items() if type(default) is kind and "${" not in str(default)]
     child = next((name for name in ("name", *alike, *options) if name in options), "OPTION")
     remedy = f"type {_quoted(f'{key}.{child}={value}')}" if value not in ("null", "false") else "set one of them"
@@ -198,6 +202,14 @@ def _of_group(key: str, value: str, node: Mapping[str, Any]) -> str:
         remedy += f", or {key}=null to remove it"
     listed = ", ".join(f"{key}.{name}" for name in options) or "none yet"
     return f"{key} is a group of options ({listed}); {remedy}."
+
+
+def _type_of(value: str) -> type:
+    """Return the type that YAML gives to a value; text if it is not YAML."""
+    try:
+        return type(yaml.safe_load(value)) if value else str
+    except (yaml.YAMLError, ValueError):
+        return str
 
 
 def _known_names(config_name: str) -> tuple[set[str], set[str]]:
@@ -260,11 +272,7 @@ def _listed(comment: str) -> set[str]:
 
 
 def _looks_like_path(text: str) -> bool:
-    return "/" in text or bool(Path(text).suffix) or Path(text).expanduser().exists()
-
-
-def _key(text: str) -> str:
-    return text.lstrip("+~").partition("=")[0]
+    return "/" in text or bool(Path(text).suffix) or Path(text).exists()
 
 
 def _quoted(text: str) -> str:

@@ -84,7 +84,8 @@ def predict_video(options: dict[str, Any]) -> None:
     """Predict a video; write one video for each mode in ``save``."""
     from regseg.inference import out_folder
     from regseg.inference.sources import check_out
-    from regseg.inference.video import Video, video_outputs
+    from regseg.inference.video import video_outputs
+    from regseg.inference.video_reader import Video
 
     out, source = Path(options["out"]), Path(options["source"])
     if options["shards"] != 1:
@@ -129,7 +130,8 @@ def write_video(
 ) -> str | None:
     """Write one video; return what could not be read of the source, as the end of a sentence."""
     from regseg.inference.progress import Counter
-    from regseg.inference.video import Video, drawing, predict_video
+    from regseg.inference.video import drawing, predict_video
+    from regseg.inference.video_reader import Video
     from regseg.inference.writers import write_legend
 
     draw = drawing(mode, spec, opacity)

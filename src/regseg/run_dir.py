@@ -20,14 +20,7 @@ from typing import Any
 import yaml
 
 from regseg.errors import InputError
-from regseg.run_settings import (
-    check_same_options,
-    check_settings,
-    images_per_step,
-    limits_of,
-    options_of,
-    settings_of,
-)
+from regseg.run_settings import check_same_options, check_settings, images_per_step, limits_of, options_of, settings_of
 from regseg.system.atomic import remove_leftovers, write_text
 from regseg.system.locks import Held, is_held, lock
 from regseg.system.records import read_csv, read_json, read_text, section

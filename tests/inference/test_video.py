@@ -7,12 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from layouts import is_sentence, pipeline_threads
-from videos import write_damaged_video, write_video
+from videos import write_video
 
 from regseg.data.datasets.cityscapes import SPEC
 from regseg.errors import InputError
-from regseg.inference import video as module
-from regseg.inference.video import Video, drawing, predict_video, video_outputs
+from regseg.inference import video_reader
+from regseg.inference.video import Encoder, drawing, predict_video, video_outputs
+from regseg.inference.video_reader import Video
 
 av = pytest.importorskip("av")
 
@@ -138,48 +139,15 @@ def test_labels_are_drawn(tmp_path):
 def test_decoding_stays_a_few_frames_ahead(tmp_path, monkeypatch):
     path = write_video(tmp_path / "long.mp4", frames=60)
     decoded, added = [], []
-    pixels, add = module._pixels, module.Encoder.add
-    monkeypatch.setattr(module, "_pixels", lambda frame: (decoded.append(1), pixels(frame))[1])
-    monkeypatch.setattr(module.Encoder, "add", lambda self, *frame: (added.append(1), add(self, *frame))[1])
+    pixels, add = video_reader._pixels, Encoder.add
+    monkeypatch.setattr(video_reader, "_pixels", lambda frame: (decoded.append(1), pixels(frame))[1])
+    monkeypatch.setattr(Encoder, "add", lambda self, *frame: (added.append(1), add(self, *frame))[1])
 
     def labeller(image):
         assert len(decoded) - len(added) <= 6
         return zeros(image)
 
     assert through(path, labeller=labeller)[1] == 60
-
-
-def test_a_damaged_video_is_read_as_far_as_possible_and_reported(tmp_path):
-    path, data, damaged = write_damaged_video(tmp_path / "damaged.mkv")
-    half = len(data) // 2
-    for content, words in ((data, None), (damaged, "cannot be decoded in 1 place"), (data[:half], "of 20 seconds")):
-        path.write_bytes(content)
-        with Video(path) as video:
-            count = len(list(video.frames()))
-            assert (count == 40) == (words is None) and count > 5
-            assert video.damage is None if words is None else words in str(video.damage)
-
-
-@pytest.mark.parametrize("content", [b"", b"no video at all", b"\x00\x00\x00\x18ftypmp42" + bytes(100), None])
-def test_an_unreadable_video_is_one_sentence(tmp_path, content):
-    path = tmp_path / "clip.mp4"
-    if content is not None:
-        path.write_bytes(content)
-    with pytest.raises(InputError) as error:
-        Video(path)
-    assert is_sentence(error, path)
-
-
-def test_a_video_without_pictures_is_one_sentence(tmp_path):
-    with av.open(str(tmp_path / "sound.mp4"), "w") as container:
-        track = container.add_stream("aac", rate=8000)
-        silence = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), format="fltp", layout="mono")
-        silence.sample_rate = 8000
-        container.mux(track.encode(silence))
-        container.mux(track.encode(None))
-    with pytest.raises(InputError) as error:
-        Video(tmp_path / "sound.mp4")
-    assert is_sentence(error, "sound.mp4", "no video track")
 
 
 def test_a_failure_leaves_nothing_behind(tmp_path):
@@ -203,13 +171,6 @@ def test_a_failure_leaves_nothing_behind(tmp_path):
             through(path, draw, labeller)
         assert kind is InputError or error.value.filename == str(tmp_path / "result.mp4")
         assert [one.name for one in tmp_path.iterdir()] == ["a.mp4"] and pipeline_threads() == 0
-
-
-def test_pyav_is_named_where_it_is_missing(tmp_path, monkeypatch):
-    monkeypatch.setitem(__import__("sys").modules, "av", None)
-    with pytest.raises(InputError) as error:
-        Video(tmp_path / "a.mp4")
-    assert is_sentence(error, "pip install 'regseg[video]'")
 
 
 def test_label_files_are_for_images(tmp_path):

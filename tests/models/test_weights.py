@@ -287,6 +287,10 @@ def test_weights_of_8_bits_are_read():
     state = changed(lambda state: state.update({"stem.bn.weight": state["stem.bn.weight"].to(torch.float8_e4m3fn)}))
     regseg.load_weights(model := small(), state)
     assert model.stem.bn.weight.dtype == torch.float32
+    variances = {"stem.bn.running_var": torch.ones(32).to(torch.float8_e4m3fn)}
+    regseg.load_weights(model, state | variances)
+    with pytest.raises(InputError, match="negative variances"):
+        regseg.load_weights(model, state | {name: (-one.float()).to(one.dtype) for name, one in variances.items()})
     with pytest.raises(InputError, match="not finite"):
         regseg.load_weights(model, state | {"stem.bn.weight": torch.full((32,), torch.nan).to(torch.float8_e4m3fn)})
 

@@ -226,6 +226,31 @@ def test_what_lightning_cannot_restore_is_one_sentence(run, change, streets_root
     assert "\n" not in str(error.value) and len(str(error.value)) < 800
 
 
+def test_the_oldest_checkpoint_is_not_to_be_deleted(run, streets_root):
+    (run / "checkpoints" / "last.ckpt").unlink()
+    start = find_start(run)
+    torch.save(torch.load(start.path, weights_only=True) | {"loops": {}}, start.path)
+    with pytest.raises(InputError, match=r"previous\.ckpt cannot be continued") as error, restoring(start):
+        train(streets_root, run, 3, start.path)
+    assert "delete" not in str(error.value)
+
+
+@pytest.mark.parametrize("hook", ["on_save_checkpoint", "on_load_checkpoint"])
+def test_errors_of_the_machine_are_not_blamed_on_the_checkpoint(run, hook, streets_root, monkeypatch):
+    """Lightning collects what is saved in the module that restores."""
+
+    def fail(*arguments):
+        raise KeyError("a bug") if hook == "on_save_checkpoint" else MemoryError
+
+    start = find_start(run)
+    content = torch.load(start.path, weights_only=True)
+    content["regseg"]["ended_by"] = None  # so that the run continues
+    torch.save(content, start.path)
+    monkeypatch.setattr(RunRecord, hook, fail)
+    with pytest.raises((KeyError, MemoryError)), restoring(start):
+        train(streets_root, run, 4, start.path)
+
+
 @pytest.mark.parametrize(
     "entry",
     [

@@ -200,10 +200,9 @@ def _implementations(network: nn.Module, spec: DatasetSpec, folder: Path, int8: 
     for precision in ("f32", "bf16"):
         yield Implementation(f"torch {precision}", checkpoint, "torch", precision)
     int8 = int8 and _installed("nncf")
-    if _installed("onnx", "onnxruntime"):
-        yield from _exported(network, spec, folder, "onnx", int8)
-    if _installed("openvino"):
-        yield from _exported(network, spec, folder, "openvino", int8)
+    for format, packages in (("onnx", ("onnx", "onnxruntime")), ("openvino", ("openvino",))):
+        if _installed(*packages):
+            yield from _exported(network, spec, folder, format, int8)
 
 
 def _exported(network: nn.Module, spec: DatasetSpec, folder: Path, format: str, int8: bool) -> Iterator[Implementation]:

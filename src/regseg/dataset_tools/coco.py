@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import re
@@ -14,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from regseg.data.datamodule import SegmentationDataModule
-from regseg.data.datasets.spec import IGNORE_INDEX
+from regseg.data.datasets.spec import IGNORE_INDEX, is_printable
 from regseg.data.decoding import LARGEST, claimed_size
 from regseg.data.io import encode_png
 from regseg.errors import InputError, shortened
@@ -25,9 +26,8 @@ from regseg.system.records import read_text
 BACKGROUND = "background"  # the class of unlabelled pixels
 _FEWEST_POINTS = 3  # of a polygon; pycocotools takes two points for a box
 _HEADER = 2**20  # bytes of an image that contain its size
+_UPLOAD_PREFIX = re.compile(r"^[0-9a-f]{8}-")  # of images that were uploaded to Label Studio
 _OUTSIDE = 4  # how far a polygon may reach outside of its image, as a multiple of the image's side
-
-_UPLOAD_PREFIX = re.compile(r"^[0-9a-f]{8}-")
 
 
 def import_coco(datamodule: SegmentationDataModule, source: Path) -> None:
@@ -96,7 +96,7 @@ def _check_masks(content: Mapping[str, Any], source: Path) -> None:
     annotations = content["annotations"]
     if boxes := [entry for entry in annotations if not entry.get("segmentation")]:
         names = {image["id"]: image["file_name"] for image in content["images"]}
-        first = names.get(boxes[0]["image_id"], f"image_id {boxes[0]['image_id']}")
+        first = shortened(names.get(boxes[0]["image_id"], f"image_id {boxes[0]['image_id']}"))
         raise InputError(
             f"{source}: {len(boxes)} of {len(annotations)} annotations have no segmentation (the first is of {first}), "
             "and boxes label no pixels; export the masks too, or remove these annotations."
@@ -122,7 +122,8 @@ def _existing(images: Path, name: str, source: Path) -> Path:
     found = _find_image(images, name)
     if found is None:
         raise InputError(
-            f"{source} names the image {name}, which is missing; put it into {images} under the same file name."
+            f"{source} names the image {shortened(name)}, which is missing; put it into {images} under the same file "
+            "name."
         )
     return found
 
@@ -139,8 +140,9 @@ def _find_image(images: Path, name: str) -> Path | None:
     for start in range(first, len(parts)):
         path = images.joinpath(*parts[start:])
         for candidate in (path, path.with_name(_UPLOAD_PREFIX.sub("", path.name) or path.name)):
-            if candidate.is_file():
-                return candidate
+            with contextlib.suppress(OSError):  # a name that is too long for a file
+                if candidate.is_file():
+                    return candidate
     return None
 
 
@@ -229,8 +231,11 @@ def _is_whole(value: Any) -> bool:
 
 def _check_names(names: list[str], source: Path) -> None:
     for name in names:
+        shown_name = shortened(repr(name))
         if names.count(name) > 1 or name.strip() in ("", BACKGROUND):
-            raise InputError(f"{source}: the category {name!r} is empty, reserved or given twice; rename it.")
+            raise InputError(f"{source}: the category {shown_name} is empty, reserved or given twice; rename it.")
+        if not is_printable(name):
+            raise InputError(f"{source}: the category {shown_name} has characters that cannot be printed; rename it.")
 
 
 def _classes(names: list[str], source: Path) -> str:

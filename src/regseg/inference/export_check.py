@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from regseg.data.datamodule import SegmentationDataModule
 
 # By precision: the largest share of labels that may change, and the largest difference of a low-resolution logit,
-# relative to the largest logit. RegSeg trained on CamVid and a small one trained on synthetic ones reach at most
+# relative to the largest logit. RegSeg trained on CamVid and a small one trained on synthetic streets reach at most
 # f32 0 and 1.4e-6, f16 0.06 % and 1.4e-3, bf16 0.47 % and 0.029, int8 1.8 % and 0.145. The bounds are at least twice
 # that, because networks round differently. A barely trained network can exceed them: its logits are nearly tied.
 _ALLOWED = {"f32": (1e-4, 1e-4), "f16": (2e-3, 0.01), "bf16": (0.01, 0.06), "int8": (0.05, 0.3)}

@@ -134,9 +134,9 @@ def _open(path: Path, runtime: str, precision: str, device: str, fused: bool | N
     require("openvino", "openvino", "runtime=openvino")
     key = converted.key_of(path) if path.is_file() else None
     kept = None if key is None else converted.read(key)
-    return (
-        _converted(path, key, precision, streams) if kept is None else OpenVinoRuntime(*kept, precision, fused, streams)
-    )
+    if kept is None:
+        return _converted(path, key, precision, streams)
+    return OpenVinoRuntime(*kept, precision, streams=streams)
 
 
 def _converted(path: Path, key: str | None, precision: str, streams: int) -> Runtime:

@@ -166,7 +166,7 @@ def read_checkpoint(source: Source) -> Checkpoint:
         raise InputError(
             f"{name} contains weights that are not finite (the first is {bad}); choose an earlier checkpoint."
         )
-    if bad := next((key for key, value in state.items() if key.endswith("running_var") and (value < 0).any()), None):
+    if bad := next((key for key, value in state.items() if key.endswith("running_var") and _is_negative(value)), None):
         raise InputError(f"{name} contains negative variances (the first are {bad}); choose other weights.")
     by_author = any(key.startswith(("body.", "spp.")) for key in state)
     if by_author:
@@ -261,6 +261,10 @@ def _backbone_hint(ours: Mapping[str, Tensor], theirs: Mapping[str, Tensor]) -> 
     names = [name for name in ours if name.startswith(_BACKBONE)]
     fits = all(name in theirs and theirs[name].shape == ours[name].shape for name in names)
     return ", or load only its backbone: weights_part=backbone (part='backbone' in Python)" if names and fits else ""
+
+
+def _is_negative(value: Tensor) -> bool:
+    return value.is_floating_point() and bool((value.float() < 0).any())  # PyTorch compares no 8-bit floating point
 
 
 def _of_classifier(name: str) -> bool:

@@ -80,8 +80,8 @@ def _is_written(root: Path, marker: dict[str, Any]) -> bool:
     except FileNotFoundError:
         if root.is_dir() and any(root.iterdir()):
             raise InputError(
-                f"{root} is not empty and contains no drawn streets ({MARKER}); name the dataset that it contains with "
-                "data=NAME, or choose another data.root for drawn streets."
+                f"{root} is not empty and contains no street scenes ({MARKER}); name the dataset that it contains with "
+                "data=NAME, or choose another data.root for synthetic scenes."
             ) from None
         return False
     except (NotADirectoryError, ValueError):

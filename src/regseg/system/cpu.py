@@ -1,4 +1,4 @@
-"""The processor: its bfloat16 instructions and the number of its cores, and whether there is another one."""
+"""The processor's bfloat16 instructions and cores, and whether there is a GPU."""
 
 from __future__ import annotations
 

@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import Any, cast
 
 import lightning as L
+import torch
 from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint
 from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities import rank_zero_only
 
 from regseg.data.datasets.names import CUSTOM_DATASET
-from regseg.errors import InputError, shortened
+from regseg.errors import InputError, RunFailure, shortened
 from regseg.models.finite import first_not_finite
 from regseg.run_dir import config_of, holds_results, is_replaced
 from regseg.run_settings import settings_of
@@ -35,6 +36,8 @@ _PARTS = {  # of a training checkpoint
     "callbacks": Mapping,
     "pytorch-lightning_version": str,
 }
+_CONNECTOR = "checkpoint_connector.py"  # Lightning's module that restores and also collects what is saved
+_NOT_OF_THE_FILE = (InputError, RunFailure, OSError, MemoryError, torch.cuda.OutOfMemoryError)
 _ENTRIES: dict[Any, Any] = {  # of a fingerprint
     **dict.fromkeys(("settings", "options", "files"), Mapping),
     **dict.fromkeys(("classes", "excluded", "labels"), (list, tuple)),
@@ -163,13 +166,14 @@ def restoring(start: Start | None) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        places = {Path(frame.filename).name for frame in traceback.extract_tb(error.__traceback__)}
-        if start is None or isinstance(error, InputError) or "checkpoint_connector.py" not in places:
+        frames = traceback.extract_tb(error.__traceback__)
+        restores = any(Path(one.filename).name == _CONNECTOR and "restore" in one.name for one in frames)
+        if start is None or not restores or isinstance(error, _NOT_OF_THE_FILE):
             raise
         reason = shortened(" ".join(f"{type(error).__name__}: {error}".split()).rstrip("."))
+        former = f"delete it to continue from {PREVIOUS}, or " if start.path.name == LAST else ""
         raise InputError(
-            f"{start.path} cannot be continued ({reason}); delete it to continue from {PREVIOUS}, or use "
-            "overwrite=true to replace the run."
+            f"{start.path} cannot be continued ({reason}); {former}use overwrite=true to replace the run."
         ) from error
 
 

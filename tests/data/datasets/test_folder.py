@@ -291,6 +291,9 @@ def test_a_single_image_cannot_be_divided(tmp_path):
     with pytest.raises(InputError) as error:
         Folder(flat(tmp_path, ["a"]), val_share=0).samples("val")
     assert is_sentence(error, "data.val_split=train")
+    with pytest.raises(InputError) as error:
+        Folder(flat(tmp_path, ["a"]), val_share=1).samples("train")
+    assert is_sentence(error, "data.val_share=0 data.val_split=train")
 
 
 def test_what_a_flat_folder_cannot_give(tmp_path):

@@ -115,7 +115,8 @@ class Folder:
 def _better_share(places: set[int], split: str) -> str:
     """Return a hint at the value of ``data.val_share`` that is nearest to the given one and leaves no split empty."""
     if len(places) < 2:
-        return "data.val_split=train evaluates on the training images; or "
+        all_in_train = "data.val_share=0 " if split == "train" else ""
+        return f"{all_in_train}data.val_split=train evaluates on the training images; or "
     # The first one of val, or the first one of train.
     share = (min(places) + 1 if split == "val" else max(places)) / 2**64
     share = (math.ceil if split == "val" else math.floor)(100 * share) / 100
@@ -182,9 +183,11 @@ def _names(classes: list[Any], path: Path) -> tuple[str, ...]:
             raise InputError(f"{path}: the class {shown} has no name; write {{name: road, id: 0}}.")
     names = [entry["name"] for entry in classes]
     if strange := [name for name in names if not is_printable(name)]:
-        raise InputError(f"{path}: the class {strange[0]!r} has characters that cannot be printed; rename it.")
+        raise InputError(
+            f"{path}: the class {shortened(repr(strange[0]))} has characters that cannot be printed; rename it."
+        )
     if twice := [name for name in names if names.count(name) > 1]:
-        raise InputError(f"{path}: the class {twice[0]} is defined twice; rename one of them.")
+        raise InputError(f"{path}: the class {shortened(twice[0])} is defined twice; rename one of them.")
     return tuple(names)
 
 

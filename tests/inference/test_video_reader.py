@@ -1,0 +1,51 @@
+"""Videos that are damaged or cannot be read."""
+
+import numpy as np
+import pytest
+from layouts import is_sentence
+from videos import write_damaged_video
+
+from regseg.errors import InputError
+from regseg.inference.video_reader import Video
+
+av = pytest.importorskip("av")
+
+
+def test_a_damaged_video_is_read_as_far_as_possible_and_reported(tmp_path):
+    path, data, damaged = write_damaged_video(tmp_path / "damaged.mkv")
+    half = len(data) // 2
+    for content, words in ((data, None), (damaged, "cannot be decoded in 1 place"), (data[:half], "of 20 seconds")):
+        path.write_bytes(content)
+        with Video(path) as video:
+            count = len(list(video.frames()))
+            assert (count == 40) == (words is None) and count > 5
+            assert video.damage is None if words is None else words in str(video.damage)
+
+
+@pytest.mark.parametrize("content", [b"", b"no video at all", b"\x00\x00\x00\x18ftypmp42" + bytes(100), None])
+def test_an_unreadable_video_is_one_sentence(tmp_path, content):
+    path = tmp_path / "clip.mp4"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(InputError) as error:
+        Video(path)
+    assert is_sentence(error, path)
+
+
+def test_a_video_without_pictures_is_one_sentence(tmp_path):
+    with av.open(str(tmp_path / "sound.mp4"), "w") as container:
+        track = container.add_stream("aac", rate=8000)
+        silence = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), format="fltp", layout="mono")
+        silence.sample_rate = 8000
+        container.mux(track.encode(silence))
+        container.mux(track.encode(None))
+    with pytest.raises(InputError) as error:
+        Video(tmp_path / "sound.mp4")
+    assert is_sentence(error, "sound.mp4", "no video track")
+
+
+def test_pyav_is_named_where_it_is_missing(tmp_path, monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "av", None)
+    with pytest.raises(InputError) as error:
+        Video(tmp_path / "a.mp4")
+    assert is_sentence(error, "pip install 'regseg[video]'")
