@@ -69,6 +69,7 @@ class OpenVinoRuntime(ExportedRuntime):
     def _model(self) -> Any:
         """The model that is compiled for every size, up to the low-resolution logits if `fused`."""
         model = self._source() if callable(self._source) else self._source
+        self._source = model  # releases the PyTorch network that was converted
         low = _output_named(model, LOW_RESOLUTION) if self.fused else None
         return model if low is None else _openvino().Model([low], model.get_parameters())
 
