@@ -67,6 +67,12 @@ def test_a_second_start_does_not_convert(cache, conversions, checkpoint, photogr
     assert repr(again) == repr(first) and [path.name for path in cache.iterdir()] == [converted.key_of(checkpoint)]
 
 
+def test_the_first_image_may_come_within_autocast(cache, checkpoint, photograph, kept):
+    """As in an evaluation in bf16-mixed, where the conversion failed."""
+    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
+        assert (regseg.Predictor(checkpoint, "openvino", "f32")(photograph) == kept[1]).all()
+
+
 @pytest.mark.skipif(torch.version.cuda is not None, reason="this PyTorch is imported to look for a GPU")
 def test_a_second_start_needs_no_torch(cache, checkpoint, kept):
     shutil.copytree(kept[0], cache / kept[0].name)

@@ -23,7 +23,8 @@ def to_openvino(network: ExportNetwork, size: tuple[int, int] | None = None) -> 
         size: (height, width) if the model is for images of one size.
     """
     ov = require("openvino", "openvino", "format=openvino")
-    with warnings.catch_warnings():
+    # A network is converted when its first image arrives, possibly within autocast, as in an evaluation.
+    with warnings.catch_warnings(), torch.autocast("cpu", enabled=False):
         warnings.simplefilter("ignore")  # the tracer warns about sizes, which remain variables
         # Traced here in half the time: OpenVINO would trace twice to compare, but an export is compared anyway.
         traced = torch.jit.trace(network.eval(), _example(size), check_trace=False)
