@@ -20,10 +20,10 @@ $(READY): pyproject.toml constraints.txt
 demo: $(READY)  ## create street scenes, train RegSeg on them and evaluate it (4 to 5 minutes on 2 cores)
 	$(BIN)/python -m regseg.train experiment=demo overwrite=true
 
-test: $(READY)  ## run the tests (about 7 minutes on 2 cores)
+test: $(READY)  ## run the tests (about 8 minutes on 2 cores)
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
-test-slow: $(READY)  ## run the tests that compile networks or kernels, measure memory, or build the wheel (2 minutes)
+test-slow: $(READY)  ## run the tests that compile networks or kernels, measure memory, or build the wheel (3 minutes)
 	$(BIN)/python -m pytest -m slow -n 2
 
 test-soak: $(READY)  ## kill a training run 24 times and compare its result with an uninterrupted run (5 minutes)
