@@ -64,8 +64,8 @@ def classes(datamodule: SegmentationDataModule, out: Path) -> None:
         raise InputError(f"{root / 'labels'} contains no label images; put them there, or set data.root.")
     if masks := [file for file in files if _ONE_MASK_PER_CLASS.match(file.name)]:
         raise InputError(
-            f"{masks[0]} is the mask of a single class, and its name does not tell its image; export COCO from Label "
-            "Studio instead, then use what=import."
+            f"{masks[0]} is the mask of a single class, and its name does not say of which image; export the "
+            "annotations from Label Studio as COCO instead, then use what=import."
         )
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         found = list(progress(pool.map(_read, files), len(files), "reading labels"))
