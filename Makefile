@@ -17,7 +17,7 @@ $(READY): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	@touch $@
 
-demo: $(READY)  ## create street scenes, train RegSeg on them and evaluate it (4 to 5 minutes on 2 cores)
+demo: $(READY)  ## create street scenes, train RegSeg on them and evaluate it (4 to 6 minutes on 2 cores)
 	$(BIN)/python -m regseg.train experiment=demo overwrite=true
 
 test: $(READY)  ## run the tests (about 8 minutes on 2 cores)
