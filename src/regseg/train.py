@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 @entry_point("train", resumable=True)
 def main(cfg: DictConfig) -> float | None:
-    """Run one training; return its best mean IoU, for sweepers that optimise."""
+    """Run one training; return its best mean IoU, for sweepers that optimize."""
     hydra, folder = HydraConfig.get(), Path(HydraConfig.get().runtime.output_dir)
     sweep = hydra.mode == RunMode.MULTIRUN
     check_launch(cfg.table, hydra.runtime.choices["hydra/launcher"], sweep=sweep)
@@ -163,7 +163,7 @@ def make_task(values: dict[str, Any], spec: DatasetSpec, *, continued: bool) -> 
     from regseg.models import build_model, load_weights
     from regseg.training.task import SegmentationTask
 
-    L.seed_everything(values["seed"], verbose=False)  # right before the weights are initialised (Sec. 4.3)
+    L.seed_everything(values["seed"], verbose=False)  # right before the weights are initialized (Sec. 4.3)
     network = build_model(**check_options("model", values["model"], build_model), num_classes=spec.num_classes)
     if values["weights"] and not continued:
         load_weights(network, values["weights"], part=values["weights_part"])

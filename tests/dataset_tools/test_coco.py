@@ -157,6 +157,7 @@ def test_a_named_pipe_is_not_read(dataset):
         (lambda c: c["annotations"][2]["segmentation"].update(counts=[40, 6]), ["with 46 pixels"]),
         (lambda c: c["annotations"][2]["segmentation"].update(counts=[50, -8, 6]), ["with 48 pixels"]),
         (lambda c: c["annotations"][0]["segmentation"].update(counts="9"), ["with 9 pixels"]),
+        (lambda c: c["annotations"][0]["segmentation"].update(counts=100 * "o"), ["larger than any image"]),
         (lambda c: c["annotations"][0]["segmentation"].update(size=[10**6, 10**6]), ["1000000"]),
     ],
 )

@@ -36,7 +36,7 @@ def test_blocks_of_several_rates_are_branched():
     assert sum(isinstance(module, BranchedConvs) for module in folded.modules()) == 12  # of 13 blocks, (1, 1) is one
 
 
-def test_the_graph_normalises_bytes(network, photograph):
+def test_the_graph_normalizes_bytes(network, photograph):
     from regseg.data.augment.transforms import normalize
 
     images = torch.from_numpy(photograph[None])

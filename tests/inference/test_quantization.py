@@ -1,4 +1,4 @@
-"""Quantisation to 8-bit integers, and how much accuracy it may lose."""
+"""Quantization to 8-bit integers, and how much accuracy it may lose."""
 
 from types import SimpleNamespace
 
@@ -70,7 +70,7 @@ def test_the_mean_iou_is_over_the_classes_that_occur():
     ("format", "output", "size"),
     [("onnx", "logits", None), ("openvino", "logits", (32, 64)), ("onnx", "labels", (32, 64))],
 )
-def test_any_output_and_size_is_quantised(format, output, size):
+def test_any_output_and_size_is_quantized(format, output, size):
     pytest.importorskip("nncf")
     network = create_model("regseg", backbone=[[1]], num_classes=3).eval()
     convert = to_onnx if format == "onnx" else to_openvino

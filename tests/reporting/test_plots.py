@@ -16,8 +16,8 @@ def test_a_figure_that_fails_leaves_the_earlier_one(tmp_path):
 
 
 def test_long_names_are_shortened():
-    assert plots.shortened("x" * 40) == "x" * 40
-    assert plots.shortened("x" * 41) == "x" * 39 + "…"
+    assert plots.axis_name("x" * 40) == "x" * 40
+    assert plots.axis_name("x" * 41) == "x" * 39 + "…"
 
 
 def test_a_name_is_drawn_literally(tmp_path):

@@ -96,7 +96,7 @@ def benchmark_inference(
         warm_up: uncounted warm-up rounds.
         iterations: counted rounds; a fifth as many are measured from image file to label file.
         few: measure only the baseline and the precision that `regseg.predict` uses, for many networks.
-        int8: whether to measure int8 too; the quantisation takes a minute.
+        int8: whether to measure int8 too; the quantization takes a minute.
         memory: whether to measure the peak memory of each implementation, in a separate process.
 
     Returns:

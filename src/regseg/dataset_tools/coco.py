@@ -27,6 +27,7 @@ BACKGROUND = "background"  # the class of unlabelled pixels
 _FEWEST_POINTS = 3  # of a polygon; pycocotools takes two points for a box
 _HEADER = 2**20  # bytes of an image that contain its size
 _UPLOAD_PREFIX = re.compile(r"^[0-9a-f]{8}-")  # of images that were uploaded to Label Studio
+_BITS = 40  # of a run length; more would be larger than any image
 _OUTSIDE = 4  # how far a polygon may reach outside of its image, as a multiple of the image's side
 
 
@@ -197,6 +198,8 @@ def _run_lengths(text: str) -> list[int]:
     for code in (ord(character) - 48 for character in text):
         value |= (code & 31) << shift
         shift += 5
+        if shift > _BITS:
+            raise ValueError("a run length that is larger than any image")
         if code & 32:  # more characters follow
             continue
         if code & 16:  # negative

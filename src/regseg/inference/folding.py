@@ -91,8 +91,8 @@ class ExportNetwork(nn.Module):
     Args:
         network: with `low_resolution_logits`; it is copied.
         output: ``labels`` or ``logits``.
-        mean: mean of the normalisation, on a scale of 0 to 255.
-        std: standard deviation of the normalisation, on the same scale.
+        mean: mean of the normalization, on a scale of 0 to 255.
+        std: standard deviation of the normalization, on the same scale.
     """
 
     mean: Tensor

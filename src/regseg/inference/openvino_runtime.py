@@ -24,7 +24,7 @@ class OpenVinoRuntime(ExportedRuntime):
         model: an `openvino.Model` whose record is ``info``; or a function that returns one with low-resolution logits,
             which `load` or the first image calls.
         info: the record.
-        precision: ``auto``, ``f32`` or ``bf16``; for an int8 model, that of the layers that are not quantised.
+        precision: ``auto``, ``f32`` or ``bf16``; for an int8 model, that of the layers that are not quantized.
         fused: see `ExportedRuntime`.
         streams: how many threads may call it at the same time without waiting for each other.
 

@@ -29,7 +29,7 @@ _LARGEST_LOSS = 0.02
 def write_int8(
     path: Path, format: str, network: nn.Module, info: ExportInfo, data: SegmentationDataModule, images: int
 ) -> ExportInfo:
-    """Quantise a network, write it, and compare the mean IoU of both networks on the validation split.
+    """Quantize a network, write it, and compare the mean IoU of both networks on the validation split.
 
     Args:
         path: the file.

@@ -145,7 +145,7 @@ class DDRNet23(nn.Module):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
     def low_resolution_logits(self, image: Tensor) -> Tensor:
-        """Map normalised images (B, 3, H, W) to the logits before the last upsampling, (B, num_classes, H/8, W/8)."""
+        """Map normalized images (B, 3, H, W) to the logits before the last upsampling, (B, num_classes, H/8, W/8)."""
         x = F.relu(self.layer1(self.stem(image)), inplace=True)  # (B, 64, H/4, W/4)
         x = F.relu(self.layer2(x), inplace=True)  # (B, 128, H/8, W/8)
         low, high = self.low3(x), self.high3(x)  # (B, 256, H/16, W/16), (B, 128, H/8, W/8)
@@ -157,7 +157,7 @@ class DDRNet23(nn.Module):
         return self.head(high)
 
     def forward(self, image: Tensor) -> Tensor:
-        """Map normalised images (B, 3, H, W) to logits (B, num_classes, H, W); H and W are at least 32."""
+        """Map normalized images (B, 3, H, W) to logits (B, num_classes, H, W); H and W are at least 32."""
         return upsample_to(self.low_resolution_logits(image), image)
 
 

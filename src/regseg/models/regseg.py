@@ -21,7 +21,7 @@ class RegSeg(nn.Module):
         self.decoder = decoder
 
     def low_resolution_logits(self, image: Tensor) -> Tensor:
-        """Map normalised images to the logits before the last upsampling.
+        """Map normalized images to the logits before the last upsampling.
 
         Args:
             image: (B, 3, H, W); H and W are at least 32.
@@ -33,5 +33,5 @@ class RegSeg(nn.Module):
         return self.decoder(self.backbone(x))  # (B, num_classes, H/8, W/8); at 1/4 for RegSeg's own decoders
 
     def forward(self, image: Tensor) -> Tensor:
-        """Map normalised images (B, 3, H, W) to logits of the same size, (B, num_classes, H, W)."""
+        """Map normalized images (B, 3, H, W) to logits of the same size, (B, num_classes, H, W)."""
         return upsample_to(self.low_resolution_logits(image), image)

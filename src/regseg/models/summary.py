@@ -76,7 +76,7 @@ def effective_field_of_view(model: nn.Module, images: Iterable[Tensor]) -> np.nd
 
     Args:
         model: the model; it is not changed.
-        images: batches of normalised images (B, 3, H, W), all of one size.
+        images: batches of normalized images (B, 3, H, W), all of one size.
 
     Returns:
         (H, W) float64; the sum is 1.
@@ -120,7 +120,7 @@ def _settled(model: nn.Module, images: list[Tensor]) -> nn.Module:
 
 
 def noise_images(size: tuple[int, int], count: int = 4) -> list[Tensor]:
-    """Return `count` normalised images (1, 3, H, W) of Gaussian noise, the same in every call."""
+    """Return `count` normalized images (1, 3, H, W) of Gaussian noise, the same in every call."""
     generator = torch.Generator().manual_seed(0)
     return [torch.randn(1, 3, *size, generator=generator) for _ in range(count)]
 

@@ -1,6 +1,6 @@
 """Safe reading of checkpoints, and loading of weights into a model.
 
-Three formats are recognised by their keys: Lightning checkpoints of this project (every name starts with `network.`),
+Three formats are recognized by their keys: Lightning checkpoints of this project (every name starts with `network.`),
 plain state dicts of a model, and the files of the author's release (the author's names, either at the top level or
 under "model" next to optimizer state).
 """

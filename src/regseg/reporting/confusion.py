@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from regseg.reporting.plots import figure, shortened
+from regseg.reporting.plots import axis_name, figure
 
 _LARGEST = 12  # inches of the matrix; many classes make smaller cells
 _NUMBERED = 0.25  # inches of a cell that has room for a number
@@ -23,7 +23,7 @@ def draw_confusion(counts: np.ndarray, classes: Sequence[str], path: Path) -> No
     """
     totals = counts.sum(1, keepdims=True)
     shares = 100 * counts / np.maximum(totals, 1)
-    names = [shortened(name) for name in classes]
+    names = [axis_name(name) for name in classes]
     cell = min(0.36, max(0.15, _LARGEST / len(classes)))
     font = 10 if cell > _NUMBERED else 6
     size = max(3.2, 1.6 + 0.08 * font / 10 * max(map(len, names)) + cell * len(classes))

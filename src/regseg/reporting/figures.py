@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from regseg.reporting import val_sizes
 from regseg.reporting.paper_tables import figure_of
-from regseg.reporting.plots import AUTHOR, OTHERS, OURS, PAPER, figure, set_log_x, shortened
+from regseg.reporting.plots import AUTHOR, OTHERS, OURS, PAPER, axis_name, figure, set_log_x
 from regseg.reporting.published import author_runs, paper
 from regseg.reporting.tables import Row, Run, common_epoch, known, metric_of
 
@@ -50,7 +50,7 @@ def draw_rows(group: str, rows: Sequence[Row], path: Path) -> bool:
         ):
             if shown:
                 axes.plot([], [], style, color=color, label=label, mfc=color if label == "ours" else "none")
-        axes.set_yticks(list(places), [shortened(row.name) for row in rows])
+        axes.set_yticks(list(places), [axis_name(row.name) for row in rows])
         axes.set_ylim(len(rows) - 0.5, -0.5)
         axes.set_xlabel(_label(group))
         _legend(drawn)
@@ -75,7 +75,7 @@ def draw_curves(group: str, runs: Sequence[Run], path: Path) -> bool:
                 panel.plot(run.curve.epochs, values, "." if len(values) == 1 else "-", color=OURS, lw=1.1)
                 if not run.finished and values:
                     panel.plot(run.curve.epochs[-1], values[-1], "x", color=OURS, ms=5)
-            panel.set_title(shortened(row), fontsize=9)
+            panel.set_title(axis_name(row), fontsize=9)
         for panel in panels[len(rows) :]:
             panel.set_visible(False)
         for panel in panels[: len(rows)][-columns:]:  # the lowest panel of each column, also in a short last line
@@ -128,7 +128,7 @@ def _draw_heatmap(
     style: dict[str, Any] = {"cmap": "PuOr", "vmin": -limit} if signed else {"cmap": "Blues", "vmin": 0.0}
     panels = math.ceil(len(columns) / max(_COLUMNS, math.ceil(len(columns) / _PANELS)))
     wide = math.ceil(len(columns) / panels)
-    names = [shortened(name) for name in columns]
+    names = [axis_name(name) for name in columns]
     width = max(4.8, 2.4 + 0.48 * wide)
     with figure(path, width, 0.6 + panels * (0.3 * len(rows) + 0.2 + 0.055 * max(map(len, names)))) as drawn:
         all_axes = drawn.subplots(panels, squeeze=False)[:, 0]
@@ -142,7 +142,7 @@ def _draw_heatmap(
                     axes.text(column, place, text, ha="center", va="center", fontsize=7, color=color)
             axes.set_xlim(-0.5, wide - 0.5)
             axes.set_xticks(range(len(part[0])), names[start : start + wide], rotation=45, ha="right", fontsize=8)
-            axes.set_yticks(range(len(rows)), [shortened(row) for row in rows], fontsize=8)
+            axes.set_yticks(range(len(rows)), [axis_name(row) for row in rows], fontsize=8)
             axes.grid(visible=False)
         drawn.suptitle(title, fontsize=10)
         drawn.colorbar(image, ax=list(all_axes), pad=0.02, aspect=40)

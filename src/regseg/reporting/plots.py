@@ -39,7 +39,7 @@ CJK_FONTS = (
 _LONGEST = 40  # characters of a name on an axis
 
 
-def shortened(name: str) -> str:
+def axis_name(name: str) -> str:
     """Shorten the name of a class or a run, so that it leaves room for the plot."""
     return name if len(name) <= _LONGEST else f"{name[: _LONGEST - 1]}…"
 

@@ -116,7 +116,7 @@ def write_checkpoint_file(path: str | Path, content: Any, *, keep: Path | None =
     Raises:
         OSError: the disk is full or the folder is not writable. An existing file is not changed.
     """
-    buffer = io.BytesIO()  # serialised in memory, so that a full disk raises OSError and not an error of the archive
+    buffer = io.BytesIO()  # serialized in memory, so that a full disk raises OSError and not an error of the archive
     torch.save(content, buffer)
     write_bytes(Path(path), buffer.getbuffer(), keep=keep)
 

@@ -51,7 +51,7 @@ def test_values_of_the_480x360_release():
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_every_layout_is_recognised(tmp_path, shape):
+def test_every_layout_is_recognized(tmp_path, shape):
     dataset = CamVid(write_camvid(tmp_path, shape))
     for split in ("train", "val", "test"):
         assert [sample.image.stem for sample in dataset.samples(split)] == sorted(FRAMES[split])
@@ -71,7 +71,7 @@ def test_labels_in_split_folders_may_lack_the_suffix(tmp_path):
 
 @pytest.mark.parametrize("shape", ["stills", "labels"])
 def test_colour_labels_shrunk_to_a_palette(tmp_path, shape):
-    """PNG optimisers do so; the indices are then arbitrary, not those of the 480x360 release."""
+    """PNG optimizers do so; the indices are then arbitrary, not those of the 480x360 release."""
     dataset = CamVid(write_camvid(tmp_path, shape))
     sample = dataset.samples("train")[0]
     expected = read_label(sample.label, dataset.spec)

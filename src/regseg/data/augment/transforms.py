@@ -1,4 +1,4 @@
-"""The training augmentation of an image and its label, and the normalisation of a batch."""
+"""The training augmentation of an image and its label, and the normalization of a batch."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ def draw_from(rng: np.random.Generator, pipeline: A.Compose) -> None:
 
 
 def normalize(images: torch.Tensor) -> torch.Tensor:
-    """Normalise images by ImageNet's mean and standard deviation, on their device.
+    """Normalize images by ImageNet's mean and standard deviation, on their device.
 
     Args:
         images: (B, H, W, 3) uint8 RGB.
@@ -143,7 +143,7 @@ def normalize(images: torch.Tensor) -> torch.Tensor:
 
 @functools.lru_cache(maxsize=64)
 def _scale_and_shift(device: torch.device, width: int) -> tuple[torch.Tensor, torch.Tensor]:
-    # Cached per device and width, because a copy to a GPU in every batch would synchronise with it. One value per
+    # Cached per device and width, because a copy to a GPU in every batch would synchronize with it. One value per
     # element of a row, because a broadcast over three channels does not use a CPU's vector instructions.
     with torch.inference_mode(False):
         mean, std = torch.tensor(MEAN, dtype=torch.float64), torch.tensor(STD, dtype=torch.float64)
