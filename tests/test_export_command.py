@@ -1,6 +1,7 @@
 """`python -m regseg.export`: what it refuses and what it replaces."""
 
 import pytest
+from layouts import noise, write
 
 
 def test_an_export_is_not_exported_again(run_module, tmp_path):
@@ -41,15 +42,16 @@ def test_shipped_weights_are_exported_into_the_current_folder(run_module, tmp_pa
     assert (tmp_path / "camvid_360.onnx").is_file() and "Exported to camvid_360.onnx" in done.stdout
 
 
-def test_weights_that_record_no_folder_of_their_dataset(run_module):
+def test_weights_that_record_no_folder_of_their_dataset(run_module, tmp_path):
     """Shipped weights are named as they are typed, not by a path in the installed package."""
     done = run_module("regseg.evaluate", "weights=camvid_360")
     assert done.returncode == 2
     assert done.stderr == ("regseg: camvid_360 does not record the folder of its dataset; add data.root=FOLDER.\n")
     done = run_module("regseg.evaluate", "weights=camvid_360", "data=streets")
     assert done.returncode == 2 and done.stderr.startswith("regseg: camvid_360 was trained for other classes")
-    done = run_module("regseg.predict", "source=.", "runtime=onnxruntime")
-    assert "weights=camvid_360 format=onnx" in done.stderr or "contains no images" in done.stderr
+    write(tmp_path / "a.png", noise(0))
+    done = run_module("regseg.predict", "source=a.png", "runtime=onnxruntime")
+    assert done.returncode == 2 and "weights=camvid_360 format=onnx" in done.stderr, done.stderr
 
 
 def test_int8_needs_the_dataset(run_module):

@@ -1,4 +1,4 @@
-"""The benchmark of the loader: its pipelines prepare equal crops."""
+"""The benchmark of the loader: what it measures and shows."""
 
 from regseg.benchmarks.loader import BASELINE, STAGES, PipelineTime, benchmark_loader, loader_table
 

@@ -5,6 +5,7 @@ These tests take minutes, so they have a separate marker: ``make test-soak`` run
 
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -69,13 +70,13 @@ def equal(a, b):
 
 
 def kill(process, is_time, limit=60):
-    """Kill a process as soon as ``is_time()`` is true; return whether it was still running."""
+    """Kill a process as soon as ``is_time()`` is true; return whether it was, and the process was still running."""
     end = time.monotonic() + limit
-    while process.poll() is None and time.monotonic() < end and not is_time():
+    while not (now := is_time()) and process.poll() is None and time.monotonic() < end:
         time.sleep(0.0005)
     process.send_signal(signal.SIGKILL)
     process.communicate()
-    return process.returncode == -signal.SIGKILL
+    return now and process.returncode == -signal.SIGKILL
 
 
 def moment(training, window, rng):
@@ -122,7 +123,11 @@ def test_kills_while_a_run_is_replaced(straight):
     training.finish("resume=last")
     for count in range(200):  # removing them takes a while
         (training.run / "pictures" / f"{count}.png").touch()
-    for gone in ("checkpoints", "metrics.csv", "pictures", "config.yaml"):
-        kill(training.start("overwrite=true"), lambda path=training.run / gone: not path.exists())
+    whole = shutil.copytree(training.run, folder / "whole")
+    for gone in ("checkpoints", "metrics.csv", "pictures", "config.yaml"):  # in this order
+        shutil.rmtree(training.run)
+        shutil.copytree(whole, training.run)
+        assert (training.run / gone).exists()
+        assert kill(training.start("overwrite=true"), lambda path=training.run / gone: not path.exists()), gone
     training.finish("overwrite=true")
     assert equal(training.state(), state)

@@ -1,4 +1,7 @@
+from types import SimpleNamespace
+
 import lightning as L
+import pytest
 import torch
 from lightning.pytorch.plugins import MixedPrecision
 from tiny import train_tiny
@@ -6,6 +9,7 @@ from tiny import train_tiny
 import regseg
 from regseg.data.datamodule import SegmentationDataModule
 from regseg.data.datasets.cityscapes import SPEC
+from regseg.training import callbacks
 from regseg.training.callbacks import Evaluation, Pictures
 from regseg.training.checkpoints import LastCheckpoint
 from regseg.training.task import SegmentationTask
@@ -41,7 +45,27 @@ def test_checkpoints_hold_the_state_of_the_loss_scaler(streets_root, tmp_path):
     assert content["MixedPrecision"]["scale"] == scaler.get_scale() != 2.0**7
 
 
-def test_pictures_of_more_or_fewer_images_than_asked_for(streets_root, tmp_path):
-    for count in (1, 4):  # of three
-        train_tiny(streets_root, tmp_path, callbacks=[Pictures(count)], max_epochs=1, limit_train_batches=1)
-        assert (tmp_path / "pictures" / "epoch_0000.png").exists()
+@pytest.mark.parametrize(
+    ("count", "total", "chosen"), [(1, 3, [1]), (4, 3, [0, 1, 2]), (4, 10, [1, 3, 6, 8]), (2, 500, [124, 374])]
+)
+def test_pictures_are_spread_over_the_split(count, total, chosen):
+    pictures, trainer = Pictures(count), SimpleNamespace(num_val_batches=[total], is_global_zero=True)
+    for number in range(total):
+        arrays = torch.full((1, 2, 2), number)
+        pictures.on_validation_batch_end(trainer, None, arrays, {"image": arrays, "label": arrays}, number)
+    assert [row[0].flat[0] for row in pictures._rows] == [number % 256 for number in chosen]
+
+
+@pytest.mark.parametrize(("count", "chosen"), [(1, [1]), (4, [0, 1, 2])])
+def test_pictures_of_more_or_fewer_images_than_asked_for(streets_root, tmp_path, monkeypatch, count, chosen):
+    drawn, draw = [], callbacks.prediction_grid
+
+    def note(rows, spec):
+        drawn.extend(image for image, _, _ in rows)
+        return draw(rows, spec)
+
+    monkeypatch.setattr(callbacks, "prediction_grid", note)
+    _, trainer = train_tiny(streets_root, tmp_path, callbacks=[Pictures(count)], max_epochs=1, limit_train_batches=1)
+    images = trainer.datamodule.val_set
+    assert (tmp_path / "pictures" / "epoch_0000.png").exists() and len(drawn) == len(chosen)
+    assert all((image == images[number]["image"]).all() for image, number in zip(drawn, chosen, strict=True))

@@ -3,11 +3,12 @@
 from collections import Counter
 
 import numpy as np
+from layouts import noise, write
 
 from regseg.data.datamodule import SegmentationDataModule
 from regseg.data.sampling.centroids import CentroidIndex
 from regseg.data.sampling.class_uniform import ClassUniformSampler
-from regseg.data.sampling.epochs import stream
+from regseg.data.sampling.epochs import CropRequest, stream
 
 # Three classes: class 0 has four centroids, class 1 has one, class 2 has none.
 INDEX = CentroidIndex(np.array([(0, 0, 1, 1), (0, 1, 2, 2), (0, 2, 3, 3), (0, 3, 4, 4), (1, 5, 6, 7)], np.int32), 3)
@@ -49,8 +50,21 @@ def test_ranks_divide_class_uniform_crops():
     assert list(samplers[0]) == parts[0] != list(ClassUniformSampler(INDEX, 0.5, 21, 1, 3, 0, 2))
 
 
-def test_training_crops_contain_the_class(labels, capsys):
-    """From the arguments to the batch; a class without labels is named."""
+def test_training_crops_contain_the_class(labels):
+    """From the request to the crop: the only pixel of class 1 is in most crops around it, and hardly in any other."""
+    size, (row, column) = (90, 140), (70, 30)
+    label = np.zeros(size, np.uint8)
+    label[row, column] = 1
+    write(labels / "images/train/0.png", noise(0, size))
+    write(labels / "labels/train/0.png", label)
+    datamodule = SegmentationDataModule("folder", labels, batch_size=2, crop_size=(16, 16), short_side=(90, 90))
+    datamodule.setup("fit")
+    for centroid, least, most in (((row, column), 35, 50), (None, 0, 5)):
+        crops = [datamodule.train_set[CropRequest(0, 0, centroid, number)]["label"] for number in range(50)]
+        assert least <= sum((crop == 1).any() for crop in crops) <= most
+
+
+def test_a_class_without_labels_is_named(labels, capsys):
     classes = "classes: [{name: ground, id: 0}, {name: wall, id: 1}, {name: unicorn, id: 77}]"
     (labels / "classes.yaml").write_text(classes)
     datamodule = SegmentationDataModule(
