@@ -2,11 +2,20 @@
 
 import csv
 import json
+import shutil
 
+import pytest
 import torch
 from commands import EVALUATE, RUN, TINY, TRAIN, failed, write_folder_dataset
 
-from regseg.run_dir import lock_folder
+from regseg.config import values_of
+from regseg.data.datamodule import SegmentationDataModule
+from regseg.data.datasets.cityscapes import SPEC
+from regseg.errors import InputError
+from regseg.run_dir import lock_folder, read_metrics, read_summary
+from regseg.train import make_task
+from regseg.training.task import SegmentationTask
+from regseg.training.trainer import make_trainer
 
 
 def test_a_run_leaves_everything(finished):
@@ -74,6 +83,13 @@ def test_wandb_without_a_login_is_reported_before_anything_is_written(
     assert not (tmp_path / RUN).exists()
 
 
+def test_a_continued_run_does_not_need_its_initial_weights(compose):
+    values = values_of(compose("data=streets", "model.backbone.dilations=[[1]]", "weights=deleted.ckpt"))
+    assert make_task(values, SPEC, continued=True).network.config["num_classes"] == SPEC.num_classes
+    with pytest.raises(InputError, match=r"deleted\.ckpt"):
+        make_task(values, SPEC, continued=False)
+
+
 def test_fine_tuning_keeps_all_but_the_classifier(copy_of_finished, run_module, tmp_path):
     write_folder_dataset(tmp_path / "mine")
     result = run_module(
@@ -111,6 +127,18 @@ def test_a_run_that_continues_elsewhere_is_not_started_twice(
         assert failed(result, "another process")
 
 
+def test_a_run_that_was_killed_in_its_first_epoch_starts_again(
+    copy_of_finished, run_module, streets_root, streets_options
+):
+    run = copy_of_finished / RUN
+    shutil.rmtree(run / "checkpoints")
+    (run / "metrics.csv").unlink()
+    (run / "summary.json").write_text(json.dumps({"status": "running", "best": None, "last": None}))
+    result = run_module(TRAIN, *TINY, *streets_options, f"data.root={streets_root}", "trainer.max_epochs=1")
+    assert result.returncode == 0, result.stderr
+    assert len((run / "metrics.csv").read_text().splitlines()) == 2
+
+
 def test_a_run_of_an_earlier_version_is_continued(copy_of_finished, run_module, streets_root, streets_options):
     """Its configuration, its checkpoints and their record contain the options under their former names."""
     run = copy_of_finished / RUN
@@ -127,12 +155,26 @@ def test_a_run_of_an_earlier_version_is_continued(copy_of_finished, run_module, 
     settings |= {"loss.name": "cross_entropy"} | {f"optimizer.{name}": value for name, value in rates.items()}
     content["regseg"]["fingerprint"]["settings"] = settings
     torch.save(content, run / "checkpoints" / "previous.ckpt")
-    (run / "checkpoints" / "last.ckpt").unlink()
+    (run / "checkpoints" / "last.ckpt").write_bytes(b"damaged")
     arguments = [TRAIN, *TINY, *streets_options, f"data.root={streets_root}", "resume=last"]
     assert failed(run_module(*arguments, "loss=ohem", f"hydra.run.dir={RUN}"), "loss=CrossEntropy, not OHEM")
     result = run_module(*arguments)
     assert result.returncode == 0 and "continuing from previous.ckpt at epoch 1" in result.stdout, result.stderr
     assert len((run / "metrics.csv").read_text().splitlines()) == 3
+    assert (run / "checkpoints" / "damaged.ckpt").read_bytes() == b"damaged"
+    for name, epoch in (("previous", 0), ("last", 1)):
+        assert torch.load(run / "checkpoints" / f"{name}.ckpt", weights_only=True)["epoch"] == epoch
+
+
+def test_without_a_usable_checkpoint_nothing_is_changed(copy_of_finished, run_module, streets_root, streets_options):
+    run = copy_of_finished / RUN
+    (run / "summary.json").write_text((run / "summary.json").read_text().replace('"finished"', '"interrupted"'))
+    for name in ("last", "previous"):
+        (run / "checkpoints" / f"{name}.ckpt").write_bytes(b"damaged")
+    before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    result = run_module(TRAIN, *TINY, *streets_options, f"data.root={streets_root}", "resume=last")
+    assert failed(result, "damaged", "best.ckpt", "overwrite=true")
+    assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
 
 
 def test_resuming_with_another_setting_is_refused(copy_of_finished, run_module, streets_root, streets_options):
@@ -154,10 +196,18 @@ def test_a_checkpoint_of_another_model_is_refused(copy_of_finished, run_module, 
 def test_two_processes(run_module, streets_root, streets_options, tmp_path):
     """DDP on two CPU processes: one folder, one table, every validation image counted once."""
     arguments = [TRAIN, *TINY, *streets_options, f"data.root={streets_root}", "trainer.devices=2"]
-    result = run_module(*arguments, "trainer.strategy=ddp", "trainer.max_epochs=1")
+    more = ["trainer.strategy=ddp", "trainer.max_epochs=1", "callbacks.evaluation.loss=true"]
+    result = run_module(*arguments, *more)
     assert result.returncode == 0, result.stderr
     assert result.stdout.count("┃ class") == 1
-    assert len((tmp_path / RUN / "metrics.csv").read_text().splitlines()) == 2
+    (row,) = read_metrics(tmp_path / RUN)
+    weights = tmp_path / RUN / "checkpoints" / "last.ckpt"
+    task = SegmentationTask.load_from_checkpoint(weights)
+    task.with_val_loss = True
+    precision = read_summary(tmp_path / RUN)["config"]["trainer"]["precision"]
+    trainer = make_trainer({"accelerator": "cpu", "precision": precision}, tmp_path)
+    trainer.validate(task, SegmentationDataModule.load_from_checkpoint(weights), verbose=False)
+    assert float(row["val/loss"]) == pytest.approx(trainer.callback_metrics["val/loss"].item(), rel=1e-5)
     alone = run_module(EVALUATE, f"weights={RUN}/checkpoints/last.ckpt")
     assert alone.stdout[alone.stdout.index("┃ class") :] in result.stdout
 

@@ -1,11 +1,11 @@
-"""Checks that training batches are large enough for a network's BatchNorm."""
+"""BatchNorm in training: batches that are large enough for it, and equal statistics in all processes."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 import torch
-from torch import nn
+from torch import distributed, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from regseg.errors import InputError
@@ -37,6 +37,19 @@ def check_batch_size(network: nn.Module, batch_size: int, crop_size: Sequence[in
         f"{crop_size[0]}x{crop_size[1]}: the BatchNorm {layer} gets a single value per channel; set data.batch_size "
         f"to at least 2{larger}."
     )
+
+
+def share_statistics(network: nn.Module) -> None:
+    """Give all processes of a distributed run the BatchNorm statistics of the first one, which a checkpoint contains.
+
+    DDP does so before each training step only; after the last step of an epoch, the statistics of the processes differ.
+
+    Args:
+        network: The network; its buffers are overwritten in all processes but the first.
+    """
+    if distributed.is_available() and distributed.is_initialized():
+        for buffer in network.buffers():
+            distributed.broadcast(buffer, 0)
 
 
 def _starved_layer(network: nn.Module, size: Sequence[int]) -> str | None:
