@@ -15,6 +15,12 @@ import torch
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 torch.set_num_threads(1)
 os.fsync = lambda descriptor: None  # fsync matters only after a power failure, and takes half of the time
+# A user's settings, or those of a Slurm job that runs the tests, would change what the commands do.
+for name in list(os.environ):
+    if name.startswith(("SLURM_", "SUBMITIT_", "REGSEG_")) and name != "REGSEG_CAMVID":
+        del os.environ[name]
+os.environ.pop("FORCE_COLOR", None)  # output into files would be coloured
+os.environ["TERM"] = "xterm"  # on a dumb terminal, the progress bar would not be drawn
 os.environ.setdefault("WANDB_MODE", "offline")  # no test asks the network
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
 if not torch.cuda.is_available():

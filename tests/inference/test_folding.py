@@ -2,11 +2,11 @@
 
 import pytest
 import torch
+from random_weights import fill
 
 from regseg.inference.folding import BranchedConvs, ExportNetwork, fold_batch_norm, split_branches
 from regseg.models import create_model
 from regseg.models.blocks import ConvBnAct
-from tests.inference.conftest import fill
 
 MODELS = [
     {"name": "regseg"},

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from layouts import is_sentence, noise
+from random_weights import fill
 from torch import nn
 from torch.nn import functional as F
 
@@ -13,7 +14,6 @@ from regseg.errors import InputError
 from regseg.inference import tiles
 from regseg.inference.tiles import STRIDE, Tiled, spans
 from regseg.models.blocks import DBlock, conv3x3
-from tests.inference.conftest import fill
 
 
 @pytest.mark.parametrize("length", [1, 128, 129, 160, 200, 256, 1000, 1001])

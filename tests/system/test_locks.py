@@ -6,29 +6,30 @@ import multiprocessing
 import os
 import signal
 import socket
-import time
+import threading
 
 import pytest
 
 from regseg.system.locks import Held, is_held, lock
 
 
-def _hold(path, ready, seconds):
+def _hold(path, ready, done):
     with lock(path, wait=True):
         ready.set()
-        time.sleep(seconds)
+        done.wait(60)
 
 
 @pytest.fixture
 def holder(tmp_path):
-    """Start another process that holds the lock; it is killed at the end."""
+    """Start another process that holds the lock until its event ``done`` is set; it is killed at the end."""
     context, processes = multiprocessing.get_context("fork"), []
 
-    def start(seconds=60):
-        ready = context.Event()
-        processes.append(context.Process(target=_hold, args=(tmp_path / "folder" / "lock", ready, seconds)))
+    def start():
+        ready, done = context.Event(), context.Event()
+        processes.append(context.Process(target=_hold, args=(tmp_path / "folder" / "lock", ready, done)))
         processes[-1].start()
         assert ready.wait(20)
+        processes[-1].done = done
         return processes[-1]
 
     yield start
@@ -51,13 +52,15 @@ def file_system(request, monkeypatch):
 def test_one_process_at_a_time(tmp_path, holder, file_system):
     path = tmp_path / "folder" / "lock"
     assert not is_held(path) and not path.parent.exists()  # asking creates nothing
-    process = holder(1)
+    process = holder()
     assert is_held(path)
     with pytest.raises(Held, match="lock"), lock(path, wait=False):
         pass
+    threading.Timer(0.5, process.done.set).start()  # while this process waits
     with lock(path, wait=True):
-        assert process.join(5) is None and process.exitcode == 0
-        assert is_held(path)
+        assert process.done.is_set()
+        process.join(20)
+        assert process.exitcode == 0 and is_held(path)
     assert not is_held(path)
     with lock(path, wait=False):
         pass
