@@ -13,7 +13,7 @@ def test_the_wheel_works_away_from_the_checkout(tmp_path):
     """Build and install the wheel and use it in another folder: conf/ ships as regseg/conf."""
     checkout = Path(regseg.__file__).parents[2]
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet"]
-    subprocess.run([*pip, "wheel", "--no-deps", "--wheel-dir", tmp_path, checkout], check=True)
+    subprocess.run([*pip, "wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", tmp_path, checkout], check=True)
     (wheel,) = tmp_path.glob("regseg-*.whl")
     subprocess.run([*pip, "install", "--no-deps", "--target", tmp_path / "site", wheel], check=True)
     assert (tmp_path / "site/regseg/conf/model/backbone/dilation_1_14.yaml").exists()
