@@ -11,7 +11,7 @@ from commands import TINY, TRAIN, smoke
 
 from regseg import multirun
 from regseg.errors import InputError
-from regseg.multirun import note_failure, note_run, own_gpu, run_folders, sweep_folder
+from regseg.multirun import note_failure, note_run, own_gpu, run_folders, run_in_parallel, sweep_folder
 from regseg.run_dir import read_metrics, read_summary, write_json
 
 
@@ -62,6 +62,9 @@ def test_a_changed_setting_is_not_skipped(run_module, streets_root, streets_opti
     assert other.returncode == 1 and "trained on other images" in other.stderr
     result = smoke(run_module, streets_root, streets_options, "table5", *rows, "optimizer.lr=0.01")
     assert result.returncode == 1 and "optimizer.lr=0.05" in result.stderr
+    shutil.rmtree(moved)  # a finished run may be kept without its dataset, which is not created again
+    without = smoke(run_module, moved, streets_options, "table5", *rows)
+    assert without.returncode == 0 and "already finished" in without.stdout and not moved.exists()
 
 
 def test_each_process_of_a_sweep_takes_a_gpu_of_its_own(tmp_path, monkeypatch):
@@ -81,6 +84,21 @@ def test_each_process_of_a_sweep_takes_a_gpu_of_its_own(tmp_path, monkeypatch):
         again = subprocess.run(command, input="", capture_output=True, text=True)
         assert again.stdout in taken and not again.stderr
         processes[1].communicate()
+
+
+@pytest.mark.parametrize(("accelerator", "devices"), [("auto", [1]), ("gpu", [1]), ("cpu", 1)])
+def test_a_row_trains_on_its_own_gpu(tmp_path, monkeypatch, accelerator, devices):
+    monkeypatch.setattr(multirun, "own_gpu", lambda: 1)
+    monkeypatch.setattr("multiprocessing.set_start_method", lambda *_, **__: None)
+    trainer, found = {"accelerator": accelerator, "devices": 1}, []
+    run_in_parallel(lambda: found.append(trainer["devices"]), tmp_path, trainer)
+    assert found == [devices]
+
+
+def test_a_row_on_several_gpus_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(multirun, "own_gpu", lambda: 1)
+    with pytest.raises(InputError, match=r"trainer\.devices=2 cannot be used for several rows"):
+        run_in_parallel(pytest.fail, tmp_path, {"accelerator": "gpu", "devices": 2})
 
 
 def test_a_sweep_may_be_asked_for_otherwise(run_module):

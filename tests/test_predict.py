@@ -20,6 +20,7 @@ from regseg.data.datasets.camvid import SPEC as CAMVID
 from regseg.data.datasets.cityscapes import SPEC as CITYSCAPES
 from regseg.data.datasets.cityscapes import Cityscapes
 from regseg.data.io import read_image, read_label
+from regseg.errors import InputError
 from regseg.training.metrics import ConfusionMatrix, Scores
 
 PREDICT = "regseg.predict"
@@ -167,13 +168,24 @@ def test_shards_in_processes_at_once(predict_as_user, photos, tmp_path):
     (photos / "broken.png").write_bytes(b"no image")
     result = predict_as_user("-m", "source=photos", "shards=2", "shard=0,1", "hydra/launcher=parallel")
     assert ended(result, 1, "1 of the sweep's runs failed")
-    assert "photos/broken.png" in result.stderr and "shard=1: 1 of 2 images could not be predicted" not in result.stdout
+    assert "photos/broken.png" in result.stderr and "1 of 2 images could not be predicted" in result.stderr
     assert files(tmp_path / "predictions" / "overlay") == ["a.jpg", "b.jpg", "trip/c.jpg"]
     assert sorted(os.listdir(tmp_path / "predictions")) == [".lock", "overlay", "predictions.json"]
     (made,) = json.loads((tmp_path / "predictions" / "predictions.json").read_text())["made"]
     assert set(made["outputs"].values()) == {str(path) for path in photos.rglob("*.*g")}
     result = predict_as_user("-m", "source=nowhere", "shards=2", "shard=0,1", "out=an o")
     assert ended(result, 1, "2 of the sweep's runs failed") and not (tmp_path / "an o").exists()
+
+
+@pytest.mark.parametrize(("device", "used"), [("auto", "cuda:1"), ("cpu", "cpu"), ("cuda:0", "cuda:0")])
+def test_shards_at_once_have_a_gpu_each(predict, photos, monkeypatch, device, used):
+    def refuse(weights, runtime, precision, device, **_):
+        raise InputError(f"The device is {device}.")
+
+    monkeypatch.setattr("regseg.predict.is_one_of_several", lambda: True)
+    monkeypatch.setattr("regseg.predict.own_gpu", lambda: 1)
+    monkeypatch.setattr("regseg.inference.predictor.Predictor", refuse)
+    assert ended(predict("source=photos", f"device={device}"), 2, f"The device is {used}.")
 
 
 @pytest.mark.parametrize(

@@ -190,7 +190,8 @@ def test_what_ended_by_itself_is_done_under_the_same_limits(tmp_path, last, befo
     assert is_done(tmp_path, now) == done
 
 
-FINISHED = {"seed": 3, "trainer": {"max_epochs": 2, "precision": "32-true"}, "weights": None, "data": {"root": "mine"}}
+TRAINER = {"max_epochs": 2, "precision": "32-true", "devices": 2}
+FINISHED = {"seed": 3, "trainer": TRAINER, "weights": None, "data": {"root": "mine", "batch_size": 4}}
 DATA = {"files": {"train": {"count": 2}}, "classes": ["a", "b"], "excluded": [], "labels": [[[0, 0], [1, 1]], [], []]}
 
 
@@ -198,8 +199,10 @@ DATA = {"files": {"train": {"count": 2}}, "classes": ["a", "b"], "excluded": [],
     ("config", "data", "words"),
     [
         ({"weights": "other.ckpt"}, {}, r"weights=None, not other\.ckpt"),
-        ({"trainer": {"max_epochs": 2, "precision": "16-mixed"}}, {}, r"trainer\.precision=32-true, not 16-mixed"),
-        ({"trainer": {"precision": "32-true", "gradient_clip_val": 1}}, {}, r"gradient_clip_val=None, not 1"),
+        ({"trainer": TRAINER | {"precision": "16-mixed"}}, {}, r"trainer\.precision=32-true, not 16-mixed"),
+        ({"trainer": TRAINER | {"gradient_clip_val": 1}}, {}, r"gradient_clip_val=None, not 1"),
+        ({"trainer": TRAINER | {"devices": 1}}, {}, "data.batch_size x devices=8, not 4"),
+        ({"data": {"root": "mine", "batch_size": 8}}, {}, "data.batch_size x devices=8, not 16"),
         ({}, {"classes": ["b", "a"]}, "other class names"),
         ({}, {"labels": [[[1, 0], [0, 1]], [], []]}, "other label values of the classes"),
         ({}, {"files": {"train": {"count": 3}}}, "other images"),
@@ -209,6 +212,8 @@ def test_a_finished_run_is_skipped_only_for_the_same_training(tmp_path, config, 
     write_json(tmp_path / "summary.json", {"status": "finished", "config": FINISHED, "data": DATA})
     check_finished(tmp_path, FINISHED, DATA)
     check_finished(tmp_path, FINISHED, None)
+    same_product = {"trainer": TRAINER | {"devices": [3]}, "data": {"root": "mine", "batch_size": 8}}
+    check_finished(tmp_path, FINISHED | same_product, DATA)
     with pytest.raises(InputError, match=words):
         check_finished(tmp_path, FINISHED | config, DATA | data)
 

@@ -18,6 +18,8 @@ def three_epochs(root):
 def test_epochs_and_seeds_differ(root, three_epochs):
     assert len({image for epoch in three_epochs for image, _, _ in epoch}) == 9
     assert epochs(make(root, seed=1), [0])[0] != three_epochs[0]
+    crops = [make(root, seed=seed).train_set[CropRequest(0, 0)]["image"] for seed in (0, 1)]
+    assert not np.array_equal(*crops)  # the augmentation too, not only the order
 
 
 @pytest.mark.parametrize("workers", [0, 1, 2])

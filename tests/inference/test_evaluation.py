@@ -1,9 +1,17 @@
 """Exported files are evaluated like checkpoints, and labels come from low-resolution logits."""
 
+from dataclasses import replace
+from types import SimpleNamespace
+
+import pytest
 import torch
+from layouts import is_sentence
+from torch.nn.functional import interpolate
 
 import regseg
 from regseg.data.datasets.cityscapes import SPEC
+from regseg.errors import InputError
+from regseg.evaluate import make_network
 from regseg.inference.predictor import at_size
 from regseg.inference.torch_runtime import TorchRuntime
 from regseg.training.task import SegmentationTask
@@ -21,16 +29,34 @@ def test_a_fixed_size_is_interpolated_twice_too(exported, network, photograph):
     assert (found == expected.numpy()).mean() > 0.9999
 
 
-def test_labels_are_those_of_the_full_size_logits(network, photograph):
+@pytest.mark.parametrize("folded", [False, True])
+def test_labels_are_those_of_the_full_size_logits(network, photograph, folded):
+    """Also of a network that is folded and converted to bfloat16, as evaluations on a CPU in bf16-mixed do."""
     images = torch.from_numpy(photograph[None])
     task = SegmentationTask(network, SPEC).eval()
     with torch.inference_mode():
-        full = task(images).argmax(1)
-        assert (task.predict_labels(images, full.shape[1:]) == full).float().mean() > 0.9999
+        full = task(images)
+        if folded:
+            task._folded = TorchRuntime(network, SPEC, "bf16", "cpu")
+            exact = full.argmax(1)
+            full = interpolate(task._folded.logits_of(images), full.shape[2:], mode="bilinear")
+            assert (full.argmax(1) == exact).float().mean() > 0.98
+        assert (task.predict_labels(images, full.shape[2:]) == full.argmax(1)).float().mean() > 0.9999
         # At another size the full-size logits are interpolated once more, as in the author's release.
-        size = (full.shape[1] // 2 + 1, full.shape[2] * 2)
-        again = torch.nn.functional.interpolate(task(images), size, mode="bilinear", align_corners=False).argmax(1)
+        size = (full.shape[2] // 2 + 1, full.shape[3] * 2)
+        again = interpolate(full, size, mode="bilinear", align_corners=False).argmax(1)
         assert (task.predict_labels(images, size) == again).float().mean() > 0.9999
+
+
+@pytest.mark.parametrize(("file", "options"), [("export", []), ("checkpoint", ["runtime=openvino"])])
+def test_other_runtimes_compare_the_names_of_the_classes(exported, checkpoint, compose, file, options):
+    weights = exported("onnx") if file == "export" else checkpoint
+    cfg = compose(f"weights={weights}", *options, config="evaluate")
+    assert make_network(cfg, SimpleNamespace(spec=SPEC)).runtime.spec.classes == SPEC.classes
+    other = replace(SPEC, classes=(*SPEC.classes[1::-1], *SPEC.classes[2:]))
+    with pytest.raises(InputError) as error:
+        make_network(cfg, SimpleNamespace(spec=other))
+    assert is_sentence(error, weights, "other classes than cityscapes", "data=NAME")
 
 
 def test_evaluate_an_exported_file(run_module, exported, checkpoint, streets_root):

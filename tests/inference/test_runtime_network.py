@@ -14,10 +14,11 @@ from regseg.training.task import SegmentationTask
 @pytest.mark.parametrize("size", [(90, 122), (64, 128), (180, 250)])
 @pytest.mark.parametrize("options", [{}, {"output": "logits"}])
 @pytest.mark.parametrize("numba", [True, False])
-def test_a_runtime_in_place_of_the_network(exported, network, photograph, size, options, numba):
+@pytest.mark.parametrize("runtime", ["onnxruntime", "openvino"])
+def test_a_runtime_in_place_of_the_network(exported, network, photograph, size, options, numba, runtime):
     """Also at another size than the images', where the release interpolates twice."""
     images = torch.from_numpy(photograph[None])
-    opened = open_runtime(exported("onnx", **options), precision="f32", fused=numba)
+    opened = open_runtime(exported("onnx", **options), runtime, "f32", fused=numba)
     with torch.inference_mode():
         expected = SegmentationTask(network, SPEC).eval().predict_labels(images, size)
         task = SegmentationTask(RuntimeNetwork(opened), SPEC)

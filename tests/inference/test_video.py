@@ -3,6 +3,7 @@
 import errno
 from fractions import Fraction
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -104,6 +105,21 @@ def test_a_short_video_that_is_cut_off_is_damaged(tmp_path):
         with Video(result) as video:
             assert len(list(video.frames())) > 3
             assert (video.damage is not None) == damaged, share
+
+
+@pytest.mark.parametrize(
+    ("seconds", "sound", "read"),  # of which the smallest part that is still whole is read
+    [(4, False, 3), (8, False, 6), (16, False, 14), (30, False, 27), (4, True, 2), (8, True, 6), (30, True, 27)],
+)
+def test_how_much_may_be_missing(seconds, sound, read):
+    """A quarter, in a longer video 2 seconds and then a tenth; 2 seconds if sound sets the length."""
+    video = Video.__new__(Video)
+    video._seconds, video._undecoded, video.has_sound = Fraction(seconds), 0, sound
+    video._stream = SimpleNamespace(duration=None if sound else seconds)
+    video._read = Fraction(read)
+    assert video.damage is None
+    video._read -= Fraction(1, 100)
+    assert video.damage is not None
 
 
 def test_a_name_that_ffmpeg_takes_for_an_address(tmp_path, monkeypatch):

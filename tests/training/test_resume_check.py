@@ -3,6 +3,7 @@
 import copy
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from layouts import noise, write, write_folder
 from omegaconf import OmegaConf
@@ -62,6 +63,22 @@ def test_the_same_run_continues(root, before, tmp_path):
 def test_other_classes_are_refused(root, before, classes):
     (root / "classes.yaml").write_text(classes)
     with pytest.raises(InputError, match=r"class names or their order|label values of the classes"):
+        continues(before, print_of(root))
+
+
+@pytest.mark.parametrize("second", ["[0, 0, 1]", "[0, 0, 2]"])
+def test_other_colours_of_labels_are_refused(tmp_path, second):
+    """They decide what a label file means; colours of classes with ids are for pictures only."""
+    classes = "classes: [{name: ground, color: [9, 9, 9]}, {name: wall, color: %s}]"
+    root = write_folder(tmp_path, (("train", 2), ("val", 1)), classes % "[0, 0, 1]")
+    for number, split in ((0, "train"), (1, "train"), (0, "val")):
+        write(root / f"labels/{split}/{number}.png", np.full((24, 32, 3), 9, np.uint8))
+    before = print_of(root)
+    (root / "classes.yaml").write_text(classes % second)
+    if second == "[0, 0, 1]":
+        assert continues(before, print_of(root)) is None
+        return
+    with pytest.raises(InputError, match="label values of the classes"):
         continues(before, print_of(root))
 
 

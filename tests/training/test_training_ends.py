@@ -54,6 +54,12 @@ ENDS = {
     "max_time": ("max_time", [4, 6], {"max_time": {"hours": 9}}, [Calls("on_train_batch_start", out_of_time)]),
     "early stopping by a training metric": ("early_stopping", [4, 8], {}, [never_better("train/loss")]),
     "a callback in an epoch": ("early_stopping", [4, 7], {}, [Calls("on_train_batch_end", stop_at(7))]),
+    "a callback before min_epochs": (
+        "early_stopping",
+        [4, 12],
+        {"min_epochs": 3},
+        [Calls("on_train_batch_end", stop_at(6))],
+    ),
     "a callback at an epoch's end": ("early_stopping", [4, 8], {}, [Calls("on_train_epoch_end", stop_at(8))]),
 }
 
