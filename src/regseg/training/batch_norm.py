@@ -1,11 +1,11 @@
-"""BatchNorm in training: batches that are large enough for it, and equal statistics in all processes."""
+"""BatchNorm in training: batches that are large enough, and one set of statistics in all processes."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 import torch
-from torch import distributed, nn
+from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from regseg.errors import InputError
@@ -40,16 +40,13 @@ def check_batch_size(network: nn.Module, batch_size: int, crop_size: Sequence[in
 
 
 def share_statistics(network: nn.Module) -> None:
-    """Give all processes of a distributed run the BatchNorm statistics of the first one, which a checkpoint contains.
+    """Give all processes of a distributed run the running statistics of the first one, whose weights are saved.
 
-    DDP does so before each training step only; after the last step of an epoch, the statistics of the processes differ.
-
-    Args:
-        network: The network; its buffers are overwritten in all processes but the first.
+    DDP does so before each training step, so that they differ after the last one before an evaluation.
     """
-    if distributed.is_available() and distributed.is_initialized():
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
         for buffer in network.buffers():
-            distributed.broadcast(buffer, 0)
+            torch.distributed.broadcast(buffer, src=0)
 
 
 def _starved_layer(network: nn.Module, size: Sequence[int]) -> str | None:

@@ -159,7 +159,7 @@ class SegmentationTask(L.LightningModule):
 
     def on_validation_epoch_start(self) -> None:
         share_statistics(self.network)
-        self._fold()  # both here, because callbacks such as EMA exchange the weights when the epoch starts
+        self._fold()  # here, because callbacks such as EMA exchange the weights when the epoch starts
 
     def on_validation_end(self) -> None:
         self._folded = None
