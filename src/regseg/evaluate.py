@@ -47,7 +47,7 @@ def main(cfg: DictConfig) -> float:
 
     from regseg.training.progress import print_scores
 
-    scores, datamodule = evaluate(cfg)
+    scores, datamodule, _ = evaluate(cfg)
     # In a distributed evaluation all ranks have the same scores.
     if rank_zero_only.rank:  # type: ignore[attr-defined]  # Lightning sets it at run time
         return scores.miou
@@ -78,10 +78,12 @@ def compare_sizes(cfg: DictConfig) -> float:
     from regseg.run_dir import write_json
 
     results, file = [], open_weights(cfg)
+    options = {"weights": Path(cfg.weights).name, "split": cfg.split, "flip": cfg.flip, "scales": list(cfg.scales)}
     for size in sorted(set(cfg.val_sizes)):
         print(f"short side {size}")
-        scores, datamodule = evaluate(cast(DictConfig, OmegaConf.merge(cfg, {"val_size": size})), file)
-        results.append({"val_size": size, "metrics": scores.metrics()})
+        scores, datamodule, images = evaluate(cast(DictConfig, OmegaConf.merge(cfg, {"val_size": size})), file)
+        data = {"dataset": datamodule.spec.name, "images": images, "images_of_split": len(datamodule.val_set)}
+        results.append({"val_size": size, **options, **data, "metrics": scores.metrics()})
     print(f"{shown_weights(cfg.weights)} on {datamodule.spec.name}, split {cfg.split}, labels at original size")
     sizes_table(results, reduced=bool(datamodule.spec.excluded))
     folder = run_folder(cfg.weights)
@@ -114,8 +116,8 @@ def open_weights(cfg: DictConfig) -> OpenedFile | None:
     return None if cfg.weights == "position" or runs_otherwise(cfg) else open_checkpoint_file(cfg.weights)
 
 
-def evaluate(cfg: DictConfig, file: OpenedFile | None = None) -> tuple[Scores, SegmentationDataModule]:
-    """Return (Scores, DataModule) of one evaluation that the resolved ``cfg`` describes.
+def evaluate(cfg: DictConfig, file: OpenedFile | None = None) -> tuple[Scores, SegmentationDataModule, int]:
+    """Return (Scores, DataModule, number of images) of one evaluation that the resolved ``cfg`` describes.
 
     Args:
         cfg: The configuration.
@@ -143,15 +145,16 @@ def evaluate(cfg: DictConfig, file: OpenedFile | None = None) -> tuple[Scores, S
     trainer = make_trainer(options, folder, callbacks, chosen=chosen)
     began = time.perf_counter()
     validate(trainer, task, datamodule)
+    total = len(datamodule.val_set)
+    count = int(min(total, sum(trainer.num_val_batches) * trainer.world_size))
     if trainer.is_global_zero:
-        count, total = sum(trainer.num_val_batches) * trainer.world_size, len(datamodule.val_set)
-        images = f"{total} image{'s' * (total != 1)}" if count >= total else f"{count} of the {total} images"
+        images = f"{total} image{'s' * (total != 1)}" if count == total else f"{count} of the {total} images"
         print(f"{images} in {time.perf_counter() - began:.1f} s")
     if cfg.confusion and trainer.is_global_zero:
         path = out_folder(cfg) / "confusion.png"
         draw_confusion(task.counts.cpu().numpy(), datamodule.spec.classes, path)
         print(f"confusion matrix: {path}")
-    return task.scores, datamodule
+    return task.scores, datamodule, count
 
 
 def validate(trainer: Trainer, task: SegmentationTask, datamodule: SegmentationDataModule) -> None:
