@@ -69,6 +69,7 @@ def open_runtime(
     *,
     fused: bool | None = None,
     streams: int = 1,
+    quiet: bool = False,
 ) -> Runtime:
     """Open a checkpoint, a run's folder or an exported file.
 
@@ -83,6 +84,7 @@ def open_runtime(
         device: ``auto``, ``cpu`` or, with the torch runtime, a device such as ``cuda:0``.
         fused: False runs the whole graph of an exported file, including the upsampling.
         streams: number of threads that will call it at the same time.
+        quiet: do not print which runtime and precision ``auto`` chose.
 
     Raises:
         InputError: the file is missing, damaged or from another project, or a package is missing.
@@ -91,7 +93,7 @@ def open_runtime(
         if value not in ("auto", *choices):
             raise InputError(f"{name}={value} does not exist; choose one of auto, {', '.join(choices)}.")
     path = resolve_weights(weights)
-    chosen = _choose(path, device) if runtime == "auto" else runtime
+    chosen = runtime_for(path, runtime, device)
     if path.suffix in GRAPHS and chosen == "torch":
         raise InputError(f"{path} is a graph, which runtime=torch cannot run; remove runtime or use a checkpoint.")
     if chosen != "torch" and device not in ("auto", "cpu"):
@@ -99,13 +101,15 @@ def open_runtime(
     if precision == "f16" and chosen != "torch":
         raise InputError(f"runtime={chosen} does not support precision=f16; choose bf16 or f32, or leave it out.")
     opened = _open(path, chosen, precision, device, fused, streams)
-    if "auto" in (runtime, precision) and fused is None:
+    if "auto" in (runtime, precision) and not quiet:
         print(f"Running {Path(shown_weights(path)).name} with {opened.name} in {opened.precision}.")
     return opened
 
 
-def _choose(path: Path, device: str) -> str:
-    """Return the fastest installed runtime for a file."""
+def runtime_for(path: Path, runtime: str, device: str) -> str:
+    """Return ``runtime``; for ``auto``, the fastest installed runtime for a file."""
+    if runtime != "auto":
+        return runtime
     if path.suffix in GRAPHS:
         return "onnxruntime" if path.suffix == ".onnx" and not _installed("openvino") else "openvino"
     if device not in ("auto", "cpu") or not _installed("openvino"):
@@ -174,7 +178,7 @@ def info_of(path: str | Path) -> ExportInfo:
     Raises:
         InputError: the file is missing, damaged or from another project, or a package is missing.
     """
-    if _choose(Path(path), "cpu") == "openvino":
+    if runtime_for(Path(path), "auto", "cpu") == "openvino":
         from regseg.inference.openvino_runtime import read_model
 
         return read_model(path)[1]
