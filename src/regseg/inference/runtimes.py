@@ -146,12 +146,12 @@ def _open(path: Path, runtime: str, precision: str, device: str, fused: bool | N
 def _converted(path: Path, key: str | None, precision: str, streams: int) -> Runtime:
     """Return a checkpoint with OpenVINO, read and checked now and converted when it is needed."""
     from regseg.inference.openvino_runtime import OpenVinoRuntime
-    from regseg.inference.torch_runtime import spec_in
-    from regseg.models.factory import load_model
+    from regseg.inference.torch_runtime import network_and_spec
     from regseg.system.checkpoint_file import dataset_in, open_checkpoint_file
 
     file = open_checkpoint_file(path)
-    network, info = load_model(file), ExportInfo(spec_in(file), data=dataset_in(file) or {})
+    network, spec = network_and_spec(file)
+    info = ExportInfo(spec, data=dataset_in(file) or {})
     unchanged = converted.key_of(path) == key  # a training may have replaced the file before it was read
 
     def convert() -> Any:
