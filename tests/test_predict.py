@@ -54,7 +54,10 @@ def test_a_second_start_skips_what_exists(predict, photos, tmp_path):
     result = predict("source=photos")
     assert "Skipping 2 of 3 images: already predicted." in result.out and "1 image in" in result.out
     assert outputs[0].exists() and outputs[1].read_bytes() == b"kept"
+    left = outputs[0].with_name(".a.jpg.4711")  # by a killed command
+    left.touch()
     assert "images/s" not in predict("source=photos").out
+    assert not left.exists()
     assert predict("source=photos", "overwrite=true").returncode == 0 and outputs[1].read_bytes() != b"kept"
 
 
@@ -204,6 +207,7 @@ def test_shards_in_processes_at_once(predict_as_user, photos, tmp_path):
         (["source=photos", "data=camvid"], ["This command has no group data; --help lists"]),
         (["source=photos", "classes=5"], ["There is no option classes; choose one of device, opacity, out, "]),
         (["source=photos", "device=gpu"], ["device=gpu cannot be used (PyTorch has no such device); choose cpu"]),
+        (["source=photos", "device=null"], ["device=None cannot be used (PyTorch has no such device); choose cpu"]),
     ],
     ids=" ".join,
 )

@@ -203,7 +203,8 @@ def make_network(cfg: DictConfig, datamodule: SegmentationDataModule, file: Open
     """Return the network of ``weights`` (or of the ``file`` read from it), checked to have the dataset's classes."""
     from regseg.models.description import config_of
     from regseg.models.factory import build_model, load_model
-    from regseg.models.weights import classes_in, load_weights
+    from regseg.models.weights import load_weights
+    from regseg.system.checkpoint_file import classes_in
 
     spec = datamodule.spec
     check_model(cfg)

@@ -57,9 +57,6 @@ class Predictor:
     ) -> None:
         if short_side not in ("auto", None):
             check_number("short_side", short_side, lowest=SMALLEST, integer=True)
-        if not isinstance(weights, (str, Path)):
-            kind = type(weights).__name__
-            raise InputError(f"The weights are of the type {kind}; give a name, or the path of a file or of a run.")
         self._weights = str(weights)
         self.runtime: Runtime = open_runtime(weights, runtime, precision, device)
         if self.runtime.size and isinstance(short_side, int):

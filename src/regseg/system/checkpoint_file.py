@@ -105,6 +105,18 @@ def dataset_in(path: str | Path | OpenedFile) -> Mapping[str, Any] | None:
     return description if isinstance(description, Mapping) else None
 
 
+def classes_in(path: str | Path | OpenedFile) -> list[str] | None:
+    """Return the class names that a checkpoint of a training run records, in order; None if it records none.
+
+    Raises:
+        InputError: as for `read_checkpoint_file`.
+    """
+    content = read_checkpoint_file(path)
+    for key in ("hyper_parameters", "spec", "classes"):
+        content = content.get(key) if isinstance(content, Mapping) else None
+    return [str(name) for name in content] if isinstance(content, (list, tuple)) else None
+
+
 def write_checkpoint_file(path: str | Path, content: Any, *, keep: Path | None = None) -> None:
     """Write a checkpoint atomically.
 
