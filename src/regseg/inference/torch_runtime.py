@@ -137,7 +137,7 @@ def spec_in(path: str | Path | OpenedFile) -> DatasetSpec:
     values = parameters.get("spec") if isinstance(parameters, Mapping) else None
     if not isinstance(values, Mapping):
         raise InputError(
-            f"{path} does not record its classes; give a training checkpoint, or add them by "
+            f"{path} does not record its classes; give a training checkpoint, or save them with "
             "regseg.save_weights(model, path, spec=datamodule.spec.to_dict())."
         )
     return DatasetSpec.from_dict(values)
@@ -161,4 +161,6 @@ def _device(name: str) -> torch.device:
         reason = str(error).strip().splitlines()[0].rstrip(".")
         if reason.startswith("Expected one of"):  # followed by a list of all devices that PyTorch was ever built for
             reason = "PyTorch has no such device"
-        raise InputError(f"device={name} cannot be used ({reason}); choose cpu, a GPU as cuda:0, or auto.") from error
+        raise InputError(
+            f"device={name} cannot be used ({reason}); choose cpu, auto, or a GPU such as cuda:0."
+        ) from error
