@@ -59,7 +59,7 @@ def test_a_changed_setting_is_not_skipped(run_module, streets_root, streets_opti
     assert passed.returncode == 0 and "already finished" in passed.stdout  # the same files elsewhere
     next(moved.glob("leftImg8bit/val/*/*.png")).unlink()
     other = smoke(run_module, moved, streets_options, "table5", *rows)
-    assert other.returncode == 1 and "trained on other images" in other.stderr
+    assert other.returncode == 1 and "trained with different images" in other.stderr
     result = smoke(run_module, streets_root, streets_options, "table5", *rows, "optimizer.lr=0.01")
     assert result.returncode == 1 and "optimizer.lr=0.05" in result.stderr
 

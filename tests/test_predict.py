@@ -119,7 +119,7 @@ def test_the_short_side(predict, tmp_path, tiny_weights):
     assert ended(predict("source=big.png", "save=[train_ids]"), 2, "short_side=40", "overwrite=true")
     assert ended(predict("source=big.png", "short_side=40", "tile=128"), 2, "leave short_side out")
     result = predict("source=big.png", "save=[color]")
-    words = "remain in predictions/train_ids (1): the first was predicted with short_side=40. To replace them, add "
+    words = "remain in predictions/train_ids (1); the first was predicted with short_side=40. To replace them, add "
     assert result.returncode == 0 and words + "'save=[train_ids]' overwrite=true." in result.out
     assert "remain" not in predict("source=big.png", "save=[train_ids]", "overwrite=true").out
 
@@ -184,7 +184,7 @@ def test_shards_in_processes_at_once(predict_as_user, photos, tmp_path):
     [
         (["source=nowhere.png"], ["source=nowhere.png does not exist"]),
         (["source=photos/a.jpeg"], ["source=photos/a.jpeg does not exist; did you mean photos/a.jpg?"]),
-        (["source=https://example.com/a.jpg"], ["https://example.com/a.jpg is an address; download the file"]),
+        (["source=https://example.com/a.jpg"], ["https://example.com/a.jpg is a URL; download the file"]),
         (["source=photos/notes.doc"], ["notes.doc", ".png", ".mp4"]),
         (["source=empty"], ["empty contains no images"]),
         (["source=photos", "out=."], ["out=. contains the source photos"]),

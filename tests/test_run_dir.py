@@ -197,12 +197,20 @@ DATA = {"files": {"train": {"count": 2}}, "classes": ["a", "b"], "excluded": [],
 @pytest.mark.parametrize(
     ("config", "data", "words"),
     [
-        ({"weights": "other.ckpt"}, {}, r"weights=None, not other\.ckpt"),
-        ({"trainer": {"max_epochs": 2, "precision": "16-mixed"}}, {}, r"trainer\.precision=32-true, not 16-mixed"),
-        ({"trainer": {"precision": "32-true", "gradient_clip_val": 1}}, {}, r"gradient_clip_val=None, not 1"),
-        ({}, {"classes": ["b", "a"]}, "other class names"),
-        ({}, {"labels": [[[1, 0], [0, 1]], [], []]}, "other label values of the classes"),
-        ({}, {"files": {"train": {"count": 3}}}, "other images"),
+        ({"weights": "other.ckpt"}, {}, r"weights=None, but the command has other\.ckpt"),
+        (
+            {"trainer": {"max_epochs": 2, "precision": "16-mixed"}},
+            {},
+            r"trainer\.precision=32-true, but the command has 16-mixed",
+        ),
+        (
+            {"trainer": {"precision": "32-true", "gradient_clip_val": 1}},
+            {},
+            r"gradient_clip_val=None, but the command has 1",
+        ),
+        ({}, {"classes": ["b", "a"]}, "different class names"),
+        ({}, {"labels": [[[1, 0], [0, 1]], [], []]}, "different label values of the classes"),
+        ({}, {"files": {"train": {"count": 3}}}, "different images"),
     ],
 )
 def test_a_finished_run_is_skipped_only_for_the_same_training(tmp_path, config, data, words):

@@ -18,7 +18,7 @@ def test_settings_that_a_continuation_must_share():
     assert set(before) >= {"seed", "model.name", "model.backbone.dilations", "data.crop_size"}
     assert not {"data.root", "data._target_", "data.num_workers", "trainer.max_epochs"} & set(before)
     check_settings("run", before, settings_of(json.loads(json.dumps(config))))
-    with pytest.raises(InputError, match=r"data\.crop_size=\[4, 4\], not \[4, 8\]"):
+    with pytest.raises(InputError, match=r"data\.crop_size=\[4, 4\], but the command has \[4, 8\]"):
         check_settings("run", before, settings_of({**config, "data": {**config["data"], "crop_size": [4, 8]}}))
 
 
@@ -39,12 +39,12 @@ def test_the_batch_is_counted_over_devices_and_accumulated_steps():
 @pytest.mark.parametrize(
     ("change", "name"),
     [
-        ({"weights": "b.ckpt"}, "weights=a.ckpt, not b.ckpt"),
-        ({"weights": None}, "weights=a.ckpt, not None"),
-        ({"weights_part": "backbone"}, "weights_part=all, not backbone"),
-        ({"trainer": {"gradient_clip_val": 0.5}}, r"trainer\.gradient_clip_val=None, not 0\.5"),
-        ({"trainer": {"overfit_batches": 2}}, r"trainer\.overfit_batches=0\.0, not 2"),
-        ({"trainer": {"limit_val_batches": 2}}, r"trainer\.limit_val_batches=1\.0, not 2"),
+        ({"weights": "b.ckpt"}, "weights=a.ckpt, but the command has b.ckpt"),
+        ({"weights": None}, "weights=a.ckpt, but the command has None"),
+        ({"weights_part": "backbone"}, "weights_part=all, but the command has backbone"),
+        ({"trainer": {"gradient_clip_val": 0.5}}, r"trainer\.gradient_clip_val=None, but the command has 0\.5"),
+        ({"trainer": {"overfit_batches": 2}}, r"trainer\.overfit_batches=0\.0, but the command has 2"),
+        ({"trainer": {"limit_val_batches": 2}}, r"trainer\.limit_val_batches=1\.0, but the command has 2"),
         ({"callbacks": {"steps": {"_target_": "x.GradientAccumulationScheduler"}}}, r"callbacks\.steps="),
     ],
 )

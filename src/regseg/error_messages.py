@@ -159,7 +159,7 @@ def _of_hydra(chain: list[BaseException]) -> str | None:
 
 
 def _of_missing_choice(missing: str, options: Sequence[str]) -> str:
-    """Explain that a group has no such name; a path for ``data`` probably belongs into ``data.root``."""
+    """Explain that a group has no such name; a path for ``data`` probably belongs in ``data.root``."""
     group, _, name = missing.partition("/")
     options = [option for option in options if not option.startswith("_")]
     if group == "data" and "/" in name:

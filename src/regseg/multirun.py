@@ -56,7 +56,7 @@ def note_failure(number: int, overrides: str, sentence: str, *, lost: bool = Fal
         number: The job's number in the sweep.
         overrides: The job's overrides.
         sentence: What is printed.
-        lost: Whether the job's process was ended from outside, so that only the run's folder tells how far it came.
+        lost: Whether the job's process was ended from outside, so that only the run's folder shows how far it got.
     """
     path = Path(os.environ[_FOLDER]) / f"failed_{number:06d}.json"
     with contextlib.suppress(FileNotFoundError):
@@ -116,7 +116,10 @@ def _run_notes() -> list[Any]:
 
 
 def runs_and_failures() -> dict[Path, bool]:
-    """Return for the folder of each run whether its job failed by itself; a job that failed at once has no summary."""
+    """Return run folder -> whether its job failed by itself.
+
+    Folders without a summary appear only if their job failed.
+    """
     failed = {number for *_, number, lost in _failure_notes() if not lost}
     found = {Path(folder): number in failed for folder, number, *_ in _run_notes()}
     return {folder: fails for folder, fails in found.items() if fails or (folder / "summary.json").exists()}

@@ -151,7 +151,7 @@ def check_finished(folder: Path, config: Mapping[str, Any], data: Mapping[str, A
     for name, what in (("files", "images"), ("classes", "class names"), ("labels", "label values of the classes")):
         if data and recorded.get(name) and recorded[name] != data[name]:
             raise InputError(
-                f"{folder} was trained on other {what} than those in {config['data']['root']}; replace the run "
+                f"{folder} was trained with different {what} from those in {config['data']['root']}; replace the run "
                 "with overwrite=true, or use another run.name=NAME."
             )
 

@@ -119,9 +119,9 @@ def check_settings(folder: Path, before: Mapping[str, Any], now: Mapping[str, An
     for name in sorted(before.keys() | now.keys(), key=str):  # a crafted checkpoint may contain keys of any type
         if before.get(name) != now.get(name):
             raise InputError(
-                f"{folder} was run with {shortened(str(name))}={shortened(before.get(name))}, not "
-                f"{shortened(now.get(name))}; resume it with that value, use "
-                "overwrite=true to replace it, or start another run with run.name=NAME and weights=FILE."
+                f"{folder} was run with {shortened(str(name))}={shortened(before.get(name))}, but the "
+                f"command has {shortened(now.get(name))}; resume it with the former value, use overwrite=true to "
+                "replace the run, or start another run with run.name=NAME and weights=FILE."
             )
 
 

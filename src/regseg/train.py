@@ -59,7 +59,7 @@ def main(cfg: DictConfig) -> float | None:
 
 
 def check_options_of_run(cfg: DictConfig) -> None:
-    """Raise InputError for an option of the run itself that has no possible value."""
+    """Raise InputError if an option of the run itself has an invalid value."""
     check_number("seed", cfg.seed, highest=2**32 - 1, integer=True)
     check_number("trainer.max_epochs", cfg.trainer.max_epochs, lowest=1, integer=True)
     for name, node in cfg.callbacks.items():

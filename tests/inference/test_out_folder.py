@@ -84,7 +84,7 @@ def test_files_of_earlier_settings_are_named(out):
     new = {out / "index" / "a.png": Origin(str(out.parent / "a.png"), ONE | {"tile": 128})}
     enter(out, new, overwrite=True)
     sentence = of_other_settings(out, new)
-    assert f"remain in {out / 'overlay'} (1), {out / 'color'} (1): the first was predicted with tile=None." in sentence
+    assert f"remain in {out / 'overlay'} (1), {out / 'color'} (1); the first was predicted with tile=None." in sentence
     assert "'save=[overlay,color]' overwrite=true" in sentence
     assert of_other_settings(out, {out / "index" / "a.png": Origin(str(out.parent / "a.png"), ONE)}) == ""
     assert of_other_settings(out, {out / "index" / "c.png": Origin(str(out.parent / "c.png"), OTHER)}) == ""

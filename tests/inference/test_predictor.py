@@ -108,7 +108,7 @@ def test_wrong_short_sides(checkpoint, exported):
     for wrong in (0, 31, 64.5, True, "all"):
         with pytest.raises(InputError, match="short_side"):
             regseg.Predictor(checkpoint, "torch", short_side=wrong)
-    with pytest.raises(InputError, match="accepts only images of 64x96 pixels"):
+    with pytest.raises(InputError, match="accepts only images that are 64 pixels high and 96 wide"):
         regseg.Predictor(exported("openvino", size=(64, 96)), short_side=64)
     assert regseg.Predictor(exported("openvino", size=(64, 96))).short_side is None
 

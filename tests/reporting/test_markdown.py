@@ -41,7 +41,10 @@ def test_the_author_at_the_same_epoch(runs):
     (sentence,) = [s for s in at_same_epochs("table4", read_runs(runs, "table4")) if "dilation_1_6" in s]
     author = author_runs("table4", "dilation_1_6")[0]
     theirs = author.miou_reduced[author.epochs.index(99)]
-    assert f"at epoch 99 the author had {theirs:.1f}; you have {theirs - 1:.1f}." in sentence
+    assert (
+        f"at epoch 99, the mean reduced mIoU of the author's runs is {theirs:.1f} %; yours is {theirs - 1:.1f} %."
+        in sentence
+    )
 
 
 def test_the_best_run_of_table_7s_last_row_counts(tmp_path):
@@ -49,7 +52,7 @@ def test_the_best_run_of_table_7s_last_row_counts(tmp_path):
         write_run(tmp_path, "table7", "epochs_1000", seed, like=seed - 1)
     text = markdown("table7", compare("table7", read_runs(tmp_path, "table7")))
     assert "| epochs_1000 | 78.29 (best of 77.96, 78.29, 77.92) | 3 | 78.3 (best run) | 77.96, 78.29, 77.92 |" in text
-    assert "For epochs_1000 the best run counts, as in the paper" in text
+    assert "For epochs_1000, the value is that of the best run, as in the paper" in text
 
 
 def test_many_runs_are_divided_into_tables_that_fit_on_paper():

@@ -52,7 +52,7 @@ def test_latex_says_what_a_row_is_not():
     assert (
         r"80.00\rlap{$^\ast$}" in text and r"$^\ast$: training is not finished." in text and text.count("textbf") == 1
     )
-    assert r"Not comparable: smoke\_1." in text and "The best run counts: three." in text
+    assert r"Not comparable: smoke\_1." in text and "Best run instead of the mean: three." in text
     assert "population standard deviations" in text and "caption{Backbone" in latex_text("table4", rows[:1])
 
 

@@ -10,11 +10,17 @@ from pathlib import Path
 from regseg.errors import InputError
 
 
+def user_cache() -> Path:
+    """Return the user's cache folder: ``$REGSEG_CACHE``, else ``$XDG_CACHE_HOME/regseg``, else ``~/.cache/regseg``."""
+    if given := os.environ.get("REGSEG_CACHE"):
+        return Path(given)
+    return Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "regseg")
+
+
 def working_folder(root: Path) -> Path:
     """Return the folder for derived files, and create it.
 
-    It is ``<root>/.regseg``, which datasets do not list. If ``root`` is not writable, it is a folder in
-    ``$REGSEG_CACHE``, or in ``~/.cache/regseg`` if that variable is not set.
+    It is ``<root>/.regseg``, which datasets do not list. If ``root`` is not writable, it is a folder in `user_cache`.
 
     Args:
         root: the dataset's folder.
@@ -29,8 +35,7 @@ def working_folder(root: Path) -> Path:
         with tempfile.TemporaryFile(dir=inside):
             return inside
     except OSError:
-        cache = Path(os.environ.get("REGSEG_CACHE") or Path.home() / ".cache" / "regseg")
-        folder = cache / f"{root.name}-{hashlib.sha256(os.fsencode(root)).hexdigest()[:12]}"
+        folder = user_cache() / f"{root.name}-{hashlib.sha256(os.fsencode(root)).hexdigest()[:12]}"
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:

@@ -220,4 +220,4 @@ def _chunks_fit(data: bytes) -> bool:
 
 
 def _undecodable(path: Path, reason: str = "") -> InputError:
-    return InputError(f"{path} is not a readable image{reason}; replace it or remove it from the dataset.")
+    return InputError(f"{path} is not a readable image{reason}; replace it or remove it.")

@@ -1,4 +1,4 @@
-"""Storages from which images and labels are read: the original files, halved images, or decoded arrays.
+"""Storage modes: images and labels are read from the original files, halved images, or decoded arrays.
 
 ``half`` and ``cache`` have one file per image in `working_folder`. Each file ends with a trailer that identifies its
 source and contains a checksum, so that an interrupted creation is continued and a changed source is detected.
@@ -96,8 +96,9 @@ class HalfStorage(NamedTuple):
         if any(abs(2 * short - full) > 2 for short, full in zip(half.shape, label.shape, strict=False)):
             sizes = [f"{width}x{height}" for height, width in (half.shape[:2], label.shape)]
             raise InputError(
-                f"{self.halves[index]}, the half of {image}, is {sizes[0]} pixels but the label {label_file} is "
-                f"{sizes[1]}; run regseg.prepare what=check, or delete the half and it is created again."
+                f"{self.halves[index]}, the half-resolution copy of {image}, is {sizes[0]} pixels but the label "
+                f"{label_file} is {sizes[1]}; run regseg.prepare what=check, or delete the copy, and it will be "
+                "created again."
             )
         return half, label
 

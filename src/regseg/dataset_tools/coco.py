@@ -153,7 +153,7 @@ def _check_size(path: Path, image: Mapping[str, Any], source: Path) -> None:
     with open(path, "rb") as file:
         size = claimed_size(file.read(_HEADER))  # None for formats other than PNG and JPEG
     if (size is None and math.prod(annotated) > LARGEST) or (size and annotated not in (size, size[::-1])):  # EXIF
-        found = f", but the image has {size[1]}x{size[0]}" if size else ", more than any image"
+        found = f", but the image has {size[1]}x{size[0]}" if size else ", more than the supported 2^30"
         height, width = map(shortened, annotated)
         raise InputError(
             f"{source} annotates {path} with {width}x{height} pixels{found}; export the annotations for this image."

@@ -93,7 +93,7 @@ def _draft(out: Path) -> Iterator[Path]:
     """Provide a path of the name of ``out`` in a hidden folder next to it, which is removed in the end."""
     out.parent.mkdir(parents=True, exist_ok=True)
     folder = out.parent / hidden_name(out.name, str(os.getpid()))
-    shutil.rmtree(folder, ignore_errors=True)  # of a killed export; in a container each has the same process number
+    shutil.rmtree(folder, ignore_errors=True)  # left by a killed export; in a container, process IDs repeat
     folder.mkdir()
     try:
         yield folder / out.name
@@ -159,9 +159,9 @@ def report(checks: list[Check]) -> None:
     for check in checks:
         print(check)
     if failed := next((check for check in checks if not check.passed), None):
-        labels, logits = f"{failed.changed:.3%} of the labels", f"logits by {failed.difference:.2g} of the largest"
+        labels, logits = f"{failed.changed:.3%} of the labels", f"{failed.difference:.2g} of the largest logit"
         raise InputError(
-            f"The export changes {labels} (allowed: {failed.allowed:.3%}) and {logits} (allowed: "
+            f"The export changes {labels} (allowed: {failed.allowed:.3%}) and the logits by {logits} (allowed: "
             f"{failed.allowed_difference:.2g}), so no file was written; train the weights further, or choose another "
             "precision or format."
         )

@@ -59,8 +59,8 @@ class Check:
 
     def __str__(self) -> str:
         return (
-            f"{self.image} image {self.size[0]}x{self.size[1]}: {self.changed:.4%} of the labels changed, largest "
-            f"logit difference {self.difference:.2e} of the largest"
+            f"{self.image} image {self.size[0]}x{self.size[1]}: {self.changed:.4%} of the labels changed, logits "
+            f"differ by up to {self.difference:.2e} of the largest logit"
         )
 
 

@@ -126,7 +126,7 @@ def of_other_settings(out: Path, outputs: Mapping[Path, Origin]) -> str:
     difference = _difference(*(Origin(former.source, labels) for labels in (_of_labels(former), now[former.source])))
     folders = ", ".join(f"{out / folder} ({len(origins)})" for folder, origins in found.items())
     return (
-        f"Files of earlier settings remain in {folders}: the first {difference}. To replace them, add "
+        f"Files made with earlier settings remain in {folders}; the first {difference}. To replace them, add "
         f"'save=[{','.join(found)}]' overwrite=true."
     )
 

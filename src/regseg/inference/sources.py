@@ -43,9 +43,9 @@ def is_video(source: str | Path) -> bool:
 
 
 def check_source(source: str | Path) -> None:
-    """Raise InputError if ``source`` is an address on the web."""
+    """Raise InputError if ``source`` is a URL."""
     if re.match(r"\w{2,}://", str(source)):
-        raise InputError(f"source={source} is an address; download the file, and give its path.")
+        raise InputError(f"source={source} is a URL; download the file, and give its path.")
 
 
 def find_images(source: str | Path, out: Path) -> list[Item]:

@@ -150,7 +150,7 @@ def _spec_in(file: OpenedFile) -> DatasetSpec:
     values = parameters.get("spec") if isinstance(parameters, Mapping) else None
     if not isinstance(values, Mapping):
         raise InputError(
-            f"{file} does not record its classes; give a training checkpoint, or add them by "
+            f"{file} does not record its classes; give a training checkpoint, or save them with "
             "regseg.save_weights(model, path, spec=datamodule.spec)."
         )
     return DatasetSpec.from_dict(values)
@@ -176,4 +176,6 @@ def _device(name: str) -> torch.device:
         # "Expected one of" is followed by a list of all devices that PyTorch was ever built for.
         if isinstance(error, TypeError) or reason.startswith("Expected one of"):
             reason = "PyTorch has no such device"
-        raise InputError(f"device={name} cannot be used ({reason}); choose cpu, a GPU as cuda:0, or auto.") from error
+        raise InputError(
+            f"device={name} cannot be used ({reason}); choose cpu, auto, or a GPU such as cuda:0."
+        ) from error

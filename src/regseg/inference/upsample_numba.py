@@ -60,7 +60,7 @@ def _stretch(logits: Any, left: Any, across: Any, space: Any, row: Any) -> None:
     padded, first, second = space[0, : width + 1], space[1, :size], space[2, :size]
     padded[:width] = logits
     padded[width] = padded[width - 1]
-    for x in range(size):  # only loads: with arithmetic, the loop would not be vectorised
+    for x in range(size):  # only loads: with arithmetic, the loop would not be vectorized
         first[x] = padded[left[x]]
         second[x] = padded[left[x] + np.uint32(1)]
     for x in range(size):

@@ -83,7 +83,7 @@ class Outputs:
             settings: what decides the labels.
 
         Raises:
-            InputError: two images would have the same output, because Cityscapes' names are without folders.
+            InputError: two images would have the same output, because Cityscapes result names omit folders.
         """
         by_mode = {mode: settings_of(mode, settings, self.opacity) for mode in self.save}
         found: dict[Path, Origin] = {}
@@ -184,7 +184,7 @@ def settings_of(mode: str, settings: Mapping[str, Any], opacity: float) -> Mappi
 
 
 def zip_labels(outputs: Outputs, items: Sequence[Item], missing: Container[Path]) -> str:
-    """Zip the Cityscapes results of all images for the test server, if all exist; return what was done.
+    """Zip the Cityscapes results of all images for the test server if all exist; return a sentence on what was done.
 
     With several shards, the one that finishes last finds all of them. If a result is missing, an earlier archive is
     removed.

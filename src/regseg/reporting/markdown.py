@@ -79,7 +79,8 @@ def markdown(group: str, rows: Iterable[Row]) -> str:
     if any(row.deviation is not None or row.paper_deviation is not None for row in rows):
         text += "\n± is the population standard deviation over the runs of a row, as in the paper.\n"
     if best := [escaped(row.name) for row in rows if row.best]:
-        text += f"\nFor {', '.join(best)} the best run counts, as in the paper; other rows are means over their runs.\n"
+        text += f"\nFor {', '.join(best)}, the value is that of the best run, as in the paper; "
+        text += "for other rows, it is the mean over their runs.\n"
     return text
 
 
@@ -147,9 +148,10 @@ def classes_grid(runs: Iterable[Run]) -> Grid:
 
 def at_same_epochs(group: str, runs: Iterable[Run]) -> list[str]:
     """Return one sentence per run that compares it with the author's runs at the latest common epoch."""
+    metric = "reduced mIoU" if metric_of(group).endswith("_reduced") else "mIoU"
     return [
-        f"{escaped(run.row)}, seed {run.curve.seed}: at epoch {found.epoch} the author had {found.author:.1f}; "
-        f"you have {found.ours:.1f}."
+        f"{escaped(run.row)}, seed {run.curve.seed}: at epoch {found.epoch}, the mean {metric} of the author's runs is "
+        f"{found.author:.1f} %; yours is {found.ours:.1f} %."
         for run in runs
         if (found := common_epoch(group, run))
     ]

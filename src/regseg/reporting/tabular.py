@@ -104,7 +104,7 @@ def _caption_notes(rows: Sequence[Row]) -> list[str]:
     if any(row.deviation is not None or row.paper_deviation is not None for row in rows):
         notes.append(r"Means $\pm$ population standard deviations over runs.")
     if best := [row.name for row in rows if row.best and len(row.values) > 1]:
-        notes.append(f"The best run counts: {_latex(', '.join(best))}.")
+        notes.append(f"Best run instead of the mean: {_latex(', '.join(best))}.")
     if any(row.unfinished and not row.ours for row in rows):
         notes.append(r"$^\ast$: training is not finished.")
     if others := [row.name for row in rows if row.values and not row.comparable]:
@@ -132,14 +132,15 @@ def significance_markdown(rows: Sequence[Row]) -> str:
         if row is not first:
             n = f"n = {len(first.ours)} and {len(row.ours)}"
             lines.append(f"- {escaped(row.name)}: {_verdict(first.ours, row.ours)} ({n}).\n")
-    text = f"Welch's two-sided t-test against {escaped(first.name)}, which was chosen by its mean; "
-    text += "not corrected for several comparisons.\n\n"
+    text = f"Welch's two-sided t-test against {escaped(first.name)}, the row with the highest mean; "
+    text += "not corrected for multiple comparisons.\n\n"
     text += "".join(lines)
     if others := [escaped(row.name) for row in rows if row.values and row not in tested]:
         reasons = "fewer than two finished runs, not comparable, or the best run counts"
         text += f"- Not tested ({reasons}): {', '.join(others)}.\n"
     if min(len(row.ours) for row in tested) < _ENOUGH:
-        text += f"\nWith fewer than {_ENOUGH} seeds per row, the test has little power: a large p is no evidence.\n"
+        text += f"\nWith fewer than {_ENOUGH} seeds per row, the test has little power: a large p is not evidence that "
+        text += "rows are equal.\n"
     return text
 
 

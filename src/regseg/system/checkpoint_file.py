@@ -88,8 +88,8 @@ def _read_torch_file(path: Path) -> Any:
         code = re.search(r"GLOBAL ([\w.]+)", str(error)) if isinstance(error, pickle.UnpicklingError) else None
         if code:
             raise InputError(
-                f"The checkpoint {path} would run code to load ({code[1]}) and is rejected; save it again as a state "
-                "dict of tensors."
+                f"Loading the checkpoint {path} would run code ({code[1]}), so it is rejected; save it again as a "
+                "state dict of tensors."
             ) from error
         raise damaged from error
 

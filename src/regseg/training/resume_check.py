@@ -16,7 +16,7 @@ from regseg.run_settings import check_same_options, check_settings, current_sett
 from regseg.system.records import section
 from regseg.training.schedules import total_iterations
 
-_END = "use overwrite=true to replace it, or start another run with run.name=NAME."
+_END = "use overwrite=true to replace the run, or start another run with run.name=NAME."
 
 
 def fingerprint(config: Mapping[str, Any], datamodule: Any, trainer: L.Trainer) -> dict[str, Any]:
@@ -93,7 +93,10 @@ def check_continues(folder: Path, before: Mapping[str, Any], now: Mapping[str, A
 
 
 def _check_data(folder: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
-    for name, what in (("classes", "class names or their order"), ("labels", "label values of the classes")):
+    for name, what in (
+        ("classes", "class names, or the same names in a different order"),
+        ("labels", "label values of the classes"),
+    ):
         if _differs(name, before, now):
             raise InputError(f"{folder} was trained with different {what}; restore classes.yaml, {_END}")
     for part, split in (("train", "training"), ("val", "evaluation")):

@@ -15,7 +15,8 @@ from regseg.errors import InputError, check_number, shortened
 from regseg.system.folders import expanded
 from regseg.system.reading import is_file
 
-LABEL_ENDINGS = ("", "_mask", "_masks", "_label", "_labels", "_gt", "_seg")  # by which tools extend names of labels
+# Suffixes that tools append to the names of labels.
+LABEL_ENDINGS = ("", "_mask", "_masks", "_label", "_labels", "_gt", "_seg")
 VAL_NAMES = ("valid", "validation")  # other names of the split val
 
 
@@ -104,8 +105,8 @@ class Folder:
         """Return a hash of the image's path without its suffix, or of its first folder, from 0 to 2**64 - 1."""
         if self.split_by == "folder" and len(path.parts) == 1:
             raise InputError(
-                f"{self.root / 'images' / path} is in no subfolder, which data.split_by=folder divides by; move it "
-                "into one, or use data.split_by=image."
+                f"{self.root / 'images' / path} is not in a subfolder, but data.split_by=folder splits by subfolder; "
+                "move it into one, or use data.split_by=image."
             )
         key = path.parts[0] if self.split_by == "folder" else path.with_suffix("").as_posix()
         digest = hashlib.sha256(key.encode("utf-8", "surrogateescape")).digest()
@@ -113,7 +114,7 @@ class Folder:
 
 
 def _better_share(places: set[int], split: str) -> str:
-    """Return a hint at the value of ``data.val_share`` that is nearest to the given one and leaves no split empty."""
+    """Return a hint with the value of ``data.val_share`` nearest to the given one that leaves no split empty."""
     if len(places) < 2:
         all_in_train = "data.val_share=0 " if split == "train" else ""
         return f"{all_in_train}data.val_split=train evaluates on the training images; or "

@@ -58,10 +58,10 @@ class DatasetLayout(Protocol):
 
 
 def list_samples(dataset: DatasetLayout, split: str, problems: list[Problem] | None = None) -> list[Sample]:
-    """Return `DatasetLayout.samples`; a custom class may also give pairs of paths and need not take ``problems``.
+    """Return `DatasetLayout.samples`; a custom class may also return pairs of paths and need not take ``problems``.
 
     Raises:
-        InputError: as `DatasetLayout.samples`, or the class gives something else.
+        InputError: as `DatasetLayout.samples`, or the class returns something else.
     """
     takes_problems = problems is not None and "problems" in inspect.signature(dataset.samples).parameters
     found = dataset.samples(split, problems) if takes_problems else dataset.samples(split)
