@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from regseg.cli import entered, entry_point
+from regseg.cli import entry_point
 from regseg.config import values_of
+from regseg.continuation import entered
 from regseg.errors import InputError, RunFailure, check_boolean, check_number
 from regseg.multirun import is_one_of_several, own_gpu
 
@@ -61,21 +62,21 @@ def predict_images(options: dict[str, Any]) -> None:
     origins = outputs.origins(items, settings)
     files = {path: origins[path] for item in mine for path in outputs.paths(item).values()}
     out_folder.enter(out, files, overwrite=options["overwrite"])
-    with entered():
-        missing = out_folder.missing(out, files)
-        todo = [item for item in mine if not missing.isdisjoint(outputs.paths(item).values())]
-        if len(todo) < len(mine):
-            print(f"Skipping {len(mine) - len(todo)} of {len(mine)} images: already predicted.")
-        if todo:
-            predictor.runtime.load()
-        with Counter(len(todo), bar=not is_one_of_several()) as counter:
-            failures = predict_images(todo, labeller, outputs.write, counter.advance)
-        if len(failures) < len(todo):
-            print(f"{counter.summary(len(failures))} into {', '.join(str(out / mode) for mode in outputs.save)}")
-        if note := out_folder.of_other_settings(out, files):
-            print(note)
-        if "cityscapes" in outputs.save:
-            print(zip_labels(outputs, items, out_folder.missing(out, origins)))
+    entered()
+    missing = out_folder.missing(out, files)
+    todo = [item for item in mine if not missing.isdisjoint(outputs.paths(item).values())]
+    if len(todo) < len(mine):
+        print(f"Skipping {len(mine) - len(todo)} of {len(mine)} images: already predicted.")
+    if todo:
+        predictor.runtime.load()
+    with Counter(len(todo), bar=not is_one_of_several()) as counter:
+        failures = predict_images(todo, labeller, outputs.write, counter.advance)
+    if len(failures) < len(todo):
+        print(f"{counter.summary(len(failures))} into {', '.join(str(out / mode) for mode in outputs.save)}")
+    if note := out_folder.of_other_settings(out, files):
+        print(note)
+    if "cityscapes" in outputs.save:
+        print(zip_labels(outputs, items, out_folder.missing(out, origins)))
     if failures:
         raise RunFailure(f"{len(failures)} of {len(todo)} images could not be predicted; they are named above.")
 
@@ -98,16 +99,16 @@ def predict_video(options: dict[str, Any]) -> None:
     everything = {path: origin for part in files.values() for path, origin in part.items()}
     out_folder.enter(out, everything, overwrite=options["overwrite"])
     damages = []
-    with entered():
-        missing = out_folder.missing(out, everything)
-        for mode, target in targets.items():
-            if missing.isdisjoint(files[mode]):
-                print(f"Skipping {target}: already predicted.")
-                continue
-            out_folder.mark(out, [target], incomplete=True)
-            predictor.runtime.load()
-            damages.append(write_video(mode, target, source, predictor.spec, labeller, options["opacity"]))
-            out_folder.mark(out, [target], incomplete=damages[-1] is not None)
+    entered()
+    missing = out_folder.missing(out, everything)
+    for mode, target in targets.items():
+        if missing.isdisjoint(files[mode]):
+            print(f"Skipping {target}: already predicted.")
+            continue
+        out_folder.mark(out, [target], incomplete=True)
+        predictor.runtime.load()
+        damages.append(write_video(mode, target, source, predictor.spec, labeller, options["opacity"]))
+        out_folder.mark(out, [target], incomplete=damages[-1] is not None)
     if note := out_folder.of_other_settings(out, everything):
         print(note)
     if damage := next((one for one in damages if one), None):

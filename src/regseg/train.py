@@ -17,9 +17,18 @@ from regseg.arguments import key_of
 from regseg.auto_values import fill_in
 from regseg.cli import entry_point
 from regseg.config import is_typed, values_of
-from regseg.errors import InputError, check_boolean, check_number, check_options
-from regseg.multirun import check_launch, command_of_sweep, is_one_of_several, queued_again, run_in_parallel
-from regseg.run_dir import best_miou, check_finished, check_free, how_to_start, is_done, lock_folder, prepare_folder
+from regseg.continuation import entered
+from regseg.errors import InputError, check_number, check_options
+from regseg.multirun import (
+    beginning_of_sweep,
+    check_launch,
+    command_of_sweep,
+    is_one_of_several,
+    queued_again,
+    run_in_parallel,
+)
+from regseg.run_dir import best_miou, check_finished, check_free, is_done, lock_folder, prepare_folder
+from regseg.run_start import beginning, check_overwrite, how_to_start
 from regseg.smoke import shrink
 from regseg.system.processes import is_rank
 from regseg.system.provenance import provenance
@@ -50,7 +59,8 @@ def main(cfg: DictConfig) -> float | None:
             f"No dataset was chosen: training for {cfg.trainer.max_epochs} epochs on synthetic streets (data=streets). "
             "Choose a dataset with data=NAME, or a short run with experiment=demo."
         )
-    cfg.resume, cfg.overwrite = how_to_start(folder, cfg, sweep=sweep, queued_again=queued_again())
+    replaced = beginning_of_sweep() if queued_again() else None
+    cfg.resume, cfg.overwrite = how_to_start(folder, cfg, sweep=sweep, replaced=replaced)
     if is_one_of_several():
         run_in_parallel(partial(run, cfg, folder, spawn=True), folder, cfg.trainer)
     else:
@@ -65,7 +75,7 @@ def check_options_of_run(cfg: DictConfig) -> None:
     for name, node in cfg.callbacks.items():
         if node and not OmegaConf.is_dict(node):
             raise InputError(f"callbacks.{name} must be a callback with a _target_; callbacks.{name}=null removes it.")
-    check_boolean("overwrite", cfg.overwrite)
+    check_overwrite(cfg.overwrite)
     if cfg.table == "table8" and not cfg.weights and not cfg.trainer.smoke:
         raise InputError("experiment=table8 fine-tunes; give weights=FILE of a run of experiment=cityscapes_test.")
 
@@ -121,7 +131,9 @@ def train(cfg: DictConfig, folder: Path, *, spawn: bool = False) -> None:
     if first:
         print_start(folder, start, change, asked=bool(cfg.resume) and not spawn)
     spawned = spawn and trainer.world_size > 1  # then the spawned training process takes the lock
-    insert_record(trainer, RunRecord(folder, facts_of(values), common, lock=spawned))
+    keep = bool(cfg.resume) and not cfg.overwrite
+    began = beginning(folder, keep=keep, earliest=beginning_of_sweep())
+    insert_record(trainer, RunRecord(folder, {"began": began, **facts_of(values)}, common, lock=spawned))
     with ExitStack() as lock:
         if first:
             lock.enter_context(lock_folder(folder))
@@ -129,7 +141,8 @@ def train(cfg: DictConfig, folder: Path, *, spawn: bool = False) -> None:
             check_free(folder, resume=cfg.resume, overwrite=cfg.overwrite, held=True)
             if start:
                 set_damaged_aside(start)
-            prepare_folder(folder, values, keep=bool(cfg.resume) and not cfg.overwrite)
+            prepare_folder(folder, values, keep=keep)
+            entered()
         if spawned:
             lock.close()
         with end_noted(folder):
