@@ -43,6 +43,13 @@ def test_help_imports_nothing_heavy(module):
         (["data=cityscapes"], ["datasets/cityscapes", "leftImg8bit", "data.root"]),
         (["data=nowhere"], ["nowhere", "camvid_360", "streets"]),
         (["model/backbone=dilation_1_99"], ["dilation_1_99", "dilation_1_14"]),
+        (["row=nothing"], ["row/nothing does not exist", "table10/regseg, table6/", "table7/epochs_1000/seed_1"]),
+        (
+            ["row=table10/rezseg"],
+            ["row/table10/rezseg does not exist; choose one of table10/ddrnet23, table10/reg"],
+        ),
+        (["data.crop_size=[64,64"], ["lacks ] at its end"]),
+        (["a%b=1"], ["a%b=1 is not OPTION=VALUE; --help"]),
         (["data.crop=[1,2]"], ["data.crop", "crop_size"]),
         (["los=ohem"], ["los", "loss"]),
         (["data=/path/to/mine"], ["data=/path/to/mine is a path; type data.root=/path/to/mine, and data=NAME"]),

@@ -115,6 +115,8 @@ def test_a_sweep_may_be_asked_for_otherwise(run_module):
     for way in ("hydra.mode=MULTIRUN", "--multir"):
         result = run_module("regseg.train", way, "seed=-1")
         assert result.returncode == 1 and "failed: seed=-1" in result.stderr and "Traceback" not in result.stderr
+    result = run_module("regseg.train", "-m", "augment=glob(*,exclude=[r*,_*])", "seed=-1")
+    assert "run 2 of 2: augment=jitter seed=-1" in result.stdout and "2 of the sweep's runs failed" in result.stderr
 
 
 def test_a_job_outlives_the_process_that_queued_it(tmp_path, monkeypatch):

@@ -19,7 +19,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from regseg import continuation, multirun, slurm
-from regseg.arguments import asks_for_help, asks_for_sweep, flags_first, for_hydra, overrides_of
+from regseg.arguments import asks_for_help, asks_for_sweep, flags_first, for_hydra, one_run, overrides_of
 from regseg.config import config_dir, open_groups, output_folders, sweep_dir
 from regseg.error_messages import explain
 from regseg.errors import RunFailure, is_cause
@@ -72,6 +72,7 @@ def entry_point(config_name: str, *, resumable: bool = False, repeatable: bool =
                     print_help(config_name, overrides_of(arguments, open_groups(config_name)))
                 else:
                     check_arguments(config_name, arguments)
+                    arguments = sys.argv[1:] = one_run(arguments)
                     _run_in_hydra(job, config_name, began, resumable)
                 sys.stdout.flush()  # here, because a full disk while Python exits is reported with a trace
             except BaseException as error:

@@ -29,6 +29,14 @@ def group_names() -> list[str]:
     return sorted(folder.relative_to(config_dir()).as_posix() for folder in folders)
 
 
+def names_of(group: str) -> list[str]:
+    """Return the names that a group may be set to; those of ``row`` are in folders by table: ``table10/regseg``."""
+    folder = config_dir() / group
+    files = list(folder.glob("*.yaml")) or list(folder.rglob("*.yaml"))
+    names = (path.relative_to(folder).with_suffix("").as_posix() for path in files if not path.stem.startswith("_"))
+    return sorted(names)
+
+
 def open_groups(config_name: str) -> list[str]:
     """Return the groups of a command that accept options which their files do not list: ``trainer``."""
     text = (config_dir() / f"{config_name}.yaml").read_text(encoding="utf-8")
