@@ -94,19 +94,19 @@ def test_overwrite_touches_nothing_before_all_parts_are_built(copy_of_finished, 
 def test_overwriting_is_repeated_until_it_has_begun(copy_of_finished, run_module, streets_root, streets_options):
     """The earlier run is neither resumed nor taken for the new one."""
     (copy_of_finished / "tests_stop.py").write_text(
-        "import os, lightning\n"
+        "import os, signal, time, lightning\n"
         "class Stop(lightning.Callback):\n"
-        "    def __init__(self):\n"
-        "        if os.environ['STOP'] == 'before': raise KeyboardInterrupt\n"
-        "    def on_train_end(self, trainer, module):\n"
-        "        if os.environ['STOP'] == 'after': raise KeyboardInterrupt\n"
+        "    def __init__(self): self.stop('before')\n"
+        "    def on_train_end(self, trainer, module): self.stop('after')\n"
+        "    def stop(self, when):\n"
+        "        if os.environ['STOP'] == when: os.kill(os.getpid(), signal.SIGTERM); time.sleep(60)\n"
     )
     arguments = [*TINY, *streets_options, f"data.root={streets_root}", "trainer.max_epochs=1"]
     arguments += ["+callbacks.stop={_target_: tests_stop.Stop}", "overwrite=true"]
     before = (copy_of_finished / RUN / "summary.json").read_text()
     result = run_module(TRAIN, *arguments, env={"STOP": "before"})
     *_, sentence, command = result.stderr.splitlines()
-    assert result.returncode == 130 and sentence.startswith("regseg: interrupted before the run began; start it again")
+    assert result.returncode == 143 and sentence.startswith("regseg: interrupted before the run began; start it again")
     assert shlex.split(command)[3:] == arguments and (copy_of_finished / RUN / "summary.json").read_text() == before
     result = run_module(TRAIN, *arguments, env={"STOP": "after"})
     *_, sentence, command = result.stderr.splitlines()
