@@ -20,7 +20,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from regseg import continuation, multirun, slurm
 from regseg.arguments import asks_for_help, asks_for_sweep, flags_first, for_hydra, one_run, overrides_of
-from regseg.config import config_dir, open_groups, output_folders, sweep_dir
+from regseg.config import check_paths, config_dir, open_groups, output_folders, sweep_dir
 from regseg.error_messages import explain
 from regseg.errors import RunFailure, is_cause
 from regseg.help_text import print_help
@@ -128,7 +128,7 @@ def _in_hydra(job: Job, typed: list[str]) -> Job:
         if HydraConfig.get().mode == RunMode.MULTIRUN:
             return _run_of_sweep(job, cfg)
         try:
-            return job(cfg)
+            return _checked(job, cfg)
         except Exception as error:  # here, because Hydra would print the overrides first
             if (number := signals.received()) is not None:  # a consequence of the signal
                 raise signals.Terminated(128 + number) from None
@@ -138,6 +138,12 @@ def _in_hydra(job: Job, typed: list[str]) -> Job:
             remove_empty(Path(HydraConfig.get().runtime.output_dir))
 
     return job_in_hydra
+
+
+def _checked(job: Job, cfg: DictConfig) -> Any:
+    """Check what all commands share, and run ``job``."""
+    check_paths(str(HydraConfig.get().job.config_name), cfg)
+    return job(cfg)
 
 
 def _run_sweep(run: Callable[[], Any], command: str, began: str, remedy: str) -> None:
@@ -214,7 +220,7 @@ def _run_of_sweep(job: Job, cfg: DictConfig) -> Any:
             return None
         total = jobs_of_sweep()
         print(f"run {hydra_cfg.job.num + 1}" + (f" of {total}: " if total else ": ") + overrides, flush=True)
-        return job(cfg)
+        return _checked(job, cfg)
     except BaseException as error:
         if (number := signals.received()) is not None:
             processes.end(128 + number)

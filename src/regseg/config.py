@@ -11,7 +11,8 @@ import yaml
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from regseg.arguments import key_of, plain
+from regseg.arguments import PATHS, key_of, plain
+from regseg.errors import InputError
 from regseg.system.folders import expanded
 
 _OUTPUT = ("hydra.run.dir", "hydra.sweep.dir")
@@ -63,6 +64,17 @@ def output_folders(config_name: str, arguments: Sequence[str]) -> list[str]:
     sweep = sweep_dir(config_name, arguments)
     typed += [] if sweep is None else [str(sweep)]
     return [str(node[part]["dir"]).partition("/${")[0] for part in ("run", "sweep")] + typed
+
+
+def check_paths(config_name: str, cfg: DictConfig) -> None:
+    """Raise InputError if a path is null whose default is not null."""
+    needed = {name: (cfg, name) for name, default in _content(config_name).items() if default is not None}
+    if "_target_" in (cfg.get("data") or {}):  # elsewhere, null means the dataset of the weights
+        needed["data.root"] = (cfg.data, "root")
+    for name in sorted(PATHS & needed.keys()):
+        node, key = needed[name]
+        if not OmegaConf.is_missing(node, key) and node[key] is None:
+            raise InputError(f"{name}=null is not a path; set {name}=PATH.")
 
 
 def _content(config_name: str) -> dict[str, Any]:

@@ -49,7 +49,7 @@ def check_values(cfg: DictConfig) -> None:
     if cfg.format not in ("text", "json"):
         raise InputError(f"format={cfg.format} does not exist; choose text or json.")
     if not OmegaConf.is_list(cfg.size) or len(cfg.size) != 2:
-        raise InputError(f"size={cfg.size} is not a height and a width; use size=[1024,2048].")
+        raise InputError(f"size={cfg.size} is not a height and a width; write 'size=[1024,2048]'.")
     for side in cfg.size:
         check_number("size", side, lowest=32, integer=True)
     check_number("count", cfg.count, lowest=1, integer=True)
