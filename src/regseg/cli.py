@@ -68,12 +68,7 @@ def entry_point(config_name: str, *, resumable: bool = False, repeatable: bool =
             began = now()
             continuation.forget()
             try:
-                if asks_for_help(arguments):
-                    print_help(config_name, overrides_of(arguments, open_groups(config_name)))
-                else:
-                    check_arguments(config_name, arguments)
-                    arguments = sys.argv[1:] = one_run(arguments)
-                    _run_in_hydra(job, config_name, began, resumable)
+                _help_or_run(job, config_name, began, resumable)
                 sys.stdout.flush()  # here, because a full disk while Python exits is reported with a trace
             except BaseException as error:
                 number = signals.received() or (signal.SIGINT if isinstance(error, KeyboardInterrupt) else None)
@@ -91,6 +86,17 @@ def entry_point(config_name: str, *, resumable: bool = False, repeatable: bool =
         return run
 
     return decorate
+
+
+def _help_or_run(job: Job, config_name: str, began: str, resumable: bool) -> None:
+    """Print the help of a command if its arguments ask for it, or else run ``job``."""
+    arguments = sys.argv[1:]
+    if asks_for_help(arguments):
+        print_help(config_name, overrides_of(arguments, open_groups(config_name)))
+        return
+    check_arguments(config_name, arguments)
+    sys.argv[1:] = one_run(arguments)
+    _run_in_hydra(job, config_name, began, resumable)
 
 
 def _run_in_hydra(job: Job, config_name: str, began: str, resumable: bool) -> None:

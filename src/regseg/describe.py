@@ -79,8 +79,7 @@ def chosen_network(cfg: DictConfig) -> Iterator[tuple[str, nn.Module]]:
     from regseg.models.weights import classes_of, read_checkpoint
 
     checkpoint = read_checkpoint(cfg.weights) if cfg.weights else None
-    from_weights = checkpoint is not None and not is_typed("num_classes")
-    num_classes = classes_of(checkpoint) if from_weights else cfg.num_classes
+    num_classes = cfg.num_classes if checkpoint is None or is_typed("num_classes") else classes_of(checkpoint)
     network = build_model(**values_of(cfg.model), num_classes=num_classes)
     if checkpoint is not None:
         load_weights(network, checkpoint)
