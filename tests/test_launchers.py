@@ -139,9 +139,14 @@ def test_a_launcher_that_dies_is_reported(run_module, streets_root, streets_opti
     assert "the sweep stopped (TerminatedWorkerError" in result.stderr and "rerun the same command" in result.stderr
 
 
-def test_a_queued_again_job_does_not_overwrite_itself(run_module, streets_root, streets_options):
+def test_a_queued_again_job_replaces_earlier_runs_but_not_its_own(run_module, streets_root, streets_options, tmp_path):
+    """Slurm may have stopped it before it replaced anything."""
     rows = ("model/decoder=lraspp", "overwrite=true")
     assert smoke(run_module, streets_root, streets_options, "table5", *rows).returncode == 0
-    arguments = ["experiment=table5", "trainer=smoke", *streets_options, f"data.root={streets_root}", *rows]
-    again = run_module("regseg.train", "-m", *arguments, env={"SLURM_RESTART_COUNT": "1"})
-    assert again.returncode == 0 and "already finished" in again.stdout, again.stderr
+    began = read_summary(tmp_path / "runs/table5/lraspp_seed0")["began"]
+    arguments = ["experiment=table5", "trainer=smoke", *streets_options, f"data.root={streets_root}", rows[0]]
+    for overwrite, kept in ((began, True), ("true", False)):
+        environment = {"SLURM_RESTART_COUNT": "1"}
+        again = run_module("regseg.train", "-m", *arguments, f"overwrite={overwrite}", env=environment)
+        assert again.returncode == 0 and ("already finished" in again.stdout) is kept, again.stderr
+        assert (read_summary(tmp_path / "runs/table5/lraspp_seed0")["began"] == began) is kept

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shlex
 
 import torch
 from commands import EVALUATE, RUN, TINY, TRAIN, failed, write_folder_dataset
@@ -89,6 +90,31 @@ def test_overwrite_touches_nothing_before_all_parts_are_built(copy_of_finished, 
     result = run_module(TRAIN, *TINY, "data=streets", "data.dataset=cityscapes", "data.root=nowhere", "overwrite=true")
     assert failed(result, "nowhere")
     assert (copy_of_finished / RUN / "checkpoints" / "best.ckpt").read_bytes() == before
+
+
+def test_overwriting_is_repeated_until_it_has_begun(copy_of_finished, run_module, streets_root, streets_options):
+    """The earlier run is neither resumed nor taken for the new one."""
+    (copy_of_finished / "tests_stop.py").write_text(
+        "import os, signal, time, lightning\n"
+        "class Stop(lightning.Callback):\n"
+        "    def __init__(self): self.stop('before')\n"
+        "    def on_train_end(self, trainer, module): self.stop('after')\n"
+        "    def stop(self, when):\n"
+        "        if os.environ['STOP'] == when: os.kill(os.getpid(), signal.SIGTERM); time.sleep(60)\n"
+    )
+    arguments = [*TINY, *streets_options, f"data.root={streets_root}", "trainer.max_epochs=1"]
+    arguments += ["+callbacks.stop={_target_: tests_stop.Stop}", "overwrite=true"]
+    before = (copy_of_finished / RUN / "summary.json").read_text()
+    result = run_module(TRAIN, *arguments, env={"STOP": "before"})
+    *_, sentence, command = result.stderr.splitlines()
+    assert result.returncode == 143 and sentence.startswith("regseg: interrupted before the run began; start it again")
+    assert shlex.split(command)[3:] == arguments and (copy_of_finished / RUN / "summary.json").read_text() == before
+    result = run_module(TRAIN, *arguments, env={"STOP": "after"})
+    *_, sentence, command = result.stderr.splitlines()
+    assert sentence == "regseg: interrupted; continue with this command:"
+    assert shlex.split(command)[3:] == [*arguments[:-1], "resume=last"]
+    summary = json.loads((copy_of_finished / RUN / "summary.json").read_text())
+    assert summary["status"] == "interrupted" and summary["began"] > json.loads(before)["began"]
 
 
 def test_a_folder_of_something_else_is_left_alone(run_module, streets_root, streets_options, tmp_path):

@@ -12,7 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from regseg.cli import entry_point
 from regseg.config import is_typed, values_of
-from regseg.errors import InputError, check_number
+from regseg.errors import InputError, check_boolean, check_number
 from regseg.system.weights_files import resolve_weights, shown_weights
 
 if TYPE_CHECKING:
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 def main(cfg: DictConfig) -> float:
     """Print the table of one evaluation; return its mean IoU."""
     OmegaConf.resolve(cfg)
+    for name in ("flip", "confusion"):
+        check_boolean(name, cfg[name])
     if cfg.weights != "position":
         cfg.weights = str(resolve_weights(cfg.weights))
     check_scales(cfg)
@@ -63,7 +65,7 @@ def main(cfg: DictConfig) -> float:
 def check_scales(cfg: DictConfig) -> None:
     """Raise InputError unless ``scales`` is a list of factors."""
     if not OmegaConf.is_list(cfg.scales) or not cfg.scales:
-        raise InputError(f"scales={cfg.scales} is not a list of factors; write scales=[0.75,1.0].")
+        raise InputError(f"scales={cfg.scales} is not a list of factors; write 'scales=[0.75,1.0]'.")
     for scale in cfg.scales:
         check_number("scales", scale, lowest=0.01)
 

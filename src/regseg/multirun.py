@@ -26,16 +26,22 @@ from regseg.errors import InputError
 from regseg.run_dir import best_miou
 from regseg.system.locks import Held, lock
 
-_FOLDER, _PROCESS, _COMMAND = "REGSEG_SWEEP", "REGSEG_SWEEP_PROCESS", "REGSEG_COMMAND"
+_FOLDER, _PROCESS, _COMMAND, _BEGAN = "REGSEG_SWEEP", "REGSEG_SWEEP_PROCESS", "REGSEG_COMMAND", "REGSEG_SWEEP_BEGAN"
 _held: list[tuple[int, Any]] = []  # (number, lock) of the GPU that this process uses until it ends
 
 
 @contextlib.contextmanager
-def sweep_folder(command: str) -> Iterator[None]:
-    """Create the folder of the sweep that ``command`` starts, in the current folder, which other machines can see."""
+def sweep_folder(command: str, began: str = "") -> Iterator[None]:
+    """Create the folder of a sweep in the current folder, which other machines can see.
+
+    Args:
+        command: The command that started the sweep.
+        began: The time at which it did, see `regseg.run_start.now`; empty if it replaces nothing.
+    """
     # Jobs that are still running may have files open in it when this process ends.
     with tempfile.TemporaryDirectory(prefix=".regseg_sweep_", dir=".", ignore_cleanup_errors=True) as folder:
-        variables = {_FOLDER: str(Path(folder).absolute()), _PROCESS: _this_process(), _COMMAND: command}
+        variables = {_FOLDER: str(Path(folder).absolute()), _PROCESS: _this_process()}
+        variables |= {_COMMAND: command, _BEGAN: began}
         os.environ |= variables
         try:
             yield
@@ -47,6 +53,11 @@ def sweep_folder(command: str) -> Iterator[None]:
 def command_of_sweep() -> str | None:
     """Return the command that started the sweep of this process; None outside of a sweep."""
     return os.environ.get(_COMMAND)
+
+
+def beginning_of_sweep() -> str | None:
+    """Return the time at which the sweep of this process began; None outside of a sweep."""
+    return os.environ.get(_BEGAN)
 
 
 def note_failure(number: int, overrides: str, sentence: str, *, lost: bool = False) -> None:
@@ -261,15 +272,12 @@ def own_gpu() -> int | None:
     return os.getpid() % count
 
 
-def fail_sweep(failed: list[tuple[str, str]], stopped: str = "") -> None:
-    """Exit with status 1 after one line per failed job and one that says how to continue."""
+def fail_sweep(failed: list[tuple[str, str]], remedy: str, stopped: str = "") -> None:
+    """Exit with status 1 after one line per failed job and one that says how to continue: ``remedy``."""
     for overrides, sentence in failed:
         print(f"regseg: failed: {overrides}: {sentence}", file=sys.stderr)
     what = f"the sweep stopped ({stopped})" if stopped else f"{len(failed)} of the sweep's runs failed"
-    print(
-        f"regseg: {what}; fix the cause and rerun the same command, which skips finished runs.",
-        file=sys.stderr,
-    )
+    print(f"regseg: {what}; fix the cause and {remedy}", file=sys.stderr)
     sys.exit(1)
 
 

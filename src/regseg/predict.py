@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from regseg.cli import entered, entry_point
+from regseg.cli import entry_point
 from regseg.config import values_of
+from regseg.continuation import entered
 from regseg.errors import InputError, RunFailure, check_boolean, check_number
 from regseg.multirun import is_one_of_several, own_gpu
 
@@ -61,7 +62,8 @@ def predict_images(options: dict[str, Any]) -> None:
     origins = outputs.origins(items, settings)
     files = {path: origins[path] for item in mine for path in outputs.paths(item).values()}
     out_folder.enter(out, files, overwrite=options["overwrite"])
-    with entered(), out_folder.writing(out, files):
+    entered()
+    with out_folder.writing(out, files):
         missing = out_folder.missing(out, files)
         todo = [item for item in mine if not missing.isdisjoint(outputs.paths(item).values())]
         if len(todo) < len(mine):
@@ -101,7 +103,8 @@ def predict_video(options: dict[str, Any]) -> None:
     everything = {path: origin for part in files.values() for path, origin in part.items()}
     out_folder.enter(out, everything, overwrite=options["overwrite"])
     damages = []
-    with entered(), out_folder.writing(out, everything):
+    entered()
+    with out_folder.writing(out, everything):
         missing = out_folder.missing(out, everything)
         for mode, target in targets.items():
             if missing.isdisjoint(files[mode]):

@@ -88,31 +88,6 @@ def status_of(folder: Path) -> str:
     return status if isinstance(status, str) else "unknown"
 
 
-def holds_smoke_test(folder: Path) -> bool:
-    """Return whether the run in ``folder`` is a smoke test, which may be replaced."""
-    return bool(section(section(load_summary(folder), "config"), "trainer").get("smoke"))
-
-
-def how_to_start(folder: Path, config: Mapping[str, Any], *, sweep: bool, queued_again: bool) -> tuple[Any, bool]:
-    """Return the effective (resume, overwrite) of a training into ``folder``.
-
-    A repeated sweep resumes its rows, a run replaces a smoke test, and a job that Slurm queued again continues its own
-    run.
-
-    Args:
-        folder: The run's folder.
-        config: The configuration of the command.
-        sweep: Whether the run is part of a sweep.
-        queued_again: Whether Slurm started this job before.
-    """
-    resume, overwrite = config["resume"], config["overwrite"]
-    if sweep and not overwrite:
-        resume = "last"
-    if not config["trainer"]["smoke"] and holds_smoke_test(folder):
-        overwrite = True
-    return ("last", False) if sweep and queued_again else (resume, overwrite)
-
-
 def is_done(folder: Path, trainer: Mapping[str, Any]) -> bool:
     """Return whether the run in ``folder`` ended by itself and the limits of ``trainer`` do not extend it."""
     summary = load_summary(folder)

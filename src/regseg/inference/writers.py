@@ -119,7 +119,7 @@ class Outputs:
 def check_save(save: Sequence[str]) -> None:
     """Raise InputError unless ``save`` is a list of `MODES`."""
     if isinstance(save, str) or not isinstance(save, Sequence) or not save:
-        raise InputError(f"save={save} is not a list; write save=[overlay,index].")
+        raise InputError(f"save={save} is not a list; write 'save=[overlay,index]'.")
     if unknown := [mode for mode in save if mode not in MODES]:
         raise InputError(f"save=[{unknown[0]}] does not exist; choose from {', '.join(MODES)}.")
 

@@ -154,5 +154,5 @@ def _scale_and_shift(device: torch.device, width: int) -> tuple[torch.Tensor, to
 def _pair(name: str, values: Sequence[int]) -> tuple[int, int]:
     fits = isinstance(values, Sequence) and len(values) == 2
     if not fits or not all(type(value) is int and value > 0 for value in values):
-        raise InputError(f"{name}={values} is not a pair of positive integers; write {name}=[240,320].")
+        raise InputError(f"{name}={values} is not a pair of positive integers; write '{name}=[240,320]'.")
     return values[0], values[1]
