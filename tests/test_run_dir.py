@@ -187,7 +187,20 @@ def test_what_ended_by_itself_is_done_under_the_same_limits(tmp_path, last, befo
     last = None if last is None else {"epoch": last}
     summary = {"status": "finished", "best": last, "last": last, "config": {"trainer": before}}
     write_json(tmp_path / "summary.json", summary)
-    assert is_done(tmp_path, now) == done
+    assert is_done(tmp_path, {"trainer": now}) == done
+
+
+STOPPING = {"_target_": "lightning.pytorch.callbacks.EarlyStopping", "monitor": "val/miou", "patience": 5}
+
+
+@pytest.mark.parametrize("stopping", [STOPPING, STOPPING | {"patience": 9}, None])
+@pytest.mark.parametrize("ended_by", ["early_stopping", "max_epochs"])
+def test_a_run_that_a_callback_ended_is_done_only_with_that_callback(tmp_path, ended_by, stopping):
+    config = {"trainer": {"max_epochs": 9}, "callbacks": {"early_stopping": STOPPING, "last": {"_target_": "x.Last"}}}
+    summary = {"status": "finished", "last": {"epoch": 4}, "ended_by": ended_by, "config": config}
+    write_json(tmp_path / "summary.json", summary)
+    done = is_done(tmp_path, {"trainer": {"max_epochs": 9}, "callbacks": {"early_stopping": stopping, "last": None}})
+    assert done == (ended_by == "max_epochs" or stopping == STOPPING)
 
 
 FINISHED = {"seed": 3, "trainer": {"max_epochs": 2, "precision": "32-true"}, "weights": None, "data": {"root": "mine"}}
@@ -200,6 +213,8 @@ DATA = {"files": {"train": {"count": 2}}, "classes": ["a", "b"], "excluded": [],
         ({"weights": "other.ckpt"}, {}, r"weights=None, not other\.ckpt"),
         ({"trainer": {"max_epochs": 2, "precision": "16-mixed"}}, {}, r"trainer\.precision=32-true, not 16-mixed"),
         ({"trainer": {"precision": "32-true", "gradient_clip_val": 1}}, {}, r"gradient_clip_val=None, not 1"),
+        ({"trainer": {"precision": "32-true", "limit_train_batches": 1}}, {}, r"limit_train_batches=1\.0, .* 1;"),
+        ({"trainer": {"precision": "32-true", "num_nodes": 2}}, {}, "batch_size x devices"),
         ({}, {"classes": ["b", "a"]}, "other class names"),
         ({}, {"labels": [[[1, 0], [0, 1]], [], []]}, "other label values of the classes"),
         ({}, {"files": {"train": {"count": 3}}}, "other images"),
@@ -217,7 +232,7 @@ def test_a_finished_run_is_skipped_only_for_the_same_training(tmp_path, config, 
 def test_an_edited_summary_is_not_finished(tmp_path, last, planned):
     config = {"trainer": {"max_epochs": planned}}
     write_json(tmp_path / "summary.json", {"status": "finished", "last": last, "config": config})
-    assert not is_done(tmp_path, {"max_epochs": 2})
+    assert not is_done(tmp_path, {"trainer": {"max_epochs": 2}})
     write_json(tmp_path / "summary.json", {"best": {"metrics": {"val/miou": "x"}}})
     assert best_miou(tmp_path) is None
 

@@ -113,18 +113,18 @@ def how_to_start(folder: Path, config: Mapping[str, Any], *, sweep: bool, queued
     return ("last", False) if sweep and queued_again else (resume, overwrite)
 
 
-def is_done(folder: Path, trainer: Mapping[str, Any]) -> bool:
-    """Return whether the run in ``folder`` ended by itself and the limits of ``trainer`` do not extend it."""
+def is_done(folder: Path, config: Mapping[str, Any]) -> bool:
+    """Return whether the run in ``folder`` ended by itself and the limits in ``config`` do not extend it."""
     summary = load_summary(folder)
-    last, before = summary.get("last"), config_of(folder).get("trainer", {})
-    if summary.get("status") != "finished" or not isinstance(last, Mapping) or not isinstance(before, Mapping):
+    last, now, then = summary.get("last"), limits_of(config), limits_of(config_of(folder))
+    if summary.get("status") != "finished" or not isinstance(last, Mapping):
         return False  # a finished run may have no evaluation
     trained = last.get("epoch")
-    epochs = before.get("max_epochs") or (trained + 1 if type(trained) is int else None)
-    if type(epochs) is not int:  # an edited summary
+    epochs = then["max_epochs"] or (trained + 1 if type(trained) is int else None)
+    if type(epochs) is not int or now["max_epochs"] > epochs:  # the former in an edited summary
         return False
-    now, then = limits_of({"trainer": trainer}), limits_of({"trainer": before})
-    return now["max_epochs"] <= epochs and all(now[name] == then[name] for name in now if name != "max_epochs")
+    stopped = summary.get("ended_by") in ("early_stopping", "max_time")  # otherwise no callback ended it
+    return all(now[name] == then[name] for name in now if name != "max_epochs" and (stopped or name != "stopping"))
 
 
 def check_finished(folder: Path, config: Mapping[str, Any], data: Mapping[str, Any] | None) -> None:

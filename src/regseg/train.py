@@ -72,7 +72,7 @@ def check_options_of_run(cfg: DictConfig) -> None:
 
 def run(cfg: DictConfig, folder: Path, *, spawn: bool) -> None:
     """Train unless the run in ``folder`` is finished already; ``spawn`` as for `make_trainer`."""
-    if cfg.resume == "last" and not cfg.overwrite and is_done(folder, cfg.trainer):
+    if cfg.resume == "last" and not cfg.overwrite and is_done(folder, values_of(cfg)):
         check_finished(folder, values_of(cfg), found_data(cfg.data))
         print(f"Skipping {folder}: already finished.")
     else:

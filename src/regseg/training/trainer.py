@@ -183,6 +183,7 @@ def quiet() -> None:
         ".*use `self.log\\(.*sync_dist=True.*",  # the scores are equal on all processes
         ".*Grad strides do not match bucket view strides.*",  # strides of 1x1 kernels do not matter
         ".*in eval mode at the start of training.*",
+        ".*callbacks used to create the checkpoint need to be provided.*",  # early stopping may be removed
         ".*`srun` command is available.*",  # a run needs no srun; the launchers for Slurm start one task per run
         ".*`isinstance\\(treespec, LeafSpec\\)` is deprecated.*",  # inside Lightning
     ):
