@@ -15,6 +15,7 @@ from regseg.run_dir import (
     check_free,
     config_of,
     holds_results,
+    how_to_start,
     is_done,
     lock_folder,
     prepare_folder,
@@ -35,6 +36,13 @@ def run_folder(tmp_path, status="running", rows=ROWS):
     if rows:
         write_metrics(tmp_path, rows)
     return tmp_path
+
+
+def write_evaluations(folder):
+    """Write what `regseg.evaluate` leaves in a run's folder."""
+    (folder / "evaluation").mkdir()
+    for name in ("evaluation/worst.png", "worst.png", "worst.csv", "confusion.png", "val_sizes.json", "val_sizes.png"):
+        (folder / name).touch()
 
 
 def test_a_column_that_later_rows_have(tmp_path):
@@ -99,11 +107,15 @@ def test_folders_of_something_else_are_left_alone(tmp_path):
             check_free(tmp_path, resume=resume, overwrite=overwrite)
 
 
-def test_resuming_keeps_everything(tmp_path):
+def test_resuming_keeps_the_training(tmp_path):
     folder = run_folder(tmp_path)
-    before = (folder / "metrics.csv").read_bytes(), (folder / "summary.json").read_bytes()
+    write_evaluations(folder)
+    before = {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
     prepare_folder(folder, {"seed": 3}, keep=True)
-    assert ((folder / "metrics.csv").read_bytes(), (folder / "summary.json").read_bytes()) == before
+    after = {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+    del after["config.yaml"]
+    assert before.items() - after.items() == {("val_sizes.json", b""), ("val_sizes.png", b"")}
+    assert after.items() <= before.items() and (folder / "evaluation").exists()
 
 
 def test_overwriting_can_be_repeated_wherever_it_was_cut_off(tmp_path, monkeypatch):
@@ -123,6 +135,7 @@ def test_overwriting_can_be_repeated_wherever_it_was_cut_off(tmp_path, monkeypat
         for name in ("checkpoints", "pictures", "wandb"):
             (folder / name).mkdir()
             (folder / name / "file").touch()
+        write_evaluations(folder)
         removed.clear()
         with pytest.raises(RuntimeError, match="power cut"):
             prepare_folder(folder, {"seed": 4}, keep=False)
@@ -188,6 +201,21 @@ def test_what_ended_by_itself_is_done_under_the_same_limits(tmp_path, last, befo
     summary = {"status": "finished", "best": last, "last": last, "config": {"trainer": before}}
     write_json(tmp_path / "summary.json", summary)
     assert is_done(tmp_path, {"trainer": now}) == done
+
+
+@pytest.mark.parametrize(("job", "started"), [("7_1", ("last", False)), ("7_2", (None, True)), (None, (None, True))])
+@pytest.mark.parametrize("sweep", [True, False])
+def test_a_job_that_is_queued_again_continues_its_own_run(tmp_path, sweep, job, started):
+    """It still replaces runs that it had not begun to replace, and smoke tests."""
+    prepare_folder(tmp_path, {}, keep=False, job="7_1")
+    smoke = {"config": {"trainer": {"smoke": True}}}
+    for overwrite, more in ((True, {}), (False, smoke)):
+        config = {"resume": None, "overwrite": overwrite, "trainer": {"smoke": False}}
+        write_json(tmp_path / "summary.json", read_summary(tmp_path) | more)
+        resume, overwrite = how_to_start(tmp_path, config, sweep=sweep, requeued=job)
+        assert (None if overwrite else resume, overwrite) == started
+    prepare_folder(tmp_path, {}, keep=True, job="8")
+    assert read_summary(tmp_path)["slurm_job"] == "8"
 
 
 STOPPING = {"_target_": "lightning.pytorch.callbacks.EarlyStopping", "monitor": "val/miou", "patience": 5}

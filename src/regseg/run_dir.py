@@ -25,8 +25,11 @@ from regseg.system.atomic import remove_leftovers, write_text
 from regseg.system.locks import Held, is_held, lock
 from regseg.system.records import read_csv, read_json, read_text, section
 
+_SIZES = ("val_sizes.json", "val_sizes.png")  # reported as results of weights that a continued run replaces
+_EVALUATIONS = (*_SIZES, "evaluation", "confusion.png", "worst.png", "worst.csv")
+_LOGS = ("tensorboard", "wandb", "wandb_id.txt")
 # In the order in which they are removed. The summary stays: it marks the folder as a run's.
-_CONTENTS = ("checkpoints", "metrics.csv", "pictures", "tensorboard", "wandb", "wandb_id.txt", "config.yaml")
+_CONTENTS = ("checkpoints", "metrics.csv", "pictures", *_LOGS, *_EVALUATIONS, "config.yaml")
 
 
 def check_free(folder: Path, *, resume: str | None, overwrite: bool, held: bool = False) -> None:
@@ -93,7 +96,7 @@ def holds_smoke_test(folder: Path) -> bool:
     return bool(section(section(load_summary(folder), "config"), "trainer").get("smoke"))
 
 
-def how_to_start(folder: Path, config: Mapping[str, Any], *, sweep: bool, queued_again: bool) -> tuple[Any, bool]:
+def how_to_start(folder: Path, config: Mapping[str, Any], *, sweep: bool, requeued: str | None) -> tuple[Any, bool]:
     """Return the effective (resume, overwrite) of a training into ``folder``.
 
     A repeated sweep resumes its rows, a run replaces a smoke test, and a job that Slurm queued again continues its own
@@ -103,14 +106,16 @@ def how_to_start(folder: Path, config: Mapping[str, Any], *, sweep: bool, queued
         folder: The run's folder.
         config: The configuration of the command.
         sweep: Whether the run is part of a sweep.
-        queued_again: Whether Slurm started this job before.
+        requeued: The id of this Slurm job if Slurm started it before.
     """
+    if requeued is not None and load_summary(folder).get("slurm_job") == requeued:
+        return "last", False
     resume, overwrite = config["resume"], config["overwrite"]
     if sweep and not overwrite:
         resume = "last"
     if not config["trainer"]["smoke"] and holds_smoke_test(folder):
         overwrite = True
-    return ("last", False) if sweep and queued_again else (resume, overwrite)
+    return resume, overwrite
 
 
 def is_done(folder: Path, config: Mapping[str, Any]) -> bool:
@@ -175,20 +180,20 @@ def best_reduced(folder: Path) -> float | None:
     return None
 
 
-def prepare_folder(folder: Path, config: dict[str, Any], *, keep: bool) -> None:
+def prepare_folder(folder: Path, config: dict[str, Any], *, keep: bool, job: str | None = None) -> None:
     """Prepare ``folder`` for a run: remove an earlier run unless ``keep``, and write the configuration.
 
-    A kill in between leaves a folder in which the same command, or ``resume=last``, starts from scratch.
+    A kill in between leaves a folder in which the same command, or ``resume=last``, starts from scratch. The id of the
+    Slurm ``job`` is recorded.
     """
     keep = keep and not is_replaced(folder)
     new = {"status": "running", "best": None, "last": None}
     summary = (load_summary(folder) or new) if keep else new | {"replacing": True}
-    kept = {name: value for name, value in summary.items() if name not in ("error", "ended_by")}
-    write_json(folder / "summary.json", kept | {"status": "running"})
-    if not keep:
-        for name in _CONTENTS:
-            path = folder / name
-            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink(missing_ok=True)
+    kept = {name: value for name, value in summary.items() if name not in ("error", "ended_by", "slurm_job")}
+    write_json(folder / "summary.json", kept | {"status": "running"} | ({"slurm_job": job} if job else {}))
+    for name in _SIZES if keep else _CONTENTS:
+        path = folder / name
+        shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink(missing_ok=True)
     for place in (folder, folder / "checkpoints", folder / "pictures"):
         remove_leftovers(place)
     write_text(folder / "config.yaml", yaml.safe_dump(config, sort_keys=False, allow_unicode=True))

@@ -18,7 +18,14 @@ from regseg.auto_values import fill_in
 from regseg.cli import entry_point
 from regseg.config import is_typed, values_of
 from regseg.errors import InputError, check_boolean, check_number, check_options
-from regseg.multirun import check_launch, command_of_sweep, is_one_of_several, queued_again, run_in_parallel
+from regseg.multirun import (
+    check_launch,
+    command_of_sweep,
+    is_one_of_several,
+    queued_again,
+    run_in_parallel,
+    slurm_job,
+)
 from regseg.run_dir import best_miou, check_finished, check_free, how_to_start, is_done, lock_folder, prepare_folder
 from regseg.smoke import shrink
 from regseg.system.processes import is_rank
@@ -50,7 +57,8 @@ def main(cfg: DictConfig) -> float | None:
             f"No dataset was chosen: training for {cfg.trainer.max_epochs} epochs on synthetic streets (data=streets). "
             "Choose a dataset with data=NAME, or a short run with experiment=demo."
         )
-    cfg.resume, cfg.overwrite = how_to_start(folder, cfg, sweep=sweep, queued_again=queued_again())
+    requeued = slurm_job() if queued_again() else None
+    cfg.resume, cfg.overwrite = how_to_start(folder, cfg, sweep=sweep, requeued=requeued)
     if is_one_of_several():
         run_in_parallel(partial(run, cfg, folder, spawn=True), folder, cfg.trainer)
     else:
@@ -129,7 +137,7 @@ def train(cfg: DictConfig, folder: Path, *, spawn: bool = False) -> None:
             check_free(folder, resume=cfg.resume, overwrite=cfg.overwrite, held=True)
             if start:
                 set_damaged_aside(start)
-            prepare_folder(folder, values, keep=bool(cfg.resume) and not cfg.overwrite)
+            prepare_folder(folder, values, keep=bool(cfg.resume) and not cfg.overwrite, job=slurm_job())
         if spawned:
             lock.close()
         with end_noted(folder):
@@ -178,7 +186,8 @@ def nodes_of(group: DictConfig) -> list[Any]:
 
 def facts_of(values: dict[str, Any]) -> dict[str, Any]:
     """Return the content of a run's summary other than its results."""
-    return {"seed": values["seed"], **provenance(command_of_sweep()), "config": values}
+    job = {"slurm_job": slurm_job()} if slurm_job() else {}
+    return {"seed": values["seed"], **provenance(command_of_sweep()), **job, "config": values}
 
 
 def fit(
