@@ -66,7 +66,8 @@ class Evaluation(Checkpoint):
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Remember which weights were evaluated."""
-        self._evaluated = trainer.global_step
+        if not trainer.sanity_checking:
+            self._evaluated = trainer.global_step
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Evaluate the final weights if Lightning has not."""
@@ -143,7 +144,7 @@ class Pictures(L.Callback):
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Write the picture and send it to the loggers."""
         rows, self._rows = self._rows, []
-        if not rows:
+        if not rows or trainer.sanity_checking:
             return
         spec = cast(DatasetSpec, pl_module.spec)
         path = Path(trainer.default_root_dir) / "pictures" / f"epoch_{trainer.current_epoch:04d}.png"
