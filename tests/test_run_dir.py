@@ -1,10 +1,13 @@
 """A run's folder: what may start, continue or be replaced there, and records that survive what happens to files."""
 
+import errno
+import fcntl
 import json
 import os
 import shutil
 import subprocess
 import sys
+from unittest.mock import Mock
 
 import pytest
 
@@ -164,6 +167,15 @@ def test_who_holds_the_lock_decides_between_running_and_interrupted(tmp_path):
     assert status_of(folder) == "interrupted"
     with lock_folder(folder):
         assert status_of(folder) == "running"
+
+
+def test_a_lock_that_another_machine_left_is_named(tmp_path, monkeypatch):
+    """On a file system without locks, whether its process has died cannot be known."""
+    monkeypatch.setattr(fcntl, "flock", Mock(side_effect=OSError(errno.ENOLCK, "no locks here")))
+    (tmp_path / ".lock.soft").write_text("123\nnode7\n")
+    words = r"stop it, or delete .*\.lock\.soft if process 123 on node7 is gone\.$"
+    with pytest.raises(InputError, match=words), lock_folder(tmp_path):
+        pass
 
 
 def test_a_killed_run_without_results_starts_again_under_its_own_lock(tmp_path):

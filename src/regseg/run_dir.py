@@ -217,7 +217,7 @@ def lock_folder(folder: Path) -> Iterator[None]:
             stack.enter_context(lock(folder / ".lock", wait=False))
         except Held as error:
             raise InputError(
-                f"{folder} is in use by another process that trains there; wait for it or stop it."
+                f"{folder} is in use by another process that trains there; wait for it or stop it{error.remedy}."
             ) from error
         yield
 
