@@ -28,7 +28,7 @@ from regseg.multirun import (
 )
 from regseg.run_dir import best_miou, check_finished, check_free, how_to_start, is_done, lock_folder, prepare_folder
 from regseg.smoke import shrink
-from regseg.system.processes import is_rank
+from regseg.system.processes import is_rank, printed_once
 from regseg.system.provenance import provenance
 
 if TYPE_CHECKING:
@@ -53,10 +53,11 @@ def main(cfg: DictConfig) -> float | None:
     if cfg.trainer.smoke:
         shrink(cfg, typed)
     elif not typed & {"data", "experiment"}:
-        print(
-            f"No dataset was chosen: training for {cfg.trainer.max_epochs} epochs on synthetic streets (data=streets). "
-            "Choose a dataset with data=NAME, or a short run with experiment=demo."
-        )
+        with printed_once():
+            print(
+                f"No dataset was chosen: training for {cfg.trainer.max_epochs} epochs on synthetic streets "
+                "(data=streets). Choose a dataset with data=NAME, or a short run with experiment=demo."
+            )
     requeued = slurm_job() if queued_again() else None
     cfg.resume, cfg.overwrite = how_to_start(folder, cfg, sweep=sweep, requeued=requeued)
     if is_one_of_several():
@@ -82,7 +83,8 @@ def run(cfg: DictConfig, folder: Path, *, spawn: bool) -> None:
     """Train unless the run in ``folder`` is finished already; ``spawn`` as for `make_trainer`."""
     if cfg.resume == "last" and not cfg.overwrite and is_done(folder, values_of(cfg)):
         check_finished(folder, values_of(cfg), found_data(cfg.data))
-        print(f"Skipping {folder}: already finished.")
+        with printed_once():
+            print(f"Skipping {folder}: already finished.")
     else:
         from regseg.training.record import end_noted
 
@@ -174,7 +176,8 @@ def make_task(values: dict[str, Any], spec: DatasetSpec, *, continued: bool) -> 
     L.seed_everything(values["seed"], verbose=False)  # right before the weights are initialized (Sec. 4.3)
     network = build_model(**check_options("model", values["model"], build_model), num_classes=spec.num_classes)
     if values["weights"] and not continued:
-        load_weights(network, values["weights"], part=values["weights_part"])
+        with printed_once():
+            load_weights(network, values["weights"], part=values["weights_part"])
     parts = {name: instantiate(values[name], _convert_="all") for name in ("loss", "optimizer", "scheduler")}
     return SegmentationTask(network, spec, **parts)
 
