@@ -30,10 +30,10 @@ def test_custom_parts_are_distinguished_without_their_names():
 
 
 def test_the_batch_is_counted_over_devices_and_accumulated_steps():
-    config = {"data": {"batch_size": 4}, "trainer": {"devices": [0, 2], "accumulate_grad_batches": 3}}
-    assert images_per_step(config) == 24
+    config = {"data": {"batch_size": 4}, "trainer": {"devices": [0, 2], "num_nodes": 2, "accumulate_grad_batches": 3}}
+    assert images_per_step(config) == 48
     assert images_per_step({"data": {"batch_size": 4}, "trainer": {}}) == 4
-    assert images_per_step({"data": {"batch_size": 4}, "trainer": {"devices": "auto"}}) == [4, "auto", 1]
+    assert images_per_step({"data": {"batch_size": 4}, "trainer": {"devices": "auto"}}) == [4, "auto", 1, 1]
 
 
 @pytest.mark.parametrize(
@@ -45,6 +45,8 @@ def test_the_batch_is_counted_over_devices_and_accumulated_steps():
         ({"trainer": {"gradient_clip_val": 0.5}}, r"trainer\.gradient_clip_val=None, but the command has 0\.5"),
         ({"trainer": {"overfit_batches": 2}}, r"trainer\.overfit_batches=0\.0, but the command has 2"),
         ({"trainer": {"limit_val_batches": 2}}, r"trainer\.limit_val_batches=1\.0, but the command has 2"),
+        ({"trainer": {"limit_val_batches": 1}}, r"trainer\.limit_val_batches=1\.0, .* 1;"),
+        ({"trainer": {"limit_train_batches": 0.1}}, r"trainer\.limit_train_batches=1\.0, .* 0\.1"),
         ({"callbacks": {"steps": {"_target_": "x.GradientAccumulationScheduler"}}}, r"callbacks\.steps="),
     ],
 )
@@ -57,8 +59,10 @@ def test_options_that_change_the_training_are_compared(change, name):
         check_same_options("run", before, options_of(config | change))
 
 
-def test_runs_of_earlier_versions_record_no_weights():
-    check_same_options("run", options_of({}), options_of({"weights": "a.ckpt", "weights_part": "all"}))
+def test_runs_of_earlier_versions_record_fewer_options():
+    now = options_of({"weights": "a.ckpt", "weights_part": "all"})
+    check_same_options("run", options_of({}), now)
+    check_same_options("run", {name: now[name] for name in now if name != "trainer.limit_train_batches"}, now)
 
 
 def test_crafted_settings_are_one_short_sentence():

@@ -33,8 +33,13 @@ def test_a_run_leaves_everything(finished):
 def test_a_run_prints_table_and_paths_and_nothing_else(finished):
     folder, result = finished
     assert "mIoU" in result.stdout and "reduced mIoU" in result.stdout and "traffic light" in result.stdout
-    assert f"run folder: {RUN}\n" in result.stdout and "epoch_0001.png" in result.stdout
-    assert str(folder) not in result.stdout
+    assert (
+        f"run folder: {RUN}\n" in result.stdout
+        and str(folder) not in result.stdout
+        and "epoch_0001.png" in result.stdout
+    )
+    assert "(training on train, evaluating on val), 2 epochs, batch 2, seed 0\n" in result.stdout
+    assert "images: 9 for training, 3 for evaluation\n" in result.stdout
     assert result.stderr == ""
 
 
@@ -180,15 +185,20 @@ def test_a_checkpoint_of_another_model_is_refused(copy_of_finished, run_module, 
     assert failed(run_module(*arguments, *with_decoder), "model.")
 
 
-def test_two_processes(run_module, streets_root, streets_options, tmp_path):
-    """DDP on two CPU processes: one folder, one table, every validation image counted once."""
-    arguments = [TRAIN, *TINY, *streets_options, f"data.root={streets_root}", "trainer.devices=2"]
-    result = run_module(*arguments, "trainer.strategy=ddp", "trainer.max_epochs=1")
+def test_two_processes(copy_of_finished, run_module, streets_root, streets_options):
+    """DDP on two CPU processes: one folder, each line once, every validation image counted once, with one network."""
+    two = ["trainer.accelerator=cpu", "trainer.devices=2", "trainer.strategy=ddp"]
+    arguments = [TRAIN, *TINY, *streets_options, f"data.root={streets_root}", f"weights={RUN}", "run.name=two"]
+    result = run_module(*arguments, *two, "trainer.max_epochs=1")
     assert result.returncode == 0, result.stderr
-    assert result.stdout.count("┃ class") == 1
-    assert len((tmp_path / RUN / "metrics.csv").read_text().splitlines()) == 2
-    alone = run_module(EVALUATE, f"weights={RUN}/checkpoints/last.ckpt")
+    assert [result.stdout.count(text) for text in ("┃ class", "Using ", "Loaded ", "images: 9")] == [1, 1, 1, 1]
+    run = RUN.replace("run_seed0", "two_seed0")
+    assert len((copy_of_finished / run / "metrics.csv").read_text().splitlines()) == 2
+    alone = run_module(EVALUATE, f"weights={run}/checkpoints/last.ckpt")
     assert alone.stdout[alone.stdout.index("┃ class") :] in result.stdout
+    sizes = run_module(EVALUATE, f"weights={run}", "val_sizes=[32,48]", *two)
+    assert sizes.returncode == 0, sizes.stderr
+    assert [sizes.stdout.count(text) for text in ("Using ", "short side 32", "short side ┃", "results and")] == [1] * 4
 
 
 def test_a_message_of_two_processes_is_printed_once(run_module, streets_root, streets_options):

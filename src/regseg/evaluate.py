@@ -13,6 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 from regseg.cli import entry_point
 from regseg.config import is_typed, values_of
 from regseg.errors import InputError, check_boolean, check_number
+from regseg.system.processes import printed_once
 from regseg.system.weights_files import resolve_weights, shown_weights
 
 if TYPE_CHECKING:
@@ -35,7 +36,8 @@ def main(cfg: DictConfig) -> float:
     for name in ("flip", "confusion"):
         check_boolean(name, cfg[name])
     if cfg.weights != "position":
-        cfg.weights = str(resolve_weights(cfg.weights))
+        with printed_once():
+            cfg.weights = str(resolve_weights(cfg.weights))
     check_scales(cfg)
     # Elsewhere true and false may be names of folders (regseg.arguments.PATHS); here a folder is ./true.
     cfg.pictures = {"true": True, "false": None}.get(str(cfg.pictures).lower(), cfg.pictures)
@@ -76,23 +78,29 @@ def compare_sizes(cfg: DictConfig) -> float:
         raise InputError(f"val_sizes={cfg.val_sizes} is not a list of sizes; write val_sizes=[512,768,1024,1280].")
     for size in cfg.val_sizes:
         check_number("val_sizes", size, lowest=1, integer=True)
+    from lightning.pytorch.utilities import rank_zero_only
+
     from regseg.reporting.val_sizes import draw, sizes_table
     from regseg.run_dir import write_json
 
     results, file = [], open_weights(cfg)
     options = {"weights": Path(cfg.weights).name, "split": cfg.split, "flip": cfg.flip, "scales": list(cfg.scales)}
     for size in sorted(set(cfg.val_sizes)):
-        print(f"short side {size}")
+        with printed_once():
+            print(f"short side {size}")
         scores, datamodule, images = evaluate(cast(DictConfig, OmegaConf.merge(cfg, {"val_size": size})), file)
         data = {"dataset": datamodule.spec.name, "images": images, "images_of_split": len(datamodule.val_set)}
         results.append({"val_size": size, **options, **data, "metrics": scores.metrics()})
+    best = max(result["metrics"]["val/miou"] for result in results)
+    if rank_zero_only.rank:  # type: ignore[attr-defined]  # as in `main`
+        return best
     print(f"{shown_weights(cfg.weights)} on {datamodule.spec.name}, split {cfg.split}, labels at original size")
     sizes_table(results, reduced=bool(datamodule.spec.excluded))
     folder = run_folder(cfg.weights)
     write_json(folder / "val_sizes.json", results)
     draw({Path(cfg.weights).stem if folder == Path(".") else folder.name: results}, folder / "val_sizes.png")
     print(f"results and curve: {folder / 'val_sizes.json'}, {folder / 'val_sizes.png'}")
-    return max(result["metrics"]["val/miou"] for result in results)
+    return best
 
 
 def run_folder(weights: str) -> Path:
@@ -223,7 +231,8 @@ def make_network(cfg: DictConfig, datamodule: SegmentationDataModule, file: Open
         fits = config_of(network)["num_classes"] == spec.num_classes
     else:
         network = build_model(**values_of(cfg.model), num_classes=spec.num_classes)
-        fits = not load_weights(network, file or cfg.weights).skipped
+        with printed_once():
+            fits = not load_weights(network, file or cfg.weights).skipped
     trained_on = classes_in(file or cfg.weights)
     if not fits or trained_on not in (None, list(spec.classes)):
         differing = next(

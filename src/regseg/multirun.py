@@ -181,6 +181,12 @@ def queued_again() -> bool:
     return int(os.environ.get("SLURM_RESTART_COUNT", 0)) > 0
 
 
+def slurm_job() -> str | None:
+    """Return the id of this process's Slurm job, which it keeps when it is queued again; None outside of Slurm."""
+    array, task = (os.environ.get(f"SLURM_ARRAY_{name}_ID") for name in ("JOB", "TASK"))
+    return f"{array}_{task}" if array and task else os.environ.get("SLURM_JOB_ID")
+
+
 def check_launch(table: str | None, launcher: str, *, sweep: bool) -> None:
     """Check that launchers and tables of several runs are used in a sweep only.
 

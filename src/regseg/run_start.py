@@ -26,21 +26,21 @@ def check_overwrite(value: object) -> None:
         )
 
 
-def how_to_start(folder: Path, config: Mapping[str, Any], *, sweep: bool, replaced: str | None) -> tuple[Any, bool]:
+def how_to_start(folder: Path, config: Mapping[str, Any], *, sweep: bool, requeued: str | None) -> tuple[Any, bool]:
     """Return the effective (resume, overwrite) of a training into ``folder``.
 
-    A repeated sweep resumes its rows, and a run replaces a smoke test.
+    A repeated sweep resumes its rows, a run replaces a smoke test, and a job that Slurm queued again continues its own
+    run.
 
     Args:
         folder: The run's folder.
         config: The configuration of the command.
         sweep: Whether the run is part of a sweep.
-        replaced: If Slurm queued this job of a sweep again, the time at which the sweep began. The job may have
-            replaced an earlier run already, so ``overwrite=true`` replaces only a run that began before.
+        requeued: The id of this Slurm job if Slurm started it before.
     """
+    if requeued is not None and load_summary(folder).get("slurm_job") == requeued:
+        return "last", False
     resume, overwrite = config["resume"], config["overwrite"]
-    if overwrite is True and replaced is not None:
-        overwrite = replaced
     if isinstance(overwrite, str):
         overwrite = _began_before(folder, overwrite)
     if sweep and not overwrite:

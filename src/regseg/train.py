@@ -26,11 +26,12 @@ from regseg.multirun import (
     is_one_of_several,
     queued_again,
     run_in_parallel,
+    slurm_job,
 )
 from regseg.run_dir import best_miou, check_finished, check_free, is_done, lock_folder, prepare_folder
 from regseg.run_start import beginning, check_overwrite, how_to_start
 from regseg.smoke import shrink
-from regseg.system.processes import is_rank
+from regseg.system.processes import is_rank, printed_once
 from regseg.system.provenance import provenance
 
 if TYPE_CHECKING:
@@ -55,12 +56,13 @@ def main(cfg: DictConfig) -> float | None:
     if cfg.trainer.smoke:
         shrink(cfg, typed)
     elif not typed & {"data", "experiment"}:
-        print(
-            f"No dataset was chosen: training for {cfg.trainer.max_epochs} epochs on synthetic streets (data=streets). "
-            "Choose a dataset with data=NAME, or a short run with experiment=demo."
-        )
-    replaced = beginning_of_sweep() if queued_again() else None
-    cfg.resume, cfg.overwrite = how_to_start(folder, cfg, sweep=sweep, replaced=replaced)
+        with printed_once():
+            print(
+                f"No dataset was chosen: training for {cfg.trainer.max_epochs} epochs on synthetic streets "
+                "(data=streets). Choose a dataset with data=NAME, or a short run with experiment=demo."
+            )
+    requeued = slurm_job() if queued_again() else None
+    cfg.resume, cfg.overwrite = how_to_start(folder, cfg, sweep=sweep, requeued=requeued)
     if is_one_of_several():
         run_in_parallel(partial(run, cfg, folder, spawn=True), folder, cfg.trainer)
     else:
@@ -82,9 +84,10 @@ def check_options_of_run(cfg: DictConfig) -> None:
 
 def run(cfg: DictConfig, folder: Path, *, spawn: bool) -> None:
     """Train unless the run in ``folder`` is finished already; ``spawn`` as for `make_trainer`."""
-    if cfg.resume == "last" and not cfg.overwrite and is_done(folder, cfg.trainer):
+    if cfg.resume == "last" and not cfg.overwrite and is_done(folder, values_of(cfg)):
         check_finished(folder, values_of(cfg), found_data(cfg.data))
-        print(f"Skipping {folder}: already finished.")
+        with printed_once():
+            print(f"Skipping {folder}: already finished.")
     else:
         from regseg.training.record import end_noted
 
@@ -154,7 +157,7 @@ def enter(cfg: DictConfig, values: dict[str, Any], folder: Path, start: Start | 
     check_free(folder, resume=cfg.resume, overwrite=cfg.overwrite, held=True)
     if start:
         set_damaged_aside(start)
-    prepare_folder(folder, values, keep=keep)
+    prepare_folder(folder, values, keep=keep, job=slurm_job())
     entered()
 
 
@@ -186,7 +189,8 @@ def make_task(values: dict[str, Any], spec: DatasetSpec, *, continued: bool) -> 
     L.seed_everything(values["seed"], verbose=False)  # right before the weights are initialized (Sec. 4.3)
     network = build_model(**check_options("model", values["model"], build_model), num_classes=spec.num_classes)
     if values["weights"] and not continued:
-        load_weights(network, values["weights"], part=values["weights_part"])
+        with printed_once():
+            load_weights(network, values["weights"], part=values["weights_part"])
     parts = {name: instantiate(values[name], _convert_="all") for name in ("loss", "optimizer", "scheduler")}
     return SegmentationTask(network, spec, **parts)
 
@@ -198,7 +202,8 @@ def nodes_of(group: DictConfig) -> list[Any]:
 
 def facts_of(values: dict[str, Any], began: str | None) -> dict[str, Any]:
     """Return the content of a run's summary other than its results."""
-    return {"seed": values["seed"], "began": began, **provenance(command_of_sweep()), "config": values}
+    job = {"slurm_job": slurm_job()} if slurm_job() else {}
+    return {"seed": values["seed"], "began": began, **provenance(command_of_sweep()), **job, "config": values}
 
 
 def fit(

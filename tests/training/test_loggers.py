@@ -3,14 +3,17 @@
 import json
 import re
 import struct
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 import torch
+from tiny import Calls, train_tiny
 
 import regseg
 from regseg.run_dir import read_metrics
+from regseg.training.loggers import WandbRun
 
 BLOCK = 32768
 
@@ -136,6 +139,22 @@ def test_a_resumed_run_continues(starts):
     assert steps[0] == sorted(set(steps[0])) and steps[1] == sorted(set(steps[1]))
     assert max(steps[0]) < min(steps[1])
     assert {step["epoch"] for step in second.history if "epoch" in step} == {2}
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_run_that_fails_is_failed_there_too(streets_root, tmp_path, fails):
+    def fail(trainer, module):
+        if fails:
+            raise RuntimeError("a full disk")
+
+    logger = WandbRun(tmp_path, group="demo", name="run", offline=True)
+    arguments = {"max_epochs": 1, "limit_train_batches": 1, "limit_val_batches": 1}
+    with pytest.raises(RuntimeError, match="a full disk") if fails else nullcontext():
+        train_tiny(streets_root, tmp_path, callbacks=[Calls("on_train_end", fail)], logger=logger, **arguments)
+    logger.close()
+    (file,) = tmp_path.glob("wandb/offline-run-*/run-*.wandb")
+    (end,) = [record.exit for record in records(file) if record.WhichOneof("record_type") == "exit"]
+    assert end.exit_code == int(fails)
 
 
 def test_best_and_last_are_those_of_the_run_folder(starts):

@@ -18,7 +18,7 @@ CONFIG = {"seed": 0, "model": {"name": "regseg"}, "loss": {"name": "ohem"}, "opt
 def trainer(**changes):
     values = {
         "world_size": 1, "accumulate_grad_batches": 1, "precision": "32-true", "max_epochs": 4, "max_steps": -1,
-        "limit_train_batches": 1.0,
+        "limit_train_batches": 1.0, "callbacks": [],
     }  # fmt: skip
     return SimpleNamespace(**(values | changes))
 
@@ -92,6 +92,20 @@ def test_the_schedule_is_that_of_the_checkpoint(root, before):
         continues(before, print_of(root, limit_train_batches=1))
     with pytest.raises(InputError, match=r"trained for 2 epochs, more than trainer\.max_epochs=1"):
         continues(before, print_of(root, max_epochs=1))
+
+
+@pytest.mark.parametrize(
+    ("target", "extends"), [("regseg.training.schedules.cosine", True), ("torch.optim.lr_scheduler.LinearLR", False)]
+)
+def test_only_schedules_of_this_project_follow_a_new_length(root, target, extends):
+    config = CONFIG | {"scheduler": {"_target_": target, "_partial_": True}, "loss": {"_target_": "mine.Loss"}}
+    before, longer = print_of(root, config=config), print_of(root, config=config, max_epochs=6)
+    assert continues(before, print_of(root, config=config)) is None
+    if extends:
+        assert "from 16 to 24 iterations" in continues(before, longer)
+    else:
+        with pytest.raises(InputError, match=r"scheduler=LinearLR cannot change its length; set trainer\.max_epochs"):
+            continues(before, longer)
 
 
 def test_precision_and_settings(root, before):

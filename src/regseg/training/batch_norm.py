@@ -1,4 +1,4 @@
-"""Checks that training batches are large enough for a network's BatchNorm."""
+"""BatchNorm in training: batches that are large enough, and one set of statistics in all processes."""
 
 from __future__ import annotations
 
@@ -37,6 +37,16 @@ def check_batch_size(network: nn.Module, batch_size: int, crop_size: Sequence[in
         f"{crop_size[0]}x{crop_size[1]}: the BatchNorm {layer} gets a single value per channel; set data.batch_size "
         f"to at least 2{larger}."
     )
+
+
+def share_statistics(network: nn.Module) -> None:
+    """Give all processes of a distributed run the running statistics of the first one, whose weights are saved.
+
+    DDP does so before each training step, so that they differ after the last one before an evaluation.
+    """
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        for buffer in network.buffers():
+            torch.distributed.broadcast(buffer, src=0)
 
 
 def _starved_layer(network: nn.Module, size: Sequence[int]) -> str | None:

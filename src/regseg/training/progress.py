@@ -237,6 +237,7 @@ def print_plan(
         f"(training on {datamodule.train_split}, evaluating on {datamodule.val_split}), "
         f"{values['trainer']['max_epochs']} epochs, batch {datamodule.batch_size}, seed {values['seed']}"
     )
+    print(f"images: {len(datamodule.train_set)} for training, {len(datamodule.val_set)} for evaluation")
     continuing = f", continuing from {start.path.name} at epoch {start.epochs}" if start else ""
     print(f"run folder: {shown(folder)}{continuing}")
 

@@ -112,7 +112,7 @@ class RunRecord(Checkpoint):
             raise RunFailure(_REMOVED.format(self.folder))
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        self._evaluated = True
+        self._evaluated = not trainer.sanity_checking
 
     def on_train_batch_end(self, trainer: L.Trainer, *_: Any) -> None:
         self._check_folder()

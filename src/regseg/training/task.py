@@ -26,7 +26,7 @@ from regseg.inference.upsample import labels_of
 from regseg.models import create_model, load_model
 from regseg.system.checkpoint_file import read_checkpoint_file
 from regseg.system.memory import keep_memory
-from regseg.training.batch_norm import check_batch_size
+from regseg.training.batch_norm import check_batch_size, share_statistics
 from regseg.training.finite_steps import FiniteSteps
 from regseg.training.losses import CrossEntropy
 from regseg.training.metrics import ConfusionMatrix, PixelLoss, Scores
@@ -158,6 +158,7 @@ class SegmentationTask(L.LightningModule):
         self._steps.check_state(self.network.state_dict(), self.trainer)
 
     def on_validation_epoch_start(self) -> None:
+        share_statistics(self.network)
         self._fold()  # here, because callbacks such as EMA exchange the weights when the epoch starts
 
     def on_validation_end(self) -> None:
