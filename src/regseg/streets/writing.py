@@ -31,6 +31,7 @@ def write_streets(
     width: int = 256,
     counts: Mapping[str, int] = COUNTS,
     seed: int = 0,
+    create: bool = True,
     progress: Callable[[Sequence], Iterable] = iter,
 ) -> Path:
     """Create the dataset in a folder, unless it exists already.
@@ -44,13 +45,15 @@ def write_streets(
         width: width of the images, in pixels.
         counts: number of images per split.
         seed: seed of the scenes.
+        create: create what is missing; otherwise, `root` must contain the whole dataset.
         progress: wraps the list of scenes to create, like `tqdm.tqdm`; it is not called if there are none.
 
     Returns:
         The absolute path of `root`.
 
     Raises:
-        InputError: `root` contains street scenes with other settings, or something else.
+        InputError: `root` contains street scenes with other settings, or something else, or not all of the scenes and
+            `create` is False.
     """
     root = Path(root).absolute()
     marker = {"version": VERSION, "seed": seed, "height": height, "width": width, "counts": dict(counts)}
@@ -58,6 +61,11 @@ def write_streets(
         raise InputError(f"There is no split {', '.join(sorted(unknown))}; choose from {', '.join(CITIES)}.")
     if _is_written(root, marker):
         return root
+    if not create:
+        raise InputError(
+            f"{root} contains no complete street scenes; set data.root to a folder that does, or create them with "
+            "data=streets."
+        )
     _write_marker(root, {**marker, "unfinished": True})
     scenes = [(split, number) for split, count in counts.items() for number in range(count)]
     missing = [scene for scene in scenes if not _paths(root, *scene)[1].exists()]  # the label is written last
@@ -65,11 +73,6 @@ def write_streets(
         _write_scene(root, split, number, height, width, seed)
     _write_marker(root, marker)
     return root
-
-
-def is_streets_folder(root: Path) -> bool:
-    """Return whether `root` is a folder of street scenes with any settings."""
-    return (root / MARKER).is_file()
 
 
 def _is_written(root: Path, marker: dict[str, Any]) -> bool:
