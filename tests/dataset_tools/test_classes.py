@@ -27,10 +27,11 @@ def written(root):
     return read_classes(root / "classes.yaml"), (root / "classes.yaml").read_text()
 
 
-def test_index_labels_are_numbered_with_their_shares(tmp_path, capsys):
+@pytest.mark.parametrize("folder", ["labels/train", "train/labels"])
+def test_index_labels_are_numbered_with_their_shares(tmp_path, capsys, folder):
     label = np.full((10, 10), 7, np.uint8)
     label[:4], label[0] = 2, 255
-    write(tmp_path / "labels/train/a.png", label)
+    write(tmp_path / folder / "a.png", label)
     spec, text = written(tmp_path)
     assert spec.classes == ("class_0", "class_1") and spec.ids == {2: 0, 7: 1, 255: IGNORE_INDEX}
     assert "30.00 % of all pixels" in text and "60.00 % of all pixels" in text

@@ -47,7 +47,7 @@ class Found(NamedTuple):
 
 
 def classes(datamodule: SegmentationDataModule, out: Path) -> None:
-    """Write ``<root>/classes.yaml`` from the labels in ``<root>/labels``, with the number of pixels of each class.
+    """Write ``<root>/classes.yaml`` from the labels of `Folder`, with the number of pixels of each class.
 
     Names come from ``labelmap.txt`` (as CVAT exports it) or from well-known colour tables; otherwise they are numbers.
     The value 255 is ignored, except in binary masks (0 and 255), where it becomes the class ``object``.
@@ -59,7 +59,8 @@ def classes(datamodule: SegmentationDataModule, out: Path) -> None:
     path = root / "classes.yaml"
     if path.exists():
         raise InputError(f"{path} exists already; rename it, then run the command again to write a new one.")
-    files = image_files(root / "labels") if (root / "labels").is_dir() else []
+    folders = [root / "labels"] if (root / "labels").is_dir() else sorted(root.glob("*/labels"))
+    files = [file for folder in folders for file in image_files(folder)]
     if not files:
         raise InputError(f"{root / 'labels'} contains no label images; put them there, or set data.root.")
     if masks := [file for file in files if _ONE_MASK_PER_CLASS.match(file.name)]:

@@ -52,8 +52,7 @@ def write_streets(
         The absolute path of `root`.
 
     Raises:
-        InputError: `root` contains street scenes with other settings, or something else, or not all of the scenes and
-            `create` is False.
+        InputError: `root` contains street scenes with other settings, or something else, or too few for `create=False`.
     """
     root = Path(root).absolute()
     marker = {"version": VERSION, "seed": seed, "height": height, "width": width, "counts": dict(counts)}
@@ -66,12 +65,7 @@ def write_streets(
             f"{root} contains no complete street scenes; set data.root to a folder that does, or create them with "
             "data=streets."
         )
-    _write_marker(root, {**marker, "unfinished": True})
-    scenes = [(split, number) for split, count in counts.items() for number in range(count)]
-    missing = [scene for scene in scenes if not _paths(root, *scene)[1].exists()]  # the label is written last
-    for split, number in progress(missing):
-        _write_scene(root, split, number, height, width, seed)
-    _write_marker(root, marker)
+    _write_missing(root, marker, progress)
     return root
 
 
@@ -95,6 +89,16 @@ def _is_written(root: Path, marker: dict[str, Any]) -> bool:
         changes = ", ".join(f"{key} {found.get(key)} instead of {marker[key]}" for key in differing)
         raise InputError(f"{root} contains street scenes with {changes}; delete that folder or choose another root.")
     return not found.get("unfinished")
+
+
+def _write_missing(root: Path, marker: dict[str, Any], progress: Callable[[Sequence], Iterable]) -> None:
+    """Write the scenes that do not exist. Until all of them do, the marker file is `unfinished`."""
+    _write_marker(root, {**marker, "unfinished": True})
+    scenes = [(split, number) for split, count in marker["counts"].items() for number in range(count)]
+    missing = [scene for scene in scenes if not _paths(root, *scene)[1].exists()]  # the label is written last
+    for split, number in progress(missing):
+        _write_scene(root, split, number, marker["height"], marker["width"], marker["seed"])
+    _write_marker(root, marker)
 
 
 def _paths(root: Path, split: str, number: int) -> tuple[Path, Path]:
