@@ -24,9 +24,11 @@ class Folder:
     """``<root>/images/<split>/…`` with ``<root>/labels/<split>/<stem>.png`` and ``<root>/classes.yaml``.
 
     Labels are index or colour PNGs, also named ``<stem>_mask.png`` and the like (`LABEL_ENDINGS`). The labels of images
-    in subfolders are in subfolders of the same names. The split val may be called valid or validation. Without
-    split folders, ``<root>/images/…`` and ``<root>/labels/…`` are divided into train and val by a hash of each name.
-    Adding images does not move any other image to the other split. The file ``classes.yaml`` has these keys::
+    in subfolders are in subfolders of the same names. The split val may be called valid or validation. If there is no
+    folder ``images``, the splits are in ``<root>/<split>/images`` and ``<root>/<split>/labels``.
+
+    Without split folders, ``<root>/images/…`` and ``<root>/labels/…`` are divided into train and val by a hash of each
+    name. Adding images does not move any other image to the other split. The file ``classes.yaml`` has these keys::
 
         classes:                       # in the order of the network's outputs
           - {name: road, id: 0, color: [128, 64, 128]}   # id: value in index labels; color: RGB in colour labels
@@ -70,13 +72,14 @@ class Folder:
             images = check_folder(self._part("images", part), self.layout)
             labels = check_folder(self._part("labels", part), self.layout)
             pairs += [Sample(image, _label(labels / image.relative_to(images))) for image in image_files(images)]
-        return check_pairs(pairs, split, self.root / "images", problems)
+        return check_pairs(pairs, split, images, problems)
 
     def _part(self, kind: str, part: str) -> Path:
-        """Return the folder of a split in ``images`` or ``labels``; that of val may have another name."""
-        folder = self.root / kind / part
-        others = (folder.with_name(name) for name in VAL_NAMES if part == "val")
-        return next((path for path in others if path.is_dir() and not folder.is_dir()), folder)
+        """Return the folder of a split's images or labels; that of val may have another name."""
+        names = (part, *VAL_NAMES) if part == "val" else (part,)
+        split_first = not (self.root / "images").is_dir()
+        folders = [self.root / name / kind if split_first else self.root / kind / name for name in names]
+        return next((folder for folder in folders if folder.is_dir()), folders[0])
 
     def _divided(self, split: str, parts: tuple[str, ...]) -> list[Sample]:
         """Return the pairs of ``images/`` and ``labels/`` whose name falls into ``split``."""
