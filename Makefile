@@ -12,7 +12,7 @@ help:  ## list the targets
 setup: $(READY)  ## create .venv with the tested versions and this project, editable
 
 $(READY): pyproject.toml constraints.txt
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "regseg needs Python >= 3.11; name one: make PYTHON=python3.12 setup")'
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "regseg needs Python >= 3.11; specify one with make PYTHON=python3.12 setup")'
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	@touch $@

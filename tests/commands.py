@@ -3,7 +3,7 @@
 TRAIN, EVALUATE = "regseg.train", "regseg.evaluate"
 
 
-RUN = "runs/streets_own_schedule_regseg/run_seed0"
+RUN = "runs/streets_custom_dilations_regseg/run_seed0"
 
 
 # The smallest network, and no worker processes: what is tested here is the program around them.

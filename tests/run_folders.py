@@ -5,13 +5,14 @@ from regseg.reporting.published import author_runs
 from regseg.run_dir import write_json, write_metrics
 
 
-def write_run(folder, group, row, seed, offset=0.0, status="finished", until=None, like=0):
-    """A run that follows one of the author's curves, ``offset`` points away, up to an epoch."""
+def write_run(folder, group, row, seed, offset=0.0, status="finished", until=None, like=0, data=(), trainer=()):
+    """A run that follows one of the author's curves, ``offset`` points away, up to an epoch; with other options."""
     curve = author_runs(group, row)[like]
     of = curve.epochs[-1] + 1
     path = folder / group / f"{row}_seed{seed}"
     path.mkdir(parents=True)
-    config = {"seed": seed, "run": {"group": group, "name": row}, "trainer": {"max_epochs": of}}
+    config = {"seed": seed, "run": {"group": group, "name": row}, "data": dict(data)}
+    config["trainer"] = {"max_epochs": of, **dict(trainer)}
     write_json(path / "summary.json", {"status": status, "config": config, "best": None, "last": None})
     rows = []
     classes = SPEC.classes if len(curve.iou[0]) == 19 else [f"class {number}" for number in range(11)]

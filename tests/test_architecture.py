@@ -11,7 +11,7 @@ import regseg
 
 PACKAGE = Path(regseg.__file__).parent
 ENTRY_POINTS = {path.stem for path in PACKAGE.glob("*.py") if "@entry_point(" in path.read_text()}
-LEAVES = {"errors", "system", "run_dir", "run_settings", "multirun"}  # import one another at most
+LEAVES = {"errors", "system", "run_dir", "run_settings", "run_start", "multirun"}  # import one another at most
 MIDDLE = {"training", "inference", "models", "data"}
 TOP = {"benchmarks", "reporting", "dataset_tools"}
 ALLOWED = {

@@ -7,10 +7,11 @@ from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 
-from regseg.arguments import dashed_options, flags_first, for_hydra, swept_values
+from regseg.arguments import dashed_options, flags_first, for_hydra, one_run, overrides_of, swept_values
 from regseg.cli import entry_point
 from regseg.config import config_dir
 from regseg.error_messages import explain
+from regseg.errors import InputError
 from regseg.run_names import register_resolvers
 
 NAMES = [
@@ -114,4 +115,42 @@ def test_m_may_stand_anywhere():
         found = flags_first(arguments)
         assert found[0].startswith("-") and found[1:] == ["a=1", "b=1,2"]
         assert swept_values(found) == {"b": ["1", "2"]}
-    assert flags_first(["b=1", "a=2", "--cfg", "job"]) == ["b=1", "a=2", "--cfg", "job"]
+    flags = ["--cfg", "job", "--resolve", "-cd", "a=b", "--config-path=c"]
+    assert flags_first(["b=1", *flags[:3], "a=2", "b", *flags[3:], "-1"]) == [*flags, "b=1", "a=2", "b", "-1"]
+    assert flags_first(["a=1", "--info", "b=2"]) == ["--info", "all", "a=1", "b=2"]
+    assert flags_first(["-i", "photo.jpg", "--info", "config"]) == ["-i", "all", "--info", "config", "photo.jpg"]
+
+
+@pytest.mark.parametrize("flag", [["--cfg", "job"], ["-c=job"], ["--info"]])
+def test_what_only_prints_is_no_sweep(flag):
+    typed = flags_first(["-m", "experiment=table8", "hydra.mode=MULTIRUN", *flag])
+    assert one_run(typed) == [*(["--info", "all"] if flag == ["--info"] else flag), "experiment=table8"]
+    with pytest.raises(InputError, match=r"is for a single run; choose one value of seed=0,1\.$"):
+        one_run(flags_first(["-m", "seed=0,1", *flag]))
+    assert one_run(["-m", "seed=0,1"]) == ["-m", "seed=0,1"]
+
+
+@pytest.mark.parametrize(
+    ("typed", "sentence"),
+    [
+        ("--cfg", "--cfg needs a value; choose one of job, hydra, all."),
+        ("-cd", "-cd needs a value; add it."),
+        ("-c best.ckpt", "-c takes one of job, hydra, all, not best.ckpt; options of this command have no dashes."),
+        ("--cfg=x", "--cfg takes one of job, hydra, all, not x; options of this command have no dashes."),
+        ("a=1 --resolve", "--resolve is for --cfg; type --cfg job --resolve."),
+        ("--run -m", "--run and -m exclude each other; leave one of them out."),
+        ("--run --cfg job", "--cfg and --run exclude each other; leave one of them out."),
+        ("-i --cfg job -m", "--cfg and -i exclude each other; leave one of them out."),
+    ],
+)
+def test_flags_that_hydra_would_refuse(typed, sentence):
+    with pytest.raises(InputError) as caught:
+        one_run(flags_first(typed.split()))
+    assert str(caught.value) == sentence
+
+
+def test_the_help_is_that_of_the_first_run():
+    arguments = ["-m", "model/backbone=dilation_1_14,dilation_1_6", "optimizer.lr=range(1,3)", "data.root=a b,c"]
+    arguments += ["augment=glob(*)", "x=interval(0,1)", "seed=3", "--help"]
+    expected = ["model/backbone=dilation_1_14", "optimizer.lr=1", "data.root=a\\ b", "seed=3"]
+    assert overrides_of(arguments, []) == expected

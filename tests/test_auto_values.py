@@ -4,8 +4,9 @@ import re
 
 import pytest
 from layouts import noise, write, write_folder
+from omegaconf import OmegaConf
 
-from regseg.auto_values import images_sizes, sizes, weights_of
+from regseg.auto_values import fill_in, images_sizes, sizes, weights_of
 from regseg.run_dir import read_metrics, read_summary
 
 
@@ -40,6 +41,26 @@ def test_shipped_weights_of_a_model():
     assert weights_of(regseg | {"backbone": [[1], [1, 2]]}) is None
     other_decoder = regseg | {"decoder": {"name": "lraspp"}}
     assert weights_of(other_decoder, "backbone") == "camvid_360" and weights_of(other_decoder) is None
+
+
+@pytest.mark.parametrize(
+    ("options", "batch", "epochs"),
+    [
+        ([], 8, 2000),
+        (["data.batch_size=1"], 1, 200),
+        (["trainer.devices=2"], 5, 2000),
+        (["trainer.devices=[0,1]", "data.batch_size=1"], 1, 400),
+        (["+trainer.num_nodes=2", "data.batch_size=1", "+trainer.accumulate_grad_batches=2"], 1, 667),
+        (["trainer.devices=auto", "data.batch_size=1"], 1, 200),  # of a CPU: one process
+    ],
+)
+def test_iterations_count_all_processes_and_accumulated_batches(compose, tmp_path, options, batch, epochs):
+    """Ten images are five per device; an epoch ends with a step, whatever is accumulated."""
+    root = write_folder(tmp_path / "mine", (("train", 10), ("val", 2)))
+    cfg = compose("experiment=finetune", f"data.root={root}", "trainer.accelerator=cpu", "data.num_workers=0", *options)
+    OmegaConf.resolve(cfg.data)
+    fill_in(cfg)
+    assert (cfg.data.batch_size, cfg.trainer.max_epochs) == (batch, epochs)
 
 
 def test_a_small_dataset_trains(run_module, tmp_path):

@@ -48,5 +48,7 @@ def test_the_loader_is_measured(run_module, mine):
 
 
 def test_an_unknown_benchmark_is_named(run_module):
+    for typed in ("seed=x", "int8=maybe"):
+        assert typed.partition("=")[0] in run_module("regseg.benchmark", typed).stderr.splitlines()[-1]
     result = run_module("regseg.benchmark", "what=dance")
     assert result.returncode == 2 and "what=dance does not exist; choose one of loader" in result.stderr

@@ -43,6 +43,13 @@ def test_help_imports_nothing_heavy(module):
         (["data=cityscapes"], ["datasets/cityscapes", "leftImg8bit", "data.root"]),
         (["data=nowhere"], ["nowhere", "camvid_360", "streets"]),
         (["model/backbone=dilation_1_99"], ["dilation_1_99", "dilation_1_14"]),
+        (["row=nothing"], ["row/nothing does not exist", "table10/regseg, table6/", "table7/epochs_1000/seed_1"]),
+        (
+            ["row=table10/rezseg"],
+            ["row/table10/rezseg does not exist; choose one of table10/ddrnet23, table10/reg"],
+        ),
+        (["data.crop_size=[64,64"], ["lacks ] at its end"]),
+        (["a%b=1"], ["a%b=1 is not OPTION=VALUE; --help"]),
         (["data.crop=[1,2]"], ["data.crop", "crop_size"]),
         (["los=ohem"], ["los", "loss"]),
         (["data=/path/to/mine"], ["data=/path/to/mine is a path; type data.root=/path/to/mine, and data=NAME"]),
@@ -133,6 +140,7 @@ def test_interrupted_by_a_person(run_module, streets_root, streets_options, tmp_
     process.send_signal(signal.SIGINT)
     output, errors = process.communicate(timeout=60)
     assert process.returncode == 130 and "resume=last" in output and "Traceback" not in errors
+    assert errors.splitlines()[-1].endswith(" resume=last")
     summary = json.loads((tmp_path / RUN / "summary.json").read_text())
     assert summary["status"] == "interrupted" and summary["last"]["epoch"] == 0
 

@@ -1,9 +1,12 @@
 """The configuration files."""
 
+import contextlib
+
 import hydra
 import pytest
 
-from regseg.config import config_dir
+from regseg.config import check_paths, config_dir
+from regseg.errors import InputError
 
 
 def test_every_file_says_what_it_is():
@@ -26,6 +29,27 @@ def test_data_lies_where_the_environment_says(compose, monkeypatch):
     assert compose("data=camvid").data.root == "datasets/camvid"
     monkeypatch.setenv("REGSEG_DATA", "elsewhere")
     assert compose("data=camvid").data.root == "elsewhere/camvid"
+
+
+@pytest.mark.parametrize(
+    ("command", "given", "name"),
+    [
+        ("predict", ["source=a.jpg", "out=null"], "out"),
+        ("predict", ["source=null"], "source"),
+        ("report", ["table=4", "runs=null"], "runs"),
+        ("evaluate", ["weights=null"], "weights"),
+        ("evaluate", ["weights=x", "data=camvid", "data.root=null"], "data.root"),
+        ("train", ["data=camvid", "data.root=null"], "data.root"),
+        ("train", ["data=folder", "weights=null"], None),
+        ("evaluate", ["weights=x", "pictures=null"], None),
+        ("prepare", ["what=check", "source=null"], None),
+        ("report", [], None),
+    ],
+)
+def test_a_needed_path_that_is_null_is_refused(compose, command, given, name):
+    cfg = compose(*given, config=command)
+    with pytest.raises(InputError, match=f"^{name}=null is not a path") if name else contextlib.nullcontext():
+        check_paths(command, cfg)
 
 
 def test_the_recipe_of_the_paper(compose):

@@ -1,5 +1,6 @@
 import json
 import re
+import shutil
 
 import pytest
 
@@ -64,8 +65,20 @@ def test_the_picture(run_module, tmp_path, streets_root):
     assert "fov.png" in result.stdout and (tmp_path / "fov.png").stat().st_size > 20_000
 
 
+def test_trained_weights_as_json(run_module, tmp_path, streets_root):
+    """The network has the classes of the weights, stdout is nothing but JSON, and a folder may be called 2024."""
+    shutil.copytree(streets_root / "leftImg8bit" / "val", tmp_path / "2024")
+    arguments = ["weights=camvid_360", "format=json", "size=[64,128]", "picture=fov.png", "images=2024", "count=1"]
+    result = run_module("regseg.describe", *arguments)
+    (facts,) = json.loads(result.stdout).values()
+    assert facts["parameters"] == 3334431
+    assert "Loaded 470 of 470" in result.stderr and "Picture: fov.png" in result.stderr
+    result = run_module("regseg.describe", *arguments[:3], "num_classes=19")
+    assert "Loaded 468 of 470" in result.stderr and "classifier" in result.stderr
+
+
 @pytest.mark.parametrize(
-    ("argument", "words"),
+    ("arguments", "words"),
     [
         ("format=xml", "choose text or json"),
         ("all=ture", "all=ture is not a boolean"),
@@ -74,8 +87,12 @@ def test_the_picture(run_module, tmp_path, streets_root):
         ("model.backbone.dilations=[[1,2,3]]", "1 or 2 or 4"),
         ("model/decoder=unet", "choose one of"),
         ("picture=true", "write picture=field_of_view.png"),
+        ("picture=x.png images=. count=0", "count=0 is not an integer of at least 1."),
+        ("picture=x.png images=2024", "2024 contains no images"),
+        ("picture=x.png all=true", "picture is for a single network; remove picture or all=true."),
+        ("weights=camvid_360 all=true", "weights is for a single network; remove weights or all=true."),
     ],
 )
-def test_mistakes(run_module, argument, words):
-    result = run_module("regseg.describe", argument)
+def test_mistakes(run_module, arguments, words):
+    result = run_module("regseg.describe", *arguments.split())
     assert result.returncode == 2 and words in result.stderr and "Traceback" not in result.stderr

@@ -43,3 +43,39 @@ def test_the_python_examples_of_deployment_run(heading, tmp_path, monkeypatch, c
     else:
         with av.open("labelled.mp4") as container:
             assert container.streams.video[0].frames == 5
+
+
+def _blank(found):
+    return "\n" * found[0].count("\n")
+
+
+def documented_commands():
+    """Yield (file, line, command, comment) of every command in a Markdown file or in the help of a command."""
+    for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("experiments/*.md")]:
+        language = None
+        content = re.sub(r"(?<=<<'PY'\n).*?(?=PY\n)", _blank, path.read_text("utf-8"), flags=re.S)
+        for number, line in enumerate(content.splitlines(), 1):
+            if line.lstrip().startswith("```"):
+                language = None if language is not None else line.strip().removeprefix("```")
+            elif language == "sh":
+                yield path.name, number, *re.split(r"(?:^|\s)#\s", line + " # ", maxsplit=1)
+            elif language is None:
+                yield from ((path.name, number, "", code) for code in re.findall(r"`([^`]+)`", line))
+    for path in ROOT.glob("conf/**/*.yaml"):
+        for number, line in enumerate(path.read_text("utf-8").splitlines(), 1):
+            command, _, comment = line.partition(" # " if "python -m regseg." in line else "# ")
+            yield path.name, number, command if "python -m regseg." in line else "", comment
+
+
+def test_commands_work_in_any_shell():
+    """zsh, the shell of macOS, refuses what looks like a pattern of files that do not exist."""
+    found = list(documented_commands())
+    assert len([command for *_, command, _ in found if "regseg" in command]) > 80
+    wrong = []
+    for name, number, command, comment in found:
+        bare = re.sub(r"'[^']*'|\"[^\"]*\"|\$\{\w+\}", "", command)
+        loose = re.sub(r"'[^' ]*'|\"[^\" ]*\"", "", comment)  # of options; an apostrophe is no quote
+        option = r"(?:^| )[+~]?[\w./@]+=[^ ]*[][*?{}()]"
+        if re.search(r"[][*?()]", bare) or re.search(option, bare) or re.search(option, loose):
+            wrong.append((name, number, command or comment))
+    assert not wrong

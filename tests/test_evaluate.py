@@ -1,5 +1,7 @@
 """`python -m regseg.evaluate`."""
 
+import json
+
 import pytest
 from commands import EVALUATE, RUN, failed, write_folder_dataset
 
@@ -43,6 +45,7 @@ def test_the_position_baseline(run_module, streets_root, streets_options):
         (["weights=position", "data=cityscapes"], ["datasets/cityscapes", "set data.root"]),
         (["weights=position", "data=cityscapes", "scales=0.5"], ["scales=[0.75,1.0]"]),
         (["weights=position", "data=cityscapes", "val_sizes=[64]", "pictures=drawn"], ["val_sizes", "pictures"]),
+        (["weights=position", "data=cityscapes", "flip=maybe"], ["flip=maybe is not a boolean"]),
         ([], ["weights is missing"]),
         (["weights=position", "root=x"], ["root was renamed; use data.root"]),
         (["weights=position", "data.rot=x"], ["data.rot", "root"]),
@@ -70,7 +73,10 @@ def test_a_run_is_named_by_its_folder(copy_of_finished, run_module):
     assert failed(run_module(EVALUATE, f"weights={empty}"), "empty", "best.ckpt")
 
 
-@pytest.mark.parametrize("options", [[], ["val_sizes=[48,64]"]], ids=["one size", "two sizes"])
+SIZES = ["val_sizes=[48,64]", "flip=true", "trainer.limit_val_batches=2"]
+
+
+@pytest.mark.parametrize("options", [[], SIZES], ids=["one size", "two sizes"])
 def test_the_checkpoint_is_read_once(copy_of_finished, run_module, tmp_path, options):
     """Reading it checks the checksums of the whole file."""
     (tmp_path / "counted.py").write_text(
@@ -87,3 +93,6 @@ def test_the_checkpoint_is_read_once(copy_of_finished, run_module, tmp_path, opt
     result = run_module("run_counted", f"weights={RUN}", *options, env={"PYTHONPATH": str(tmp_path)})
     assert result.returncode == 0, result.stderr
     assert (tmp_path / "reads").read_text().split() == ["read"]
+    for entry in json.loads((copy_of_finished / RUN / "val_sizes.json").read_text()) if options else ():
+        known = {"weights": "best.ckpt", "dataset": "streets", "split": "val", "flip": True, "scales": [1.0]}
+        assert entry == entry | known | {"images": 2, "images_of_split": 3}

@@ -54,10 +54,13 @@ def test_weights_that_record_no_folder_of_their_dataset(run_module, tmp_path):
     assert done.returncode == 2 and "weights=camvid_360 format=onnx" in done.stderr, done.stderr
 
 
-def test_int8_needs_the_dataset(run_module):
+def test_int8_needs_the_dataset(run_module, tiny_weights, tmp_path):
     done = run_module("regseg.export", "weights=camvid_360", "precision=int8")
     assert (done.returncode, done.stdout) == (2, "")
     words = (
         "calibrated on training images, and those of camvid_360 were not found; set data.root=FOLDER to its dataset."
     )
     assert words in done.stderr and len(done.stderr.splitlines()) == 1
+    done = run_module("regseg.export", f"weights={tiny_weights}", "precision=int8", f"data.root={tmp_path}")
+    assert done.returncode == 2 and len(done.stderr.splitlines()) == 1
+    assert "net.ckpt records no dataset, on which precision=int8 is calibrated; export a training" in done.stderr

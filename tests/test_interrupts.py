@@ -13,7 +13,7 @@ import pytest
 from child_processes import WAIT, job, started
 
 import regseg
-from regseg.cli import _continuation, entry_point
+from regseg.cli import entry_point
 from regseg.error_messages import explain
 from regseg.errors import InputError, RunFailure
 from regseg.run_dir import mark_ended, read_summary, write_json
@@ -28,7 +28,10 @@ def test_a_signal_ends_a_command_with_its_status_and_how_to_continue(name):
         process.send_signal(getattr(signal, name))
         _, errors = process.communicate(timeout=30)
     assert process.returncode == 128 + getattr(signal, name)
-    assert errors == "regseg: interrupted; continue with this command:\n  python -m regseg.report table=4 resume=last\n"
+    assert errors == (
+        "regseg: interrupted before the run began; start it again with this command:\n"
+        "  python -m regseg.report table=4\n"
+    )
 
 
 SOURCES = Path(regseg.__file__).parents[1]
@@ -49,7 +52,7 @@ def test_a_signal_that_a_library_discards_is_sent_again(code):
     with started(job(f"import sys, time\nprint('ready', flush=True)\n{code}")) as process:
         process.send_signal(signal.SIGTERM)
         _, errors = process.communicate(timeout=30)
-    assert process.returncode == 143 and errors.startswith("regseg: interrupted;") and errors.count("\n") == 2
+    assert process.returncode == 143 and errors.startswith("regseg: interrupted before") and errors.count("\n") == 2
 
 
 @pytest.mark.parametrize("program", [["-m", "regseg.train"], ["-m", "regseg", "train"], ["regseg", "describe"]])
@@ -86,12 +89,6 @@ def test_nothing_slow_is_imported_before_the_handlers():
 def test_importing_the_package_sets_no_signal_handlers():
     code = "import signal, regseg; print(signal.getsignal(signal.SIGTERM), 'ready')"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "0 ready\n"
-
-
-def test_what_continues_a_command():
-    arguments = ["data.root=a b", "overwrite=true", "+resume=null", "lr=1"]
-    assert _continuation("train", arguments, False) == "python -m regseg.train 'data.root=a b' lr=1 resume=last"
-    assert _continuation("train", ["-m", *arguments], True) == "python -m regseg.train -m 'data.root=a b' lr=1"
 
 
 def test_a_run_that_is_ended_is_not_called_running(tmp_path):

@@ -15,7 +15,7 @@ from hydra import compose, initialize_config_dir
 
 import regseg
 from regseg.config import config_dir
-from regseg.run_dir import read_metrics, read_summary
+from regseg.run_dir import read_metrics, read_summary, write_json
 
 
 def test_two_rows_on_two_processes_each(run_module, streets_root, streets_options, tmp_path):
@@ -139,9 +139,25 @@ def test_a_launcher_that_dies_is_reported(run_module, streets_root, streets_opti
     assert "the sweep stopped (TerminatedWorkerError" in result.stderr and "rerun the same command" in result.stderr
 
 
-def test_a_queued_again_job_does_not_overwrite_itself(run_module, streets_root, streets_options):
+def test_overwrite_with_a_time_replaces_only_earlier_runs(run_module, streets_root, streets_options, tmp_path):
     rows = ("model/decoder=lraspp", "overwrite=true")
     assert smoke(run_module, streets_root, streets_options, "table5", *rows).returncode == 0
+    began = read_summary(tmp_path / "runs/table5/lraspp_seed0")["began"]
+    arguments = ["experiment=table5", "trainer=smoke", *streets_options, f"data.root={streets_root}", rows[0]]
+    for overwrite, kept in ((began, True), ("true", False)):
+        again = run_module("regseg.train", "-m", *arguments, f"overwrite={overwrite}")
+        assert again.returncode == 0 and ("already finished" in again.stdout) is kept, again.stderr
+        assert (read_summary(tmp_path / "runs/table5/lraspp_seed0")["began"] == began) is kept
+
+
+def test_a_queued_again_job_overwrites_only_runs_of_other_jobs(run_module, streets_root, streets_options, tmp_path):
+    rows = ["model/decoder=lraspp,sum_conv1x1", "overwrite=true", "trainer.max_epochs=1"]
     arguments = ["experiment=table5", "trainer=smoke", *streets_options, f"data.root={streets_root}", *rows]
-    again = run_module("regseg.train", "-m", *arguments, env={"SLURM_RESTART_COUNT": "1"})
-    assert again.returncode == 0 and "already finished" in again.stdout, again.stderr
+    job = {"SLURM_ARRAY_JOB_ID": "7", "SLURM_ARRAY_TASK_ID": "1", "SLURM_JOB_ID": "9"}
+    assert run_module("regseg.train", "-m", *arguments, env=job).returncode == 0
+    own, other = (tmp_path / "runs" / "table5" / f"{name}_seed0" for name in ("lraspp", "sum_conv1x1"))
+    assert read_summary(own)["slurm_job"] == "7_1"
+    write_json(other / "summary.json", read_summary(other) | {"slurm_job": "6_1"})  # this job had not begun the row
+    again = run_module("regseg.train", "-m", *arguments, env=job | {"SLURM_RESTART_COUNT": "1"})
+    assert again.returncode == 0 and again.stdout.count("already finished") == 1, again.stderr
+    assert f"{own.name}: already finished" in again.stdout and read_summary(other)["slurm_job"] == "7_1"

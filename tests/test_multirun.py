@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -38,6 +39,33 @@ def test_a_sweep_continues_where_it_stopped(run_module, streets_root, streets_op
         assert read_summary(folder)["status"] == "finished" and len(read_metrics(folder)) == 2
 
 
+def test_an_interrupted_sweep_replaces_the_rest(run_module, streets_root, streets_options, tmp_path):
+    """The command that it prints keeps what the sweep finished, and does not take earlier runs for its own."""
+    (tmp_path / "tests_stop.py").write_text(
+        "import os, lightning\n"
+        "class Stop(lightning.Callback):\n"
+        "    def __init__(self, seed):\n"
+        "        if os.environ.get('STOP') == str(seed): raise KeyboardInterrupt\n"
+    )
+    options = [*TINY, *streets_options, f"data.root={streets_root}", "trainer.max_epochs=1", "run.group=g", "seed=0,1"]
+    options += ["+callbacks.stop={_target_: tests_stop.Stop, seed: ${seed}}"]
+
+    def began():
+        return [read_summary(path)["began"] for path in sorted(tmp_path.glob("runs/g/*"))]
+
+    assert run_module(TRAIN, "-m", *options).returncode == 0
+    first = began()
+    result = run_module(TRAIN, "-m", *options, "overwrite=true", env={"STOP": "1"})
+    *_, sentence, command = result.stderr.splitlines()
+    assert result.returncode == 130 and "replaces only the runs that began before this sweep" in sentence
+    replaced, old = began()
+    assert replaced > first[0] and old == first[1]
+    assert run_module(TRAIN, *shlex.split(command)[3:], env={"STOP": "1"}).stderr.splitlines()[-1] == command
+    result = run_module(TRAIN, *shlex.split(command)[3:])
+    assert result.returncode == 0 and result.stdout.count("already finished") == 1
+    assert began()[0] == replaced and began()[1] > old
+
+
 def test_a_row_that_fails_does_not_stop_the_others(run_module, streets_root, streets_options, tmp_path):
     lr = "optimizer.lr=0.05,fast,0.04"
     result = smoke(
@@ -59,7 +87,7 @@ def test_a_changed_setting_is_not_skipped(run_module, streets_root, streets_opti
     assert passed.returncode == 0 and "already finished" in passed.stdout  # the same files elsewhere
     next(moved.glob("leftImg8bit/val/*/*.png")).unlink()
     other = smoke(run_module, moved, streets_options, "table5", *rows)
-    assert other.returncode == 1 and "trained on other images" in other.stderr
+    assert other.returncode == 1 and "trained with different images" in other.stderr
     result = smoke(run_module, streets_root, streets_options, "table5", *rows, "optimizer.lr=0.01")
     assert result.returncode == 1 and "optimizer.lr=0.05" in result.stderr
     shutil.rmtree(moved)  # a finished run may be kept without its dataset, which is not created again
@@ -105,6 +133,8 @@ def test_a_sweep_may_be_asked_for_otherwise(run_module):
     for way in ("hydra.mode=MULTIRUN", "--multir"):
         result = run_module("regseg.train", way, "seed=-1")
         assert result.returncode == 1 and "failed: seed=-1" in result.stderr and "Traceback" not in result.stderr
+    result = run_module("regseg.train", "-m", "augment=glob(*,exclude=[r*,_*])", "seed=-1")
+    assert "run 2 of 2: augment=jitter seed=-1" in result.stdout and "2 of the sweep's runs failed" in result.stderr
 
 
 def test_a_job_outlives_the_process_that_queued_it(tmp_path, monkeypatch):

@@ -55,7 +55,10 @@ def test_a_second_start_skips_what_exists(predict, photos, tmp_path):
     result = predict("source=photos")
     assert "Skipping 2 of 3 images: already predicted." in result.out and "1 image in" in result.out
     assert outputs[0].exists() and outputs[1].read_bytes() == b"kept"
+    left = outputs[0].with_name(".a.jpg.4711")  # by a killed command
+    left.touch()
     assert "images/s" not in predict("source=photos").out
+    assert not left.exists()
     assert predict("source=photos", "overwrite=true").returncode == 0 and outputs[1].read_bytes() != b"kept"
 
 
@@ -117,7 +120,7 @@ def test_the_short_side(predict, tmp_path, tiny_weights):
     assert ended(predict("source=big.png", "save=[train_ids]"), 2, "short_side=40", "overwrite=true")
     assert ended(predict("source=big.png", "short_side=40", "tile=128"), 2, "leave short_side out")
     result = predict("source=big.png", "save=[color]")
-    words = "remain in predictions/train_ids (1): the first was predicted with short_side=40. To replace them, add "
+    words = "remain in predictions/train_ids (1); the first was predicted with short_side=40. To replace them, add "
     assert result.returncode == 0 and words + "'save=[train_ids]' overwrite=true." in result.out
     assert "remain" not in predict("source=big.png", "save=[train_ids]", "overwrite=true").out
 
@@ -193,7 +196,7 @@ def test_shards_at_once_have_a_gpu_each(predict, photos, monkeypatch, device, us
     [
         (["source=nowhere.png"], ["source=nowhere.png does not exist"]),
         (["source=photos/a.jpeg"], ["source=photos/a.jpeg does not exist; did you mean photos/a.jpg?"]),
-        (["source=https://example.com/a.jpg"], ["https://example.com/a.jpg is an address; download the file"]),
+        (["source=https://example.com/a.jpg"], ["https://example.com/a.jpg is a URL; download the file"]),
         (["source=photos/notes.doc"], ["notes.doc", ".png", ".mp4"]),
         (["source=empty"], ["empty contains no images"]),
         (["source=photos", "out=."], ["out=. contains the source photos"]),
@@ -216,6 +219,7 @@ def test_shards_at_once_have_a_gpu_each(predict, photos, monkeypatch, device, us
         (["source=photos", "data=camvid"], ["This command has no group data; --help lists"]),
         (["source=photos", "classes=5"], ["There is no option classes; choose one of device, opacity, out, "]),
         (["source=photos", "device=gpu"], ["device=gpu cannot be used (PyTorch has no such device); choose cpu"]),
+        (["source=photos", "device=null"], ["device=None cannot be used (PyTorch has no such device); choose cpu"]),
     ],
     ids=" ".join,
 )

@@ -1,5 +1,6 @@
 """Commands of `regseg.predict` that are repeated, interrupted, or share an output folder."""
 
+import json
 import shutil
 import signal
 import subprocess
@@ -14,6 +15,10 @@ from commands import ended
 from layouts import files, noise, write
 from untrained import write_checkpoint
 from videos import write_damaged_video, write_video
+
+import regseg
+from regseg.data.io import read_image
+from regseg.inference.out_folder import digest
 
 
 def labels(path):
@@ -121,6 +126,41 @@ def test_an_interrupted_replacement_continues_without_overwrite(predict, photos,
     assert result.returncode == 0 and f"Skipping {len(done)} of 3 images" in result.out
 
 
+def test_an_archive_of_earlier_results_is_removed(predict, tmp_path, monkeypatch):
+    first, second = (write(tmp_path / "photos" / f"ulm_{n:06d}_000019.png", noise(n, (40, 56))) for n in (0, 1))
+    archive = tmp_path / "predictions" / "cityscapes.zip"
+    arguments = ("source=photos", "save=[cityscapes]")
+    assert predict(*arguments).returncode == 0 and archive.exists()
+    assert predict("source=photos").returncode == 0 and archive.exists()
+    second.write_bytes(b"no image")
+    assert ended(predict(*arguments, "overwrite=true"), 1, "1 of 2 images") and not archive.exists()
+    second.write_bytes(first.read_bytes())
+    assert predict(*arguments).returncode == 0 and archive.exists()
+
+    def interrupted(path):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("regseg.inference.pipeline.read_image", interrupted)
+    assert predict(*arguments, "overwrite=true").returncode == 130 and not archive.exists()
+
+
+def test_the_record_names_the_weights_that_were_read(predict, photos, tmp_path, monkeypatch):
+    """A training replaces the file while it is opened."""
+    path, new = write_checkpoint(tmp_path / "best.ckpt"), write_checkpoint(tmp_path / "new.ckpt", seed=1)
+    opened = regseg.Predictor.__init__
+
+    def slowly(self, *arguments, **options):
+        opened(self, *arguments, **options)
+        path.write_bytes(new.read_bytes())
+
+    monkeypatch.setattr(regseg.Predictor, "__init__", slowly)
+    assert predict("source=photos/b.png", "save=[train_ids]", weights=path).returncode == 0
+    found = labels(tmp_path / "predictions" / "train_ids" / "b.png")
+    assert (found == regseg.Predictor(new, "torch", "f32")(read_image(photos / "b.png"))).all()
+    (made,) = json.loads((tmp_path / "predictions" / "predictions.json").read_text())["made"]
+    assert made["settings"]["weights"] == digest(new)
+
+
 def test_before_anything_is_removed_overwrite_is_repeated(predict, photos, monkeypatch):
     def interrupted(*_, **__):
         raise KeyboardInterrupt
@@ -159,6 +199,18 @@ def test_a_signal_leaves_nothing_half_written(tmp_path, tiny_weights, kind, numb
     assert len(found) < 2000 and (kind == "images" or found == [])
     for name in found[:50]:
         assert not name.startswith(".") and labels(tmp_path / "o" / "overlay" / name) is not None
+
+
+def test_machines_with_different_runtimes_share_a_folder(predict, photos, monkeypatch):
+    """As shards of a sweep do: ``auto`` is compared as given."""
+    pytest.importorskip("openvino")
+    arguments = ["source=photos", "runtime=auto", "precision=auto", "device=cpu"]
+    with monkeypatch.context() as patch:
+        patch.setattr("regseg.inference.runtimes._installed", lambda package: False)
+        assert "with torch in" in predict(*arguments).out
+    result = predict(*arguments)
+    assert result.returncode == 0 and "with openvino in" in result.out and "Skipping 3 of 3" in result.out
+    assert ended(predict("source=photos", "precision=auto"), 2, "predicted with runtime=auto")
 
 
 def test_no_network_is_converted_when_everything_is_predicted(predict, photos, tmp_path, monkeypatch):

@@ -16,6 +16,11 @@ from layouts import files, noise, write
 from PIL import Image
 from videos import write_video
 
+import regseg
+from regseg.data.datasets.cityscapes import SPEC
+from regseg.inference.export_files import write_graph
+from regseg.inference.export_info import ExportInfo
+
 OUT = "predictions/train_ids"
 
 
@@ -91,6 +96,21 @@ def test_files_of_others_as_weights(predict, photos, tmp_path, name):
     result = predict("source=photos", f"weights={name}", "runtime=auto", "precision=auto")
     assert ended(result, 2, name) and len(result.err.splitlines()) == 1
     assert files(tmp_path) == before
+
+
+def test_a_graph_in_one_of_several_processes_and_in_tiles(predict, photos, tiny_weights, tmp_path, monkeypatch):
+    """Only PyTorch needs a GPU of its own, and a file of a fixed size takes no tiles."""
+    pytest.importorskip("openvino")
+    info = ExportInfo(SPEC, size=(64, 96))
+    write_graph(tmp_path / "net.xml", "openvino", regseg.load_model(tiny_weights), info)
+    monkeypatch.setenv("REGSEG_SWEEP_PROCESS", "another:1")
+    monkeypatch.setattr("regseg.predict.own_gpu", lambda: 99)
+    for runtime in ("auto", "openvino"):
+        result = predict("source=photos", f"runtime={runtime}", f"out={runtime}", weights=tmp_path / "net.xml")
+        assert result.returncode == 0, result.err
+    assert ended(predict("source=photos"), 2, "device=cuda:99 cannot be used")
+    result = predict("source=photos", "tile=128", "runtime=auto", "out=tiles", weights=tmp_path / "net.xml")
+    assert ended(result, 2, "net.xml accepts only images of 64x96 pixels; leave tile out.")
 
 
 def test_a_read_only_out(predict, photos, tmp_path, monkeypatch):

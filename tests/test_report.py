@@ -7,7 +7,8 @@ import cv2
 import pytest
 
 from regseg.errors import InputError
-from regseg.report import write
+from regseg.report import group_of, write
+from regseg.reporting.pages import page_of
 from regseg.run_dir import write_json, write_metrics
 
 SUMMARY, METRICS = "summary.json", "metrics.csv"
@@ -18,7 +19,7 @@ def test_the_report_is_written_whole(run_module, runs, tmp_path):
     assert result.returncode == 0, result.stderr
     text, page = (tmp_path / "out" / "report.md").read_text(), (tmp_path / "out" / "report.html").read_text()
     assert "| dilation_1_14 | 77.10 ± 0.25 | 2 | 75.85 | 75.85 |" in text and "77.10 ± 0.25" in result.stdout
-    assert "<li>dilation_1_6, seed 0: at epoch 99 the author had" in page
+    assert "<li>dilation_1_6, seed 0: at epoch 99, the mean reduced mIoU of the author" in page
     assert page.count("data:image/png;base64,") == 3 and not re.search(r'(src|href)="(?!data:)', page)
     assert (tmp_path / "out" / "table.csv").read_text().startswith("row,")
     assert "\\toprule" in (tmp_path / "out" / "table.tex").read_text()
@@ -26,12 +27,16 @@ def test_the_report_is_written_whole(run_module, runs, tmp_path):
         assert cv2.imread(str(tmp_path / "out" / f"{name}.png")).shape[1] > 500
 
 
-def write_sizes(runs, row, mious, seed=0):
+PLAIN = {"weights": "last.ckpt", "dataset": "cityscapes", "split": "val", "flip": False, "scales": [1.0]}
+
+
+def write_sizes(runs, row, mious, seed=0, **options):
     path = runs / "table6" / f"{row}_seed{seed}"
     path.mkdir(parents=True)
     write_json(path / "summary.json", {"status": "finished", "config": {"run": {"name": row}, "seed": seed}})
     write_metrics(path, [{"epoch": 499, "val/miou": 0.5, "val/miou_reduced": 0.9}])
-    write_json(path / "val_sizes.json", [{"val_size": s, "metrics": {"val/miou": v}} for s, v in mious.items()])
+    how = PLAIN | {"images": 500, "images_of_split": 500} | options
+    write_json(path / "val_sizes.json", [{"val_size": s, **how, "metrics": {"val/miou": v}} for s, v in mious.items()])
 
 
 FIG6 = ("resize_400_1600_crop_768x768", "resize_512_2048_crop_768x768")
@@ -46,6 +51,29 @@ def test_fig6_shows_the_miou_of_table_6s_runs(tmp_path):
     text, pictures = write("fig6", runs, tmp_path / "out")
     assert "| 512 | 70.00 | 67.00 | +3.00 |\n| 1024 | 74.00 | 74.00 | +0.00 |" in text and "1024x1024" not in text
     assert [path.name for path in pictures] == ["val_sizes.png"] and "not run" not in text
+    lines = (tmp_path / "out" / "table.csv").read_text().splitlines()
+    assert lines == [f"short side,{','.join(FIG6)},first minus last", "512,70.00,67.00,+3.00", "1024,74.00,74.00,+0.00"]
+    assert r"512 & 70.00 & 67.00 & +3.00 \\" in (tmp_path / "out" / "table.tex").read_text()
+
+
+def test_fig6_says_which_evaluations_are_not_of_the_last_checkpoint_on_all_images(tmp_path, monkeypatch):
+    """They do not count next to others, and their curves are not drawn as if they were the paper's."""
+    drawn = []
+    monkeypatch.setattr("regseg.reporting.val_sizes.draw", lambda curves, path: drawn.append(list(curves)))
+    runs = tmp_path / "my runs"
+    write_sizes(runs, FIG6[0], {512: 0.7})
+    write_sizes(runs, FIG6[0], {512: 0.9}, seed=1, split="train", images=5, images_of_split=2975)
+    write_sizes(runs, FIG6[1], {512: 0.8}, weights="best.ckpt", flip=True)
+    text, drawings, _ = page_of("fig6", runs)
+    assert f"| short side | {FIG6[0]} | {FIG6[1]} (not comparable) |" in text and "| 512 | 70.00 | 80.00 |" in text
+    assert f"- {FIG6[0]}_seed1: not comparable: evaluated with split=train, 5 of 2975 images; evaluate it" in text
+    assert (
+        f"- {FIG6[1]}_seed0: not comparable: evaluated with weights=best.ckpt, flip=True; evaluate it again with"
+        in text
+    )
+    assert f"`python -m regseg.evaluate 'weights={runs}/table6/{FIG6[1]}_seed0/checkpoints/last.ckpt' 'val_s" in text
+    assert drawings["val_sizes"](tmp_path / "val_sizes.png")
+    assert drawn == [[f"{FIG6[0]}_seed0", f"{FIG6[1]}_seed0 (weights=best.ckpt, flip=True)"]]
 
 
 def test_fig6_names_what_is_missing(tmp_path):
@@ -70,7 +98,7 @@ def test_fig6_names_what_is_missing(tmp_path):
     ("table", "command"),
     [
         ("table10", "-m experiment=table10"),
-        ("table8", "-m experiment=table8"),
+        ("table8", "`python -m regseg.train -m experiment=table8 weights=FILE`"),
         ("camvid_table4", "-m experiment=camvid_table4"),
         ("sec4_2", "train experiment=sec4_2"),
         ("fig6", "-m experiment=fig6"),
@@ -93,13 +121,32 @@ def test_an_unknown_table_is_one_sentence(run_module, tmp_path):
     (tmp_path / "runs" / "mine" / "table6").rename(tmp_path / "runs" / "of_mine")
     (tmp_path / "runs" / "begun" / "run_seed0").mkdir(parents=True)  # without any record
     result = run_module("regseg.report", "table=11")
-    assert result.returncode == 2 and "table=table11 has no runs" in result.stderr
+    assert result.returncode == 2 and "table=11 has no runs" in result.stderr
     assert (
         "table10" in result.stderr
         and "of_mine" in result.stderr
         and "begun" not in result.stderr
         and len(result.stderr.strip().splitlines()) == 1
     )
+
+
+@pytest.mark.parametrize(("table", "group"), [("4", "table4"), ("2024", "2024"), ("fig6", "fig6"), ("mine", "mine")])
+def test_a_number_is_a_table_of_the_paper_or_a_group_of_runs(table, group):
+    assert group_of(table) == group
+
+
+def test_another_report_in_the_folder_leaves_nothing_behind(run_module, runs, tmp_path):
+    """Not even a table that would be announced as one of the new report; files of others stay."""
+    out = tmp_path / "out"
+    write("table4", runs, out)
+    (out / "mine.csv").write_text("mine")
+    assert {"table_classes.csv", "table_classes.tex", "rows.png"} <= {path.name for path in out.iterdir()}
+    result = run_module("regseg.report", "table=9", "out=out")
+    assert result.returncode == 0, result.stderr
+    tables = ["table.csv", "table.tex", "table_differences.csv", "table_differences.tex"]
+    pages = ["fig1.png", "fig7.png", "report.html", "report.md"]
+    assert sorted(path.name for path in out.iterdir()) == sorted([*tables, *pages, "mine.csv"])
+    assert f"tables: {', '.join(tables)}\n" in result.stdout and "STDC2-Seg75" in (out / "table.csv").read_text()
 
 
 def test_a_report_that_fails_changes_nothing(runs, tmp_path, monkeypatch):

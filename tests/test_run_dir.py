@@ -1,10 +1,13 @@
 """A run's folder: what may start, continue or be replaced there, and records that survive what happens to files."""
 
+import errno
+import fcntl
 import json
 import os
 import shutil
 import subprocess
 import sys
+from unittest.mock import Mock
 
 import pytest
 
@@ -35,6 +38,13 @@ def run_folder(tmp_path, status="running", rows=ROWS):
     if rows:
         write_metrics(tmp_path, rows)
     return tmp_path
+
+
+def write_evaluations(folder):
+    """Write what `regseg.evaluate` leaves in a run's folder."""
+    (folder / "evaluation").mkdir()
+    for name in ("evaluation/worst.png", "worst.png", "worst.csv", "confusion.png", "val_sizes.json", "val_sizes.png"):
+        (folder / name).touch()
 
 
 def test_a_column_that_later_rows_have(tmp_path):
@@ -99,11 +109,15 @@ def test_folders_of_something_else_are_left_alone(tmp_path):
             check_free(tmp_path, resume=resume, overwrite=overwrite)
 
 
-def test_resuming_keeps_everything(tmp_path):
+def test_resuming_keeps_the_training(tmp_path):
     folder = run_folder(tmp_path)
-    before = (folder / "metrics.csv").read_bytes(), (folder / "summary.json").read_bytes()
+    write_evaluations(folder)
+    before = {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
     prepare_folder(folder, {"seed": 3}, keep=True)
-    assert ((folder / "metrics.csv").read_bytes(), (folder / "summary.json").read_bytes()) == before
+    after = {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+    del after["config.yaml"]
+    assert before.items() - after.items() == {("val_sizes.json", b""), ("val_sizes.png", b"")}
+    assert after.items() <= before.items() and (folder / "evaluation").exists()
 
 
 def test_overwriting_can_be_repeated_wherever_it_was_cut_off(tmp_path, monkeypatch):
@@ -123,6 +137,7 @@ def test_overwriting_can_be_repeated_wherever_it_was_cut_off(tmp_path, monkeypat
         for name in ("checkpoints", "pictures", "wandb"):
             (folder / name).mkdir()
             (folder / name / "file").touch()
+        write_evaluations(folder)
         removed.clear()
         with pytest.raises(RuntimeError, match="power cut"):
             prepare_folder(folder, {"seed": 4}, keep=False)
@@ -151,6 +166,15 @@ def test_who_holds_the_lock_decides_between_running_and_interrupted(tmp_path):
     assert status_of(folder) == "interrupted"
     with lock_folder(folder):
         assert status_of(folder) == "running"
+
+
+def test_a_lock_that_another_machine_left_is_named(tmp_path, monkeypatch):
+    """On a file system without locks, whether its process has died cannot be known."""
+    monkeypatch.setattr(fcntl, "flock", Mock(side_effect=OSError(errno.ENOLCK, "no locks here")))
+    (tmp_path / ".lock.soft").write_text("123\nnode7\n")
+    words = r"stop it, or delete .*\.lock\.soft if process 123 on node7 is gone\.$"
+    with pytest.raises(InputError, match=words), lock_folder(tmp_path):
+        pass
 
 
 def test_a_killed_run_without_results_starts_again_under_its_own_lock(tmp_path):
@@ -187,7 +211,20 @@ def test_what_ended_by_itself_is_done_under_the_same_limits(tmp_path, last, befo
     last = None if last is None else {"epoch": last}
     summary = {"status": "finished", "best": last, "last": last, "config": {"trainer": before}}
     write_json(tmp_path / "summary.json", summary)
-    assert is_done(tmp_path, now) == done
+    assert is_done(tmp_path, {"trainer": now}) == done
+
+
+STOPPING = {"_target_": "lightning.pytorch.callbacks.EarlyStopping", "monitor": "val/miou", "patience": 5}
+
+
+@pytest.mark.parametrize("stopping", [STOPPING, STOPPING | {"patience": 9}, None])
+@pytest.mark.parametrize("ended_by", ["early_stopping", "max_epochs"])
+def test_a_run_that_a_callback_ended_is_done_only_with_that_callback(tmp_path, ended_by, stopping):
+    config = {"trainer": {"max_epochs": 9}, "callbacks": {"early_stopping": STOPPING, "last": {"_target_": "x.Last"}}}
+    summary = {"status": "finished", "last": {"epoch": 4}, "ended_by": ended_by, "config": config}
+    write_json(tmp_path / "summary.json", summary)
+    done = is_done(tmp_path, {"trainer": {"max_epochs": 9}, "callbacks": {"early_stopping": stopping, "last": None}})
+    assert done == (ended_by == "max_epochs" or stopping == STOPPING)
 
 
 TRAINER = {"max_epochs": 2, "precision": "32-true", "devices": 2}
@@ -198,14 +235,16 @@ DATA = {"files": {"train": {"count": 2}}, "classes": ["a", "b"], "excluded": [],
 @pytest.mark.parametrize(
     ("config", "data", "words"),
     [
-        ({"weights": "other.ckpt"}, {}, r"weights=None, not other\.ckpt"),
-        ({"trainer": TRAINER | {"precision": "16-mixed"}}, {}, r"trainer\.precision=32-true, not 16-mixed"),
-        ({"trainer": TRAINER | {"gradient_clip_val": 1}}, {}, r"gradient_clip_val=None, not 1"),
-        ({"trainer": TRAINER | {"devices": 1}}, {}, "data.batch_size x devices=8, not 4"),
-        ({"data": {"root": "mine", "batch_size": 8}}, {}, "data.batch_size x devices=8, not 16"),
-        ({}, {"classes": ["b", "a"]}, "other class names"),
-        ({}, {"labels": [[[1, 0], [0, 1]], [], []]}, "other label values of the classes"),
-        ({}, {"files": {"train": {"count": 3}}}, "other images"),
+        ({"weights": "other.ckpt"}, {}, r"weights=None, but the command has other\.ckpt"),
+        ({"trainer": TRAINER | {"precision": "16-mixed"}}, {}, r"precision=32-true, but the command has 16-mixed"),
+        ({"trainer": TRAINER | {"gradient_clip_val": 1}}, {}, r"gradient_clip_val=None, but the command has 1"),
+        ({"trainer": TRAINER | {"limit_train_batches": 1}}, {}, r"limit_train_batches=1\.0, .* 1;"),
+        ({"trainer": TRAINER | {"num_nodes": 2}}, {}, "batch_size x devices=8, but the command has 16"),
+        ({"trainer": TRAINER | {"devices": 1}}, {}, "batch_size x devices=8, but the command has 4"),
+        ({"data": {"root": "mine", "batch_size": 8}}, {}, "batch_size x devices=8, but the command has 16"),
+        ({}, {"classes": ["b", "a"]}, "different class names"),
+        ({}, {"labels": [[[1, 0], [0, 1]], [], []]}, "different label values of the classes"),
+        ({}, {"files": {"train": {"count": 3}}}, "different images"),
     ],
 )
 def test_a_finished_run_is_skipped_only_for_the_same_training(tmp_path, config, data, words):
@@ -222,7 +261,7 @@ def test_a_finished_run_is_skipped_only_for_the_same_training(tmp_path, config, 
 def test_an_edited_summary_is_not_finished(tmp_path, last, planned):
     config = {"trainer": {"max_epochs": planned}}
     write_json(tmp_path / "summary.json", {"status": "finished", "last": last, "config": config})
-    assert not is_done(tmp_path, {"max_epochs": 2})
+    assert not is_done(tmp_path, {"trainer": {"max_epochs": 2}})
     write_json(tmp_path / "summary.json", {"best": {"metrics": {"val/miou": "x"}}})
     assert best_miou(tmp_path) is None
 

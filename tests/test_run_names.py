@@ -111,7 +111,7 @@ def test_no_swept_option_is_left_out_of_the_folder(aside):
     ("chosen", "tags"),
     [
         (["model/backbone=dilation_1_6"], ["streets", "dilation_1_6", "regseg"]),
-        (["model.backbone.dilations=[[1]]"], ["streets", "own_schedule", "regseg"]),
+        (["model.backbone.dilations=[[1]]"], ["streets", "custom_dilations", "regseg"]),
         (["model=ddrnet23"], ["streets", "ddrnet23"]),
     ],
 )

@@ -8,14 +8,19 @@ from regseg.sweep_results import print_runs
 def test_the_report_of_a_table_on_a_custom_dataset_is_named(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     with sweep_folder("python -m regseg.train -m"):
-        for number, group in enumerate(("table4", "table4_mine")):
+        for number, group in enumerate(("table4", "table4_mine", "2024", "table2024")):
             folder = tmp_path / "runs" / group / "row_seed0"
             folder.mkdir(parents=True)
             write_json(folder / "summary.json", {"status": "finished"})
             assert note_run(number, "", folder, group)
         print_runs()
     lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("report:")]
-    assert [line.rpartition(" ")[2] for line in lines] == ["table=4", "table=table4_mine"]
+    assert [line.rpartition(" ")[2] for line in lines] == [
+        "table=4",
+        "table=table4_mine",
+        "table=2024",
+        "table=table2024",
+    ]
 
 
 def test_the_table_of_a_sweep_shows_its_own_runs(tmp_path, monkeypatch, capsys):

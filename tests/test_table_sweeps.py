@@ -9,11 +9,13 @@ from hydra import compose, initialize_config_dir
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.utils import instantiate
+from omegaconf import OmegaConf
 
 from regseg.config import config_dir
 from regseg.report import write
-from regseg.reporting.published import author_runs, paper
-from regseg.run_dir import read_summary, write_json
+from regseg.reporting.published import author_runs, epochs_of, paper
+from regseg.reporting.tables import read_run
+from regseg.run_dir import read_summary, write_json, write_metrics
 from regseg.run_names import register_resolvers
 
 TABLES = {
@@ -123,6 +125,21 @@ def test_the_epochs_of_every_record_of_the_author_are_evaluated(table):
     for row in paper()[table]["rows"]:
         records = author_runs(table, row)
         assert records and all(record.epochs == due[row] for record in records), row
+
+
+@pytest.mark.parametrize("table", sorted({*TABLES, "sec4_2"} & set(paper())))
+def test_runs_as_configured_are_comparable_with_the_paper(table, tmp_path):
+    with initialize_config_dir(str(config_dir()), version_base="1.3"):
+        alone = [(row, compose("train", overrides=[f"experiment={table}"])) for row in paper()[table]["rows"]]
+    for row, cfg in composed(table) if table in TABLES else alone:
+        folder, epochs = tmp_path / f"{row}_seed{cfg.seed}", cfg.trainer.max_epochs
+        folder.mkdir()
+        config = {part: OmegaConf.to_container(cfg[part], resolve=True) for part in ("data", "trainer")}
+        write_json(folder / "summary.json", {"status": "finished", "config": config | {"run": {"name": row}}})
+        write_metrics(folder, [{"epoch": epochs - 1, "val/miou": 0.5, "val/miou_reduced": 0.5}])
+        run = read_run(folder, GROUPS.get(table, table))
+        assert (run.mismatch, run.problem) == ("", ""), row
+        assert epochs_of(GROUPS.get(table, table), row) == epochs and config["data"]["val_size"] in (720, 1024)
 
 
 def test_fig6_takes_the_two_runs_of_table_6():

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shlex
 import shutil
 
 import pytest
@@ -41,7 +42,13 @@ def test_a_run_leaves_everything(finished):
 def test_a_run_prints_table_and_paths_and_nothing_else(finished):
     folder, result = finished
     assert "mIoU" in result.stdout and "reduced mIoU" in result.stdout and "traffic light" in result.stdout
-    assert f"into {RUN}\n" in result.stdout and str(folder) not in result.stdout and "epoch_0001.png" in result.stdout
+    assert (
+        f"run folder: {RUN}\n" in result.stdout
+        and str(folder) not in result.stdout
+        and "epoch_0001.png" in result.stdout
+    )
+    assert "(training on train, evaluating on val), 2 epochs, batch 2, seed 0\n" in result.stdout
+    assert "images: 9 for training, 3 for evaluation\n" in result.stdout
     assert result.stderr == ""
 
 
@@ -106,6 +113,31 @@ def test_overwrite_touches_nothing_before_all_parts_are_built(copy_of_finished, 
     assert (copy_of_finished / RUN / "checkpoints" / "best.ckpt").read_bytes() == before
 
 
+def test_overwriting_is_repeated_until_it_has_begun(copy_of_finished, run_module, streets_root, streets_options):
+    """The earlier run is neither resumed nor taken for the new one."""
+    (copy_of_finished / "tests_stop.py").write_text(
+        "import os, signal, time, lightning\n"
+        "class Stop(lightning.Callback):\n"
+        "    def __init__(self): self.stop('before')\n"
+        "    def on_train_end(self, trainer, module): self.stop('after')\n"
+        "    def stop(self, when):\n"
+        "        if os.environ['STOP'] == when: os.kill(os.getpid(), signal.SIGTERM); time.sleep(60)\n"
+    )
+    arguments = [*TINY, *streets_options, f"data.root={streets_root}", "trainer.max_epochs=1"]
+    arguments += ["+callbacks.stop={_target_: tests_stop.Stop}", "overwrite=true"]
+    before = (copy_of_finished / RUN / "summary.json").read_text()
+    result = run_module(TRAIN, *arguments, env={"STOP": "before"})
+    *_, sentence, command = result.stderr.splitlines()
+    assert result.returncode == 143 and sentence.startswith("regseg: interrupted before the run began; start it again")
+    assert shlex.split(command)[3:] == arguments and (copy_of_finished / RUN / "summary.json").read_text() == before
+    result = run_module(TRAIN, *arguments, env={"STOP": "after"})
+    *_, sentence, command = result.stderr.splitlines()
+    assert sentence == "regseg: interrupted; continue with this command:"
+    assert shlex.split(command)[3:] == [*arguments[:-1], "resume=last"]
+    summary = json.loads((copy_of_finished / RUN / "summary.json").read_text())
+    assert summary["status"] == "interrupted" and summary["began"] > json.loads(before)["began"]
+
+
 def test_a_folder_of_something_else_is_left_alone(run_module, streets_root, streets_options, tmp_path):
     (tmp_path / "pictures").mkdir()
     (tmp_path / "pictures" / "holiday.png").write_bytes(b"precious")
@@ -157,7 +189,9 @@ def test_a_run_of_an_earlier_version_is_continued(copy_of_finished, run_module, 
     torch.save(content, run / "checkpoints" / "previous.ckpt")
     (run / "checkpoints" / "last.ckpt").write_bytes(b"damaged")
     arguments = [TRAIN, *TINY, *streets_options, f"data.root={streets_root}", "resume=last"]
-    assert failed(run_module(*arguments, "loss=ohem", f"hydra.run.dir={RUN}"), "loss=CrossEntropy, not OHEM")
+    assert failed(
+        run_module(*arguments, "loss=ohem", f"hydra.run.dir={RUN}"), "loss=CrossEntropy, but the command has OHEM"
+    )
     result = run_module(*arguments)
     assert result.returncode == 0 and "continuing from previous.ckpt at epoch 1" in result.stdout, result.stderr
     assert len((run / "metrics.csv").read_text().splitlines()) == 3
@@ -193,23 +227,32 @@ def test_a_checkpoint_of_another_model_is_refused(copy_of_finished, run_module, 
     assert failed(run_module(*arguments, *with_decoder), "model.")
 
 
-def test_two_processes(run_module, streets_root, streets_options, tmp_path):
-    """DDP on two CPU processes: one folder, one table, every validation image counted once."""
-    arguments = [TRAIN, *TINY, *streets_options, f"data.root={streets_root}", "trainer.devices=2"]
-    more = ["trainer.strategy=ddp", "trainer.max_epochs=1", "callbacks.evaluation.loss=true"]
-    result = run_module(*arguments, *more)
-    assert result.returncode == 0, result.stderr
-    assert result.stdout.count("┃ class") == 1
-    (row,) = read_metrics(tmp_path / RUN)
-    weights = tmp_path / RUN / "checkpoints" / "last.ckpt"
+def loss_of(run):
+    """The loss of a run's last checkpoint, evaluated in one process."""
+    weights = run / "checkpoints" / "last.ckpt"
     task = SegmentationTask.load_from_checkpoint(weights)
     task.with_val_loss = True
-    precision = read_summary(tmp_path / RUN)["config"]["trainer"]["precision"]
-    trainer = make_trainer({"accelerator": "cpu", "precision": precision}, tmp_path)
+    precision = read_summary(run)["config"]["trainer"]["precision"]
+    trainer = make_trainer({"accelerator": "cpu", "precision": precision}, run)
     trainer.validate(task, SegmentationDataModule.load_from_checkpoint(weights), verbose=False)
-    assert float(row["val/loss"]) == pytest.approx(trainer.callback_metrics["val/loss"].item(), rel=1e-5)
-    alone = run_module(EVALUATE, f"weights={RUN}/checkpoints/last.ckpt")
+    return trainer.callback_metrics["val/loss"].item()
+
+
+def test_two_processes(copy_of_finished, run_module, streets_root, streets_options):
+    """DDP on two CPU processes: one folder, each line once, every validation image counted once, with one network."""
+    two = ["trainer.accelerator=cpu", "trainer.devices=2", "trainer.strategy=ddp"]
+    arguments = [TRAIN, *TINY, *streets_options, f"data.root={streets_root}", f"weights={RUN}", "run.name=two"]
+    result = run_module(*arguments, *two, "trainer.max_epochs=1", "callbacks.evaluation.loss=true")
+    assert result.returncode == 0, result.stderr
+    assert [result.stdout.count(text) for text in ("┃ class", "Using ", "Loaded ", "images: 9")] == [1, 1, 1, 1]
+    run = RUN.replace("run_seed0", "two_seed0")
+    (row,) = read_metrics(copy_of_finished / run)
+    assert float(row["val/loss"]) == pytest.approx(loss_of(copy_of_finished / run), rel=1e-5)
+    alone = run_module(EVALUATE, f"weights={run}/checkpoints/last.ckpt")
     assert alone.stdout[alone.stdout.index("┃ class") :] in result.stdout
+    sizes = run_module(EVALUATE, f"weights={run}", "val_sizes=[32,48]", *two)
+    assert sizes.returncode == 0, sizes.stderr
+    assert [sizes.stdout.count(text) for text in ("Using ", "short side 32", "short side ┃", "results and")] == [1] * 4
 
 
 def test_a_message_of_two_processes_is_printed_once(run_module, streets_root, streets_options):

@@ -3,7 +3,7 @@
     predictor = regseg.Predictor("camvid_360")
     labels = predictor(image)  # (H, W, 3) uint8 RGB -> (H, W) uint8
 
-    model = regseg.create_model("regseg", weights="camvid_360")  # in training mode, as all modules of PyTorch
+    model = regseg.create_model("regseg", weights="camvid_360")  # in training mode, like any new PyTorch module
     logits = model.eval()(regseg.normalize(images))  # (B, H, W, 3) uint8 RGB -> (B, 11, H, W)
 
 Names are imported when first used (PEP 562), so that `import regseg` does not wait for PyTorch.

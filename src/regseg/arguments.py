@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 from hydra._internal.utils import get_args_parser
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override, Quote, QuotedString
+from hydra.core.override_parser.types import Glob, IntervalSweep, Override, Quote, QuotedString
 from hydra.errors import HydraException
 
 from regseg.errors import InputError
@@ -38,7 +40,7 @@ RENAMED = {
     "logger.entity": "logger.wandb.entity",
     "logger.offline": "logger.wandb.offline",
 }
-_HELP = ("-h", "--help", "--hydra-help", "--version")
+_PRINTING = ("cfg", "info", "shell_completion")  # flags of Hydra that print something instead of running
 _OPEN = re.compile(r"(\\*)\$\{(?![^}]+\})")  # an unclosed ${, which is not an interpolation
 _TOKENS = re.compile(r"'(?:\\.|[^'\\])*'(?=,|$)|\"(?:\\.|[^\"\\])*\"(?=,|$)|.", re.DOTALL)
 
@@ -53,8 +55,42 @@ def asks_for_sweep(arguments: Sequence[str]) -> bool:
 
 
 def flags_first(arguments: Sequence[str]) -> list[str]:
-    """Return command line arguments with ``-m`` in front, because Hydra refuses overrides on both sides of it."""
-    return sorted(arguments, key=lambda text: not asks_for_sweep([text]))
+    """Return command line arguments with Hydra's flags in front, because Hydra refuses overrides on both sides of one.
+
+    ``--info`` without a value gets its default, so that it does not take the argument that follows then.
+    """
+    flags, others = _divided(arguments)
+    return [part for _, *parts in flags for part in parts] + others
+
+
+def one_run(arguments: Sequence[str]) -> list[str]:
+    """Return command line arguments without ``-m`` if they only print a configuration, which Hydra refuses in sweeps.
+
+    Raises:
+        InputError: One of Hydra's flags has no possible value or does not go with the others.
+    """
+    flags = _divided(arguments)[0]
+    for action, flag, *values in flags:
+        name, equals, value = flag.partition("=")
+        value = values[0] if values else value
+        choices = ", ".join(action.choices or ())
+        if action.nargs is None and not (values or equals):
+            raise InputError(f"{name} needs a value; {f'choose one of {choices}' if choices else 'add it'}.")
+        if choices and value not in action.choices:
+            raise InputError(f"{name} takes one of {choices}, not {value}; options of this command have no dashes.")
+    given = {action.dest: flag for action, flag, *_ in flags}
+    if "resolve" in given and "cfg" not in given:
+        raise InputError("--resolve is for --cfg; type --cfg job --resolve.")
+    exclusive = [given[name] for name in (*_PRINTING, "run", "multirun") if name in given]
+    prints = any(name in given for name in _PRINTING)
+    if len(exclusive) > 1 + (prints and "multirun" in given):
+        raise InputError(f"{exclusive[0]} and {exclusive[1]} exclude each other; leave one of them out.")
+    if not prints or not asks_for_sweep(arguments):
+        return list(arguments)
+    overrides = [(text, _parsed(text)) for text in typed_overrides(for_hydra(arguments))]
+    for text in (text for text, override in overrides if override is not None and override.is_sweep_override()):
+        raise InputError(f"{exclusive[0]} is for a single run; choose one value of {text}.")
+    return [text for text in arguments if not asks_for_sweep([text])]
 
 
 def asks_for_help(arguments: Sequence[str]) -> bool:
@@ -63,8 +99,18 @@ def asks_for_help(arguments: Sequence[str]) -> bool:
 
 
 def overrides_of(arguments: Sequence[str], open_groups: Sequence[str]) -> list[str]:
-    """Return the overrides among command line arguments that Hydra can read, quoted as it needs them."""
-    return [text for text in typed_overrides(for_hydra(arguments, open_groups)) if is_assignment(text)]
+    """Return the overrides among command line arguments that Hydra can read, with the first value of each sweep.
+
+    Sweeps whose values only Hydra knows are left out.
+    """
+    found = []
+    for text in filter(is_assignment, typed_overrides(for_hydra(arguments, open_groups))):
+        override = _parsed(text)
+        if override is None or not override.is_sweep_override():
+            found.append(text)
+        elif not isinstance(override.value(), (Glob, IntervalSweep)):
+            found.append(f"{override.get_key_element()}={next(override.sweep_string_iterator())}")
+    return found
 
 
 def for_hydra(arguments: Sequence[str], open_groups: Sequence[str] = ()) -> list[str]:
@@ -97,11 +143,11 @@ def for_hydra(arguments: Sequence[str], open_groups: Sequence[str] = ()) -> list
 
 def dashed_options(arguments: Sequence[str]) -> Iterator[tuple[str, str, str | None]]:
     """Yield (argument, name, value or None) of every option that is written with dashes and is not Hydra's."""
-    unknown = get_args_parser().parse_known_args([text for text in arguments if text not in _HELP])[1]
-    for text in unknown:
+    others = _divided(arguments)[1]
+    for number, text in enumerate(others):
         name, equals, value = text.lstrip("-").partition("=")
         if text.startswith("-") and name:
-            following = arguments[arguments.index(text) + 1 :][:1]
+            following = others[number + 1 :][:1]
             given = [other for other in following if "=" not in other and not other.startswith("-")]
             yield text, name, value if equals else next(iter(given), None)
 
@@ -112,8 +158,15 @@ def swept_values(arguments: Sequence[str]) -> dict[str, list[str]]:
     for text in typed_overrides(for_hydra(arguments)):
         override = _parsed(text)
         if override is not None and override.is_sweep_override():
+            if GlobalHydra.instance().is_initialized():  # which lists what glob(*) means
+                override.config_loader = GlobalHydra.instance().config_loader()
             swept[override.get_key_element().lstrip("+")] = [plain(value) for value in override.sweep_string_iterator()]
     return swept
+
+
+def is_readable(text: str) -> bool:
+    """Return whether Hydra can read an override once `for_hydra` has quoted its value."""
+    return _parsed(_quoted(text, sweeps=True)) is not None
 
 
 def is_plain(text: str) -> bool:
@@ -154,8 +207,33 @@ def typed(value: Any) -> str:
 
 def typed_overrides(arguments: Sequence[str]) -> list[str]:
     """Return the overrides among command line arguments, as typed."""
-    # Without --help and similar flags, for which argparse would print and exit.
-    return get_args_parser().parse_known_args([text for text in arguments if text not in _HELP])[0].overrides
+    return [text for text in _divided(arguments)[1] if not text.startswith("-")]
+
+
+def _divided(arguments: Sequence[str]) -> tuple[list[tuple[Any, ...]], list[str]]:
+    """Return Hydra's flags as (argparse's action, flag, its value if it takes one), and the other arguments."""
+    flags: list[tuple[Any, ...]] = []
+    others: list[str] = []
+    known, left = get_args_parser()._option_string_actions, list(arguments)
+    while left:
+        text = left.pop(0)
+        action = _flag(text, known)
+        if action is None:
+            others.append(text)
+        elif action.nargs == 0 or "=" in text:
+            flags.append((action, text))
+        elif action.nargs == "?":
+            flags.append((action, text, left.pop(0) if left and left[0] in (action.choices or ()) else action.const))
+        else:
+            flags.append((action, text, *([left.pop(0)] if left else [])))
+    return flags, others
+
+
+def _flag(text: str, known: dict[str, argparse.Action]) -> argparse.Action | None:
+    """Return the flag that a text is, or of which it is the beginning, as argparse accepts it."""
+    name = text.partition("=")[0]
+    meant = [action for flag, action in known.items() if name[:2] == "--" != name and flag.startswith(name)]
+    return known.get(name) or (meant[0] if len(meant) == 1 else None)
 
 
 def _parsed(text: str) -> Override | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,6 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 from regseg.arguments import typed
 from regseg.config import values_of
 from regseg.errors import check_number
+from regseg.system.processes import printed_once
 from regseg.system.weights_files import list_weights, network_of
 
 EPOCHS, ITERATIONS = 100, 2000  # train for at least this many epochs and this many iterations
@@ -36,7 +38,8 @@ def fill_in(cfg: DictConfig) -> None:
     ``weights`` becomes the name of the shipped weights of this model, or null if there are none.
     ``data.short_side`` is 0.4 to 1.6 times the images' short side, ``data.crop_size`` at most their size and 768x768;
     photographs with a short side above 1024 pixels count as if resized to it. ``data.val_size`` is that short side.
-    ``trainer.max_epochs`` is 100, or as many as 2,000 iterations need. The batch has 8 images, or all of them.
+    ``trainer.max_epochs`` is 100, or as many as 2,000 iterations need. The batch has 8 images per device, or all of the
+    device's.
 
     Raises:
         InputError: there are no images.
@@ -46,28 +49,46 @@ def fill_in(cfg: DictConfig) -> None:
     wanted = [name for name in _AUTO if OmegaConf.select(cfg, name) == "auto"]
     if not wanted:
         return
-    from regseg.data.datasets.layout import list_samples
-
-    known = values_of(cfg.data)
-    plain = {"batch_size": 1, "crop_size": [32, 32], "short_side": [32, 32], "val_size": None}
-    data = {key: plain[key] if value == "auto" else value for key, value in known.items() if key != "augment"}
-    dataset = instantiate(data).dataset
-    samples = list_samples(dataset, cfg.data.train_split)
-    values = sizes(images_sizes([sample.image for sample in samples]))
-    values["data.batch_size"] = min(8, len(samples))
+    images, trainer = training_images(values_of(cfg.data)), values_of(cfg.trainer)
+    values = sizes(images_sizes(images))
+    per_process = len(images) // processes(trainer)
+    values["data.batch_size"] = max(1, min(8, per_process))
     if cfg.trainer.max_epochs != "auto":
         check_number("trainer.max_epochs", cfg.trainer.max_epochs, lowest=1, integer=True)
     if cfg.data.batch_size != "auto":
         check_number("data.batch_size", cfg.data.batch_size, lowest=1, integer=True)
     batch = values["data.batch_size"] if cfg.data.batch_size == "auto" else cfg.data.batch_size
-    per_epoch = max(1, len(samples) // batch)
+    accumulated = trainer.get("accumulate_grad_batches", 1)
+    check_number("trainer.accumulate_grad_batches", accumulated, lowest=1, integer=True)
+    per_epoch = max(1, -(-(per_process // batch) // accumulated))
     values["trainer.max_epochs"] = max(EPOCHS, -(-ITERATIONS // per_epoch))
     epochs = values["trainer.max_epochs"] if cfg.trainer.max_epochs == "auto" else cfg.trainer.max_epochs
     values["callbacks.evaluation.every"] = max(1, epochs // EVALUATIONS)
     for name in wanted:
         OmegaConf.update(cfg, name, values[name])
     if not cfg.trainer.smoke:  # a smoke test shrinks them
-        print("From the images found: " + ", ".join(f"{name}={typed(values[name])}" for name in wanted))
+        with printed_once():
+            print("From the images found: " + ", ".join(f"{name}={typed(values[name])}" for name in wanted))
+
+
+def training_images(data: Mapping[str, Any]) -> list[Path]:
+    """Return the image files of the training split, from the options of a dataset of which some may be ``auto``."""
+    from regseg.data.datasets.layout import list_samples
+
+    plain = {"batch_size": 1, "crop_size": [32, 32], "short_side": [32, 32], "val_size": None}
+    known = {key: plain[key] if value == "auto" else value for key, value in data.items() if key != "augment"}
+    return [sample.image for sample in list_samples(instantiate(known).dataset, data["train_split"])]
+
+
+def processes(trainer: Mapping[str, Any]) -> int:
+    """Return the number of processes that the arguments of a Trainer ask for; 1 for values that it refuses."""
+    devices, nodes = trainer.get("devices", 1), trainer.get("num_nodes", 1)
+    if devices in ("auto", -1) and trainer.get("accelerator", "auto") in ("auto", "gpu", "cuda"):
+        import torch
+
+        devices = torch.cuda.device_count()
+    count = len(devices) if isinstance(devices, list) else devices
+    return max(1, math.prod(number for number in (count, nodes) if isinstance(number, int)))
 
 
 def weights_of(model: Mapping[str, Any], part: str = "all") -> str | None:

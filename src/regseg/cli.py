@@ -5,12 +5,11 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
-import shlex
 import signal
 import sys
 import traceback
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,22 +18,22 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from regseg import multirun, slurm
-from regseg.arguments import asks_for_help, asks_for_sweep, flags_first, for_hydra, overrides_of
-from regseg.config import config_dir, open_groups, output_folders, sweep_dir
+from regseg import continuation, multirun, slurm
+from regseg.arguments import asks_for_help, asks_for_sweep, flags_first, for_hydra, one_run, overrides_of
+from regseg.config import check_paths, config_dir, open_groups, output_folders, sweep_dir
 from regseg.error_messages import explain
 from regseg.errors import RunFailure, is_cause
 from regseg.help_text import print_help
 from regseg.mistyped import check_arguments
 from regseg.run_dir import mark_ended
 from regseg.run_names import jobs_of_sweep, register_resolvers
+from regseg.run_start import now
 from regseg.sweep_results import print_runs
 from regseg.system import processes, signals
 from regseg.system.folders import note_existing, remove_empty
 
 Job = Callable[[DictConfig], Any]  # what a command does with its configuration
 Program = Callable[[], None]
-_ENTERED = "The job has removed what overwrite=true replaces."
 
 register_resolvers()  # at import, because the processes of a launcher only import this module
 if "OMP_WAIT_POLICY" not in os.environ:
@@ -66,17 +65,16 @@ def entry_point(config_name: str, *, resumable: bool = False, repeatable: bool =
             # Warnings address users, who do not need the source line.
             warnings.formatwarning = lambda message, *_, **__: f"regseg: {message}\n"
             arguments = sys.argv[1:] = flags_first(sys.argv[1:])
+            began = now()
+            continuation.forget()
             try:
-                if asks_for_help(arguments):
-                    print_help(config_name, overrides_of(arguments, open_groups(config_name)))
-                else:
-                    check_arguments(config_name, arguments)
-                    _run_in_hydra(job, config_name)
+                _help_or_run(job, config_name, began, resumable)
                 sys.stdout.flush()  # here, because a full disk while Python exits is reported with a trace
             except BaseException as error:
                 number = signals.received() or (signal.SIGINT if isinstance(error, KeyboardInterrupt) else None)
                 if number is not None:
-                    _interrupted(number, _way_on(config_name, arguments, error, resumable, repeatable))
+                    kind = {"resumable": resumable, "repeatable": repeatable}
+                    _interrupted(number, continuation.after_signal(config_name, arguments, began, **kind))
                 if isinstance(error, SystemExit):
                     raise
                 _fail(error)
@@ -90,8 +88,19 @@ def entry_point(config_name: str, *, resumable: bool = False, repeatable: bool =
     return decorate
 
 
-def _run_in_hydra(job: Job, config_name: str) -> None:
-    """Run ``job`` with Hydra, once or for every job of a sweep."""
+def _help_or_run(job: Job, config_name: str, began: str, resumable: bool) -> None:
+    """Print the help of a command if its arguments ask for it, or else run ``job``."""
+    arguments = sys.argv[1:]
+    if asks_for_help(arguments):
+        print_help(config_name, overrides_of(arguments, open_groups(config_name)))
+        return
+    check_arguments(config_name, arguments)
+    sys.argv[1:] = one_run(arguments)
+    _run_in_hydra(job, config_name, began, resumable)
+
+
+def _run_in_hydra(job: Job, config_name: str, began: str, resumable: bool) -> None:
+    """Run ``job`` with Hydra, once or for every job of a sweep; ``began`` is when the command started."""
     if not _current_folder_exists():
         raise RunFailure("The current folder was removed; change to an existing one.")
     typed, arguments = sys.argv, sys.argv[1:]
@@ -106,7 +115,8 @@ def _run_in_hydra(job: Job, config_name: str) -> None:
     run = main(_in_hydra(job, typed))
     try:
         if sweeps:
-            _run_sweep(run, _command(config_name, arguments))
+            remedy = continuation.after_failures(config_name, arguments, began, resumable=resumable)
+            _run_sweep(run, continuation.command_line(config_name, arguments), began, remedy)
         else:
             run()
     finally:
@@ -124,7 +134,7 @@ def _in_hydra(job: Job, typed: list[str]) -> Job:
         if HydraConfig.get().mode == RunMode.MULTIRUN:
             return _run_of_sweep(job, cfg)
         try:
-            return job(cfg)
+            return _checked(job, cfg)
         except Exception as error:  # here, because Hydra would print the overrides first
             if (number := signals.received()) is not None:  # a consequence of the signal
                 raise signals.Terminated(128 + number) from None
@@ -136,16 +146,22 @@ def _in_hydra(job: Job, typed: list[str]) -> Job:
     return job_in_hydra
 
 
-def _run_sweep(run: Callable[[], Any], command: str) -> None:
-    """Run all jobs of a sweep, print their results, and exit with status 1 if some failed."""
-    with multirun.sweep_folder(command):
+def _checked(job: Job, cfg: DictConfig) -> Any:
+    """Check what all commands share, and run ``job``."""
+    check_paths(str(HydraConfig.get().job.config_name), cfg)
+    return job(cfg)
+
+
+def _run_sweep(run: Callable[[], Any], command: str, began: str, remedy: str) -> None:
+    """Run all jobs of a sweep, print their results, and exit with status 1 and the ``remedy`` if some failed."""
+    with multirun.sweep_folder(command, began):
         try:
             run()
         except Exception as error:
             if explain(error) is None:  # jobs do not raise, so a process of the launcher died
                 stopped = f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
                 print_runs()
-                multirun.fail_sweep(multirun.failures(), stopped)
+                multirun.fail_sweep(multirun.failures(), remedy, stopped)
             raise
         except BaseException:
             for folder in multirun.run_folders(ended=True):  # their processes may have exited
@@ -153,7 +169,7 @@ def _run_sweep(run: Callable[[], Any], command: str) -> None:
             raise
         print_runs()
         if failed := multirun.failures():
-            multirun.fail_sweep(failed)
+            multirun.fail_sweep(failed, remedy)
 
 
 def _tidy_up(sweep: Path) -> None:
@@ -171,56 +187,8 @@ def _current_folder_exists() -> bool:
         return False
 
 
-def _command(config_name: str, arguments: Sequence[str]) -> str:
-    return shlex.join(["python", "-m", f"regseg.{config_name}", *arguments])
-
-
-def _way_on(
-    config_name: str, arguments: Sequence[str], error: BaseException, resumable: bool, repeatable: bool
-) -> str | None:
-    """Return the command that continues after the interruption ``error``; None if nothing can be continued."""
-    sweeps = asks_for_sweep(arguments)
-    if asks_for_help(arguments) or not (resumable or repeatable or sweeps):
-        return None
-    if repeatable:
-        return _repetition(config_name, arguments, replaced=_ENTERED in _notes(error) and not sweeps)
-    return _continuation(config_name, arguments, sweeps)
-
-
-def _continuation(config_name: str, arguments: Sequence[str], sweeps: bool) -> str:
-    """Return the command that continues ``arguments``; a sweep resumes without ``resume=last``."""
-    kept = [text for text in arguments if text.lstrip("+").partition("=")[0] not in ("resume", "overwrite")]
-    return _command(config_name, kept if sweeps else [*kept, "resume=last"])
-
-
-@contextlib.contextmanager
-def entered() -> Iterator[None]:
-    """Add a note to an interruption of this block, in which ``overwrite=true`` has already removed what it replaces."""
-    try:
-        yield
-    except (KeyboardInterrupt, SystemExit) as error:
-        error.add_note(_ENTERED)
-        raise
-
-
-def _notes(error: BaseException | None) -> Iterator[str]:
-    """Yield the notes of ``error`` and of the errors during which it was raised."""
-    while error is not None:
-        yield from getattr(error, "__notes__", ())
-        error = error.__context__
-
-
-def _repetition(config_name: str, arguments: Sequence[str], *, replaced: bool) -> str:
-    """Return the command that continues a repeatable command.
-
-    Jobs of a sweep that did not begin still have to replace their files, so a sweep keeps ``overwrite=true``.
-    """
-    return _command(config_name, [text for text in arguments if not (replaced and text.startswith("overwrite="))])
-
-
-def _interrupted(number: int, continuation: str | None) -> None:
-    """Print that a signal ended the work and how to continue, and exit."""
-    remedy = "." if continuation is None else f"; continue with this command:\n  {continuation}"
+def _interrupted(number: int, remedy: str) -> None:
+    """Print that a signal ended the work and how to continue, the ``remedy``, and exit."""
     print(f"regseg: interrupted{remedy}", file=sys.stderr, flush=True)
     processes.end(128 + number)
 
@@ -258,7 +226,7 @@ def _run_of_sweep(job: Job, cfg: DictConfig) -> Any:
             return None
         total = jobs_of_sweep()
         print(f"run {hydra_cfg.job.num + 1}" + (f" of {total}: " if total else ": ") + overrides, flush=True)
-        return job(cfg)
+        return _checked(job, cfg)
     except BaseException as error:
         if (number := signals.received()) is not None:
             processes.end(128 + number)

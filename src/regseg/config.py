@@ -11,7 +11,8 @@ import yaml
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from regseg.arguments import key_of, plain
+from regseg.arguments import PATHS, key_of, plain
+from regseg.errors import InputError
 from regseg.system.folders import expanded
 
 _OUTPUT = ("hydra.run.dir", "hydra.sweep.dir")
@@ -27,6 +28,14 @@ def group_names() -> list[str]:
     """Return the groups of all commands, such as ``data`` and ``model/backbone``."""
     folders = (path for path in config_dir().rglob("*") if path.is_dir())
     return sorted(folder.relative_to(config_dir()).as_posix() for folder in folders)
+
+
+def names_of(group: str) -> list[str]:
+    """Return the names that a group may be set to; those of ``row`` are in folders by table: ``table10/regseg``."""
+    folder = config_dir() / group
+    files = list(folder.glob("*.yaml")) or list(folder.rglob("*.yaml"))
+    names = (path.relative_to(folder).with_suffix("").as_posix() for path in files if not path.stem.startswith("_"))
+    return sorted(names)
 
 
 def open_groups(config_name: str) -> list[str]:
@@ -55,6 +64,17 @@ def output_folders(config_name: str, arguments: Sequence[str]) -> list[str]:
     sweep = sweep_dir(config_name, arguments)
     typed += [] if sweep is None else [str(sweep)]
     return [str(node[part]["dir"]).partition("/${")[0] for part in ("run", "sweep")] + typed
+
+
+def check_paths(config_name: str, cfg: DictConfig) -> None:
+    """Raise InputError if a path is null whose default is not null."""
+    needed = {name: (cfg, name) for name, default in _content(config_name).items() if default is not None}
+    if "_target_" in (cfg.get("data") or {}):  # elsewhere, null means the dataset of the weights
+        needed["data.root"] = (cfg.data, "root")
+    for name in sorted(PATHS & needed.keys()):
+        node, key = needed[name]
+        if not OmegaConf.is_missing(node, key) and node[key] is None:
+            raise InputError(f"{name}=null is not a path; set {name}=PATH.")
 
 
 def _content(config_name: str) -> dict[str, Any]:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator
+from contextlib import redirect_stdout
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
 
 from regseg.cli import entry_point
-from regseg.config import values_of
+from regseg.config import is_typed, values_of
 from regseg.errors import InputError, check_boolean, check_number
 
 if TYPE_CHECKING:
@@ -20,28 +22,15 @@ if TYPE_CHECKING:
 @entry_point("describe")
 def main(cfg: DictConfig) -> None:
     """Print the description of one network or of all; draw the field of view if ``picture`` is set."""
-    if cfg.format not in ("text", "json"):
-        raise InputError(f"format={cfg.format} does not exist; choose text or json.")
-    if not OmegaConf.is_list(cfg.size) or len(cfg.size) != 2:
-        raise InputError(f"size={cfg.size} is not a height and a width; use size=[1024,2048].")
-    for side in cfg.size:
-        check_number("size", side, lowest=32, integer=True)
-    if cfg.picture and Path(str(cfg.picture)).suffix not in (".png", ".pdf", ".svg", ".jpg"):
-        raise InputError(f"picture={cfg.picture} has an unknown format; write picture=field_of_view.png.")
+    check_values(cfg)
     from regseg.models.factory import all_networks
-    from regseg.reporting.network_figures import (
-        describe_with_paper,
-        print_blocks,
-        print_differences,
-        print_needed,
-        print_speeds,
-        print_table,
-    )
+    from regseg.reporting.network_figures import describe_with_paper
     from regseg.reporting.speeds import read_speeds, speed_of
 
-    check_boolean("all", cfg.all)
     size = (cfg.size[0], cfg.size[1])
-    networks = dict(all_networks(cfg.num_classes) if cfg.all else chosen_network(cfg))
+    messages = sys.stderr if cfg.format == "json" else sys.stdout  # so that stdout is nothing but JSON
+    with redirect_stdout(messages):
+        networks = dict(all_networks(cfg.num_classes) if cfg.all else chosen_network(cfg))
     descriptions = {title: describe_with_paper(network, size) for title, network in networks.items()}
     if speeds := read_speeds(cfg.benchmark):
         for title, facts in descriptions.items():
@@ -49,23 +38,51 @@ def main(cfg: DictConfig) -> None:
     if cfg.format == "json":
         print(json.dumps(descriptions, indent=2))
     else:
-        print_table(descriptions)
-        print_needed(descriptions)
-        print_speeds(descriptions)
-        if not cfg.all:
-            print_blocks(descriptions)
-        print_differences(descriptions)
+        print_text(descriptions)
     if cfg.picture:
-        draw(cfg, networks, size)
+        with redirect_stdout(messages):
+            draw(cfg, networks, size)
+
+
+def check_values(cfg: DictConfig) -> None:
+    """Raise InputError for an option that has no possible value or does not go with another one."""
+    if cfg.format not in ("text", "json"):
+        raise InputError(f"format={cfg.format} does not exist; choose text or json.")
+    if not OmegaConf.is_list(cfg.size) or len(cfg.size) != 2:
+        raise InputError(f"size={cfg.size} is not a height and a width; write 'size=[1024,2048]'.")
+    for side in cfg.size:
+        check_number("size", side, lowest=32, integer=True)
+    check_number("count", cfg.count, lowest=1, integer=True)
+    check_boolean("all", cfg.all)
+    if cfg.picture and Path(str(cfg.picture)).suffix not in (".png", ".pdf", ".svg", ".jpg"):
+        raise InputError(f"picture={cfg.picture} has an unknown format; write picture=field_of_view.png.")
+    for name in ("picture", "weights"):
+        if cfg.all and cfg[name]:
+            raise InputError(f"{name} is for a single network; remove {name} or all=true.")
+
+
+def print_text(descriptions: dict[str, dict[str, Any]]) -> None:
+    """Print descriptions as tables; of a single network, its blocks too."""
+    from regseg.reporting import network_figures
+
+    network_figures.print_table(descriptions)
+    network_figures.print_needed(descriptions)
+    network_figures.print_speeds(descriptions)
+    if len(descriptions) == 1:
+        network_figures.print_blocks(descriptions)
+    network_figures.print_differences(descriptions)
 
 
 def chosen_network(cfg: DictConfig) -> Iterator[tuple[str, nn.Module]]:
-    """Yield (title, network) of the model group, with ``weights`` loaded if they are given."""
+    """Yield (title, network) of the model group, with ``weights`` and their number of classes if they are given."""
     from regseg.models import build_model, load_weights, title_of
+    from regseg.models.weights import classes_of, read_checkpoint
 
-    network = build_model(**values_of(cfg.model), num_classes=cfg.num_classes)
-    if cfg.weights:
-        load_weights(network, cfg.weights)
+    checkpoint = read_checkpoint(cfg.weights) if cfg.weights else None
+    num_classes = cfg.num_classes if checkpoint is None or is_typed("num_classes") else classes_of(checkpoint)
+    network = build_model(**values_of(cfg.model), num_classes=num_classes)
+    if checkpoint is not None:
+        load_weights(network, checkpoint)
     yield title_of(network), network
 
 
@@ -73,10 +90,7 @@ def draw(cfg: DictConfig, networks: dict[str, nn.Module], size: tuple[int, int])
     """Draw the field of view into ``picture`` and print its path."""
     from regseg.reporting.field_of_view import draw_field_of_view
 
-    if len(networks) > 1:
-        raise InputError("picture shows a single network; remove all=true.")
-    images = None if cfg.images is None else read_images(Path(cfg.images), size, cfg.count)
-    check_number("count", cfg.count, lowest=1, integer=True)
+    images = None if cfg.images is None else read_images(Path(str(cfg.images)), size, cfg.count)  # images=2024
     print("Drawing the field of view…", flush=True)
     print(f"Picture: {draw_field_of_view(networks, cfg.picture, images=images, size=size)}")
 

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import errno
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import HydraException, InstantiationException, MissingConfigException
+from hydra.errors import HydraException, InstantiationException, MissingConfigException, OverrideParseException
 from omegaconf import MissingMandatoryValue, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
-from regseg.config import group_names
+from regseg.config import group_names, names_of
 from regseg.errors import InputError, RunFailure, did_you_mean
 from regseg.help_text import option_comments
 from regseg.system.processes import killed_sentence
@@ -138,8 +138,8 @@ def _of_hydra(chain: list[BaseException]) -> str | None:
     for package, extra in (("joblib", "parallel"), ("submitit", "slurm")):
         if isinstance(first, MissingConfigException) and f"hydra/launcher/{package}" in str(first):
             return f"hydra/launcher={extra} needs a package that is not installed: pip install 'regseg[{extra}]'."
-    if isinstance(first, MissingConfigException) and first.options:
-        return _of_missing_choice(str(first.missing_cfg_file), first.options)
+    if isinstance(first, MissingConfigException) and (sentence := _of_missing_choice(first)):
+        return sentence
     if isinstance(first, InstantiationException):
         return _of_instantiation(str(first), chain[-1])
     if str(first).startswith("Config group override must be"):
@@ -153,18 +153,26 @@ def _of_hydra(chain: list[BaseException]) -> str | None:
         )
     if group := re.match(r"Could not override '([^']+)'\. No match in the defaults list", str(first)):
         return f"This command has no group {group[1].partition('@')[0]}; --help lists its groups and options."
+    if isinstance(first, OverrideParseException):
+        return f"{first.override} is not OPTION=VALUE; --help lists the options."
     if isinstance(first, (HydraException, OmegaConfBaseException)):
         return " ".join(str(first).split())
     return None
 
 
-def _of_missing_choice(missing: str, options: Sequence[str]) -> str:
-    """Explain that a group has no such name; a path for ``data`` probably belongs into ``data.root``."""
+def _of_missing_choice(error: MissingConfigException) -> str | None:
+    """Explain that a group has no such name; a path for ``data`` probably belongs in ``data.root``."""
+    missing = str(error.missing_cfg_file)
     group, _, name = missing.partition("/")
+    options = list(error.options or names_of(group))
+    if not error.options:  # a group of folders, such as row=table6/NAME
+        options = [option for option in options if option.startswith(f"{name.partition('/')[0]}/")] or options
     options = [option for option in options if not option.startswith("_")]
+    if not options:
+        return None
     if group == "data" and "/" in name:
         return f"data={name} is a path; type data.root={name}, and data=NAME for its layout: {', '.join(options)}."
-    hint = did_you_mean(missing.rpartition("/")[2], options)
+    hint = did_you_mean(name.rpartition("/")[2], options)
     hint = f" ({hint})" if hint else ""
     return f"{missing} does not exist{hint}; choose one of {', '.join(options)}."
 

@@ -9,9 +9,9 @@ from typing import Any
 
 # Names by which other projects call an option, and the options that may be meant; the first that exists counts.
 _SYNONYMS = {
-    **dict.fromkeys(("checkpoint", "ckpt", "ckpt_path", "pretrained", "weight", "resume_from"), "weights"),
-    **dict.fromkeys(("input", "image", "images", "img", "file", "video", "src"), "source"),
-    **dict.fromkeys(("output", "outdir", "out_dir", "output_dir", "save_dir", "dest"), "out"),
+    **dict.fromkeys(("checkpoint", "ckpt", "ckpt_path", "pretrained", "weight", "resume_from", "w"), "weights"),
+    **dict.fromkeys(("input", "image", "images", "img", "file", "video", "src", "i"), "source"),
+    **dict.fromkeys(("output", "outdir", "out_dir", "output_dir", "save_dir", "dest", "o"), "out"),
     **dict.fromkeys(("data_dir", "dataset_root", "data_root", "dir", "path"), "data.root source"),
     "dataset": "data source",
     **dict.fromkeys(("epochs", "epoch", "num_epochs"), "trainer.max_epochs"),

@@ -12,7 +12,8 @@ from omegaconf import DictConfig, OmegaConf
 
 from regseg.cli import entry_point
 from regseg.config import is_typed, values_of
-from regseg.errors import InputError, check_number
+from regseg.errors import InputError, check_boolean, check_number
+from regseg.system.processes import printed_once
 from regseg.system.weights_files import resolve_weights, shown_weights
 
 if TYPE_CHECKING:
@@ -32,8 +33,11 @@ if TYPE_CHECKING:
 def main(cfg: DictConfig) -> float:
     """Print the table of one evaluation; return its mean IoU."""
     OmegaConf.resolve(cfg)
+    for name in ("flip", "confusion"):
+        check_boolean(name, cfg[name])
     if cfg.weights != "position":
-        cfg.weights = str(resolve_weights(cfg.weights))
+        with printed_once():
+            cfg.weights = str(resolve_weights(cfg.weights))
     check_scales(cfg)
     # Elsewhere true and false may be names of folders (regseg.arguments.PATHS); here a folder is ./true.
     cfg.pictures = {"true": True, "false": None}.get(str(cfg.pictures).lower(), cfg.pictures)
@@ -47,7 +51,7 @@ def main(cfg: DictConfig) -> float:
 
     from regseg.training.progress import print_scores
 
-    scores, datamodule = evaluate(cfg)
+    scores, datamodule, _ = evaluate(cfg)
     # In a distributed evaluation all ranks have the same scores.
     if rank_zero_only.rank:  # type: ignore[attr-defined]  # Lightning sets it at run time
         return scores.miou
@@ -63,7 +67,7 @@ def main(cfg: DictConfig) -> float:
 def check_scales(cfg: DictConfig) -> None:
     """Raise InputError unless ``scales`` is a list of factors."""
     if not OmegaConf.is_list(cfg.scales) or not cfg.scales:
-        raise InputError(f"scales={cfg.scales} is not a list of factors; write scales=[0.75,1.0].")
+        raise InputError(f"scales={cfg.scales} is not a list of factors; write 'scales=[0.75,1.0]'.")
     for scale in cfg.scales:
         check_number("scales", scale, lowest=0.01)
 
@@ -74,21 +78,29 @@ def compare_sizes(cfg: DictConfig) -> float:
         raise InputError(f"val_sizes={cfg.val_sizes} is not a list of sizes; write val_sizes=[512,768,1024,1280].")
     for size in cfg.val_sizes:
         check_number("val_sizes", size, lowest=1, integer=True)
+    from lightning.pytorch.utilities import rank_zero_only
+
     from regseg.reporting.val_sizes import draw, sizes_table
     from regseg.run_dir import write_json
 
     results, file = [], open_weights(cfg)
+    options = {"weights": Path(cfg.weights).name, "split": cfg.split, "flip": cfg.flip, "scales": list(cfg.scales)}
     for size in sorted(set(cfg.val_sizes)):
-        print(f"short side {size}")
-        scores, datamodule = evaluate(cast(DictConfig, OmegaConf.merge(cfg, {"val_size": size})), file)
-        results.append({"val_size": size, "metrics": scores.metrics()})
+        with printed_once():
+            print(f"short side {size}")
+        scores, datamodule, images = evaluate(cast(DictConfig, OmegaConf.merge(cfg, {"val_size": size})), file)
+        data = {"dataset": datamodule.spec.name, "images": images, "images_of_split": len(datamodule.val_set)}
+        results.append({"val_size": size, **options, **data, "metrics": scores.metrics()})
+    best = max(result["metrics"]["val/miou"] for result in results)
+    if rank_zero_only.rank:  # type: ignore[attr-defined]  # as in `main`
+        return best
     print(f"{shown_weights(cfg.weights)} on {datamodule.spec.name}, split {cfg.split}, labels at original size")
     sizes_table(results, reduced=bool(datamodule.spec.excluded))
     folder = run_folder(cfg.weights)
     write_json(folder / "val_sizes.json", results)
     draw({Path(cfg.weights).stem if folder == Path(".") else folder.name: results}, folder / "val_sizes.png")
     print(f"results and curve: {folder / 'val_sizes.json'}, {folder / 'val_sizes.png'}")
-    return max(result["metrics"]["val/miou"] for result in results)
+    return best
 
 
 def run_folder(weights: str) -> Path:
@@ -114,8 +126,8 @@ def open_weights(cfg: DictConfig) -> OpenedFile | None:
     return None if cfg.weights == "position" or runs_otherwise(cfg) else open_checkpoint_file(cfg.weights)
 
 
-def evaluate(cfg: DictConfig, file: OpenedFile | None = None) -> tuple[Scores, SegmentationDataModule]:
-    """Return (Scores, DataModule) of one evaluation that the resolved ``cfg`` describes.
+def evaluate(cfg: DictConfig, file: OpenedFile | None = None) -> tuple[Scores, SegmentationDataModule, int]:
+    """Return (Scores, DataModule, number of images) of one evaluation that the resolved ``cfg`` describes.
 
     Args:
         cfg: The configuration.
@@ -143,15 +155,16 @@ def evaluate(cfg: DictConfig, file: OpenedFile | None = None) -> tuple[Scores, S
     trainer = make_trainer(options, folder, callbacks, chosen=chosen)
     began = time.perf_counter()
     validate(trainer, task, datamodule)
+    total = len(datamodule.val_set)
+    count = int(min(total, sum(trainer.num_val_batches) * trainer.world_size))
     if trainer.is_global_zero:
-        count, total = sum(trainer.num_val_batches) * trainer.world_size, len(datamodule.val_set)
-        images = f"{total} image{'s' * (total != 1)}" if count >= total else f"{count} of the {total} images"
+        images = f"{total} image{'s' * (total != 1)}" if count == total else f"{count} of the {total} images"
         print(f"{images} in {time.perf_counter() - began:.1f} s")
     if cfg.confusion and trainer.is_global_zero:
         path = out_folder(cfg) / "confusion.png"
         draw_confusion(task.counts.cpu().numpy(), datamodule.spec.classes, path)
         print(f"confusion matrix: {path}")
-    return task.scores, datamodule
+    return task.scores, datamodule, count
 
 
 def validate(trainer: Trainer, task: SegmentationTask, datamodule: SegmentationDataModule) -> None:
@@ -200,7 +213,8 @@ def make_network(cfg: DictConfig, datamodule: SegmentationDataModule, file: Open
     """Return the network of ``weights`` (or of the ``file`` read from it), checked to have the dataset's classes."""
     from regseg.models.description import config_of
     from regseg.models.factory import build_model, load_model
-    from regseg.models.weights import classes_in, load_weights
+    from regseg.models.weights import load_weights
+    from regseg.system.checkpoint_file import classes_in
 
     spec = datamodule.spec
     check_model(cfg)
@@ -217,7 +231,8 @@ def make_network(cfg: DictConfig, datamodule: SegmentationDataModule, file: Open
         fits = config_of(network)["num_classes"] == spec.num_classes
     else:
         network = build_model(**values_of(cfg.model), num_classes=spec.num_classes)
-        fits = not load_weights(network, file or cfg.weights).skipped
+        with printed_once():
+            fits = not load_weights(network, file or cfg.weights).skipped
     trained_on = classes_in(file or cfg.weights)
     if not fits or trained_on not in (None, list(spec.classes)):
         differing = next(

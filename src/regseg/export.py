@@ -61,7 +61,7 @@ def checked_size(size: Any) -> tuple[int, int] | None:
     if size is None:
         return None
     if not OmegaConf.is_list(size) or len(size) != 2:
-        raise InputError(f"size={size} is not a height and a width; write size=[1024,2048].")
+        raise InputError(f"size={size} is not a height and a width; write 'size=[1024,2048]'.")
     for side in size:
         check_number("size", side, lowest=32, integer=True)
     return size[0], size[1]

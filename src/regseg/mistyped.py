@@ -19,7 +19,8 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from regseg.arguments import dashed_options, is_assignment, is_name, is_plain, key_of, typed_overrides
-from regseg.config import config_dir, group_names, values_of
+from regseg.brackets import check_brackets
+from regseg.config import config_dir, group_names, names_of, values_of
 from regseg.errors import InputError, near_names
 from regseg.help_text import lines_of, option_comments, package_of
 from regseg.system.weights_files import list_weights
@@ -58,6 +59,9 @@ def check_arguments(config_name: str, arguments: Sequence[str]) -> None:
         raise InputError(f"{text} is not an option; did you mean {meant}? Options are written without dashes.")
     if spaced := _with_spaces(overrides):
         raise InputError(f"Spaces around = divide an argument; type {_quoted(spaced)}.")
+    if overrides and overrides[0].startswith("="):
+        raise InputError(f"{overrides[0]} names no option; type OPTION{overrides[0]}.")
+    check_brackets(overrides)
     if bare := [text for text in overrides if not is_assignment(text)]:
         raise InputError(_Suggestions(config_name, overrides).sentence(bare))
     _check_levels(config_name, overrides)
@@ -88,7 +92,7 @@ class _Suggestions:
         choices = dict(cfg.hydra.runtime.choices)
         self.command = command
         self.given = {key_of(text) for text in overrides if is_assignment(text)}
-        self.groups = {group: _names_of(group) for group in choices if not group.startswith("hydra/")}
+        self.groups = {group: names_of(group) for group in choices if not group.startswith("hydra/")}
         self.options = dict(_flat(values_of(cfg)))
         self.comments = option_comments(command, choices)
 
@@ -174,7 +178,7 @@ def _check_levels(config_name: str, overrides: Sequence[str]) -> None:
     for text in overrides:
         key, value = key_of(text), text.partition("=")[2]
         if key in files and not is_name(text):
-            raise InputError(f"{key}/{value} does not exist; choose one of {', '.join(_names_of(key))}.")
+            raise InputError(f"{key}/{value} does not exist; choose one of {', '.join(names_of(key))}.")
         above = [name for name in _parents(key) if name in leaves - groups]
         if key in files or not (above or (key in groups and is_plain(text))):
             continue
@@ -234,7 +238,7 @@ def _parents(name: str) -> list[str]:
 def _chosen_by_group(key: str, value: str) -> str:
     """Return the sentence for ``key=value`` where files of a group are composed into ``key``; empty if none are."""
     for group in group_names():
-        names = [name for name in _names_of(group) if package_of(config_dir() / group / f"{name}.yaml", group) == key]
+        names = [name for name in names_of(group) if package_of(config_dir() / group / f"{name}.yaml", group) == key]
         if names:
             name = value if value in names else names[0] if len(names) == 1 else "NAME"
             choices = f", where NAME is one of {', '.join(names)}" if name == "NAME" else ""
@@ -258,11 +262,6 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, An
             yield from _flat(value, f"{prefix}{key}.")
         elif not str(key).startswith(("_", "hydra")):
             yield f"{prefix}{key}", value
-
-
-def _names_of(group: str) -> list[str]:
-    folder = config_dir() / group
-    return sorted(path.stem for path in folder.glob("*.yaml") if not path.stem.startswith("_"))
 
 
 def _listed(comment: str) -> set[str]:

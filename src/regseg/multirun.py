@@ -26,16 +26,22 @@ from regseg.errors import InputError
 from regseg.run_dir import best_miou
 from regseg.system.locks import Held, lock
 
-_FOLDER, _PROCESS, _COMMAND = "REGSEG_SWEEP", "REGSEG_SWEEP_PROCESS", "REGSEG_COMMAND"
+_FOLDER, _PROCESS, _COMMAND, _BEGAN = "REGSEG_SWEEP", "REGSEG_SWEEP_PROCESS", "REGSEG_COMMAND", "REGSEG_SWEEP_BEGAN"
 _held: list[tuple[int, Any]] = []  # (number, lock) of the GPU that this process uses until it ends
 
 
 @contextlib.contextmanager
-def sweep_folder(command: str) -> Iterator[None]:
-    """Create the folder of the sweep that ``command`` starts, in the current folder, which other machines can see."""
+def sweep_folder(command: str, began: str = "") -> Iterator[None]:
+    """Create the folder of a sweep in the current folder, which other machines can see.
+
+    Args:
+        command: The command that started the sweep.
+        began: The time at which it did, see `regseg.run_start.now`; empty if it replaces nothing.
+    """
     # Jobs that are still running may have files open in it when this process ends.
     with tempfile.TemporaryDirectory(prefix=".regseg_sweep_", dir=".", ignore_cleanup_errors=True) as folder:
-        variables = {_FOLDER: str(Path(folder).absolute()), _PROCESS: _this_process(), _COMMAND: command}
+        variables = {_FOLDER: str(Path(folder).absolute()), _PROCESS: _this_process()}
+        variables |= {_COMMAND: command, _BEGAN: began}
         os.environ |= variables
         try:
             yield
@@ -49,6 +55,11 @@ def command_of_sweep() -> str | None:
     return os.environ.get(_COMMAND)
 
 
+def beginning_of_sweep() -> str | None:
+    """Return the time at which the sweep of this process began; None outside of a sweep."""
+    return os.environ.get(_BEGAN)
+
+
 def note_failure(number: int, overrides: str, sentence: str, *, lost: bool = False) -> None:
     """Record how a job failed, for the process that started the sweep, if it is still running.
 
@@ -56,7 +67,7 @@ def note_failure(number: int, overrides: str, sentence: str, *, lost: bool = Fal
         number: The job's number in the sweep.
         overrides: The job's overrides.
         sentence: What is printed.
-        lost: Whether the job's process was ended from outside, so that only the run's folder tells how far it came.
+        lost: Whether the job's process was ended from outside, so that only the run's folder shows how far it got.
     """
     path = Path(os.environ[_FOLDER]) / f"failed_{number:06d}.json"
     with contextlib.suppress(FileNotFoundError):
@@ -116,7 +127,10 @@ def _run_notes() -> list[Any]:
 
 
 def runs_and_failures() -> dict[Path, bool]:
-    """Return for the folder of each run whether its job failed by itself; a job that failed at once has no summary."""
+    """Return run folder -> whether its job failed by itself.
+
+    Folders without a summary appear only if their job failed.
+    """
     failed = {number for *_, number, lost in _failure_notes() if not lost}
     found = {Path(folder): number in failed for folder, number, *_ in _run_notes()}
     return {folder: fails for folder, fails in found.items() if fails or (folder / "summary.json").exists()}
@@ -165,6 +179,12 @@ def is_one_of_several() -> bool:
 def queued_again() -> bool:
     """Return whether Slurm stopped this job before and started it again."""
     return int(os.environ.get("SLURM_RESTART_COUNT", 0)) > 0
+
+
+def slurm_job() -> str | None:
+    """Return the id of this process's Slurm job, which it keeps when it is queued again; None outside of Slurm."""
+    array, task = (os.environ.get(f"SLURM_ARRAY_{name}_ID") for name in ("JOB", "TASK"))
+    return f"{array}_{task}" if array and task else os.environ.get("SLURM_JOB_ID")
 
 
 def check_launch(table: str | None, launcher: str, *, sweep: bool) -> None:
@@ -258,15 +278,12 @@ def own_gpu() -> int | None:
     return os.getpid() % count
 
 
-def fail_sweep(failed: list[tuple[str, str]], stopped: str = "") -> None:
-    """Exit with status 1 after one line per failed job and one that says how to continue."""
+def fail_sweep(failed: list[tuple[str, str]], remedy: str, stopped: str = "") -> None:
+    """Exit with status 1 after one line per failed job and one that says how to continue: ``remedy``."""
     for overrides, sentence in failed:
         print(f"regseg: failed: {overrides}: {sentence}", file=sys.stderr)
     what = f"the sweep stopped ({stopped})" if stopped else f"{len(failed)} of the sweep's runs failed"
-    print(
-        f"regseg: {what}; fix the cause and rerun the same command, which skips finished runs.",
-        file=sys.stderr,
-    )
+    print(f"regseg: {what}; fix the cause and {remedy}", file=sys.stderr)
     sys.exit(1)
 
 

@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from regseg.cli import entered, entry_point
+from regseg.cli import entry_point
 from regseg.config import values_of
+from regseg.continuation import entered
 from regseg.errors import InputError, RunFailure, check_boolean, check_number
 from regseg.multirun import is_one_of_several, own_gpu
 
@@ -61,11 +62,14 @@ def predict_images(options: dict[str, Any]) -> None:
     origins = outputs.origins(items, settings)
     files = {path: origins[path] for item in mine for path in outputs.paths(item).values()}
     out_folder.enter(out, files, overwrite=options["overwrite"])
-    with entered():
+    entered()
+    with out_folder.writing(out, files):
         missing = out_folder.missing(out, files)
         todo = [item for item in mine if not missing.isdisjoint(outputs.paths(item).values())]
         if len(todo) < len(mine):
             print(f"Skipping {len(mine) - len(todo)} of {len(mine)} images: already predicted.")
+        if todo and "cityscapes" in outputs.save:
+            (out / out_folder.ARCHIVE).unlink(missing_ok=True)  # of an earlier command
         if todo:
             predictor.runtime.load()
         with Counter(len(todo), bar=not is_one_of_several()) as counter:
@@ -75,7 +79,8 @@ def predict_images(options: dict[str, Any]) -> None:
         if note := out_folder.of_other_settings(out, files):
             print(note)
         if "cityscapes" in outputs.save:
-            print(zip_labels(outputs, items, out_folder.missing(out, origins)))
+            with out_folder.locked(out):  # otherwise another shard may add the last result in between
+                print(zip_labels(outputs, items, out_folder.missing(out, origins)))
     if failures:
         raise RunFailure(f"{len(failures)} of {len(todo)} images could not be predicted; they are named above.")
 
@@ -98,7 +103,8 @@ def predict_video(options: dict[str, Any]) -> None:
     everything = {path: origin for part in files.values() for path, origin in part.items()}
     out_folder.enter(out, everything, overwrite=options["overwrite"])
     damages = []
-    with entered():
+    entered()
+    with out_folder.writing(out, everything):
         missing = out_folder.missing(out, everything)
         for mode, target in targets.items():
             if missing.isdisjoint(files[mode]):
@@ -149,29 +155,47 @@ def legend_of(target: Path) -> Path:
 
 
 def open_network(options: dict[str, Any]) -> tuple[dict[str, Any], Predictor, Labeller]:
-    """Return (settings that determine the labels, Predictor, function that labels an image) for the options."""
-    from regseg.inference.out_folder import digest
-    from regseg.inference.predictor import Predictor
-    from regseg.inference.tiles import Tiled
-    from regseg.system.weights_files import resolve_weights, shown_weights
+    """Return (settings that determine the labels, Predictor, function that labels an image) for the options.
 
-    weights, device, tile = resolve_weights(options["weights"]), options["device"], options["tile"]
-    short_side = options["short_side"]
+    The settings contain ``auto`` as given, because shards on different machines have the same settings.
+    """
+    from regseg.inference.tiles import Tiled
+    from regseg.system.weights_files import shown_weights
+
+    tile, short_side = options["tile"], options["short_side"]
     if tile is not None:
         if short_side not in ("auto", None):
             raise InputError("tile is for images at their full size; leave short_side out.")
         short_side = None
-    if device == "auto" and is_one_of_several() and (gpu := own_gpu()) is not None:
-        device = f"cuda:{gpu}"
-    predictor = Predictor(weights, options["runtime"], options["precision"], device, short_side=short_side)
+    weights, digest, predictor = open_predictor(options, short_side)
+    if tile is not None and predictor.runtime.size:
+        height, width = predictor.runtime.size
+        raise InputError(f"{weights} accepts only images of {height}x{width} pixels; leave tile out.")
     print(
         f"{Path(shown_weights(weights)).name}: {predictor.spec.num_classes} classes of {predictor.spec.name}",
         flush=True,
     )
-    runtime = predictor.runtime
-    settings = {"weights": digest(weights), "runtime": runtime.name, "precision": runtime.precision, "tile": tile}
+    settings = {"weights": digest, **{name: options[name] for name in ("runtime", "precision", "tile")}}
     settings["short_side"] = predictor.short_side
     return settings, predictor, predictor if tile is None else Tiled(predictor, tile)
+
+
+def open_predictor(options: dict[str, Any], short_side: int | str | None) -> tuple[Path, str, Predictor]:
+    """Return the file of the weights, its digest and its Predictor; one of several processes gets its own GPU."""
+    from regseg.inference.out_folder import digest
+    from regseg.inference.predictor import Predictor
+    from regseg.inference.runtimes import runtime_for
+    from regseg.system.weights_files import resolve_weights
+
+    weights, runtime, device = resolve_weights(options["weights"]), options["runtime"], options["device"]
+    if device == "auto" and is_one_of_several() and runtime_for(weights, runtime, device) == "torch":
+        gpu = own_gpu()
+        device = device if gpu is None else f"cuda:{gpu}"
+    while True:
+        found = digest(weights)
+        predictor = Predictor(weights, runtime, options["precision"], device, short_side=short_side)
+        if digest(weights) == found:  # otherwise a training replaced the file
+            return weights, found, predictor
 
 
 if __name__ == "__main__":

@@ -22,22 +22,30 @@ if TYPE_CHECKING:
 @entry_point("report")
 def main(cfg: DictConfig) -> None:
     """Write the report of one group of runs and print its table."""
+    from regseg.reporting.pages import files_of_pages
     from regseg.reporting.speeds import read_speeds
 
     OmegaConf.resolve(cfg)
-    group = f"table{cfg.table}" if str(cfg.table).isdigit() else str(cfg.table)
+    group = group_of(str(cfg.table))
     out = Path(cfg.out) if cfg.out else Path("reports") / group
     text, pictures = write(group, Path(cfg.runs), out, read_speeds(cfg.benchmark))
     print(text)
     print(f"report: {out / 'report.md'}, {out / 'report.html'}; pictures: {', '.join(path.name for path in pictures)}")
-    if (out / "table.csv").exists():
-        print(f"table: {out / 'table.csv'}, {out / 'table.tex'}")
+    print(f"tables: {', '.join(sorted(path.name for path in out.glob('table*') if path.name in files_of_pages()))}")
+
+
+def group_of(table: str) -> str:
+    """Return the group of runs that ``table`` names: 4 means ``table4``, but 2024 is a group of this name."""
+    from regseg.reporting.published import paper
+
+    return f"table{table}" if f"table{table}" in paper() else table
 
 
 def write(group: str, runs_folder: Path, out: Path, speeds: Speeds | None = None) -> tuple[str, list[Path]]:
-    """Write ``report.md``, ``report.html``, ``table.csv``, ``table.tex`` and the pictures into ``out``.
+    """Write ``report.md``, ``report.html``, the pictures, and every table as CSV and LaTeX into ``out``.
 
-    Nothing in ``out`` changes until all files are complete; each is then replaced as a whole.
+    Nothing in ``out`` changes until all files are complete; each is then replaced as a whole. Tables and pictures of an
+    earlier report that this one does not have are removed.
 
     Args:
         group: The name of a table, or of any folder of runs.
@@ -51,7 +59,7 @@ def write(group: str, runs_folder: Path, out: Path, speeds: Speeds | None = None
     Raises:
         InputError: There are no runs to report on, or ``out`` is not a folder.
     """
-    from regseg.reporting.pages import page_of
+    from regseg.reporting.pages import files_of_pages, page_of
 
     content = page_of(group, runs_folder, speeds)
     if content is None:
@@ -60,10 +68,14 @@ def write(group: str, runs_folder: Path, out: Path, speeds: Speeds | None = None
         out.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError) as error:
         raise InputError(f"out={out} is not a folder; choose another one.") from error
+    stale = files_of_pages() if (out / "report.md").exists() else set()
     with tempfile.TemporaryDirectory(prefix=".report_", dir=out) as folder:
         pictures = _write_files(Path(folder), group, *content)
         for path in sorted(Path(folder).iterdir(), key=lambda path: path not in pictures):  # linked pages come last
             os.replace(path, out / path.name)
+            stale.discard(path.name)
+    for name in stale:
+        (out / name).unlink(missing_ok=True)
     return content[0], [out / path.name for path in pictures]
 
 
@@ -101,11 +113,14 @@ def no_runs(group: str, runs_folder: Path) -> InputError:
 
 def launch_command(group: str) -> str | None:
     """Return the command that trains the runs of an experiment; None if there is no such experiment."""
+    from regseg.reporting.published import paper
+
     path = config_dir() / "experiment" / f"{group}.yaml"
     if not path.is_file() or group.startswith("_"):
         return None
     multirun = "-m " if yaml.safe_load(path.read_text(encoding="utf-8")).get("table") else ""
-    return f"python -m regseg.train {multirun}experiment={group}"
+    needs = "".join(f" {option}" for option in paper().get(group, {}).get("needs", ()))
+    return f"python -m regseg.train {multirun}experiment={group}{needs}"
 
 
 if __name__ == "__main__":

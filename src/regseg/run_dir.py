@@ -25,8 +25,11 @@ from regseg.system.atomic import remove_leftovers, write_text
 from regseg.system.locks import Held, is_held, lock
 from regseg.system.records import read_csv, read_json, read_text, section
 
+_SIZES = ("val_sizes.json", "val_sizes.png")  # reported as results of weights that a continued run replaces
+_EVALUATIONS = (*_SIZES, "evaluation", "confusion.png", "worst.png", "worst.csv")
+_LOGS = ("tensorboard", "wandb", "wandb_id.txt")
 # In the order in which they are removed. The summary stays: it marks the folder as a run's.
-_CONTENTS = ("checkpoints", "metrics.csv", "pictures", "tensorboard", "wandb", "wandb_id.txt", "config.yaml")
+_CONTENTS = ("checkpoints", "metrics.csv", "pictures", *_LOGS, *_EVALUATIONS, "config.yaml")
 
 
 def check_free(folder: Path, *, resume: str | None, overwrite: bool, held: bool = False) -> None:
@@ -88,43 +91,18 @@ def status_of(folder: Path) -> str:
     return status if isinstance(status, str) else "unknown"
 
 
-def holds_smoke_test(folder: Path) -> bool:
-    """Return whether the run in ``folder`` is a smoke test, which may be replaced."""
-    return bool(section(section(load_summary(folder), "config"), "trainer").get("smoke"))
-
-
-def how_to_start(folder: Path, config: Mapping[str, Any], *, sweep: bool, queued_again: bool) -> tuple[Any, bool]:
-    """Return the effective (resume, overwrite) of a training into ``folder``.
-
-    A repeated sweep resumes its rows, a run replaces a smoke test, and a job that Slurm queued again continues its own
-    run.
-
-    Args:
-        folder: The run's folder.
-        config: The configuration of the command.
-        sweep: Whether the run is part of a sweep.
-        queued_again: Whether Slurm started this job before.
-    """
-    resume, overwrite = config["resume"], config["overwrite"]
-    if sweep and not overwrite:
-        resume = "last"
-    if not config["trainer"]["smoke"] and holds_smoke_test(folder):
-        overwrite = True
-    return ("last", False) if sweep and queued_again else (resume, overwrite)
-
-
-def is_done(folder: Path, trainer: Mapping[str, Any]) -> bool:
-    """Return whether the run in ``folder`` ended by itself and the limits of ``trainer`` do not extend it."""
+def is_done(folder: Path, config: Mapping[str, Any]) -> bool:
+    """Return whether the run in ``folder`` ended by itself and the limits in ``config`` do not extend it."""
     summary = load_summary(folder)
-    last, before = summary.get("last"), config_of(folder).get("trainer", {})
-    if summary.get("status") != "finished" or not isinstance(last, Mapping) or not isinstance(before, Mapping):
+    last, now, then = summary.get("last"), limits_of(config), limits_of(config_of(folder))
+    if summary.get("status") != "finished" or not isinstance(last, Mapping):
         return False  # a finished run may have no evaluation
     trained = last.get("epoch")
-    epochs = before.get("max_epochs") or (trained + 1 if type(trained) is int else None)
-    if type(epochs) is not int:  # an edited summary
+    epochs = then["max_epochs"] or (trained + 1 if type(trained) is int else None)
+    if type(epochs) is not int or now["max_epochs"] > epochs:  # the former in an edited summary
         return False
-    now, then = limits_of({"trainer": trainer}), limits_of({"trainer": before})
-    return now["max_epochs"] <= epochs and all(now[name] == then[name] for name in now if name != "max_epochs")
+    stopped = summary.get("ended_by") in ("early_stopping", "max_time")  # otherwise no callback ended it
+    return all(now[name] == then[name] for name in now if name != "max_epochs" and (stopped or name != "stopping"))
 
 
 def check_finished(folder: Path, config: Mapping[str, Any], data: Mapping[str, Any] | None) -> None:
@@ -151,7 +129,7 @@ def check_finished(folder: Path, config: Mapping[str, Any], data: Mapping[str, A
     for name, what in (("files", "images"), ("classes", "class names"), ("labels", "label values of the classes")):
         if data and recorded.get(name) and recorded[name] != data[name]:
             raise InputError(
-                f"{folder} was trained on other {what} than those in {config['data']['root']}; replace the run "
+                f"{folder} was trained with different {what} from those in {config['data']['root']}; replace the run "
                 "with overwrite=true, or use another run.name=NAME."
             )
 
@@ -175,20 +153,20 @@ def best_reduced(folder: Path) -> float | None:
     return None
 
 
-def prepare_folder(folder: Path, config: dict[str, Any], *, keep: bool) -> None:
+def prepare_folder(folder: Path, config: dict[str, Any], *, keep: bool, job: str | None = None) -> None:
     """Prepare ``folder`` for a run: remove an earlier run unless ``keep``, and write the configuration.
 
-    A kill in between leaves a folder in which the same command, or ``resume=last``, starts from scratch.
+    A kill in between leaves a folder in which the same command, or ``resume=last``, starts from scratch. The id of the
+    Slurm ``job`` is recorded.
     """
     keep = keep and not is_replaced(folder)
     new = {"status": "running", "best": None, "last": None}
     summary = (load_summary(folder) or new) if keep else new | {"replacing": True}
-    kept = {name: value for name, value in summary.items() if name not in ("error", "ended_by")}
-    write_json(folder / "summary.json", kept | {"status": "running"})
-    if not keep:
-        for name in _CONTENTS:
-            path = folder / name
-            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink(missing_ok=True)
+    kept = {name: value for name, value in summary.items() if name not in ("error", "ended_by", "slurm_job")}
+    write_json(folder / "summary.json", kept | {"status": "running"} | ({"slurm_job": job} if job else {}))
+    for name in _SIZES if keep else _CONTENTS:
+        path = folder / name
+        shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink(missing_ok=True)
     for place in (folder, folder / "checkpoints", folder / "pictures"):
         remove_leftovers(place)
     write_text(folder / "config.yaml", yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
@@ -212,7 +190,7 @@ def lock_folder(folder: Path) -> Iterator[None]:
             stack.enter_context(lock(folder / ".lock", wait=False))
         except Held as error:
             raise InputError(
-                f"{folder} is in use by another process that trains there; wait for it or stop it."
+                f"{folder} is in use by another process that trains there; wait for it or stop it{error.remedy}."
             ) from error
         yield
 

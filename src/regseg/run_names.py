@@ -46,7 +46,7 @@ def _model_choices() -> list[str]:
     """Return the choices of backbone and decoder, or of ``model`` for a network without them."""
     choices = HydraConfig.get().runtime.choices
     custom = any(text.lstrip("+").startswith("model.backbone.dilations=") for text in HydraConfig.get().overrides.task)
-    model = ("own_schedule" if custom else choices.get("model/backbone"), choices.get("model/decoder"))
+    model = ("custom_dilations" if custom else choices.get("model/backbone"), choices.get("model/decoder"))
     return [part for part in model if part] or [choices["model"]]
 
 

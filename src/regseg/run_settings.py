@@ -23,10 +23,13 @@ _TRAINER_OPTIONS = {
     "gradient_clip_algorithm": None,
     "sync_batchnorm": False,
     "overfit_batches": 0.0,
+    "limit_train_batches": 1.0,
     "limit_val_batches": 1.0,
 }
-# Lightning's callbacks that change the training. Averages of weights are among the settings.
+# Lightning's callbacks that average the weights, that change the training otherwise, and that end it.
+_AVERAGING = re.compile("Averag")
 _CHANGING = re.compile("Accumulation|Finetuning|Pruning|BatchSizeFinder|LearningRateFinder")
+_STOPPING = re.compile("Stop|Timer")
 _OWN_PACKAGES = ("regseg", "torch", "lightning")
 # Names of settings in earlier versions. They had SGD, the polynomial schedule and two losses, without a `_target_`.
 _RENAMED = {"optimizer.warmup_iters": "scheduler.warmup_iters", "optimizer.power": "scheduler.power"}
@@ -40,8 +43,7 @@ def settings_of(config: Mapping[str, Any]) -> dict[str, Any]:
     ``SGD``. A checkpoint stores these settings, and must not contain a name that could be imported.
     """
     parts = {part: config[part] for part in _SECTIONS if part in config}
-    averaging = {name: node for name, node in section(config, "callbacks").items() if _averages_weights(node)}
-    flat = _flat(parts | {"callbacks": averaging}, "")
+    flat = _flat(parts | {"callbacks": _callbacks(config, _AVERAGING)}, "")
     return current_settings({name: value for name, value in flat.items() if name not in _FREE and "._" not in name})
 
 
@@ -50,9 +52,9 @@ def options_of(config: Mapping[str, Any]) -> dict[str, Any]:
 
     They are separate from `settings_of`, because checkpoints of earlier versions do not contain them.
     """
-    trainer, callbacks = section(config, "trainer"), section(config, "callbacks")
+    trainer = section(config, "trainer")
     found = {f"trainer.{name}": _or_default(trainer.get(name), default) for name, default in _TRAINER_OPTIONS.items()}
-    found |= _flat({name: node for name, node in callbacks.items() if _changes_training(node)}, "callbacks")
+    found |= _flat(_callbacks(config, _CHANGING), "callbacks")
     if "weights" in config:
         found["weights"] = config["weights"]
         found["weights_part"] = config.get("weights_part") if config["weights"] else None
@@ -69,7 +71,8 @@ def check_same_options(folder: Path, before: Mapping[str, Any], now: Mapping[str
     old, new = before.get("weights"), now.get("weights")
     if isinstance(old, str) and isinstance(new, str) and _absolute(old) == _absolute(new):
         now["weights"] = old
-    missing = {"weights", "weights_part"} - before.keys()  # in runs of earlier versions
+    # Earlier versions did not record all of them.
+    missing = {"weights", "weights_part", *(f"trainer.{name}" for name in _TRAINER_OPTIONS)} - before.keys()
     check_settings(folder, before, {name: value for name, value in now.items() if name not in missing})
 
 
@@ -92,9 +95,9 @@ def current_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def limits_of(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the limits that end training, other than callbacks, by name; None for a limit that is not set."""
+    """Return what ends training: limits by name, None if not set, and as ``stopping`` the options of callbacks."""
     trainer = section(config, "trainer")
-    return {name: trainer.get(name) for name in _LIMITS}
+    return {name: trainer.get(name) for name in _LIMITS} | {"stopping": _flat(_callbacks(config, _STOPPING), "")}
 
 
 def images_per_step(config: Mapping[str, Any]) -> Any:
@@ -104,6 +107,7 @@ def images_per_step(config: Mapping[str, Any]) -> Any:
     factors = (
         section(config, "data").get("batch_size"),
         len(devices) if isinstance(devices, list) else devices,
+        trainer.get("num_nodes", 1),
         trainer.get("accumulate_grad_batches", 1),
     )
     known = all(isinstance(factor, int) and factor > 0 for factor in factors)
@@ -117,20 +121,23 @@ def check_settings(folder: Path, before: Mapping[str, Any], now: Mapping[str, An
         InputError: a setting differs; names the first.
     """
     for name in sorted(before.keys() | now.keys(), key=str):  # a crafted checkpoint may contain keys of any type
-        if before.get(name) != now.get(name):
+        if not _same(name, before.get(name), now.get(name)):
             raise InputError(
-                f"{folder} was run with {shortened(str(name))}={shortened(before.get(name))}, not "
-                f"{shortened(now.get(name))}; resume it with that value, use "
-                "overwrite=true to replace it, or start another run with run.name=NAME and weights=FILE."
+                f"{folder} was run with {shortened(str(name))}={shortened(before.get(name))}, but the "
+                f"command has {shortened(now.get(name))}; resume it with the former value, use overwrite=true to "
+                "replace the run, or start another run with run.name=NAME and weights=FILE."
             )
 
 
-def _averages_weights(node: Any) -> bool:
-    return isinstance(node, Mapping) and "Averag" in str(node.get("_target_"))
+def _same(name: Any, one: Any, other: Any) -> bool:
+    """Compare two values; for Lightning, 1 is one batch and 1.0 all of them."""
+    return one == other and not ("_batches" in str(name) and one == 1 and type(one) is not type(other))
 
 
-def _changes_training(node: Any) -> bool:
-    return isinstance(node, Mapping) and bool(_CHANGING.search(str(node.get("_target_"))))
+def _callbacks(config: Mapping[str, Any], kind: re.Pattern[str]) -> dict[str, Any]:
+    """Return the nodes of the callbacks whose class has a name of this ``kind``."""
+    nodes = {name: node for name, node in section(config, "callbacks").items() if isinstance(node, Mapping)}
+    return {name: node for name, node in nodes.items() if kind.search(str(node.get("_target_")))}
 
 
 def _flat(value: Any, name: str) -> dict[str, Any]:

@@ -34,7 +34,7 @@ def shrink(cfg: DictConfig, explicit: Collection[str] = ()) -> None:
         values["data.crop_size"] = [_at_most(64, side) for side in cfg.data.crop_size]
     if "warmup_iters" in cfg.scheduler:
         values["scheduler.warmup_iters"] = _at_most(1, cfg.scheduler.warmup_iters)
-    if cfg.data.get("dataset") != "streets":  # nothing is derived from thousands of images to read a few
+    if cfg.data.get("dataset") != "streets":  # do not build a storage of thousands of images just to read a few
         values["data.storage"] = "full"
     if cfg.callbacks.evaluation:
         values |= {"callbacks.evaluation.every": 1, "callbacks.evaluation.last": 1}

@@ -17,10 +17,11 @@ def print_runs() -> None:
     found = runs_and_failures()
     if not any((folder / "summary.json").exists() for folder in found):
         return
+    from regseg.reporting.published import paper
+
     _print_table(found)
     for group in dict.fromkeys(folder.parent for folder in found if (folder / "summary.json").exists()):
-        number = group.name.removeprefix("table")
-        number = number if number.isdigit() else group.name  # such as table4_mine
+        number = group.name.removeprefix("table") if group.name in paper() else group.name  # such as table4_mine
         runs = [] if group.parent == Path("runs").absolute() else [f"runs={group.parent}"]
         print(f"report: {shlex.join(['python', '-m', 'regseg.report', f'table={number}', *runs])}")
 

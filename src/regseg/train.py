@@ -17,11 +17,21 @@ from regseg.arguments import key_of
 from regseg.auto_values import fill_in
 from regseg.cli import entry_point
 from regseg.config import is_typed, values_of
-from regseg.errors import InputError, check_boolean, check_number, check_options
-from regseg.multirun import check_launch, command_of_sweep, is_one_of_several, queued_again, run_in_parallel
-from regseg.run_dir import best_miou, check_finished, check_free, how_to_start, is_done, lock_folder, prepare_folder
+from regseg.continuation import entered
+from regseg.errors import InputError, check_number, check_options
+from regseg.multirun import (
+    beginning_of_sweep,
+    check_launch,
+    command_of_sweep,
+    is_one_of_several,
+    queued_again,
+    run_in_parallel,
+    slurm_job,
+)
+from regseg.run_dir import best_miou, check_finished, check_free, is_done, lock_folder, prepare_folder
+from regseg.run_start import beginning, check_overwrite, how_to_start
 from regseg.smoke import shrink
-from regseg.system.processes import is_rank
+from regseg.system.processes import is_rank, printed_once
 from regseg.system.provenance import provenance
 
 if TYPE_CHECKING:
@@ -46,11 +56,13 @@ def main(cfg: DictConfig) -> float | None:
     if cfg.trainer.smoke:
         shrink(cfg, typed)
     elif not typed & {"data", "experiment"}:
-        print(
-            f"No dataset was chosen: training for {cfg.trainer.max_epochs} epochs on synthetic streets (data=streets). "
-            "Choose a dataset with data=NAME, or a short run with experiment=demo."
-        )
-    cfg.resume, cfg.overwrite = how_to_start(folder, cfg, sweep=sweep, queued_again=queued_again())
+        with printed_once():
+            print(
+                f"No dataset was chosen: training for {cfg.trainer.max_epochs} epochs on synthetic streets "
+                "(data=streets). Choose a dataset with data=NAME, or a short run with experiment=demo."
+            )
+    requeued = slurm_job() if queued_again() else None
+    cfg.resume, cfg.overwrite = how_to_start(folder, cfg, sweep=sweep, requeued=requeued)
     if is_one_of_several():
         run_in_parallel(partial(run, cfg, folder, spawn=True), folder, cfg.trainer)
     else:
@@ -59,22 +71,23 @@ def main(cfg: DictConfig) -> float | None:
 
 
 def check_options_of_run(cfg: DictConfig) -> None:
-    """Raise InputError for an option of the run itself that has no possible value."""
+    """Raise InputError if an option of the run itself has an invalid value."""
     check_number("seed", cfg.seed, highest=2**32 - 1, integer=True)
     check_number("trainer.max_epochs", cfg.trainer.max_epochs, lowest=1, integer=True)
     for name, node in cfg.callbacks.items():
         if node and not OmegaConf.is_dict(node):
             raise InputError(f"callbacks.{name} must be a callback with a _target_; callbacks.{name}=null removes it.")
-    check_boolean("overwrite", cfg.overwrite)
+    check_overwrite(cfg.overwrite)
     if cfg.table == "table8" and not cfg.weights and not cfg.trainer.smoke:
         raise InputError("experiment=table8 fine-tunes; give weights=FILE of a run of experiment=cityscapes_test.")
 
 
 def run(cfg: DictConfig, folder: Path, *, spawn: bool) -> None:
     """Train unless the run in ``folder`` is finished already; ``spawn`` as for `make_trainer`."""
-    if cfg.resume == "last" and not cfg.overwrite and is_done(folder, cfg.trainer):
+    if cfg.resume == "last" and not cfg.overwrite and is_done(folder, values_of(cfg)):
         check_finished(folder, values_of(cfg), found_data(cfg.data))
-        print(f"Skipping {folder}: already finished.")
+        with printed_once():
+            print(f"Skipping {folder}: already finished.")
     else:
         from regseg.training.record import end_noted
 
@@ -100,7 +113,7 @@ def train(cfg: DictConfig, folder: Path, *, spawn: bool = False) -> None:
     """Train into ``folder`` as the resolved ``cfg`` describes. Nothing there is touched before all parts are built."""
     from lightning.pytorch.utilities import rank_zero_only
 
-    from regseg.training.checkpoints import find_start, insert_record, set_damaged_aside
+    from regseg.training.checkpoints import find_start, insert_record
     from regseg.training.progress import print_result, print_start
     from regseg.training.record import RunRecord, end_noted
     from regseg.training.resume_check import check_continues, fingerprint
@@ -112,7 +125,8 @@ def train(cfg: DictConfig, folder: Path, *, spawn: bool = False) -> None:
     first = rank_zero_only.rank == 0  # type: ignore[attr-defined]  # Lightning sets it at run time
     if first:
         check_free(folder, resume=cfg.resume, overwrite=cfg.overwrite)
-    start = find_start(folder) if cfg.resume and not cfg.overwrite else None
+    keep = bool(cfg.resume) and not cfg.overwrite
+    start = find_start(folder) if keep else None
     task, datamodule, trainer = make_parts(cfg, values, folder, continued=start is not None, spawn=spawn)
     common = fingerprint(values, datamodule, trainer)
     if common["iterations"] < 1:
@@ -121,21 +135,30 @@ def train(cfg: DictConfig, folder: Path, *, spawn: bool = False) -> None:
     if first:
         print_start(folder, start, change, asked=bool(cfg.resume) and not spawn)
     spawned = spawn and trainer.world_size > 1  # then the spawned training process takes the lock
-    insert_record(trainer, RunRecord(folder, facts_of(values), common, lock=spawned))
+    began = beginning(folder, keep=keep, earliest=beginning_of_sweep())
+    insert_record(trainer, RunRecord(folder, facts_of(values, began), common, lock=spawned))
     with ExitStack() as lock:
         if first:
             lock.enter_context(lock_folder(folder))
-            # Checked again, because another process may have used the folder before the lock was taken.
-            check_free(folder, resume=cfg.resume, overwrite=cfg.overwrite, held=True)
-            if start:
-                set_damaged_aside(start)
-            prepare_folder(folder, values, keep=bool(cfg.resume) and not cfg.overwrite)
+            enter(cfg, values, folder, start, keep=keep)
         if spawned:
             lock.close()
         with end_noted(folder):
             fit(trainer, task, datamodule, values, folder, start)
     if trainer.is_global_zero:
         print_result(folder, datamodule.spec.excluded, next_step=not spawn)
+
+
+def enter(cfg: DictConfig, values: dict[str, Any], folder: Path, start: Start | None, *, keep: bool) -> None:
+    """Prepare the locked ``folder`` for the run; an earlier run is replaced unless ``keep``."""
+    from regseg.training.checkpoints import set_damaged_aside
+
+    # Checked again, because another process may have used the folder before the lock was taken.
+    check_free(folder, resume=cfg.resume, overwrite=cfg.overwrite, held=True)
+    if start:
+        set_damaged_aside(start)
+    prepare_folder(folder, values, keep=keep, job=slurm_job())
+    entered()
 
 
 def make_parts(
@@ -166,7 +189,8 @@ def make_task(values: dict[str, Any], spec: DatasetSpec, *, continued: bool) -> 
     L.seed_everything(values["seed"], verbose=False)  # right before the weights are initialized (Sec. 4.3)
     network = build_model(**check_options("model", values["model"], build_model), num_classes=spec.num_classes)
     if values["weights"] and not continued:
-        load_weights(network, values["weights"], part=values["weights_part"])
+        with printed_once():
+            load_weights(network, values["weights"], part=values["weights_part"])
     parts = {name: instantiate(values[name], _convert_="all") for name in ("loss", "optimizer", "scheduler")}
     return SegmentationTask(network, spec, **parts)
 
@@ -176,9 +200,10 @@ def nodes_of(group: DictConfig) -> list[Any]:
     return [group] if "_target_" in group else [node for node in group.values() if node]
 
 
-def facts_of(values: dict[str, Any]) -> dict[str, Any]:
+def facts_of(values: dict[str, Any], began: str | None) -> dict[str, Any]:
     """Return the content of a run's summary other than its results."""
-    return {"seed": values["seed"], **provenance(command_of_sweep()), "config": values}
+    job = {"slurm_job": slurm_job()} if slurm_job() else {}
+    return {"seed": values["seed"], "began": began, **provenance(command_of_sweep()), **job, "config": values}
 
 
 def fit(

@@ -22,6 +22,13 @@ def test_the_folder_is_inside_a_writable_root(tmp_path):
     assert (tmp_path / ".regseg").is_dir() and not list((tmp_path / ".regseg").iterdir())
 
 
+def test_a_root_that_is_not_writable_uses_the_users_cache(tmp_path, monkeypatch):
+    (tmp_path / ".regseg").write_text("a file where the folder would be")
+    monkeypatch.delenv("REGSEG_CACHE", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "caches"))
+    assert working_folder(tmp_path).parent == tmp_path / "caches" / "regseg"
+
+
 def test_paths_are_relative_to_the_root(tmp_path):
     assert relative(tmp_path / "a" / "b.png", tmp_path) == "a/b.png"
     assert relative(tmp_path / "c.png", tmp_path / "a") == "../c.png"

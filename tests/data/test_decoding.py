@@ -133,7 +133,7 @@ def test_a_jpeg_that_decodes_with_errors_is_refused(tmp_path, capfd, kind):
         data[:middle] + b"\xff\xd9",
         data[:-9] + b"\xff\xd9",
         data[:middle] + bytes(len(data) - middle) + b"\xff\xd9",
-        data[:-2] + bytes(99) + b"\xff\xd9",
+        data[:-2] + 20 * b"\x12" + bytes(16) + b"\xff\xd9",  # left over, as after a shift
     ):
         assert by_opencv(damaged).shape == (120, 160, 3)
         capfd.readouterr()
@@ -141,6 +141,26 @@ def test_a_jpeg_that_decodes_with_errors_is_refused(tmp_path, capfd, kind):
         with pytest.raises(InputError) as error:
             read_image(tmp_path / "a.jpg")
         assert is_sentence(error, "a.jpg", "damaged JPEG") and capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize("padding", [b"\0", bytes(16), bytes(99), b"\xff" * 9, b"\0\0\0\xff\xff"])
+def test_a_jpeg_with_padding_before_its_end_is_read(tmp_path, padding):
+    for kind, options in JPEGS.items():
+        for quality in range(20, 90, 10):  # the last byte of the pixels is another one each time
+            data = saved(photo(), "JPEG", **{"quality": quality, **options})
+            (tmp_path / "a.jpg").write_bytes(data[:-2] + padding + data[-2:] + b"trailing bytes")
+            assert (read_image(tmp_path / "a.jpg") == by_opencv(data)).all(), kind
+
+
+def test_padding_after_pixels_that_end_in_zeros(tmp_path):
+    endings = set()
+    for number in range(400):
+        data = saved(Image.fromarray(noise(number, (16, 16))), "JPEG", quality=20 + number % 70, subsampling=0)
+        if data[-3] == 0:  # FF is always followed by 00, and some encoders write another 00
+            endings.add(data[-5:-2].partition(b"\xff")[2])
+            (tmp_path / "a.jpg").write_bytes(data[:-2] + bytes(16) + data[-2:])
+            assert (read_image(tmp_path / "a.jpg") == by_opencv(data)).all()
+    assert endings == {b"\0", b"\0\0"}
 
 
 def test_a_jpeg_that_only_opencv_decodes_is_read(tmp_path):

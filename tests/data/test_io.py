@@ -3,6 +3,7 @@
 import io
 import struct
 import zlib
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -149,6 +150,8 @@ def test_colour_labels_of_every_kind(tmp_path):
     all_grey = write(tmp_path / "all_grey.png", np.full((2, 2, 3), 5, np.uint8))
     one_channel = write(tmp_path / "one_channel.png", np.full((2, 2), 5, np.uint8))
     assert (read_label(all_grey, COLORS) == 1).all() and (read_label(one_channel, COLORS) == 1).all()
+    black_and_white = replace(COLORS, color_ids=(((0, 0, 0), 0), ((255, 255, 255), 1)))
+    assert np.array_equal(read_label(pillow(tmp_path / "bit.png", classes == 1), black_and_white), classes)
 
 
 def test_a_cityscapes_label_is_read(tmp_path):

@@ -3,6 +3,8 @@
 import multiprocessing
 import os
 import pickle
+import shutil
+from dataclasses import replace
 from types import SimpleNamespace
 
 import cv2
@@ -15,7 +17,8 @@ from regseg.data import storage
 from regseg.data.augment.transforms import TrainTransform
 from regseg.data.datamodule import SegmentationDataModule
 from regseg.data.datasets.folder import Folder
-from regseg.data.io import read_sample
+from regseg.data.datasets.layout import Sample
+from regseg.data.io import read_label, read_sample
 from regseg.data.sampling.epochs import stream
 from regseg.data.storage import FullStorage, make, open_storage
 from regseg.data.torch_datasets import EvaluationSet
@@ -69,15 +72,40 @@ def test_half_images_are_halved_and_labels_are_not(dataset, samples, size):
 @pytest.mark.parametrize("kind", ["half", "cache"])
 def test_files_are_created_once_and_again_when_a_source_changes(dataset, samples, encoded, kind):
     open_storage(kind, samples, dataset.spec, dataset.root)
-    assert len(encoded) == len(samples) + 1  # one more to measure
+    assert len(encoded) == 2 * len(samples)  # once to measure
     open_storage(kind, samples, dataset.spec, dataset.root)
-    assert len(encoded) == len(samples) + 1
+    assert len(encoded) == 2 * len(samples)
     cv2.imwrite(str(samples[0].image), 255 - cv2.imread(str(samples[0].image)))
     os.utime(samples[0].image, ns=(1, 1))
     changed = open_storage(kind, samples, dataset.spec, dataset.root)
-    assert set(encoded[len(samples) + 1 :]) == {samples[0].image}
+    assert set(encoded[2 * len(samples) :]) == {samples[0].image}
     if kind == "cache":
         assert np.array_equal(changed.read(0)[0][..., :3], read_sample(samples[0], dataset.spec)[0])
+
+
+def test_jobs_with_other_classes_read_their_own_files(dataset, samples, encoded, capsys):
+    """An edited classes.yaml, or other options of a class, must not change what a running job reads."""
+    spec = dataset.spec
+    other = replace(spec, classes=spec.classes[::-1], ids={0: 1, 1: 0, 255: 255})
+    pairs = [(spec, open_storage("cache", samples, spec, dataset.root))]
+    assert "also has" not in capsys.readouterr().out
+    pairs.append((other, open_storage("cache", samples, other, dataset.root)))
+    former = pairs[0][1].files[0].relative_to(dataset.root / ".regseg/cache").parts[0]
+    assert f"cache also has {former}, for other classes; delete" in capsys.readouterr().out
+    for encoding, cached in pairs:
+        for index, sample in enumerate(samples):
+            assert np.array_equal(cached.read(index)[1], read_label(sample.label, encoding))
+    encoded.clear()
+    for encoding, _ in pairs:  # alternating jobs create nothing again
+        open_storage("cache", samples, replace(encoding, name="renamed"), dataset.root)
+    assert not encoded
+
+
+def test_an_image_with_two_labels(dataset, samples):
+    pairs = [Sample(samples[0].image, sample.label) for sample in samples]
+    cached = open_storage("cache", pairs, dataset.spec, dataset.root)
+    for index, sample in enumerate(samples):
+        assert np.array_equal(cached.read(index)[1], read_label(sample.label, dataset.spec))
 
 
 def test_a_cache_of_another_layout_is_created_again(dataset, samples, encoded, monkeypatch):
@@ -116,6 +144,20 @@ def test_a_full_disk_is_reported_before_anything_is_written(dataset, samples, mo
         make("cache", samples, dataset.spec, dataset.root)
     assert is_sentence(error, ".regseg", "GB", "data.storage=full")
     assert not list((dataset.root / ".regseg" / "cache").rglob("*.npy"))
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_the_size_is_estimated_from_images_of_all_sizes(dataset, samples, monkeypatch, first):
+    grow(samples[0 if first else -1], 240, 320)  # 100 times the others
+    size = 5 * (240 * 320 + 3 * 24 * 32)
+    for free in (2 * size, size // 2):
+        monkeypatch.setattr(storage.shutil, "disk_usage", lambda path, free=free: SimpleNamespace(free=free))
+        if free > size:
+            make("cache", samples, dataset.spec, dataset.root)
+            shutil.rmtree(dataset.root / ".regseg")
+        else:
+            with pytest.raises(InputError):
+                make("cache", samples, dataset.spec, dataset.root)
 
 
 def test_replaced_files_count_as_free_space(dataset, samples, encoded, monkeypatch):

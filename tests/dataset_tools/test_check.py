@@ -2,6 +2,7 @@
 
 import io
 import os
+from collections import Counter
 
 import cv2
 import numpy as np
@@ -12,13 +13,17 @@ from PIL import Image
 
 from regseg.data.datamodule import SegmentationDataModule
 from regseg.data.datasets.folder import Folder
-from regseg.dataset_tools.check import find_problems
+from regseg.dataset_tools.check import find_problems, labels_without_image
 from regseg.errors import InputError
 
 
 def test_a_sound_dataset_has_no_problem(mine, tmp_path, capsys):
     check_mine(mine, tmp_path / "out")
     assert "No problems in 6 pairs" in capsys.readouterr().out and not (tmp_path / "out").exists()
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/problems.txt").write_text("of an earlier check")
+    check_mine(mine, tmp_path / "out")
+    assert not (tmp_path / "out/problems.txt").exists()
 
 
 # --- links ------------------------------------------------------------------------------------------------------------
@@ -78,6 +83,38 @@ def test_a_custom_class_as_in_the_documentation(mine):
 
     problems, counts = find_problems(Custom(), Custom.spec)
     assert not problems and counts == {"train": 4, "val": 2}
+
+
+def test_problems_of_a_custom_class(mine):
+    """It lists what it finds, without looking at the files."""
+
+    class Lanes:
+        spec = Folder(mine).spec
+
+        def samples(self, split):
+            return [(path, mine / "masks" / path.name) for path in sorted((mine / "images" / split).iterdir())]
+
+    for path in (mine / "images/val").iterdir():
+        path.unlink()
+    (mine / "images/test").mkdir()
+    os.mkfifo(mine / "images/train/pipe.png")
+    problems, counts = find_problems(Lanes(), Lanes.spec)
+    kinds = Counter(problem.kind for problem in problems)
+    assert kinds == {"no split val": 1, "unusable label": 5, "unreadable image": 1} and counts == {"train": 5}
+    assert any("Lanes.samples('val') lists no images" in problem.sentence for problem in problems)
+
+
+def test_many_labels_without_an_image_take_linear_time(mine, monkeypatch):
+    for number in range(300):
+        (mine / f"labels/train/alone{number}.png").touch()
+    (mine / "images/train/alone7.heic").touch()
+    listed = []
+    iterdir = type(mine).iterdir
+    monkeypatch.setattr(type(mine), "iterdir", lambda path: listed.append(path) or iterdir(path))
+    monkeypatch.setattr(type(mine), "glob", lambda *args: pytest.fail("searched for each label"))
+    found = list(labels_without_image(Folder(mine).samples("train")))
+    assert len(found) == 300 and sum("alone7.heic" in problem.sentence for problem in found) == 1
+    assert len(listed) == 2
 
 
 # --- decoders ---------------------------------------------------------------------------------------------------------

@@ -1,5 +1,7 @@
 """`prepare what=classes`: a first classes.yaml from labels as people export them."""
 
+import time
+
 import numpy as np
 import pytest
 import yaml
@@ -10,6 +12,7 @@ from regseg.data.datamodule import SegmentationDataModule
 from regseg.data.datasets.folder import read_classes
 from regseg.data.datasets.spec import IGNORE_INDEX
 from regseg.data.io import read_label
+from regseg.dataset_tools import classes as tool
 from regseg.dataset_tools.classes import _voc_color, classes
 from regseg.errors import InputError
 
@@ -24,10 +27,11 @@ def written(root):
     return read_classes(root / "classes.yaml"), (root / "classes.yaml").read_text()
 
 
-def test_index_labels_are_numbered_with_their_shares(tmp_path, capsys):
+@pytest.mark.parametrize("folder", ["labels/train", "train/labels"])
+def test_index_labels_are_numbered_with_their_shares(tmp_path, capsys, folder):
     label = np.full((10, 10), 7, np.uint8)
     label[:4], label[0] = 2, 255
-    write(tmp_path / "labels/train/a.png", label)
+    write(tmp_path / folder / "a.png", label)
     spec, text = written(tmp_path)
     assert spec.classes == ("class_0", "class_1") and spec.ids == {2: 0, 7: 1, 255: IGNORE_INDEX}
     assert "30.00 % of all pixels" in text and "60.00 % of all pixels" in text
@@ -105,16 +109,31 @@ def test_what_cannot_be_class_maps(tmp_path):
     write(tmp_path / "labels/a.png", noise(0))
     with pytest.raises(InputError) as error:
         classes(data(tmp_path), tmp_path)
-    assert is_sentence(error, "different colours", "smoothing")
+    assert is_sentence(error, tmp_path / "labels/a.png", "768 different colours", "smoothing")
+    write(tmp_path / "labels/a.png", np.zeros((2, 2, 3), np.uint8))
     write(tmp_path / "labels/b.png", indices(0, [0, 1]))
     with pytest.raises(InputError) as error:
         classes(data(tmp_path), tmp_path)
-    assert is_sentence(error, "index and colour labels")
+    assert is_sentence(error, "a.png", "b.png", "indices", "colours")
     (tmp_path / "labels/a.png").unlink()
     classes(data(tmp_path), tmp_path)
     with pytest.raises(InputError) as error:  # a person's edits are not lost
         classes(data(tmp_path), tmp_path)
     assert is_sentence(error, tmp_path / "classes.yaml", "exists")
+
+
+def test_too_many_colours_of_many_labels_stop_the_reading(tmp_path, monkeypatch):
+    """Each file is like a class map. Their counts are added one by one, not kept for all files."""
+    monkeypatch.setattr("os.cpu_count", lambda: 1)
+    read = []
+    monkeypatch.setattr(tool, "read_bytes", lambda path: read.append(path) or time.sleep(0.01) or path.read_bytes())
+    for number in range(99):
+        label = np.zeros((1, 20, 3), np.uint8)
+        label[0, :, 0], label[0, :, 1] = number, np.arange(20)
+        write(tmp_path / f"labels/{number:02d}.png", label)
+    with pytest.raises(InputError) as error:
+        classes(data(tmp_path), tmp_path)
+    assert is_sentence(error, "labels/12.png", "260 different colours") and len(read) < 50
 
 
 def test_repeated_colours_of_a_palette_are_omitted(tmp_path):

@@ -2,15 +2,16 @@
 
 import json
 import os
+import sys
 
 import cv2
 import numpy as np
 import pytest
-from layouts import is_sentence, noise, write
+from layouts import files, is_sentence, noise, write
 
 from regseg.data.datamodule import SegmentationDataModule
 from regseg.data.datasets.folder import Folder
-from regseg.dataset_tools.coco import _mask, import_coco
+from regseg.dataset_tools.coco import import_coco
 from regseg.errors import InputError
 
 coco = pytest.importorskip("pycocotools.mask")
@@ -81,6 +82,8 @@ def test_polygons_and_both_encodings(dataset):
         "../../media/upload/4/drive/a.png",
         "/data/drive/a.png",
         "images/drive/61148fa2-a.png",
+        "a.png",  # in the only folder that has it, as COCO names the images of each split
+        "upload/61148fa2-a.png",
     ],
 )
 def test_names_as_annotation_tools_write_them(dataset, name):
@@ -108,14 +111,6 @@ def test_nothing_is_overwritten(dataset):
     assert is_sentence(error, root / "labels/b.png") and not (root / "labels/drive").exists()
 
 
-def test_run_lengths_are_read_as_pycocotools_reads_them():
-    rng = np.random.default_rng(0)
-    for share in (0, 0.02, 0.5, 0.98, 1):
-        mask = (rng.random((31, 17)) < share).astype(np.uint8)
-        counts = coco.encode(np.asfortranarray(mask))["counts"].decode()
-        assert (_mask({"size": [31, 17], "counts": counts}, 31, 17) == mask).all()
-
-
 def test_a_named_pipe_is_not_read(dataset):
     root, path, _ = dataset
     path.unlink()
@@ -125,9 +120,75 @@ def test_a_named_pipe_is_not_read(dataset):
     assert is_sentence(error, path, "not a file")
 
 
+def test_an_image_that_may_be_one_of_two_is_refused(dataset):
+    root, path, content = dataset
+    write(root / "images/walk/a.png", noise(0, (6, 8)))
+    content["images"][0]["file_name"] = "a.png"
+    path.write_text(json.dumps(content))
+    with pytest.raises(InputError) as error:
+        run(root, path)
+    assert is_sentence(error, "images/drive/a.png", "images/walk/a.png", "folder")
+
+
+def test_the_annotations_of_a_second_split(dataset):
+    """Its classes are those of the first, whatever numbers its categories have."""
+    root, path, _ = dataset
+    run(root, path)
+    classes = (root / "classes.yaml").read_text()
+    write(root / "images/val/c.png", noise(2, (4, 4)))
+    square = [{"image_id": 1, "category_id": 1, "segmentation": [[0, 0, 2, 0, 2, 2, 0, 2]]}]
+    second = {
+        "images": [{"id": 1, "file_name": "c.png", "height": 4, "width": 4}],
+        "annotations": square,
+        "categories": [{"id": 1, "name": "car"}, {"id": 7, "name": "unused"}],
+    }
+    path.write_text(json.dumps(second))
+    run(root, path)
+    label = cv2.imread(str(root / "labels/val/c.png"), cv2.IMREAD_UNCHANGED)
+    assert label.tolist() == [[2, 2, 0, 0], [2, 2, 0, 0], [0] * 4, [0] * 4]
+    assert (root / "classes.yaml").read_text() == classes
+    (root / "labels/val/c.png").unlink()
+    for text, word in (
+        (classes.replace("name: car", "name: lorry"), "no class car"),
+        (classes.replace("name: background", "name: ground"), "0 is not the id of the class background"),
+    ):
+        (root / "classes.yaml").write_text(text)
+        with pytest.raises(InputError) as error:
+            run(root, path)
+        assert is_sentence(error, root / "classes.yaml", word) and not (root / "labels/val/c.png").exists()
+    (root / "classes.yaml").write_text("classes: [{name: car, id: 9}]\nignore: [0]\n")
+    run(root, path)
+    assert cv2.imread(str(root / "labels/val/c.png"), cv2.IMREAD_UNCHANGED)[0].tolist() == [9, 9, 0, 0]
+
+
+def test_a_failed_import_writes_nothing_and_can_be_repeated(dataset, monkeypatch):
+    root, path, content = dataset
+    before = files(root)
+    for change in ({"category_id": 99}, {}):
+        last = {"image_id": 6, "category_id": 2, "segmentation": {"size": [4, 4], "counts": [8, 8]}} | change
+        path.write_text(json.dumps({**content, "annotations": [*content["annotations"], last]}))
+        if change:
+            with pytest.raises(InputError, match="damaged"):
+                run(root, path)
+            assert files(root) == before
+    monkeypatch.setitem(sys.modules, "pycocotools", None)
+    with pytest.raises(InputError) as error:
+        run(root, path)
+    assert is_sentence(error, "pip install") and files(root) == before
+    monkeypatch.undo()
+    run(root, path)
+    assert files(root) == sorted([*before, "classes.yaml", "labels/b.png", "labels/drive/a.png"])
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
+        (lambda c: c["images"][1].update(id=5), ["the image id 5", "twice"]),
+        (lambda c: c["categories"][1].update(id=30), ["the category id 30", "twice"]),
+        (
+            lambda c: [entry.update(image_id=str(entry["image_id"])) for entry in c["annotations"]],
+            ["4 of 4 annotations belong to no image", "image_id 5"],
+        ),
         (lambda c: c.pop("categories"), ["not a COCO annotation file"]),
         (lambda c: c["images"][0].update(file_name="../../x.png"), ["../../x.png, which is missing", "same file name"]),
         (lambda c: c["images"][0].update(file_name="c.png"), ["c.png, which is missing"]),

@@ -79,5 +79,5 @@ def test_a_graph_with_another_input_is_refused(name, kind, shape, runtime, tmp_p
     model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=8)
     onnx.helper.set_model_props(model, {KEY: ExportInfo(SPEC).to_json()})
     (tmp_path / "graph.onnx").write_bytes(model.SerializeToString())
-    with pytest.raises(InputError, match=r"graph\.onnx takes no images as the graphs of this project do"):
+    with pytest.raises(InputError, match=r"graph\.onnx does not have the input of this project's graphs"):
         open_runtime(tmp_path / "graph.onnx", runtime)

@@ -1,6 +1,8 @@
 """Exported files and networks run with OpenVINO."""
 
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ from regseg.data.datasets.cityscapes import SPEC
 from regseg.errors import InputError
 from regseg.inference import openvino_runtime
 from regseg.inference.conversion import to_openvino
+from regseg.inference.export_check import _runtime_of
 from regseg.inference.export_info import ExportInfo
 from regseg.inference.folding import ExportNetwork
 from regseg.inference.openvino_runtime import OpenVinoRuntime, read_model
@@ -16,12 +19,36 @@ from regseg.inference.openvino_runtime import OpenVinoRuntime, read_model
 pytest.importorskip("openvino")
 
 
-def test_the_first_shapes_are_compiled_separately(exported, monkeypatch):
+@pytest.mark.parametrize("refuses", [False, True])
+def test_the_first_shapes_are_compiled_separately(exported, monkeypatch, refuses):
+    """The model for all other shapes keeps nothing for each of them, if OpenVINO has the option."""
+    path, core, options = exported("openvino"), openvino_runtime._core(), []
+
+    def compile_model(model, device, given):
+        if refuses and "CPU_RUNTIME_CACHE_CAPACITY" in given:
+            raise RuntimeError("Unsupported property")
+        options.append(given.get("CPU_RUNTIME_CACHE_CAPACITY"))
+        return core.compile_model(model, device, given)
+
+    fake = SimpleNamespace(read_model=core.read_model, compile_model=compile_model, get_property=core.get_property)
+    monkeypatch.setattr(openvino_runtime, "_core", lambda: fake)
     monkeypatch.setattr(openvino_runtime, "_SIZES", 2)
-    runtime = OpenVinoRuntime.from_file(exported("openvino"), "f32")
+    runtime = OpenVinoRuntime.from_file(path, "f32")
     for side in (32, 64, 32, 96, 128):
         assert runtime(np.zeros((1, side, 32, 3), np.uint8)).shape == (1, side, 32)
     assert list(runtime._compiled) == [(1, 32, 32, 3), (1, 64, 32, 3), None]
+    assert options == [None, None, None if refuses else 0]
+
+
+def test_bf16_needs_its_instructions(exported, monkeypatch):
+    """Without them, OpenVINO would compute in float32 without saying so."""
+    path, core = exported("openvino"), openvino_runtime._core()
+    fake = SimpleNamespace(read_model=core.read_model, get_property=lambda *_: ["FP32", "INT8"])
+    monkeypatch.setattr(openvino_runtime, "_core", lambda: fake)
+    assert OpenVinoRuntime.from_file(path).precision == "f32"
+    with pytest.raises(InputError, match=r"cannot compute in bf16 on this processor; leave precision=bf16 out\."):
+        OpenVinoRuntime.from_file(path, "bf16")
+    assert _runtime_of(Path("model.xml"), "bf16") == ("openvino", "auto")
 
 
 def test_threads_share_a_runtime(exported, photograph):

@@ -5,7 +5,8 @@ import pytest
 from layouts import is_sentence
 
 from regseg.errors import InputError
-from regseg.inference.out_folder import RECORD, Origin, digest, enter, mark, missing, of_other_settings
+from regseg.inference.out_folder import RECORD, Origin, digest, enter, mark, missing, of_other_settings, writing
+from regseg.system.locks import lock
 
 ONE, OTHER = {"weights": "1", "tile": None}, {"weights": "2", "tile": None}
 
@@ -83,7 +84,7 @@ def test_files_of_earlier_settings_are_named(out):
     new = {out / "index" / "a.png": Origin(str(out.parent / "a.png"), ONE | {"tile": 128})}
     enter(out, new, overwrite=True)
     sentence = of_other_settings(out, new)
-    assert f"remain in {out / 'overlay'} (1), {out / 'color'} (1): the first was predicted with tile=None." in sentence
+    assert f"remain in {out / 'overlay'} (1), {out / 'color'} (1); the first was predicted with tile=None." in sentence
     assert "'save=[overlay,color]' overwrite=true" in sentence
     assert of_other_settings(out, {out / "index" / "a.png": Origin(str(out.parent / "a.png"), ONE)}) == ""
     assert of_other_settings(out, {out / "index" / "c.png": Origin(str(out.parent / "c.png"), OTHER)}) == ""
@@ -158,3 +159,22 @@ def test_a_record_with_settings_of_another_type_is_damaged(tmp_path, settings):
 def test_a_record_that_is_a_named_pipe_is_not_read(tmp_path):
     os.mkfifo(tmp_path / "predictions.json")
     assert missing(tmp_path, {tmp_path / "a.png": Origin("x", {})}) == {tmp_path / "a.png"}
+
+
+def test_temporary_files_are_removed_when_no_command_is_running(out):
+    outputs = origins(out, "ab")
+    enter(out, outputs, overwrite=False)
+    make(out, outputs)
+    left = [out / "overlay" / ".a.jpg.12", out / f".{RECORD}.12"]
+    for path in (*left, out / ".writer_killed"):
+        path.touch()
+    with lock(out / ".writer_other", wait=True), writing(out, outputs):
+        assert [path.exists() for path in left] == [True, False]
+        assert len(list(out.glob(".writer_*"))) == 3
+    (out / ".writer_other").touch()  # as if it had been killed
+    with writing(out, outputs), writing(out, outputs):
+        assert not left[0].exists() and len(list(out.glob(".writer_*"))) == 2
+        left[0].touch()
+        with writing(out, outputs):
+            assert left[0].exists()
+    assert missing(out, outputs) == set() and not list(out.glob(".writer_*"))

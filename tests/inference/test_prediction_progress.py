@@ -31,6 +31,16 @@ def test_an_unknown_total_and_a_single_image(clock):
         assert counter.text() == "1 frame, 0.5 frames/s" and counter.summary() == "1 frame in 2 s (0.5 frames/s)"
 
 
+def test_more_images_than_expected(clock):
+    with Counter(2, "frames") as counter:
+        clock[0] += 2
+        for text in ("1 of 2 frames, 0.5 frames/s, 2 s left", "2 of 2 frames, 1.0 frames/s, 0 s left"):
+            counter.advance()
+            assert counter.text() == text
+        counter.advance()
+        assert counter.text() == "3 frames, 1.5 frames/s"
+
+
 def test_without_a_terminal_a_line_is_printed_every_half_minute(clock, capsys):
     with Counter(10) as counter:
         for _ in range(5):

@@ -52,7 +52,7 @@ def test_wrong_images(checkpoint, shape):
 def test_a_model_of_a_loop_of_ones_own(tmp_path, photograph):
     spec = DatasetSpec("mine", ("a", "b"), ((1, 1, 1), (2, 2, 2)), ids={0: 0, 1: 1})
     model = regseg.create_model(num_classes=2)
-    regseg.save_weights(model, tmp_path / "a.ckpt", spec=spec.to_dict())
+    regseg.save_weights(model, tmp_path / "a.ckpt", spec=spec)
     predictor = regseg.Predictor(tmp_path / "a.ckpt", "torch")
     assert predictor.spec == spec and predictor(photograph).max() < 2
     regseg.save_weights(model, tmp_path / "b.ckpt")
@@ -108,7 +108,7 @@ def test_wrong_short_sides(checkpoint, exported):
     for wrong in (0, 31, 64.5, True, "all"):
         with pytest.raises(InputError, match="short_side"):
             regseg.Predictor(checkpoint, "torch", short_side=wrong)
-    with pytest.raises(InputError, match="accepts only images of 64x96 pixels"):
+    with pytest.raises(InputError, match="accepts only images that are 64 pixels high and 96 wide"):
         regseg.Predictor(exported("openvino", size=(64, 96)), short_side=64)
     assert regseg.Predictor(exported("openvino", size=(64, 96))).short_side is None
 

@@ -79,6 +79,16 @@ def test_outputs_within_the_source_are_not_predicted_again(photos):
     assert names("photos/**", photos / "out") == ["a", "b", "trip/c", "trip/far/d"]
 
 
+def test_outputs_of_another_command_are_skipped_unless_they_are_given(photos, capsys):
+    write(photos / "old" / "overlay" / "a.png", noise(0))
+    (photos / "old" / "predictions.json").touch()
+    for source in ("photos", "photos/**"):
+        assert names(source) == ["a", "b", "trip/c", "trip/far/d"]
+        assert capsys.readouterr().out == "Skipping photos/old: outputs of an earlier prediction.\n"
+    assert names("photos/old") == ["overlay/a"] and names("photos/old/overlay/*.png") == ["a"]
+    assert names("photos/trip") == ["c", "far/d"] and not capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("source", "out"),
     [

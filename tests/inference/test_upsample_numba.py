@@ -1,5 +1,7 @@
 """The compiled kernel of the fused upsampling; test_upsample.py compares whole images with PyTorch."""
 
+import importlib.util
+
 import numpy as np
 import pytest
 
@@ -27,3 +29,14 @@ def test_edges_repeat_and_ties_go_to_the_first_class():
     """One logit per class: every pixel has it, and classes 1 and 2 are equal."""
     logits = np.array([0.0, 3.0, 3.0], np.float32).reshape(3, 1, 1)
     assert (rows(logits, (4, 5), 0, 4) == 1).all()
+
+
+def test_a_read_only_installation_is_no_error(monkeypatch):
+    """Numba refuses to cache if no folder is writable."""
+    monkeypatch.setattr("numba.core.caching.CacheImpl._locator_classes", [])
+    found = importlib.util.find_spec("regseg.inference.upsample_numba")
+    module = importlib.util.module_from_spec(found)
+    found.loader.exec_module(module)
+    row = np.empty(4, np.float32)
+    module._stretch(np.ones(2, np.float32), np.zeros(4, np.uint32), row * 0, np.empty((3, 4), np.float32), row)
+    assert (row == 1).all()

@@ -1,9 +1,11 @@
 """Videos that are damaged or cannot be read."""
 
+from fractions import Fraction
+
 import numpy as np
 import pytest
 from layouts import is_sentence
-from videos import write_damaged_video
+from videos import write_damaged_video, write_video
 
 from regseg.errors import InputError
 from regseg.inference.video_reader import Video
@@ -49,3 +51,16 @@ def test_pyav_is_named_where_it_is_missing(tmp_path, monkeypatch):
     with pytest.raises(InputError) as error:
         Video(tmp_path / "a.mp4")
     assert is_sentence(error, "pip install 'regseg[video]'")
+
+
+@pytest.mark.parametrize("start", [0, 100_000])
+def test_times_that_start_again_continue(tmp_path, start):
+    """In parts that were joined by cat; the second one may start earlier than the first by a minute or more."""
+    parts = [
+        write_video(tmp_path / f"{number}.ts", frames=5, rate=Fraction(25), times=[begin + 40 * n for n in range(5)])
+        for number, begin in enumerate((start, 0))
+    ]
+    (tmp_path / "joined.ts").write_bytes(b"".join(part.read_bytes() for part in parts))
+    with Video(tmp_path / "joined.ts") as video:
+        times = [float(frame.pts * video.time_base) for frame in video.frames()]
+        assert times == pytest.approx([0.04 * number for number in range(10)]) and video.damage is None

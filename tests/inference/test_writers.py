@@ -126,6 +126,8 @@ def test_our_evaluator_and_the_official_one_agree_on_written_predictions(streets
     with zipfile.ZipFile(tmp_path / "out" / "cityscapes.zip") as archive:
         assert sorted(archive.namelist()) == sorted(f"{one.path.stem}.png" for one in items)
         archive.extractall(tmp_path / "sent")
+    assert "1 of 3 results are missing" in zip_labels(outputs, items, {next(iter(everything))})
+    assert not (tmp_path / "out" / "cityscapes.zip").exists()
 
     arguments = official.args
     monkeypatch.setattr(arguments, "quiet", True)

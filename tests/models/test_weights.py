@@ -9,9 +9,11 @@ import pytest
 import torch
 
 import regseg
+from regseg.data.datasets.cityscapes import SPEC
 from regseg.errors import InputError
 from regseg.models import load_model, save_weights
 from regseg.models.weights import read_checkpoint
+from regseg.system.checkpoint_file import classes_in
 
 SMALL = {"backbone": [[1], [1, 2]]}
 
@@ -192,14 +194,14 @@ def test_files_that_would_run_code_are_refused(layout, tmp_path):
         path.write_bytes(pickle.dumps({"extra": Malicious(trace)}, protocol=2))
     else:
         torch.save(content, path, _use_new_zipfile_serialization=layout == "zip")
-    with pytest.raises(InputError, match=r"evil.pth would run code to load \(posix.system\)"):
+    with pytest.raises(InputError, match=r"evil.pth would run code \(posix.system\)"):
         regseg.load_weights(small(), path)
     assert not trace.exists()
 
 
 def test_a_whole_pickled_model_is_refused(tmp_path):
     torch.save(small(), tmp_path / "model.pth")
-    with pytest.raises(InputError, match=r"would run code to load \(regseg.models.regseg.RegSeg\)"):
+    with pytest.raises(InputError, match=r"would run code \(regseg.models.regseg.RegSeg\)"):
         regseg.load_weights(small(), tmp_path / "model.pth")
 
 
@@ -329,3 +331,32 @@ def test_another_decoder_hints_at_the_backbone():
 def test_many_skipped_tensors_are_counted(capsys):
     regseg.load_weights(regseg.create_model(decoder="lraspp"), regseg.create_model().state_dict(), part="backbone")
     assert " and 7 more: it does not belong to the backbone" in capsys.readouterr().out
+
+
+def test_what_is_no_model_or_no_weights_is_named(tmp_path):
+    path = tmp_path / "a.ckpt"
+    save_weights(small(), path)
+    for use, words in (
+        (lambda: regseg.load_weights(small(), small()), "The weights are of the type RegSeg; give a name"),
+        (lambda: regseg.load_weights("regseg", path), "The model is of the type str; give one of regseg.create_model"),
+        (lambda: save_weights(path, small()), "The model is of the type PosixPath"),
+        (lambda: save_weights(small(), f"{tmp_path}/"), "is a folder; give a file in it, such as .*own.ckpt"),
+        (lambda: load_model(None), "The weights are of the type NoneType"),
+        (lambda: regseg.create_model(weights=5), "The weights are of the type int"),
+    ):
+        with pytest.raises(InputError, match=words):
+            use()
+
+
+def test_classes_are_saved_if_the_model_has_as_many(tmp_path):
+    for spec in (SPEC, SPEC.to_dict()):
+        save_weights(small(), tmp_path / "a.ckpt", spec=spec)
+        assert classes_in(tmp_path / "a.ckpt") == list(SPEC.classes)
+    for model, spec, words in (
+        (small(11), SPEC, "spec has 19 classes and the model 11"),
+        (small(), list(SPEC.classes), "spec is of the type list and lists no classes; give datamodule.spec"),
+        (small(), {"name": "mine"}, "lists no classes"),
+    ):
+        with pytest.raises(InputError, match=words):
+            save_weights(model, tmp_path / "b.ckpt", spec=spec)
+    assert not (tmp_path / "b.ckpt").exists()

@@ -11,10 +11,10 @@ from regseg.reporting.published import Curve
 from regseg.reporting.tables import Row, Run
 
 
-def run(row, *mious, classes=("a", "b")):
+def run(row, *mious, classes=("a", "b"), mismatch=""):
     iou = [[miou] * len(classes) for miou in mious]
     curve = Curve(0, range(len(mious)), mious, mious, iou)
-    return Run(row, "finished", len(mious) - 1, len(mious), curve, classes, "", "", None)
+    return Run(row, "finished", len(mious) - 1, len(mious), curve, classes, mismatch, "", None)
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ def drawn(monkeypatch):
 
 def test_rows_that_are_not_comparable_are_marked(tmp_path, drawn):
     """The picture may be copied without the table that says so."""
-    rows = [Row(str(fits), [70.0], [], 75.0, None, [], "", False, fits) for fits in (True, False)]
+    rows = [Row(str(fits), [70.0], [], "75.0", None, [], "", False, fits) for fits in (True, False)]
     assert figures.draw_rows("table4", rows, tmp_path / "rows.png")
     labels = [text.get_text() for text in drawn[0].legends[0].get_texts()]
     assert labels == ["ours", "ours, not comparable", "paper"]
@@ -46,6 +46,21 @@ def test_learning_curves_show_the_first_evaluation(tmp_path, drawn):
     assert figures.draw_curves("mine", [run("row", 3.0, 50.0, 60.0)], tmp_path / "curves.png")
     bottom, top = drawn[0].axes[0].get_ylim()
     assert bottom < 3 and top > 60
+
+
+def test_runs_that_are_not_comparable_are_dashed_and_not_in_differences_of_classes(tmp_path, drawn, monkeypatch):
+    shown = []
+    monkeypatch.setattr(figures, "_draw_heatmap", lambda values, rows, *_, **__: shown.append((rows, values)))
+    runs = [run("a", 50.0, 60.0), run("b", 1.0, 2.0, mismatch="a smoke test")]
+    assert figures.draw_curves("mine", runs, tmp_path / "curves.png")
+    assert [line.get_linestyle() for axes in drawn[0].axes for line in axes.lines if len(line.get_xdata())] == [
+        "-",
+        "--",
+    ]
+    labels = [text.get_text() for text in drawn[0].legends[0].get_texts()]
+    assert labels == ["ours", "ours, not comparable"]
+    assert figures.draw_classes("mine", runs, tmp_path / "c.png") and figures.draw_classes("mine", runs[1:], tmp_path)
+    assert shown == [(["a"], [[60.0, 60.0]]), (["b"], [[2.0, 2.0]])]
 
 
 def test_names_without_glyphs_are_drawn_without_a_warning(tmp_path):

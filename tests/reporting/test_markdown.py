@@ -2,14 +2,14 @@
 
 from run_folders import write_run
 
-from regseg.reporting.markdown import at_same_epochs, classes_markdown, markdown, runs_markdown, table
+from regseg.reporting.markdown import Grid, at_same_epochs, classes_grid, markdown, runs_grid, table
 from regseg.reporting.published import Curve, author_runs
 from regseg.reporting.tables import Run, compare, read_runs
 
 
-def without(table, column):
+def without(text, column):
     """The rows of a CSV file with a column emptied, as it is for a class that is absent."""
-    header, *rows = [line.split(",") for line in table.splitlines()]
+    header, *rows = [line.split(",") for line in text.splitlines()]
     place = header.index(column)
     emptied = [[*row[:place], "", *row[place + 1 :]] for row in rows]
     return "".join(",".join(row) + "\n" for row in [header, *emptied])
@@ -19,12 +19,12 @@ def test_table_3_is_printed_run_by_run(tmp_path):
     """The paper's four lines, to their last digit, and its point: the reduced mean deviates a tenth as much."""
     for seed in range(2):
         write_run(tmp_path, "table3", "dilation_1_6_12_18", seed, 0.5 * seed)
-    lines = runs_markdown("table3", read_runs(tmp_path, "table3")).splitlines()
+    lines = table(runs_grid("table3", read_runs(tmp_path, "table3"))).splitlines()
     assert "| paper, run 1 | 68.11 | 73.55 | 35.77 | 72.71 | 75.26 |" in lines
     assert "| paper, standard deviation | 3.34 | 2.95 | 13.76 | 1.01 | 0.11 |" in lines
     assert "| ours, seed 0 | 68.11 | 73.55 | 35.77 | 72.71 | 75.26 |" in lines  # it follows the author's first run
     assert "| ours, standard deviation | 0.25 | 0.25 | 0.25 | 0.25 | 0.25 |" in lines
-    assert runs_markdown("table4", []) == ""
+    assert not runs_grid("table4", []).rows
 
 
 def test_an_absent_class_is_no_number(tmp_path):
@@ -32,7 +32,7 @@ def test_an_absent_class_is_no_number(tmp_path):
         write_run(tmp_path, "table3", "dilation_1_6_12_18", seed)
         path = tmp_path / "table3" / f"dilation_1_6_12_18_seed{seed}" / "metrics.csv"
         path.write_text(without(path.read_text(), "val/iou/train"))
-    text = runs_markdown("table3", read_runs(tmp_path, "table3"))
+    text = table(runs_grid("table3", read_runs(tmp_path, "table3")))
     assert "| ours, seed 0 | 68.11 | 73.55 | absent |" in text
     assert "| ours, standard deviation | 0.00 | 0.00 | absent |" in text
 
@@ -41,7 +41,10 @@ def test_the_author_at_the_same_epoch(runs):
     (sentence,) = [s for s in at_same_epochs("table4", read_runs(runs, "table4")) if "dilation_1_6" in s]
     author = author_runs("table4", "dilation_1_6")[0]
     theirs = author.miou_reduced[author.epochs.index(99)]
-    assert f"at epoch 99 the author had {theirs:.1f}; you have {theirs - 1:.1f}." in sentence
+    assert (
+        f"at epoch 99, the mean reduced mIoU of the author's runs is {theirs:.1f} %; yours is {theirs - 1:.1f} %."
+        in sentence
+    )
 
 
 def test_the_best_run_of_table_7s_last_row_counts(tmp_path):
@@ -49,19 +52,20 @@ def test_the_best_run_of_table_7s_last_row_counts(tmp_path):
         write_run(tmp_path, "table7", "epochs_1000", seed, like=seed - 1)
     text = markdown("table7", compare("table7", read_runs(tmp_path, "table7")))
     assert "| epochs_1000 | 78.29 (best of 77.96, 78.29, 77.92) | 3 | 78.3 (best run) | 77.96, 78.29, 77.92 |" in text
-    assert "For epochs_1000 the best run counts, as in the paper" in text
+    assert "For epochs_1000, the value is that of the best run, as in the paper" in text
 
 
 def test_many_runs_are_divided_into_tables_that_fit_on_paper():
     curve = Curve(0, [0], [50.0], [50.0], [[50.0]])
     runs = [Run(f"r{n}", "finished", 0, 1, curve, ("a",), "", "", None) for n in range(12)]
-    first, second = classes_markdown(runs).split("\n\n")
+    first, second = table(classes_grid(runs)).split("\n\n")
     assert first.startswith("| class | r0, seed 0 |") and first.splitlines()[0].count("seed") == 10
     assert second.splitlines()[0] == "| class | r10, seed 0 | r11, seed 0 |"
 
 
 def test_columns_of_numbers_are_aligned_to_the_right():
-    lines = table(["a", "b", "c", "d"], [["x", "1.5 ± 0.2", "–", ""], ["y", "-12", "absent", "late"]]).splitlines()
+    rows = [["x", "1.5 ± 0.2", "–", ""], ["y", "-12", "absent", "late"]]
+    lines = table(Grid(["a", "b", "c", "d"], rows)).splitlines()
     assert lines[1] == "| --- | ---: | ---: | --- |"
 
 

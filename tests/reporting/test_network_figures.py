@@ -67,7 +67,7 @@ def test_ddrnet_compared_with_the_paper():
     assert described["field_of_view"] is None and described["blocks"] == []
     assert [row["met"] for row in described["needed_field_of_view"]] == 3 * [None]
     assert round(described["gflops_convolutions"], 1) == 143.1
-    assert "convolutions alone" in paper(model)["GFLOPs at 1024x2048"]["why"]
+    assert "convolutions only" in paper(model)["GFLOPs at 1024x2048"]["why"]
 
 
 def test_custom_dilations_are_in_no_table():

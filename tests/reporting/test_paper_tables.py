@@ -5,7 +5,8 @@ from run_folders import write_run
 
 from regseg.report import write
 from regseg.reporting import published
-from regseg.reporting.paper_tables import columns_markdown, differences_markdown
+from regseg.reporting.markdown import table
+from regseg.reporting.paper_tables import columns_grid, columns_notes, differences_grid
 from regseg.reporting.published import paper
 from regseg.reporting.tables import compare, read_runs
 from regseg.run_dir import write_json, write_metrics
@@ -37,23 +38,28 @@ def test_table_8_has_the_papers_columns(tmp_path):
     for seed in range(1, 6):
         write_run(tmp_path, "table8", "regseg", seed, 0.1, like=seed - 1)
     rows = compare("table8", read_runs(tmp_path, "table8"))
-    text = columns_markdown("table8", tmp_path)
+    text = table(columns_grid("table8", tmp_path))
     assert "| STDC2-Seg | IM | 73.9 | 152.2 |" in text and "| VideoGCRF | C | 75.2 | – |" in text
     assert "| DDRNet-23 | C | 80.1 ± 0.4 | 94 |" in text and "| **RegSeg, your runs** | C | 81.00 ± 0.07 | – |" in text
-    assert "| regseg over DDRNet-23 | 0.8 (Sec. 4.8) | +0.80 | +0.80 | +0.90 |" in differences_markdown("table8", rows)
+    assert "| regseg over DDRNet-23 | 0.8 (Sec. 4.8) | +0.80 | +0.80 | +0.90 |" in table(
+        differences_grid("table8", rows)[0]
+    )
 
 
 def test_table_10_has_the_papers_columns_and_computed_ones(tmp_path):
     for seed in (1, 2, 3):
         write_run(tmp_path, "table10", "regseg", seed, like=seed - 1)
     rows = compare("table10", read_runs(tmp_path, "table10"))
-    text = columns_markdown("table10", tmp_path)
+    text = table(columns_grid("table10", tmp_path))
     assert (
         "| ddrnet23 | 30 | 77.59 ± 0.09 | 20.1 | 143.1 |\n| **ddrnet23, your runs** | – | – | 20.15 | 143.7 |" in text
     )
     assert "| regseg | 30 | 78.13 ± 0.48 | 3.34 | 39.1 |" in text
     assert "| **regseg, your runs** | – | 78.13 ± 0.48 | 3.33 | 39.1 |" in text
-    assert "| regseg over ddrnet23 | 0.5 (Sec. 4.9) | +0.54 | +0.54 | – |" in differences_markdown("table10", rows)
+    assert "3.335 rounded once more" in columns_notes("table10")
+    assert "| regseg over ddrnet23 | 0.5 (Sec. 4.9) | +0.54 | +0.54 | – |" in table(
+        differences_grid("table10", rows)[0]
+    )
 
 
 def test_differences_of_the_text(tmp_path):
@@ -61,24 +67,24 @@ def test_differences_of_the_text(tmp_path):
     write_run(tmp_path, "table5", "concat_conv3x3", 0, 1.0)
     write_run(tmp_path, "table5", "sum_conv1x1", 0)
     write_run(tmp_path, "table5", "sum_conv3x3", 0, status="running")
-    text = differences_markdown("table5", compare("table5", read_runs(tmp_path, "table5")))
+    grid, notes = differences_grid("table5", compare("table5", read_runs(tmp_path, "table5")))
+    text = table(grid)
     assert "| regseg over lraspp | 1.0 (Sec. 1) | +0.99 | +0.99 | – |" in text
     assert "(sum\\_conv1x1)" not in text and "1x1 conv (sum_conv1x1) | 0.7 (Sec. 4.5) | +0.69 | +0.69 | +1.69 |" in text
-    assert "| the same with sums on both sides | – | +0.82 | +0.82 | – |" in text and "used a sum" in text
-    for table in ("table4", "table5", "table8", "table9", "table10"):
-        for entry, line in zip(
-            paper()[table]["differences"], differences_markdown(table, []).splitlines()[2:], strict=False
-        ):
-            if isinstance(entry.get("text"), float) and entry["over"] != "FC-HardNet-70":  # where the paper differs
-                assert abs(float(line.split("|")[3]) - entry["text"]) < 0.0501, line
+    assert "| the same with sums on both sides | – | +0.82 | +0.82 | – |" in text and "used a sum" in notes
+    for group in ("table4", "table5", "table8", "table9", "table10"):
+        for entry, row in zip(paper()[group]["differences"], differences_grid(group, [])[0].rows, strict=True):
+            if entry.get("text", "")[:1].isdigit() and entry["over"] != "FC-HardNet-70":  # where the paper differs
+                assert abs(float(row[2]) - float(entry["text"])) < 0.0501, row
 
 
 INVENTED = """
 table1:
   title: A table of another paper
-  dataset: camvid
+  data: {dataset: camvid}
+  epochs: 2
   metric: best/miou
-  rows: {small: 60.0, large: 70.0}
+  rows: {small: 60.0, large: 70.00}
   deviations: {large: 0.5}
   best_of_runs: [small]
   columns: {extra: extra data, miou: "mIoU, %", fps: FPS}
@@ -124,14 +130,14 @@ def invented(tmp_path, monkeypatch):
 def test_a_table_of_another_paper_is_a_yaml_file(invented, tmp_path):
     for seed, miou in enumerate((0.61, 0.63)):
         write_small_run(invented, "small", seed, 0.3, miou)
-        write_small_run(invented, "large", seed, 0.4, miou + 0.1, 0.5)
+        write_small_run(invented, "large", seed, miou + 0.1, 0.5)
     text, pictures = write("table1", invented, tmp_path / "out")
     for line in (
         "# table1: A table of another paper",
         "| small | 63.00 (best of 61.00, 63.00) | 2 | 60.0 (best run) | – |  |",
-        "| large | 72.00 ± 1.00 | 2 | 70.0 ± 0.5 | – |  |",
+        "| large | 72.00 ± 1.00 | 2 | 70.00 ± 0.5 | – |  |",
         "| method | extra data | mIoU, % | FPS |",
-        "| large | – | 70.0 ± 0.5 | 10 |\n| **large, your runs** | none | 72.00 ± 1.00 | – |",
+        "| large | – | 70.00 ± 0.5 | 10 |\n| **large, your runs** | none | 72.00 ± 1.00 | – |",
         "| Rival | IM | 65.0 ± 0.3 | 50 |\n\nIts note.\n",
         "| large over small | 10 (Sec. 5) | +10.00 | – | +9.00 |",
         "| large over Rival | much better | +5.00 | – | +7.00 |",
@@ -141,6 +147,8 @@ def test_a_table_of_another_paper_is_a_yaml_file(invented, tmp_path):
 
 
 def test_its_runs_on_another_dataset_are_not_comparable(invented, tmp_path):
-    write_small_run(invented, "large", 0, 0.7, dataset="cityscapes")
+    write_small_run(invented, "large", 0, 0.6, 0.7, dataset="cityscapes")
+    write_small_run(invented, "small", 0, 0.6)
     text, _ = write("table1", invented, tmp_path / "out")
     assert "not comparable: on cityscapes" in text and "| **large, your runs** | none | – | – |" in text
+    assert "not comparable: 1 epoch instead of 2" in text

@@ -5,7 +5,8 @@ import json
 import pytest
 
 from regseg.errors import InputError
-from regseg.reporting.paper_tables import columns_markdown
+from regseg.reporting.markdown import table as markdown_table
+from regseg.reporting.paper_tables import columns_grid
 from regseg.reporting.speeds import read_speeds
 
 FLAT = {
@@ -39,11 +40,11 @@ BY_TITLE = {
 def test_speeds_stand_next_to_the_papers(tmp_path, content, table, words):
     path = tmp_path / "inference.json"
     path.write_text(json.dumps(content))
-    text = columns_markdown(table, tmp_path, read_speeds(path)).replace("\\.", ".")
+    text = markdown_table(columns_grid(table, tmp_path, read_speeds(path)))
     assert all(word in text for word in words), text
     rows = [line for line in text.splitlines() if line.startswith("|")]
     assert len({line.replace("\\|", "").count("|") for line in rows}) == 1
-    assert "this machine" not in columns_markdown(table, tmp_path)
+    assert "this machine" not in markdown_table(columns_grid(table, tmp_path))
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{}", '{"results": 3}', '{"a": {"results": [{"size": [1, 2, 3]}]}}'])

@@ -7,8 +7,9 @@ import subprocess
 
 import pytest
 
+from regseg.reporting.markdown import Grid
 from regseg.reporting.tables import Row
-from regseg.reporting.tabular import csv_text, latex_text, significance_markdown
+from regseg.reporting.tabular import csv_text, grid_csv, grid_latex, latex_text, significance_markdown
 
 
 def has_booktabs():
@@ -20,7 +21,7 @@ def row(name, ours, best=False, paper=None):
     return Row(name, ours, [], paper, None, [], "", best, True)
 
 
-ROWS = [row("a_b & 5%", [75.0, 75.2], paper=75.85), row("dilation_1_6", [74.0, 74.4, 74.1]), row("c", [])]
+ROWS = [row("a_b & 5%", [75.0, 75.2], paper="75.85"), row("dilation_1_6", [74.0, 74.4, 74.1]), row("c", [])]
 
 
 def test_csv_holds_every_run():
@@ -31,9 +32,13 @@ def test_csv_holds_every_run():
 
 
 def test_latex_is_escaped_and_the_best_is_bold(tmp_path):
-    text = latex_text("table4", ROWS)
+    text, grid = latex_text("table4", ROWS), Grid(["a_b", "IoU, %"], [["x & y", "1.50 ± 0.1"], ["z", "–"]], [1])
+    text += grid_latex("table4", "IoU per class, %", grid)
     assert r"a\_b \& 5\% & \textbf{75.10 $\pm$ 0.10} & 2 & 75.85 \\" in text
-    assert r"dilation\_1\_6 & 74.17" in text and r"c & -- & 0 & -- \\" in text and text.count("textbf") == 1
+    assert r"dilation\_1\_6 & 74.17" in text and r"c & -- & 0 & -- \\" in text and text.count("textbf") == 2
+    assert r"\caption{Backbone ablation: IoU per class, \%.}" in text and r"\begin{tabular}{lr}" in text
+    assert r"a\_b & IoU, \% \\" in text and r"x \& y & 1.50 $\pm$ 0.1 \\" in text and r"\textbf{z} & -- \\" in text
+    assert grid_csv(grid) == 'a_b,"IoU, %"\nx & y,1.50 ± 0.1\nz,\n'
     if shutil.which("pdflatex") and shutil.which("kpsewhich") and has_booktabs():
         document = f"\\documentclass{{article}}\\usepackage{{booktabs}}\\begin{{document}}{text}\\end{{document}}"
         (tmp_path / "a.tex").write_text(document)
@@ -42,25 +47,26 @@ def test_latex_is_escaped_and_the_best_is_bold(tmp_path):
 
 def test_latex_says_what_a_row_is_not():
     rows = [
-        Row("done", [70.0], [], 78.3, None, [], "", False, True),
-        Row("smoke_1", [60.0], [], 75.85, 0.4, [], "not comparable: a smoke test", False, False),
+        Row("done", [70.0], [], "78.30", None, [], "", False, True),
+        Row("smoke_1", [90.0], [], "75.85", "0.4", [], "not comparable: a smoke test", False, False),
         Row("cut", [], [80.0], None, None, [], "seed 0 interrupted", False, True),
         Row("three", [1.0, 2.0], [], None, None, [], "", True, True),
     ]
     text = latex_text("table4", rows)
-    assert r"done & \textbf{70.00} & 1 & 78.3 \\" in text and r"75.85 $\pm$ 0.4" in text  # as printed
+    assert r"done & \textbf{70.00} & 1 & 78.30 \\" in text and r"75.85 $\pm$ 0.4" in text  # as printed
     assert (
         r"80.00\rlap{$^\ast$}" in text and r"$^\ast$: training is not finished." in text and text.count("textbf") == 1
     )
-    assert r"Not comparable with the paper: smoke\_1." in text and "The best run counts: three." in text
+    assert r"Not comparable: smoke\_1." in text and "Best run instead of the mean: three." in text
     assert "population standard deviations" in text and "caption{Backbone" in latex_text("table4", rows[:1])
 
 
 def test_welch_by_hand():
     """Means 1 and 3, variances 1 and 1, three runs each: t = 2.449, four degrees of freedom, p = 0.0705."""
-    text = significance_markdown([row("low", [0.0, 1.0, 2.0]), row("high", [2.0, 3.0, 4.0]), row("one", [5.0])])
+    smoke = row("smoke", [90.0, 91.0])._replace(comparable=False)
+    text = significance_markdown([row("low", [0.0, 1.0, 2.0]), row("high", [2.0, 3.0, 4.0]), row("one", [5.0]), smoke])
     assert "against high" in text and "- low: -2.00, p = 0.070 (n = 3 and 3)" in text
-    assert "Not tested" in text and "one" in text and "little power" in text
+    assert "or the best run counts): one, smoke.\n" in text and "little power" in text
 
 
 def test_where_nothing_can_be_tested():

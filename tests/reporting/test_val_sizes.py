@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from regseg.reporting.val_sizes import means_by_size, read, sizes_table
+from regseg.reporting.val_sizes import deviation, means_by_size, read, sizes_table
 
 
 def results(**mious):
@@ -36,3 +36,27 @@ def test_reduced_miou_is_printed_where_classes_are_excluded(reduced, capsys):
 def test_sizes_that_no_image_has_are_damage(tmp_path, size):
     (tmp_path / "val_sizes.json").write_text(json.dumps([{"val_size": size, "metrics": {"val/miou": 0.5}}]))
     assert read(tmp_path) == ([], "val_sizes.json is damaged")
+
+
+PLAIN = {"weights": "last.ckpt", "dataset": "cityscapes", "split": "val", "flip": False, "scales": [1.0]}
+PLAIN |= {"images": 500, "images_of_split": 500}
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({}, ""),
+        ({"weights": "best.ckpt"}, "weights=best.ckpt"),
+        ({"split": "train", "images": 2975, "images_of_split": 2975}, "split=train"),
+        ({"flip": True, "scales": [0.75, 1.0]}, "flip=True, scales=[0.75, 1.0]"),
+        ({"images": 5}, "5 of 500 images"),
+        ({"dataset": "streets"}, "dataset=streets"),
+        ({"split": ["x"]}, "split=['x']"),  # an edited file
+    ],
+)
+def test_how_an_evaluation_differs(options, words):
+    entry = results(s512=0.5)[0] | PLAIN
+    data = {"dataset": "cityscapes", "val_split": "val"}
+    assert deviation([entry, entry | options], data) == words
+    assert deviation([entry | {"split": "test", "dataset": "mine"}], {}) == ""  # of a custom group
+    assert deviation(results(s512=0.5), data) == "options that are not recorded"

@@ -29,7 +29,8 @@ class Training:
 
     def __init__(self, folder, root, *more):
         folder.mkdir()
-        self.folder, self.run = folder, folder / "runs" / f"folder_{Path(root).name}_own_schedule_regseg" / "run_seed0"
+        self.folder = folder
+        self.run = folder / "runs" / f"folder_{Path(root).name}_custom_dilations_regseg" / "run_seed0"
         self.command = [
             sys.executable, "-m", "regseg.train", "data=folder", f"data.root={root}", "model.backbone.dilations=[[1]]",
             "data.crop_size=[32,32]", "data.short_side=[24,48]", "data.batch_size=2", "data.num_workers=1",

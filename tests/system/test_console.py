@@ -30,7 +30,7 @@ def test_paths_are_shown_as_they_are_typed(tmp_path, monkeypatch):
 
 
 def test_durations():
-    assert [duration(s) for s in (42, 190, 19200)] == ["42 s", "3 min 10 s", "5 h 20 min"]
+    assert [duration(s) for s in (42, 190, 19200, -60)] == ["42 s", "3 min 10 s", "5 h 20 min", "0 s"]
 
 
 def test_progress_is_one_line_without_a_terminal(capsys):

@@ -10,6 +10,7 @@ import threading
 
 import pytest
 
+from regseg.system import locks
 from regseg.system.locks import Held, is_held, lock
 
 
@@ -76,15 +77,21 @@ def test_a_killed_process_releases_its_lock(tmp_path, holder, file_system):
 
 
 @pytest.mark.parametrize("file_system", ["ENOLCK"], indirect=True)
-def test_a_lock_of_another_machine_is_respected(tmp_path, holder, file_system, monkeypatch):
-    path = tmp_path / "folder" / "lock"
+def test_a_lock_of_another_machine_is_respected(tmp_path, holder, file_system, monkeypatch, capsys):
+    path, host = tmp_path / "folder" / "lock", socket.gethostname()
     process = holder()
     os.kill(process.pid, signal.SIGKILL)
     process.join()
     monkeypatch.setattr(socket, "gethostname", lambda: "elsewhere")  # so the dead holder seems another machine's
     assert is_held(path)
-    with pytest.raises(Held), lock(path, wait=False):
+    remedy = f", or delete {path}.soft if process {process.pid} on {host} is gone"
+    with pytest.raises(Held) as error, lock(path, wait=False):
         pass
+    assert error.value.remedy == remedy
+    monkeypatch.setattr(locks, "_NOTICE", 0.01)
+    threading.Timer(0.5, path.with_name("lock.soft").unlink).start()
+    with lock(path, wait=True):
+        assert f"wait for it{remedy}." in capsys.readouterr().out
 
 
 def test_a_folder_that_is_not_writable_is_an_error(tmp_path):

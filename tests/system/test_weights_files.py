@@ -35,6 +35,12 @@ def test_a_mistyped_name(shipped):
         resolve_weights("street")
 
 
+@pytest.mark.parametrize("wrong", [None, 5, ["a.ckpt"]])
+def test_weights_of_another_type(wrong):
+    with pytest.raises(InputError, match=r"The weights are of the type \w+; give a name, or the path of a file or of"):
+        resolve_weights(wrong)
+
+
 def test_a_folder_of_that_name_needs_its_path(shipped, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "streets").mkdir()

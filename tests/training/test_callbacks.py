@@ -4,7 +4,7 @@ import lightning as L
 import pytest
 import torch
 from lightning.pytorch.plugins import MixedPrecision
-from tiny import train_tiny
+from tiny import Calls, train_tiny
 
 import regseg
 from regseg.data.datamodule import SegmentationDataModule
@@ -43,6 +43,19 @@ def test_checkpoints_hold_the_state_of_the_loss_scaler(streets_root, tmp_path):
     trainer.fit(SegmentationTask(regseg.create_model(backbone=[[1]]), SPEC), datamodule)
     content = torch.load(tmp_path / "checkpoints" / "last.ckpt", weights_only=True)
     assert content["MixedPrecision"]["scale"] == scaler.get_scale() != 2.0**7
+
+
+def test_a_sanity_check_of_the_initial_weights_leaves_nothing(streets_root, tmp_path):
+    evaluation, found = Evaluation(), []
+
+    def look(trainer, module):
+        found.append([path.name for path in tmp_path.rglob("*.*") if path.suffix in (".ckpt", ".png")])
+        assert evaluation._evaluated == -1
+
+    callbacks = [Calls("on_sanity_check_end", look), Pictures(1), evaluation]
+    arguments = {"max_epochs": 1, "limit_train_batches": 1, "num_sanity_val_steps": 2}
+    train_tiny(streets_root, tmp_path, callbacks=callbacks, **arguments)
+    assert found == [[]] and (tmp_path / "checkpoints" / "best.ckpt").exists()
 
 
 @pytest.mark.parametrize(

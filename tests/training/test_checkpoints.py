@@ -14,7 +14,6 @@ from regseg.data.datamodule import SegmentationDataModule
 from regseg.data.datasets.cityscapes import SPEC
 from regseg.errors import InputError
 from regseg.evaluate import make_datamodule, make_network
-from regseg.models.weights import classes_in
 from regseg.run_dir import (
     check_free,
     holds_results,
@@ -25,6 +24,7 @@ from regseg.run_dir import (
     write_metrics,
 )
 from regseg.system import atomic
+from regseg.system.checkpoint_file import classes_in
 from regseg.training.checkpoint_io import WholeCheckpointIO
 from regseg.training.checkpoints import BestCheckpoint, LastCheckpoint, find_start, restoring, set_damaged_aside
 from regseg.training.record import RunRecord, best_and_last

@@ -164,5 +164,5 @@ def test_a_logger_that_is_not_installed_names_its_extra():
 
 def test_a_node_without_a_target_is_refused(compose):
     loss = parts_of(compose("~loss._target_"))["loss"]
-    with pytest.raises(InputError, match=r"loss=.* cannot be called; .*_target_"):
+    with pytest.raises(InputError, match=r"loss=.* is not callable; .*_target_"):
         SegmentationTask(torch.nn.Identity(), SPEC, loss=loss)

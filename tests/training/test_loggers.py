@@ -3,14 +3,17 @@
 import json
 import re
 import struct
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 import torch
+from tiny import Calls, train_tiny
 
 import regseg
 from regseg.run_dir import read_metrics
+from regseg.training.loggers import WandbRun
 
 BLOCK = 32768
 
@@ -138,12 +141,29 @@ def test_a_resumed_run_continues(starts):
     assert {step["epoch"] for step in second.history if "epoch" in step} == {2}
 
 
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_run_that_fails_is_failed_there_too(streets_root, tmp_path, fails):
+    def fail(trainer, module):
+        if fails:
+            raise RuntimeError("a full disk")
+
+    logger = WandbRun(tmp_path, group="demo", name="run", offline=True)
+    arguments = {"max_epochs": 1, "limit_train_batches": 1, "limit_val_batches": 1}
+    with pytest.raises(RuntimeError, match="a full disk") if fails else nullcontext():
+        train_tiny(streets_root, tmp_path, callbacks=[Calls("on_train_end", fail)], logger=logger, **arguments)
+    logger.close()
+    (file,) = tmp_path.glob("wandb/offline-run-*/run-*.wandb")
+    (end,) = [record.exit for record in records(file) if record.WhichOneof("record_type") == "exit"]
+    assert end.exit_code == int(fails)
+
+
 def test_best_and_last_are_those_of_the_run_folder(starts):
     logged = starts[1]
-    summary, known = logged.summary, json.loads((logged.folder / "summary.json").read_text())
-    for which in ("best", "last"):
-        for name in ("miou", "miou_reduced"):
-            assert summary[f"{which}/{name}"] == pytest.approx(known[which]["metrics"][f"val/{name}"])
+    rows = read_metrics(logged.folder)
+    for name in ("miou", "miou_reduced"):
+        values = [float(row[f"val/{name}"]) for row in rows]
+        found = [logged.summary[f"{which}/{name}"] for which in ("best", "last")]
+        assert len(values) == 3 and found == pytest.approx([max(values), values[-1]])
 
 
 def test_means_are_logged_at_every_evaluation(logged):

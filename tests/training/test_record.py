@@ -1,11 +1,12 @@
 """The summary of a run."""
 
+import math
 from types import SimpleNamespace
 
 import pytest
 
 from regseg.errors import InputError
-from regseg.run_dir import lock_folder, read_summary, write_json
+from regseg.run_dir import best_reduced, lock_folder, read_summary, write_json, write_metrics
 from regseg.system.locks import is_held
 from regseg.training.record import RunRecord
 
@@ -35,3 +36,20 @@ def test_a_spawned_training_locks_its_folder(tmp_path):
         assert is_held(tmp_path / ".lock")
         getattr(record, end)(first, None, "fit" if end == "teardown" else KeyboardInterrupt())
         assert not is_held(tmp_path / ".lock")
+
+
+def test_the_best_reduced_miou_is_the_highest_one(tmp_path):
+    """As in Tables 4 to 7 and in reports; not that of the epoch with the highest mIoU."""
+    pairs = [(0.5, 0.65), (0.6, 0.62), (math.nan, math.nan), (None, None), (0.55, 0.6)]
+    record = RunRecord(tmp_path, {})
+    record.rows = [{"epoch": n, "val/miou": a, "val/miou_reduced": b, "val/iou/x": a} for n, (a, b) in enumerate(pairs)]
+    summary, tables = {}, []
+    logger = SimpleNamespace(
+        experiment=SimpleNamespace(summary=summary), log_table=lambda *given, step: tables.append(given)
+    )
+    record._show(SimpleNamespace(loggers=[logger], global_step=9), SimpleNamespace(classes=["x"]))
+    assert summary == {"best/miou": 0.6, "last/miou": 0.55, "best/miou_reduced": 0.65, "last/miou_reduced": 0.6}
+    assert tables == [("val/iou_of_classes", ["class", "IoU"], [["x", 0.55]])]
+    write_json(tmp_path / "summary.json", {"data": {"excluded": ["bus"]}})
+    write_metrics(tmp_path, record.rows)
+    assert best_reduced(tmp_path) == summary["best/miou_reduced"]

@@ -19,7 +19,7 @@ CONFIG = {"seed": 0, "model": {"name": "regseg"}, "loss": {"name": "ohem"}, "opt
 def trainer(**changes):
     values = {
         "world_size": 1, "accumulate_grad_batches": 1, "precision": "32-true", "max_epochs": 4, "max_steps": -1,
-        "limit_train_batches": 1.0,
+        "limit_train_batches": 1.0, "callbacks": [],
     }  # fmt: skip
     return SimpleNamespace(**(values | changes))
 
@@ -62,7 +62,9 @@ def test_the_same_run_continues(root, before, tmp_path):
 )
 def test_other_classes_are_refused(root, before, classes):
     (root / "classes.yaml").write_text(classes)
-    with pytest.raises(InputError, match=r"class names or their order|label values of the classes"):
+    with pytest.raises(
+        InputError, match=r"class names, or the same names in a different order|label values of the classes"
+    ):
         continues(before, print_of(root))
 
 
@@ -109,12 +111,26 @@ def test_the_schedule_is_that_of_the_checkpoint(root, before):
         continues(before, print_of(root, max_epochs=1))
 
 
+@pytest.mark.parametrize(
+    ("target", "extends"), [("regseg.training.schedules.cosine", True), ("torch.optim.lr_scheduler.LinearLR", False)]
+)
+def test_only_schedules_of_this_project_follow_a_new_length(root, target, extends):
+    config = CONFIG | {"scheduler": {"_target_": target, "_partial_": True}, "loss": {"_target_": "mine.Loss"}}
+    before, longer = print_of(root, config=config), print_of(root, config=config, max_epochs=6)
+    assert continues(before, print_of(root, config=config)) is None
+    if extends:
+        assert "from 16 to 24 iterations" in continues(before, longer)
+    else:
+        with pytest.raises(InputError, match=r"scheduler=LinearLR cannot change its length; set trainer\.max_epochs"):
+            continues(before, longer)
+
+
 def test_precision_and_settings(root, before):
     with pytest.raises(InputError, match="precision 32-true, not bf16-mixed"):
         continues(before, print_of(root, precision="bf16-mixed"))
-    with pytest.raises(InputError, match=r"optimizer\.lr=0\.05, not 0\.1"):
+    with pytest.raises(InputError, match=r"optimizer\.lr=0\.05, but the command has 0\.1"):
         continues(before, print_of(root, config={**CONFIG, "optimizer": {"lr": 0.1}}))
-    with pytest.raises(InputError, match=r"loss\.threshold=None, not 0\.5"):
+    with pytest.raises(InputError, match=r"loss\.threshold=None, but the command has 0\.5"):
         continues(before, print_of(root, config={**CONFIG, "loss": {"name": "ohem", "threshold": 0.5}}))
 
 
@@ -163,12 +179,15 @@ def as_earlier_versions_stored(config):
     ("choices", "difference"),
     [
         (["loss=ohem"], None),
-        (["loss=cross_entropy"], "loss=OHEM, not CrossEntropy"),
-        (["loss=ohem", "optimizer._target_=torch.optim.RMSprop"], "optimizer=SGD, not RMSprop"),
-        (["loss=ohem", "scheduler._target_=regseg.training.schedules.cosine"], "scheduler=poly, not cosine"),
-        (["loss=ohem", "scheduler.power=1"], r"scheduler\.power=0\.9, not 1"),
-        (["loss=ohem", "scheduler.warmup_iters=10"], r"scheduler\.warmup_iters=300, not 10"),
-        (["loss=ohem", "+callbacks@callbacks.ema=ema"], r"callbacks\.ema=None, not EMAWeightAveraging"),
+        (["loss=cross_entropy"], "loss=OHEM, but the command has CrossEntropy"),
+        (["loss=ohem", "optimizer._target_=torch.optim.RMSprop"], "optimizer=SGD, but the command has RMSprop"),
+        (
+            ["loss=ohem", "scheduler._target_=regseg.training.schedules.cosine"],
+            "scheduler=poly, but the command has cosine",
+        ),
+        (["loss=ohem", "scheduler.power=1"], r"scheduler\.power=0\.9, but the command has 1"),
+        (["loss=ohem", "scheduler.warmup_iters=10"], r"scheduler\.warmup_iters=300, but the command has 10"),
+        (["loss=ohem", "+callbacks@callbacks.ema=ema"], r"callbacks\.ema=None, but the command has EMAWeightAveraging"),
     ],
 )
 def test_a_run_of_an_earlier_version_is_compared_by_todays_names(compose, root, choices, difference):

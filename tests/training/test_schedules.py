@@ -1,9 +1,19 @@
 import math
+from types import SimpleNamespace
 
 import pytest
 import torch
+from lightning.pytorch.callbacks import GradientAccumulationScheduler
 
-from regseg.training.schedules import constant, cosine, cosine_factor, poly, poly_factor, warmup_factor
+from regseg.training.schedules import (
+    constant,
+    cosine,
+    cosine_factor,
+    poly,
+    poly_factor,
+    total_iterations,
+    warmup_factor,
+)
 
 
 def rates(scheduler, total, iterations, **options):
@@ -49,6 +59,21 @@ def test_cosine():
     values = rates(cosine, 8, 8, warmup_iters=2)
     warmup = [0.1, 0.55, 1, 1, 1, 1, 1, 1]
     assert values == pytest.approx([w * (1 + math.cos(math.pi * i / 8)) / 2 for i, w in enumerate(warmup)])
+
+
+@pytest.mark.parametrize(
+    ("accumulated", "max_steps", "total"),
+    [(1, -1, 6 * 5), (3, -1, 6 * 2), ({0: 1, 2: 5, 4: 2}, -1, 2 * 5 + 2 * 1 + 2 * 3), ({0: 5, 3: 1}, 9, 9)],
+)
+def test_the_length_counts_optimizer_steps(accumulated, max_steps, total):
+    """Six epochs of five batches; gradients are accumulated over some, and over the rest of an epoch."""
+    changing = isinstance(accumulated, dict)
+    trainer = SimpleNamespace(
+        world_size=2, limit_train_batches=1.0, max_epochs=6, max_steps=max_steps,
+        accumulate_grad_batches=1 if changing else accumulated,
+        callbacks=[GradientAccumulationScheduler(accumulated)] if changing else [],
+    )  # fmt: skip
+    assert total_iterations(trainer, SimpleNamespace(train_set=range(41), batch_size=4)) == total
 
 
 def test_constant():

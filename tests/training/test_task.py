@@ -124,7 +124,7 @@ def test_a_loss_that_is_not_finite_names_iteration_and_images(datamodule, tmp_pa
 @pytest.mark.parametrize(
     ("parts", "words"),
     [
-        ({"loss": "ohem"}, "loss='ohem' cannot be called"),
+        ({"loss": "ohem"}, "loss='ohem' is not callable"),
         ({"optimizer": partial(SGD, lr="fast")}, r"optimizer\.lr='fast' is not a number"),
         ({"optimizer": partial(SGD, nesterv=True)}, r"optimizer\.nesterv does not exist; .*nesterov"),
         ({"scheduler": partial(poly, warmup_iters=-1)}, r"scheduler\.warmup_iters=-1 is not a number from 0"),

@@ -1,4 +1,4 @@
-"""The Trainer in a sweep."""
+"""The Trainer: in a sweep, in a Slurm job, and the arguments that it refuses."""
 
 import os
 import subprocess
@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from lightning.pytorch.plugins.environments import LightningEnvironment, SLURMEnvironment, TorchElasticEnvironment
 from lightning.pytorch.strategies.launchers import _SubprocessScriptLauncher
 
 from regseg.errors import InputError
@@ -54,13 +55,62 @@ def test_of_three_processes_the_failed_one_is_reported(monkeypatch):
     assert processes.failed_rank() == (2, None) and [rank.poll() for rank in everyone] == [-9, 2]
 
 
-def test_where_slurm_is_installed_a_plain_start_says_nothing_about_srun(tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("slurm", "arguments", "expected"),
+    [
+        ({"NTASKS": "1"}, {"devices": 2}, LightningEnvironment),  # --ntasks=1 --gres=gpu:2, without srun
+        ({"NTASKS": "2", "NTASKS_PER_NODE": "2"}, {"devices": 2}, SLURMEnvironment),
+        ({"NTASKS": "2"}, {"devices": 2}, "use `--ntasks-per-node=2` instead"),
+        ({"NTASKS": "4", "NTASKS_PER_NODE": "2"}, {"devices": 2}, "need 2 processes, but 4 were started"),
+        ({"NTASKS": "1"}, {"devices": 1, "num_nodes": 2}, "need 2 processes, but 1 were started"),
+    ],
+)
+def test_the_processes_of_a_slurm_job(tmp_path, without_slurm, slurm, arguments, expected):
+    for name, value in (slurm | {"PROCID": "0", "LOCALID": "0", "NODEID": "0", "JOB_NAME": "x"}).items():
+        without_slurm.setenv(f"SLURM_{name}", value)
+    arguments = {"accelerator": "cpu", "strategy": "ddp", **arguments}
+    if isinstance(expected, str):
+        with pytest.raises(InputError, match=f"(?i){expected}"):
+            make_trainer(arguments, tmp_path)
+    else:
+        trainer = make_trainer(arguments, tmp_path)
+        assert type(trainer.strategy.cluster_environment) is expected and trainer.world_size == 2
+    for name, value in {"TORCHELASTIC_RUN_ID": "x", "RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "2"}.items():
+        without_slurm.setenv(name, value)  # torchrun
+    trainer = make_trainer({**arguments, "devices": 2, "num_nodes": 1}, tmp_path)
+    assert isinstance(trainer.strategy.cluster_environment, TorchElasticEnvironment)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "remedy"),
+    [
+        ({"fast_dev_run": True}, "trainer=smoke"),
+        ({"barebones": True}, "remove it"),
+        ({"val_check_interval": 0.5}, r"callbacks\.evaluation\.every"),
+        ({"val_check_interval": 1}, r"callbacks\.evaluation\.every"),  # after each batch
+        ({"check_val_every_n_epoch": 5}, r"callbacks\.evaluation\.every"),
+    ],
+)
+def test_arguments_that_contradict_the_records_of_a_run_are_refused(tmp_path, arguments, remedy):
+    with pytest.raises(InputError, match=rf"trainer\.{next(iter(arguments))}=.* cannot be used here; .*{remedy}"):
+        make_trainer(arguments | {"accelerator": "cpu"}, tmp_path)
+    harmless = {"fast_dev_run": False, "val_check_interval": 1.0, "check_val_every_n_epoch": 1}
+    make_trainer({"accelerator": "cpu", **harmless}, tmp_path)
+
+
+@pytest.fixture
+def without_slurm(monkeypatch):
+    """Outside of a Slurm job; returns the `monkeypatch`."""
+    for name in [name for name in os.environ if name.startswith("SLURM_")]:
+        monkeypatch.delenv(name)
+    return monkeypatch
+
+
+def test_where_slurm_is_installed_a_plain_start_says_nothing_about_srun(tmp_path, without_slurm):
     srun = tmp_path / "srun"
     srun.write_text("#!/bin/sh\n")
     srun.chmod(0o755)
-    monkeypatch.setenv("PATH", str(tmp_path))
-    for name in [name for name in os.environ if name.startswith("SLURM_")]:
-        monkeypatch.delenv(name)
+    without_slurm.setenv("PATH", str(tmp_path))
     with warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")
         quiet()

@@ -39,8 +39,8 @@ def stop_at(step):
     return function
 
 
-def never_better(monitor):
-    return EarlyStopping(monitor, mode="max" if monitor == "val/miou" else "min", patience=1, min_delta=1e9)
+def never_better(monitor, patience=1):
+    return EarlyStopping(monitor, mode="max" if monitor == "val/miou" else "min", patience=patience, min_delta=1e9)
 
 
 # An epoch has four batches; what ends the training, and after which steps it is evaluated.
@@ -91,6 +91,24 @@ def test_early_stopping_counts_evaluations_not_epochs(streets_root, tmp_path):
         streets_root, tmp_path, callbacks=[never_better("val/miou"), seen], every=3, max_epochs=99, limit_val_batches=1
     )
     assert seen.steps == [4, 12] and ended_by(trainer) == "early_stopping"
+
+
+@pytest.mark.parametrize(("patience", "steps"), [(1, []), (3, [12, 16]), (None, [12])])
+def test_a_run_that_was_stopped_early_continues_with_more_patience(streets_root, tmp_path, patience, steps, recwarn):
+    """A checkpoint contains the patience too; without the callback the run continues up to its limit."""
+
+    def stopping(patience):
+        named = {"stopping": {"_target_": "x.EarlyStopping", "patience": patience}} if patience else {}
+        return {"callbacks": [never_better("train/loss", patience)] if patience else [], "stopping": named}
+
+    arguments = {"max_epochs": 99, "limit_val_batches": 1}
+    train_tiny(streets_root, tmp_path, **stopping(1), **arguments)
+    last, seen, arguments["every"] = tmp_path / "checkpoints" / "last.ckpt", Evaluated(), 1
+    arguments |= {"max_epochs": 99 if patience else 3, "ckpt_path": last}
+    again = stopping(patience)
+    again["callbacks"].append(seen)
+    train_tiny(streets_root, tmp_path, **again, **arguments)
+    assert seen.steps == steps and not [str(one.message) for one in recwarn if "callbacks" in str(one.message)]
 
 
 def test_an_interrupted_run_ends_as_if_it_had_not_been(streets_root, tmp_path):

@@ -55,11 +55,13 @@ def train_tiny(
     parts=None,
     ckpt_path=None,
     limits=None,
+    stopping=None,
     **arguments,
 ):
     """(task, trainer) of a training with the callbacks of a run, evaluated in epoch 0 and at its end.
 
-    ``parts`` are arguments of the task.
+    ``parts`` are arguments of the task; ``limits`` and ``stopping`` are what the configuration says of the trainer and
+    of callbacks.
     """
     quiet()
     torch.manual_seed(0)
@@ -68,7 +70,7 @@ def train_tiny(
         "scheduler": partial(poly, warmup_iters=0),
     }
     task = SegmentationTask(network or TinyNetwork(change), spec, **own_parts | (parts or {}))
-    record = RunRecord(Path(folder), {"config": {"trainer": limits or {}}})
+    record = RunRecord(Path(folder), {"config": {"trainer": limits or {}, "callbacks": stopping or {}}})
     own = [Evaluation(every, 1), record, LastCheckpoint(), BestCheckpoint()]
     arguments = {"max_epochs": 2, "accelerator": "cpu", "precision": "32-true"} | arguments
     trainer = make_trainer(arguments, Path(folder), [*callbacks, *own])

@@ -29,6 +29,7 @@ from regseg.inference.conversion import to_onnx, to_openvino
 from regseg.inference.export_files import save_onnx, save_openvino
 from regseg.inference.export_info import ExportInfo
 from regseg.inference.folding import ExportNetwork
+from regseg.inference.openvino_runtime import has_bfloat16
 from regseg.inference.runtimes import open_runtime
 from regseg.inference.torch_runtime import TorchRuntime
 from regseg.models import load_model, save_weights
@@ -70,10 +71,9 @@ class Implementation:
         if not self.runtime:
             return _author(load_model(self.path), autocast=self.precision == "f16")
         if self.runtime == "torch":
-            network = load_model(self.path)
-            return TorchRuntime(network, spec, self.precision, kernels=self.kernels, graphs=self.graphs)
+            return TorchRuntime(load_model(self.path), spec, self.precision, kernels=self.kernels, graphs=self.graphs)
         precision = self.precision if self.precision in ("f32", "bf16") else "auto"
-        return open_runtime(self.path, self.runtime, precision)
+        return open_runtime(self.path, self.runtime, precision, quiet=True)
 
 
 def benchmark_inference(
@@ -213,7 +213,7 @@ def _exported(network: nn.Module, spec: DatasetSpec, folder: Path, format: str, 
     }[format]
     path = folder / f"network{suffix}"
     save(path, convert(ExportNetwork(network)), ExportInfo(spec))
-    for precision in precisions:
+    for precision in precisions if runtime == "onnxruntime" or has_bfloat16() else ("f32",):
         yield Implementation(f"{runtime} {precision}", str(path), runtime, precision)
     if int8:
         from regseg.inference.quantization import quantize

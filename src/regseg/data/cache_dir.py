@@ -3,18 +3,29 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import tempfile
 from pathlib import Path
 
+from regseg.data.datasets.layout import Sample
+from regseg.data.datasets.spec import DatasetSpec
 from regseg.errors import InputError
+
+_LONGEST_NAME = 255  # bytes, of most file systems
+
+
+def user_cache() -> Path:
+    """Return the user's cache folder: ``$REGSEG_CACHE``, else ``$XDG_CACHE_HOME/regseg``, else ``~/.cache/regseg``."""
+    if given := os.environ.get("REGSEG_CACHE"):
+        return Path(given)
+    return Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "regseg")
 
 
 def working_folder(root: Path) -> Path:
     """Return the folder for derived files, and create it.
 
-    It is ``<root>/.regseg``, which datasets do not list. If ``root`` is not writable, it is a folder in
-    ``$REGSEG_CACHE``, or in ``~/.cache/regseg`` if that variable is not set.
+    It is ``<root>/.regseg``, which datasets do not list. If ``root`` is not writable, it is a folder in `user_cache`.
 
     Args:
         root: the dataset's folder.
@@ -29,8 +40,7 @@ def working_folder(root: Path) -> Path:
         with tempfile.TemporaryFile(dir=inside):
             return inside
     except OSError:
-        cache = Path(os.environ.get("REGSEG_CACHE") or Path.home() / ".cache" / "regseg")
-        folder = cache / f"{root.name}-{hashlib.sha256(os.fsencode(root)).hexdigest()[:12]}"
+        folder = user_cache() / f"{root.name}-{_hash(os.fsencode(root), 12)}"
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -43,3 +53,40 @@ def working_folder(root: Path) -> Path:
 def relative(path: Path, root: Path) -> str:
     """Return ``path`` relative to ``root``, with forward slashes, so that a dataset can be moved."""
     return Path(os.path.relpath(Path(path).absolute(), Path(root).absolute())).as_posix()
+
+
+def encoding_folder(cache: Path, spec: DatasetSpec) -> Path:
+    """Return the folder in ``cache`` for pairs whose labels are encoded as ``spec`` describes.
+
+    Jobs with other classes have other folders, so that none of them reads the labels of another.
+    """
+    encoding = json.dumps([sorted(spec.ids.items()), spec.color_ids])
+    return cache / f"labels-{_hash(encoding.encode(), 8)}"
+
+
+def name_others(folder: Path) -> None:
+    """Print which folders are next to ``folder``, because nobody else knows whether they are still used."""
+    if others := sorted(path.name for path in folder.parent.iterdir() if path.is_dir() and path != folder):
+        print(f"{folder.parent} also has {', '.join(others)}, for other classes; delete what is no longer used.")
+
+
+def stored_file(sample: Sample, kind: str, root: Path) -> str:
+    """Return the path of a sample's file, relative to the folder of its storage.
+
+    It is the path of the image, or a hash if the name is too long. In the cache, a hash of the label's path follows,
+    because an image may occur in several pairs, with different labels.
+
+    Args:
+        sample: the image and label files.
+        kind: half or cache.
+        root: the dataset's folder.
+    """
+    suffix = ".png" if kind == "half" else f".{_hash(os.fsencode(relative(sample.label, root)), 8)}.npy"
+    parent, slash, name = relative(sample.image, root).replace("../", "__/").rpartition("/")
+    if len(os.fsencode(name + suffix)) > _LONGEST_NAME:
+        name = _hash(os.fsencode(name), 64)
+    return f"{parent}{slash}{name}{suffix}"
+
+
+def _hash(content: bytes, digits: int) -> str:
+    return hashlib.sha256(content).hexdigest()[:digits]

@@ -48,7 +48,8 @@ class SegmentationDataModule(L.LightningDataModule):
         train_split: train, val, test or trainval.
         val_split: train, val, test or trainval.
         augment: arguments of `TrainTransform` other than the sizes.
-        class_uniform: share of an epoch's crops that are placed around the classes, equally many for each (Sec. 4.2).
+        class_uniform: share of an epoch's crops that are placed to contain a class centroid, the same number for each
+            class (Sec. 4.2).
         storage: where images are read from: the original files (full), halved images (half) or decoded arrays (cache).
         num_workers: loader processes; None uses one per core, at most 8. The batches do not depend on it.
         seed: seed of the image order and the augmentation.
@@ -126,7 +127,8 @@ class SegmentationDataModule(L.LightningDataModule):
         if not isinstance(values, Mapping):
             raise InputError(f"{source} does not record its dataset; choose one, such as data=cityscapes.")
         arguments = {**values, **changes}
-        if isinstance(workers := values.get("num_workers"), int) and workers > usable_cores():  # of a larger machine
+        # A larger number was recorded on a machine with more cores.
+        if isinstance(workers := values.get("num_workers"), int) and workers > usable_cores():
             arguments["num_workers"] = changes.get("num_workers")
         if "root" not in arguments:
             raise InputError(f"{source} does not record the folder of its dataset; add data.root=FOLDER.")
@@ -217,9 +219,10 @@ class SegmentationDataModule(L.LightningDataModule):
     def _load_centroids(self, samples: Sequence[Sample]) -> CentroidIndex:
         centroids = load_index(samples, self.spec, self.root)
         if absent := [self.spec.classes[number] for number in centroids.absent]:
+            share, verb = ("its share", "is") if len(absent) == 1 else ("their shares", "are")
             rank_zero_only(print)(
-                f"Class-uniform sampling: no training label contains {', '.join(absent)}; crops at any position "
-                "replace theirs."
+                f"Class-uniform sampling: no training label contains {', '.join(absent)}; {share} of the crops {verb} "
+                "taken at random positions instead."
             )
         if int(self.class_uniform * len(samples) / self.spec.num_classes) == 0:
             rank_zero_only(print)(

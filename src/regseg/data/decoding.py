@@ -21,7 +21,8 @@ LARGEST = 2**30  # pixels per image
 PIXELS_PER_BYTE = 8 * 1032
 GRAY, RGB, PALETTE, GRAY_ALPHA = 0, 2, 3, 4  # colour types of PNG
 _PNG_SIGNATURE, _JPEG_SIGNATURE = b"\x89PNG\r\n\x1a\n", b"\xff\xd8"
-_PNG_END = b"IEND\xae\x42\x60\x82"
+_PNG_END, _JPEG_END = b"IEND\xae\x42\x60\x82", b"\xff\xd9"
+_PADDING, _LONGEST_ENDING = b"\x00\xff", 4  # bytes at the end of a JPEG; how many of them may belong to its pixels
 _JPEG_FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}  # markers of segments that contain the size
 _PLAIN_FRAMES = (0xC0, 0xC1, 0xC2)  # sequential and progressive, with Huffman codes
 _PLAIN_SAMPLINGS = (0x11, 0x12, 0x21, 0x22, 0x14, 0x41)  # of luminance, if the colours have 0x11
@@ -107,24 +108,47 @@ def decode_jpeg(data: bytes, path: Path) -> np.ndarray | None:
     Raises:
         InputError: the file is damaged, or its header claims more pixels than its bytes can encode.
     """
-    from kornia_rs.io import decode_image_jpegturbo
-
     _check_claims(data, path)
     if claimed_size(data) is None:  # OpenCV limits the size by itself
         return None
-    try:
-        image = decode_image_jpegturbo(data, "rgb")
-    except Exception:  # damaged, or of a kind that this interface does not decode
+    image = _decode_strictly(data)
+    if image is None:
         if not _is_plain_jpeg(data):
             return None
+        unpadded = (_decode_strictly(variant) for variant in _unpadded(data))
+        image = next((found for found in unpadded if found is not None), None)
+    if image is None:
         raise InputError(
             f"{path} is not a readable image (a damaged JPEG: decoding it reports errors); replace it, or open it in "
             "an image editor and save it again."
-        ) from None
+        )
     orientation = _orientation(data)
     if 5 <= orientation <= 8:
         image = cv2.transpose(image)
     return cv2.flip(image, _FLIPS[orientation]) if orientation in _FLIPS else image
+
+
+def _decode_strictly(data: bytes) -> np.ndarray | None:
+    """Return the pixels of a JPEG; None if the decoder warns, or if this interface does not decode its kind."""
+    from kornia_rs.io import decode_image_jpegturbo
+
+    try:
+        return decode_image_jpegturbo(data, "rgb")
+    except Exception:
+        return None
+
+
+def _unpadded(data: bytes) -> Iterator[bytes]:
+    """Yield a JPEG without the bytes 00 and FF before its end marker, with which some cameras pad files.
+
+    The first of these bytes may belong to the pixels; without one of them, the decoder warns as for a truncated file.
+    Bytes that are left over after damaged pixels have other values, so such a file is still refused.
+    """
+    headers = max((at for _, at in _segments(data)), default=0)  # a thumbnail in them has an end marker, too
+    end = data.find(_JPEG_END, headers)
+    kept = len(data[:end].rstrip(_PADDING))
+    for length in range(kept, min(kept + _LONGEST_ENDING, end - 1) + 1):
+        yield data[:length] + data[end:]
 
 
 def decode_palette(data: bytes, path: Path, *, as_colors: bool) -> np.ndarray:
@@ -220,4 +244,4 @@ def _chunks_fit(data: bytes) -> bool:
 
 
 def _undecodable(path: Path, reason: str = "") -> InputError:
-    return InputError(f"{path} is not a readable image{reason}; replace it or remove it from the dataset.")
+    return InputError(f"{path} is not a readable image{reason}; replace it or remove it.")

@@ -63,8 +63,9 @@ def read_label(path: Path, spec: DatasetSpec) -> np.ndarray:
     Raises:
         InputError: the file is missing, cannot be decoded, or contains a value that ``spec`` does not define.
     """
-    values = spec.ids.get(255, IGNORE_INDEX) == IGNORE_INDEX
-    return spec.decode(decode_label(read_bytes(path), path, palette_colors=not spec.ids, unscale=values), path)
+    # Black and white are colours where there are no ids, and 0 and 255 where 255 is the id of a class.
+    unscale = bool(spec.ids) and spec.ids.get(255, IGNORE_INDEX) == IGNORE_INDEX
+    return spec.decode(decode_label(read_bytes(path), path, palette_colors=not spec.ids, unscale=unscale), path)
 
 
 def decode_label(data: bytes, path: Path, *, palette_colors: bool = False, unscale: bool = True) -> np.ndarray:

@@ -1,6 +1,7 @@
-"""Storages from which images and labels are read: the original files, halved images, or decoded arrays.
+"""Storage modes: images and labels are read from the original files, halved images, or decoded arrays.
 
-``half`` and ``cache`` have one file per image in `working_folder`. Each file ends with a trailer that identifies its
+``half`` has one file per image in `working_folder`, and ``cache`` one per pair, in a folder per encoding of the labels,
+so that jobs with other classes do not replace each other's files. Each file ends with a trailer that identifies its
 source and contains a checksum, so that an interrupted creation is continued and a changed source is detected.
 """
 
@@ -24,7 +25,7 @@ import cv2
 import numpy as np
 
 from regseg.data.augment.crop_resize import Window, cut_image
-from regseg.data.cache_dir import relative, working_folder
+from regseg.data.cache_dir import encoding_folder, name_others, stored_file, working_folder
 from regseg.data.datasets.layout import Sample
 from regseg.data.datasets.spec import DatasetSpec
 from regseg.data.io import encode_png, read_image, read_label, read_sample
@@ -37,8 +38,8 @@ from regseg.system.reading import file_status, is_file, retried
 STORAGE = ("full", "half", "cache")
 _NPY_HEADER = 128  # bytes that np.save writes for such an array
 _TRAILER = struct.Struct("<16sI")  # identity of the source, CRC-32 of everything before the trailer
-_LONGEST_NAME = 255  # bytes, of most file systems
 _LAYOUT = 3  # version of the file layout; files of another version are created again
+_MEASURED = 20  # files that are encoded to estimate the size of all
 
 
 class Storage(Protocol):
@@ -96,8 +97,9 @@ class HalfStorage(NamedTuple):
         if any(abs(2 * short - full) > 2 for short, full in zip(half.shape, label.shape, strict=False)):
             sizes = [f"{width}x{height}" for height, width in (half.shape[:2], label.shape)]
             raise InputError(
-                f"{self.halves[index]}, the half of {image}, is {sizes[0]} pixels but the label {label_file} is "
-                f"{sizes[1]}; run regseg.prepare what=check, or delete the half and it is created again."
+                f"{self.halves[index]}, the half-resolution copy of {image}, is {sizes[0]} pixels but the label "
+                f"{label_file} is {sizes[1]}; run regseg.prepare what=check, or delete the copy, and it will be "
+                "created again."
             )
         return half, label
 
@@ -193,10 +195,10 @@ def make(kind: str, samples: Sequence[Sample], spec: DatasetSpec, root: Path, *,
     Raises:
         InputError: a file cannot be read, or the disk is too small.
     """
-    folder = working_folder(root) / kind
-    suffix = ".png" if kind == "half" else ".npy"
-    files = [folder / _stored_name(relative(sample.image, root).replace("../", "__/"), suffix) for sample in samples]
-    with lock(folder / "making.lock", wait=True), ThreadPoolExecutor(os.cpu_count()) as pool:
+    storage = working_folder(root) / kind
+    folder = storage if kind == "half" else encoding_folder(storage, spec)
+    files = [folder / stored_file(sample, kind, root) for sample in samples]
+    with lock(storage / "making.lock", wait=True), ThreadPoolExecutor(os.cpu_count()) as pool:
         for parent in {file.parent for file in files}:
             remove_leftovers(parent)
         marks = [_mark(sample, spec if kind == "cache" else None) for sample in samples]
@@ -207,6 +209,8 @@ def make(kind: str, samples: Sequence[Sample], spec: DatasetSpec, root: Path, *,
             if file.exists():
                 print(f"{file} is damaged or older than its source and is created again.")
         if wanted:
+            if kind == "cache":
+                name_others(folder)
             _write_files(wanted, kind, spec, folder, pool)
     return files
 
@@ -216,7 +220,10 @@ def _write_files(
 ) -> None:
     """Write the file of each (file, sample, mark) if the disk is large enough."""
     encode = _encode_half if kind == "half" else _encode_pair
-    needed = len(wanted) * len(encode(wanted[0][1], spec))
+    # Images may have various sizes, and folders one size each; so the measured files are spread over all.
+    measured = wanted[:: -(-len(wanted) // _MEASURED)]
+    sizes = [*pool.map(lambda job: len(encode(job[1], spec)), measured)]
+    needed = len(wanted) * sum(sizes) // len(sizes)
     _check_disk(folder, needed - sum(file.stat().st_size for file, *_ in wanted if file.exists()))
     what = f"creating the {kind} storage in {folder}, about {needed / 1e9:.3g} GB"
 
@@ -228,14 +235,6 @@ def _write_files(
 
     for _ in progress(pool.map(write, wanted), len(wanted), what):
         pass
-
-
-def _stored_name(image: str, suffix: str) -> str:
-    """Return the name of an image's file in a storage: the image's name and ``suffix``, or a hash if it is too long."""
-    parent, slash, name = image.rpartition("/")
-    if len(os.fsencode(name + suffix)) > _LONGEST_NAME:
-        name = hashlib.sha256(os.fsencode(name)).hexdigest()
-    return f"{parent}{slash}{name}{suffix}"
 
 
 def _encode_half(sample: Sample, spec: DatasetSpec) -> bytes:

@@ -44,8 +44,8 @@ class TrainSet(TorchDataset):
         image, label = self.storage.read(request.index)
         if request.centroid and not all(0 <= at < side for at, side in zip(request.centroid, label.shape, strict=True)):
             raise InputError(
-                f"The centroid index has the pixel {request.centroid}, but {sample.label} does not; delete the files "
-                "centroids-*.bin in the dataset's folder .regseg, and they are created again."
+                f"The centroid index refers to pixel {request.centroid}, which is outside {sample.label}; delete the "
+                "files centroids-*.bin in the dataset's folder .regseg, and they are created again."
             )
         image, label = self.transform(image, label, stream(self.seed, *request.key), request.centroid)
         self.storage.spec.check_classes(label, sample.label)

@@ -6,7 +6,6 @@ import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from glob import escape
 from itertools import takewhile
 from pathlib import Path
 
@@ -17,7 +16,7 @@ from regseg.dataset_tools.file_check import Checked, check_pair
 from regseg.errors import InputError
 from regseg.system.atomic import write_text
 from regseg.system.console import progress, shown
-from regseg.system.reading import is_file
+from regseg.system.reading import file_status
 
 SHOWN = 5  # problems of each kind that are printed; the file lists all of them
 
@@ -39,6 +38,8 @@ def check(datamodule: SegmentationDataModule, out: Path) -> None:
     if found:
         _write(found, out)
         _print(found)
+    else:
+        (out / "problems.txt").unlink(missing_ok=True)  # of an earlier check
     problems = [problem for problem in found if not problem.notice]
     if not problems:
         listed = "1 notice is" if len(found) == 1 else f"{len(found)} notices are"
@@ -76,24 +77,26 @@ def find_problems(dataset: DatasetLayout, spec: DatasetSpec) -> tuple[list[Probl
 
 def labels_without_image(samples: Iterable[Sample]) -> Iterator[Problem]:
     """Yield files that are named like labels, in the folders of labels, but belong to no image."""
-    labels = {sample.label for sample in samples}
+    known = {path for sample in samples for path in sample}
     endings = {_beyond(sample.image.stem, sample.label.name) for sample in samples}
     if len(endings) != 1:  # no common pattern that distinguishes labels from other files
         return
     (ending,) = endings
-    images = {sample.image for sample in samples}
     for folder, photographs in sorted({sample.label.parent: sample.image.parent for sample in samples}.items()):
-        for path in sorted(folder.iterdir()):
-            if path.name.endswith(ending) and path not in labels | images and not path.name.startswith("."):
-                hint = _unread(photographs, path.name.removesuffix(ending))
+        unread = {path.stem: path for path in _files(photographs) if path.suffix.lower() not in IMAGE_SUFFIXES}
+        for path in _files(folder):
+            if path.name.endswith(ending) and path not in known and not path.name.startswith("."):
+                other = unread.get(path.name.removesuffix(ending))  # such as HEIC
+                hint = f" (convert {other} to JPEG or PNG, since {other.suffix} files are not read)" if other else ""
                 yield Problem("label without image", f"{path} has no image; add it or remove the label{hint}.")
 
 
-def _unread(folder: Path, stem: str) -> str:
-    """Return a hint if ``folder`` has a file with this stem in a format that is not read, such as HEIC."""
-    others = (path for path in folder.glob(f"{escape(stem)}.*") if path.suffix.lower() not in IMAGE_SUFFIXES)
-    other = next(others, None)
-    return f" (convert {other} to JPEG or PNG, since {other.suffix} files are not read)" if other else ""
+def _files(folder: Path) -> list[Path]:
+    """List a folder; empty if it is missing or unreadable, which is reported when its files are read."""
+    try:
+        return sorted(folder.iterdir())
+    except OSError:
+        return []
 
 
 def missing_classes(splits: Mapping[str, list[Checked]], spec: DatasetSpec) -> Iterator[Problem]:
@@ -113,9 +116,10 @@ def repeated_images(splits: Mapping[str, Iterable[Sample]]) -> Iterator[Problem]
     first: dict[tuple[int, int], tuple[str, Path]] = {}
     for split, samples in splits.items():
         for sample in samples:
-            if not is_file(sample.image):
+            try:
+                status = file_status(sample.image)
+            except InputError:
                 continue  # reported when it is read
-            status = os.stat(sample.image)
             if status.st_ino == 0:  # this file system has no inode numbers
                 continue
             other, image = first.setdefault((status.st_dev, status.st_ino), (split, sample.image))

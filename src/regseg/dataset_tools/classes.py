@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -43,11 +43,11 @@ class Found(NamedTuple):
     """
 
     pixels: Counter[Any]
-    palette: Mapping[int, Color]
+    palette: dict[int, Color]
 
 
 def classes(datamodule: SegmentationDataModule, out: Path) -> None:
-    """Write ``<root>/classes.yaml`` from the labels in ``<root>/labels``, with the number of pixels of each class.
+    """Write ``<root>/classes.yaml`` from the labels of `Folder`, with the number of pixels of each class.
 
     Names come from ``labelmap.txt`` (as CVAT exports it) or from well-known colour tables; otherwise they are numbers.
     The value 255 is ignored, except in binary masks (0 and 255), where it becomes the class ``object``.
@@ -59,7 +59,8 @@ def classes(datamodule: SegmentationDataModule, out: Path) -> None:
     path = root / "classes.yaml"
     if path.exists():
         raise InputError(f"{path} exists already; rename it, then run the command again to write a new one.")
-    files = image_files(root / "labels") if (root / "labels").is_dir() else []
+    folders = [root / "labels"] if (root / "labels").is_dir() else sorted(root.glob("*/labels"))
+    files = [file for folder in folders for file in image_files(folder)]
     if not files:
         raise InputError(f"{root / 'labels'} contains no label images; put them there, or set data.root.")
     if masks := [file for file in files if _ONE_MASK_PER_CLASS.match(file.name)]:
@@ -67,21 +68,24 @@ def classes(datamodule: SegmentationDataModule, out: Path) -> None:
             f"{masks[0]} is the mask of a single class, and its name does not say of which image; export the "
             "annotations from Label Studio as COCO instead, then use what=import."
         )
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        found = list(progress(pool.map(_read, files), len(files), "reading labels"))
-    kinds = {isinstance(next(iter(label.pixels)), tuple) for label in found}
-    if len(kinds) > 1:
-        raise InputError(f"{root / 'labels'} contains both index and colour labels; export all in the same format.")
-    pixels: Counter[Any] = sum((label.pixels for label in found), Counter())
-    if len(pixels) > MAX_CLASSES:
-        raise InputError(
-            f"The labels in {root / 'labels'} contain {len(pixels)} different colours, too many for classes; export "
-            "them as PNGs without smoothing."
-        )
-    palette = {value: color for label in reversed(found) for value, color in label.palette.items()}
+    pixels, palette = _read_all(files)
     labelmap = _read_labelmap(root / "labelmap.txt")
     write_text(path, _yaml(pixels, palette, labelmap, len(files)))
     print(f"{len(pixels)} values in {len(files)} labels; edit the names in {shown(path)}, then run what=check")
+
+
+def _read_all(files: Sequence[Path]) -> Found:
+    """Return the values or colours in all label files, and the colours of the first palette that has each value."""
+    total = Found(Counter(), {})
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        # An exception frees the iterator of `map`, which cancels what is not yet read; so no name refers to it.
+        for path, label in zip(files, progress(pool.map(_read, files), len(files), "reading labels"), strict=True):
+            total.pixels.update(label.pixels)
+            if len({isinstance(value, tuple) for value in total.pixels}) > 1:
+                raise InputError(f"Of {files[0]} and {path}, one has indices, one has colours; export both alike.")
+            _check_count(len(total.pixels), path)
+            total.palette.update({**label.palette, **total.palette})
+    return total
 
 
 def _read(path: Path) -> Found:
@@ -89,15 +93,25 @@ def _read(path: Path) -> Found:
     raw = decode_label(data, path)
     if raw.dtype != np.uint8:
         raise InputError(f"{path} has {raw.dtype.itemsize * 8} bits per channel; export labels with 8.")
-    return Found(_count(raw), _palette(path) if png_kind(data)[1] == PALETTE else {})
+    return Found(_count(raw, path), _palette(path) if png_kind(data)[1] == PALETTE else {})
 
 
-def _count(values: np.ndarray) -> Counter[Any]:
+def _check_count(count: int, path: Path) -> None:
+    """Refuse values or colours that are too many for classes, before they fill the memory."""
+    if count > MAX_CLASSES:
+        raise InputError(
+            f"Up to {path}, the labels contain {count} different colours, too many for classes; export them as PNGs "
+            "without smoothing."
+        )
+
+
+def _count(values: np.ndarray, path: Path) -> Counter[Any]:
     """Return the number of pixels of each value (H, W) or colour (H, W, 3)."""
     if values.ndim == 2:
         return Counter({index: int(count) for index, count in enumerate(np.bincount(values.ravel())) if count})
     codes = values.astype(np.uint32) @ np.array([65536, 256, 1], np.uint32)
     found, counts = np.unique(codes, return_counts=True)
+    _check_count(len(found), path)
     return Counter(
         {
             (code >> 16, code >> 8 & 255, code & 255): count

@@ -1,4 +1,4 @@
-"""COCO annotations (polygons and run-length encodings) as index label PNGs."""
+"""COCO annotations as index label PNGs."""
 
 from __future__ import annotations
 
@@ -6,67 +6,80 @@ import contextlib
 import json
 import math
 import re
-from collections import defaultdict
-from collections.abc import Mapping
+import shutil
+import tempfile
+from collections import Counter, defaultdict
+from collections.abc import Collection, Mapping
 from numbers import Real
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
+from regseg.data.cache_dir import working_folder
 from regseg.data.datamodule import SegmentationDataModule
+from regseg.data.datasets.folder import read_classes
+from regseg.data.datasets.layout import image_files
 from regseg.data.datasets.spec import IGNORE_INDEX, is_printable
 from regseg.data.decoding import LARGEST, claimed_size
 from regseg.data.io import encode_png
+from regseg.dataset_tools.coco_masks import draw_objects
 from regseg.errors import InputError, shortened
 from regseg.system.atomic import write_bytes, write_text
 from regseg.system.console import progress, shown
 from regseg.system.records import read_text
 
 BACKGROUND = "background"  # the class of unlabelled pixels
-_FEWEST_POINTS = 3  # of a polygon; pycocotools takes two points for a box
 _HEADER = 2**20  # bytes of an image that contain its size
 _UPLOAD_PREFIX = re.compile(r"^[0-9a-f]{8}-")  # of images that were uploaded to Label Studio
-_BITS = 40  # of a run length; more would be larger than any image
-_OUTSIDE = 4  # how far a polygon may reach outside of its image, as a multiple of the image's side
 
 
 def import_coco(datamodule: SegmentationDataModule, source: Path) -> None:
-    """Write ``<root>/labels/…`` and ``<root>/classes.yaml`` from the COCO annotations ``source``.
+    """Write ``<root>/labels/…`` and, unless it exists, ``<root>/classes.yaml`` from the COCO annotations ``source``.
 
-    Images are in ``<root>/images`` under their ``file_name`` (see `_find_image`). A pixel gets the class of the
+    Images are in ``<root>/images`` under their ``file_name`` (see `_find_images`). A pixel gets the class of the
     smallest object that covers it, or else the class background. Crowds (``iscrowd``) count as objects of their class,
     because CVAT marks every mask that was drawn with the brush as a crowd. Classes are numbered from 1 in the order of
-    category ids.
+    category ids. If there is a ``classes.yaml``, its ids are used, so that the annotations of each split can be
+    imported one after the other.
 
     Raises:
-        InputError: the annotations or an image are missing or damaged, an annotation is only a box, labels or
-            ``classes.yaml`` exist already, or pycocotools is not installed.
+        InputError: the annotations or an image are missing or damaged, an annotation is only a box, a label exists
+            already, ``classes.yaml`` lacks a category, or pycocotools is not installed. Nothing is written then.
     """
-    root = datamodule.root
-    content = _read(source)
+    root, content = datamodule.root, _read(source)
     _check_masks(content, source)
-    categories = sorted((entry["id"], str(entry["name"])) for entry in content["categories"])
-    _check_names([name for _, name in categories], source)
-    values = {identifier: index for index, (identifier, _) in enumerate(categories, 1)}
-    if len(values) >= IGNORE_INDEX - 1:
-        raise InputError(f"{source} has {len(values)} categories; labels can encode at most {IGNORE_INDEX - 2}.")
+    _check_references(content, source)
+    names = {entry["id"]: str(entry["name"]) for entry in sorted(content["categories"], key=lambda entry: entry["id"])}
+    _check_names(list(names.values()), source)
+    values = _values(names, {entry["category_id"] for entry in content["annotations"]}, root / "classes.yaml", source)
+    targets = _targets(root, content, source)
+    with tempfile.TemporaryDirectory(dir=working_folder(root), prefix="import-") as folder:
+        drawn = [Path(folder, f"{number}.png") for number in range(len(targets))]
+        _draw(content, values, drawn, source)
+        for path, target in zip(drawn, targets, strict=True):  # only now, so that a failed import can be repeated
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.move(path, target)
+    if not (root / "classes.yaml").exists():
+        write_text(root / "classes.yaml", _classes(list(names.values()), source))
+    print(f"{len(targets)} labels and {shown(root / 'classes.yaml')}; inspect them with what=check and what=show")
+
+
+def _draw(content: Mapping[str, Any], values: Mapping[Any, int], paths: list[Path], source: Path) -> None:
+    """Write the label of each image."""
     objects: dict[Any, list[Mapping[str, Any]]] = defaultdict(list)
     for entry in content["annotations"]:
         objects[entry["image_id"]].append(entry)
-    targets = _targets(root, content, source)
-    work = zip(content["images"], targets, strict=True)
-    for image, target in progress(work, len(targets), f"writing labels of {source.name}"):
+    work = zip(content["images"], paths, strict=True)
+    for image, path in progress(work, len(paths), f"drawing the labels of {source.name}"):
         try:
-            label = _label(image, objects[image["id"]], values)
+            label = draw_objects(objects[image["id"]], values, int(image["height"]), int(image["width"]))
+        except InputError:
+            raise
         except (KeyError, TypeError, ValueError, IndexError, OverflowError) as error:
             reason = shortened(repr(error))
             raise InputError(
                 f"{source}: the annotations of {image['file_name']} are damaged ({reason}); export them again."
             ) from error
-        write_bytes(target, encode_png(label), durable=False)
-    write_text(root / "classes.yaml", _classes([name for _, name in categories], source))
-    print(f"{len(targets)} labels and {shown(root / 'classes.yaml')}; inspect them with what=check and what=show")
+        write_bytes(path, encode_png(label), durable=False)
 
 
 def _read(source: Path) -> dict[str, Any]:
@@ -104,47 +117,103 @@ def _check_masks(content: Mapping[str, Any], source: Path) -> None:
         )
 
 
+def _check_references(content: Mapping[str, Any], source: Path) -> None:
+    """Refuse ids that occur twice and annotations of no image, whose objects would get wrong labels or none."""
+    for kind, key in (("image", "images"), ("category", "categories")):
+        numbers = Counter(entry["id"] for entry in content[key])
+        if twice := [identifier for identifier, number in numbers.items() if number > 1]:
+            raise InputError(
+                f"{source}: the {kind} id {shortened(twice[0])} is given twice; export the annotations again, or "
+                "change one of them."
+            )
+    annotations, images = content["annotations"], {image["id"] for image in content["images"]}
+    if lost := [entry["image_id"] for entry in annotations if entry["image_id"] not in images]:
+        raise InputError(
+            f"{source}: {len(lost)} of {len(annotations)} annotations belong to no image (the first has image_id "
+            f"{shortened(lost[0])}); add their images to the list of images, or remove these annotations."
+        )
+
+
+def _values(names: Mapping[Any, str], used: Collection[Any], path: Path, source: Path) -> dict[Any, int]:
+    """Return category id -> value in labels, as an existing ``classes.yaml`` defines it, or else from 1 up."""
+    if not path.exists():
+        if len(names) >= IGNORE_INDEX - 1:
+            raise InputError(f"{source} has {len(names)} categories; labels can encode at most {IGNORE_INDEX - 2}.")
+        return {identifier: value for value, identifier in enumerate(names, 1)}
+    spec = read_classes(path)
+    unlabelled = spec.ids.get(0)
+    if unlabelled is None or (unlabelled != IGNORE_INDEX and spec.classes[unlabelled] != BACKGROUND):
+        raise InputError(
+            f"{path}: 0 is not the id of the class {BACKGROUND} and not in `ignore`, but it is the value of pixels "
+            f"without an object; correct it, or move the file away to import {source}."
+        )
+    ids = {spec.classes[index]: value for value, index in spec.ids.items() if index != IGNORE_INDEX}
+    if unknown := [name for identifier, name in names.items() if identifier in used and name not in ids]:
+        raise InputError(
+            f"{path} has no class {shortened(unknown[0])}, but {source} has objects of it; add it with an id of its "
+            "own, or rename it in one of the files."
+        )
+    return {identifier: ids[name] for identifier, name in names.items() if name in ids}
+
+
 def _targets(root: Path, content: Mapping[str, Any], source: Path) -> list[Path]:
     """Return the label of each image, checked: none exists, no two images share one, and the images fit."""
-    found = [_existing(root / "images", image["file_name"], source) for image in content["images"]]
-    targets = [root / "labels" / path.relative_to(root / "images").with_suffix(".png") for path in found]
-    if len(set(targets)) < len(targets):
-        twice = next(path for path in targets if targets.count(path) > 1)
-        raise InputError(f"{source} has two images that would share the label {twice}; rename one of them.")
-    if taken := [path for path in (*targets, root / "classes.yaml") if path.exists()]:
+    images = root / "images"
+    by_name: dict[str, list[Path]] = defaultdict(list)
+    for path in image_files(images) if images.is_dir() else ():
+        by_name[path.name].append(path)
+    found = [_existing(images, image["file_name"], by_name, source) for image in content["images"]]
+    targets = [root / "labels" / path.relative_to(images).with_suffix(".png") for path in found]
+    if twice := [path for path, number in Counter(targets).items() if number > 1]:
+        raise InputError(f"{source} has two images that would share the label {twice[0]}; rename one of them.")
+    if taken := [path for path in targets if path.exists()]:
         raise InputError(f"{taken[0]} exists; move it away to import {source}.")
     for path, image in zip(found, content["images"], strict=True):
         _check_size(path, image, source)
     return targets
 
 
-def _existing(images: Path, name: str, source: Path) -> Path:
+def _existing(images: Path, name: str, by_name: Mapping[str, list[Path]], source: Path) -> Path:
     """Return the image that annotations call ``name``, which must exist in the folder ``images``."""
-    found = _find_image(images, name)
-    if found is None:
+    found = _find_images(images, name, by_name)
+    if not found:
         raise InputError(
             f"{source} names the image {shortened(name)}, which is missing; put it into {images} under the same file "
             "name."
         )
-    return found
+    if len(found) > 1:
+        raise InputError(
+            f"{source} names the image {shortened(name)}, which may be {found[0]} or {found[1]}; add the folder to "
+            "its file_name, or rename one of them."
+        )
+    return found[0]
 
 
-def _find_image(images: Path, name: str) -> Path | None:
-    """Return the image that annotations call ``name``; None if it is missing.
+def _find_images(images: Path, name: str, by_name: Mapping[str, list[Path]]) -> list[Path]:
+    """Return the image that annotations call ``name``; several if it is ambiguous, none if it is missing.
 
     Annotation tools write their own paths: ``images/a.jpg``, with backslashes, or ``../../media/upload/4/a.jpg``. So
     leading folders may be absent, as may the eight hexadecimal digits that Label Studio puts in front of names
-    (``61148fa2-a.jpg``).
+    (``61148fa2-a.jpg``). Tools that export each split, as COCO does, omit the split's folder.
+
+    Args:
+        images: the folder of the images.
+        name: the ``file_name`` of an image.
+        by_name: all images in the folder by their names.
     """
     parts = name.replace("\\", "/").split("/")
     first = max((index for index, part in enumerate(parts) if part in ("", ".", "..")), default=-1) + 1
     for start in range(first, len(parts)):
         path = images.joinpath(*parts[start:])
-        for candidate in (path, path.with_name(_UPLOAD_PREFIX.sub("", path.name) or path.name)):
+        for candidate in (path, path.with_name(_without_prefix(path.name))):
             with contextlib.suppress(OSError):  # a name that is too long for a file
                 if candidate.is_file():
-                    return candidate
-    return None
+                    return [candidate]
+    return by_name.get(parts[-1]) or by_name.get(_without_prefix(parts[-1]), [])
+
+
+def _without_prefix(name: str) -> str:
+    return _UPLOAD_PREFIX.sub("", name) or name
 
 
 def _check_size(path: Path, image: Mapping[str, Any], source: Path) -> None:
@@ -153,79 +222,11 @@ def _check_size(path: Path, image: Mapping[str, Any], source: Path) -> None:
     with open(path, "rb") as file:
         size = claimed_size(file.read(_HEADER))  # None for formats other than PNG and JPEG
     if (size is None and math.prod(annotated) > LARGEST) or (size and annotated not in (size, size[::-1])):  # EXIF
-        found = f", but the image has {size[1]}x{size[0]}" if size else ", more than any image"
+        found = f", but the image has {size[1]}x{size[0]}" if size else ", more than the supported 2^30"
         height, width = map(shortened, annotated)
         raise InputError(
             f"{source} annotates {path} with {width}x{height} pixels{found}; export the annotations for this image."
         )
-
-
-def _label(image: Mapping[str, Any], objects: list[Mapping[str, Any]], values: Mapping[Any, int]) -> np.ndarray:
-    """Return the (H, W) uint8 label of an image: 0 background, 1 … the categories."""
-    height, width = int(image["height"]), int(image["width"])
-    label = np.zeros((height, width), np.uint8)
-    found = []
-    for entry in objects:
-        mask = _mask(entry["segmentation"], height, width)
-        found.append((int(mask.sum()), values[entry["category_id"]], mask))
-    for _, value, mask in sorted(found, key=lambda item: -item[0]):  # small objects over large ones
-        label[mask] = value
-    return label
-
-
-def _mask(segmentation: Any, height: int, width: int) -> np.ndarray:
-    """Return the (H, W) bool mask of a list of polygons, or of a compressed or uncompressed run-length encoding."""
-    if isinstance(segmentation, list):
-        coco = _pycocotools()
-        polygons = [_polygon(one, height, width) for one in segmentation]
-        return coco.decode(coco.merge(coco.frPyObjects(polygons, height, width))).astype(bool)
-    counts = segmentation["counts"]
-    runs = counts if isinstance(counts, list) else _run_lengths(counts)
-    if list(segmentation["size"]) != [height, width] or min(runs) < 0 or sum(runs) != height * width:
-        # pycocotools would fill missing pixels with whatever is in memory.
-        raise ValueError(f"a mask of the size {shortened(segmentation['size'])} with {shortened(sum(runs))} pixels")
-    return np.repeat(np.arange(len(runs)) % 2 == 1, runs).reshape(width, height).T
-
-
-def _run_lengths(text: str) -> list[int]:
-    """Return the run lengths in COCO's compressed form, which starts with the number of background pixels.
-
-    Each number is stored in characters of 5 bits and, from the third on, as the difference from the one before the
-    previous.
-    """
-    runs: list[int] = []
-    value = shift = 0
-    for code in (ord(character) - 48 for character in text):
-        value |= (code & 31) << shift
-        shift += 5
-        if shift > _BITS:
-            raise ValueError("a run length that is larger than any image")
-        if code & 32:  # more characters follow
-            continue
-        if code & 16:  # negative
-            value -= 1 << shift
-        runs.append(value + (runs[-2] if len(runs) > 2 else 0))
-        value = shift = 0
-    return runs
-
-
-def _pycocotools() -> Any:
-    try:
-        from pycocotools import mask
-    except ImportError:
-        raise InputError("COCO annotations need pycocotools; install it with pip install 'regseg[coco]'.") from None
-    return mask
-
-
-def _polygon(points: Any, height: int, width: int) -> list[float]:
-    """Return a polygon, checked: pycocotools walks along its edges pixel by pixel, however far they lead outside."""
-    xs, ys = points[::2], points[1::2]
-    fits = len(xs) == len(ys) >= _FEWEST_POINTS and all(type(number) in (int, float) for number in points)
-    for values, side in ((xs, width), (ys, height)):
-        fits = fits and all(-_OUTSIDE * side <= value <= (1 + _OUTSIDE) * side for value in values)
-    if not fits:
-        raise ValueError(f"the polygon {shortened(points)}")
-    return points
 
 
 def _is_whole(value: Any) -> bool:
@@ -233,9 +234,9 @@ def _is_whole(value: Any) -> bool:
 
 
 def _check_names(names: list[str], source: Path) -> None:
-    for name in names:
+    for name, number in Counter(names).items():
         shown_name = shortened(repr(name))
-        if names.count(name) > 1 or name.strip() in ("", BACKGROUND):
+        if number > 1 or name.strip() in ("", BACKGROUND):
             raise InputError(f"{source}: the category {shown_name} is empty, reserved or given twice; rename it.")
         if not is_printable(name):
             raise InputError(f"{source}: the category {shown_name} has characters that cannot be printed; rename it.")

@@ -1,7 +1,8 @@
-"""Converted networks in the user's cache folder, because a conversion takes longer than all else in a short command.
+"""Converted networks in the user's cache folder.
 
-Each is a folder with an exported OpenVINO model and its checksum. Its name covers whatever affects the model: the
-weights, the versions of PyTorch and OpenVINO, and the modules that define and convert networks.
+A conversion takes longer than everything else in a short command. Each converted network is a folder with an exported
+OpenVINO model and its checksum. Its name covers whatever affects the model: the weights, the versions of PyTorch and
+OpenVINO, and the modules that define and convert networks.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from regseg.data.cache_dir import user_cache
 from regseg.errors import InputError
 from regseg.inference.export_info import ExportInfo
 from regseg.inference.out_folder import digest
@@ -26,9 +28,8 @@ _CODE = ("models", "inference", "data/augment")  # packages that define, fold, n
 
 
 def cache_folder() -> Path:
-    """Return the folder of the converted networks, in ``$REGSEG_CACHE`` or else in ``~/.cache/regseg``."""
-    caches = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    return Path(os.environ.get("REGSEG_CACHE") or os.path.join(caches, "regseg"), "openvino")
+    """Return the folder of the converted networks, in `regseg.data.cache_dir.user_cache`."""
+    return user_cache() / "openvino"
 
 
 def key_of(weights: Path) -> str:
@@ -56,7 +57,10 @@ def read(key: str) -> tuple[Any, ExportInfo] | None:
 
 
 def keep(key: str, model: Any, info: ExportInfo) -> None:
-    """Write a model whole or not at all, and remove all but the `KEPT` last used; a full or closed disk is no error."""
+    """Write a model whole or not at all, and remove all but the `KEPT` last used.
+
+    A full or read-only disk is not an error.
+    """
     from regseg.inference.export_files import save_openvino
 
     folder = cache_folder()

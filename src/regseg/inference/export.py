@@ -17,14 +17,14 @@ from torch import nn
 
 from regseg.data.augment.transforms import MEAN, STD
 from regseg.data.datamodule import SegmentationDataModule
+from regseg.data.datasets.spec import DatasetSpec
 from regseg.errors import InputError
 from regseg.inference.export_check import Check, check_export, evaluation_images
 from regseg.inference.export_files import replace_record, write_graph
 from regseg.inference.export_info import ExportInfo, seal, unsealed
 from regseg.inference.predictor import SMALLEST
-from regseg.inference.torch_runtime import spec_in
+from regseg.inference.torch_runtime import network_and_spec
 from regseg.models.description import config_of
-from regseg.models.factory import load_model
 from regseg.system.atomic import hidden_name
 from regseg.system.checkpoint_file import OpenedFile, dataset_in, open_checkpoint_file
 from regseg.system.weights_files import shown_weights
@@ -69,13 +69,16 @@ def export(
     """
     check_choices(out, format, output, size, precision)
     file = open_checkpoint_file(weights)
-    network, data = load_model(file), _data(file, root)
+    (network, spec), data = network_and_spec(file), _data(file, root)
     if precision == "int8" and data is None:
+        known = dataset_in(file) is not None
         raise InputError(
-            f"precision=int8 is calibrated on training images, and those of {shown_weights(weights)} were not found; "
-            "set data.root=FOLDER to its dataset."
+            f"precision=int8 is calibrated on training images, and those of {file} were not found; set "
+            "data.root=FOLDER to its dataset."
+            if known
+            else f"{file} records no dataset, on which precision=int8 is calibrated; export a training checkpoint."
         )
-    info = _info(file, network, precision, output, size)
+    info = _info(file, network, spec, precision, output, size)
     with _draft(out) as draft:
         info = _write(draft, format, network, info, data, calibration_images)
         if data is None:
@@ -90,7 +93,7 @@ def _draft(out: Path) -> Iterator[Path]:
     """Provide a path of the name of ``out`` in a hidden folder next to it, which is removed in the end."""
     out.parent.mkdir(parents=True, exist_ok=True)
     folder = out.parent / hidden_name(out.name, str(os.getpid()))
-    shutil.rmtree(folder, ignore_errors=True)  # of a killed export; in a container each has the same process number
+    shutil.rmtree(folder, ignore_errors=True)  # left by a killed export; in a container, process IDs repeat
     folder.mkdir()
     try:
         yield folder / out.name
@@ -156,9 +159,9 @@ def report(checks: list[Check]) -> None:
     for check in checks:
         print(check)
     if failed := next((check for check in checks if not check.passed), None):
-        labels, logits = f"{failed.changed:.3%} of the labels", f"logits by {failed.difference:.2g} of the largest"
+        labels, logits = f"{failed.changed:.3%} of the labels", f"{failed.difference:.2g} of the largest logit"
         raise InputError(
-            f"The export changes {labels} (allowed: {failed.allowed:.3%}) and {logits} (allowed: "
+            f"The export changes {labels} (allowed: {failed.allowed:.3%}) and the logits by {logits} (allowed: "
             f"{failed.allowed_difference:.2g}), so no file was written; train the weights further, or choose another "
             "precision or format."
         )
@@ -197,12 +200,12 @@ def _data(file: OpenedFile, root: str | None) -> SegmentationDataModule | None:
 
 
 def _info(
-    file: OpenedFile, network: nn.Module, precision: str, output: str, size: tuple[int, int] | None
+    file: OpenedFile, network: nn.Module, spec: DatasetSpec, precision: str, output: str, size: tuple[int, int] | None
 ) -> ExportInfo:
     """Return the record of an export, without the results of checks."""
     normalization = {"mean": list(MEAN), "std": list(STD)}
     data, provenance = _portable(dataset_in(file) or {}), _provenance(file.path)
-    return ExportInfo(spec_in(file), precision, output, size, config_of(network), data, normalization, provenance)
+    return ExportInfo(spec, precision, output, size, config_of(network), data, normalization, provenance)
 
 
 def _portable(description: Mapping[str, Any]) -> dict[str, Any]:

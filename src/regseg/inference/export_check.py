@@ -59,8 +59,8 @@ class Check:
 
     def __str__(self) -> str:
         return (
-            f"{self.image} image {self.size[0]}x{self.size[1]}: {self.changed:.4%} of the labels changed, largest "
-            f"logit difference {self.difference:.2e} of the largest"
+            f"{self.image} image {self.size[0]}x{self.size[1]}: {self.changed:.4%} of the labels changed, logits "
+            f"differ by up to {self.difference:.2e} of the largest logit"
         )
 
 
@@ -84,9 +84,8 @@ def check_export(
     """
     from regseg.inference.runtimes import open_runtime
 
-    name = {".onnx": "onnxruntime", ".xml": "openvino"}.get(path.suffix, "torch")
-    hint = {"openvino": {"f16": "f32", "int8": "auto"}.get(precision, precision), "onnxruntime": "auto", "torch": "f32"}
-    whole, fused = (open_runtime(path, name, hint[name], "cpu", fused=fused) for fused in (False, True))
+    name, hint = _runtime_of(path, precision)
+    whole, fused = (open_runtime(path, name, hint, "cpu", fused=fused, quiet=True) for fused in (False, True))
     network = network.eval()
     checks = []
     for name, image in [*_random(size), *_real(real, size)]:
@@ -100,6 +99,17 @@ def check_export(
         allowed = (_ON_NOISE if name == "random" else _ALLOWED)[precision]
         checks.append(Check(name, image.shape[:2], changed, difference, *allowed))
     return checks
+
+
+def _runtime_of(path: Path, precision: str) -> tuple[str, str]:
+    """Return the runtime of an exported file, and the precision of its arithmetic."""
+    from regseg.inference.openvino_runtime import has_bfloat16
+
+    if path.suffix != ".xml":
+        return ("onnxruntime", "auto") if path.suffix == ".onnx" else ("torch", "f32")
+    if precision == "bf16" and has_bfloat16():
+        return "openvino", "bf16"
+    return "openvino", "f32" if precision in ("f32", "f16") else "auto"
 
 
 def evaluation_images(data: SegmentationDataModule | None, count: int) -> list[np.ndarray]:

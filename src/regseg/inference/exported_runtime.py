@@ -38,7 +38,10 @@ def check_input(path: object, names: list[str], kind: str, rank: int | None) -> 
         InputError: it takes something else.
     """
     if names != ["images"] or kind not in ("u8", "uint8_t", "tensor(uint8)") or rank not in (None, 4):
-        raise InputError(f"{path} takes no images as the graphs of this project do; use python -m regseg.export.")
+        raise InputError(
+            f"{path} does not have the input of this project's graphs (`images`, uint8, B x H x W x 3); use a file "
+            "written by python -m regseg.export."
+        )
 
 
 class ExportedRuntime:

@@ -1,4 +1,7 @@
-"""GPU kernels of inference, in Triton; its interpreter runs them on a CPU if TRITON_INTERPRET=1 is set before."""
+"""GPU kernels of inference, in Triton.
+
+Triton's interpreter runs them on a CPU if TRITON_INTERPRET=1 is set before Triton is imported.
+"""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ class OpenVinoRuntime(ExportedRuntime):
         streams: how many threads may call it at the same time without waiting for each other.
 
     Raises:
-        InputError: the precision does not fit the model.
+        InputError: the precision does not fit the model or the processor.
     """
 
     name = "openvino"
@@ -100,10 +100,20 @@ class OpenVinoRuntime(ExportedRuntime):
             key = shape if shape in self._compiled or len(self._compiled) < _SIZES else None
             if key not in self._compiled:
                 model = self._model.clone()
-                if key is not None:
+                if key is None:
+                    self._compiled[key] = _for_any_shape(model, self._options)
+                else:
                     model.reshape(list(key))
-                self._compiled[key] = _core().compile_model(model, "CPU", self._options)
+                    self._compiled[key] = _core().compile_model(model, "CPU", self._options)
             return self._compiled[key]
+
+
+def _for_any_shape(model: Any, options: dict[str, Any]) -> Any:
+    """Compile a model without OpenVINO's cache of what it prepared for each shape, which grows with every shape."""
+    try:
+        return _core().compile_model(model, "CPU", options | {"CPU_RUNTIME_CACHE_CAPACITY": 0})
+    except RuntimeError:  # the option is not documented, so another version may refuse it
+        return _core().compile_model(model, "CPU", options)
 
 
 def read_model(path: str | Path) -> tuple[Any, ExportInfo]:
@@ -132,13 +142,16 @@ def read_model(path: str | Path) -> tuple[Any, ExportInfo]:
     return model, info
 
 
-def _bfloat16_is_faster() -> bool:
-    return "BF16" in _core().get_property("CPU", "OPTIMIZATION_CAPABILITIES") and not has_slow_bfloat16()
+def has_bfloat16() -> bool:
+    """Return whether OpenVINO computes in bfloat16 on this processor; elsewhere it ignores that precision."""
+    return "BF16" in _core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 
 
 def _hint(precision: str, exported: str) -> str:
     if precision == "auto":
-        return "bf16" if _bfloat16_is_faster() else "f32"
+        return "bf16" if has_bfloat16() and not has_slow_bfloat16() else "f32"
+    if precision == "bf16" and not has_bfloat16():
+        raise InputError("OpenVINO cannot compute in bf16 on this processor; leave precision=bf16 out.")
     if exported == "bf16" and precision == "f32":
         raise InputError("The file was exported in bf16; leave precision out, or export it in f32.")
     return precision

@@ -5,16 +5,20 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Mapping
+import uuid
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from regseg.errors import InputError
-from regseg.system.atomic import write_text
-from regseg.system.locks import lock
+from regseg.system.atomic import remove_leftovers, write_text
+from regseg.system.locks import is_held, lock
 from regseg.system.records import read_text
 
 RECORD = "predictions.json"
+ARCHIVE = "cityscapes.zip"  # of all results for Cityscapes' test server
+_WRITER = ".writer_"  # start of the names of the files that running commands lock
 
 
 class Origin(NamedTuple):
@@ -36,6 +40,38 @@ class _Record(NamedTuple):
     incomplete: set[str]
 
 
+def locked(out: Path) -> AbstractContextManager[None]:
+    """Return the lock under which commands change the record and the archive of ``out``."""
+    return lock(out / ".lock", wait=True)
+
+
+@contextmanager
+def writing(out: Path, outputs: Iterable[Path]) -> Iterator[None]:
+    """Note in ``out`` that this command is running, and remove temporary files of killed commands.
+
+    The notes are locked files, because a lock ends with its process. While another command is running, temporary files
+    may be its own, and those of outputs remain.
+
+    Args:
+        out: the output folder, which exists.
+        outputs: the files that the command makes.
+    """
+    with ExitStack() as stack:
+        with locked(out):
+            for name in (RECORD, ARCHIVE):
+                remove_leftovers(out, name)
+            writers = {path.with_name(path.name.removesuffix(".soft")) for path in out.glob(f"{_WRITER}*")}
+            if not any(map(is_held, writers)):
+                for folder in {path.parent for path in outputs}:
+                    remove_leftovers(folder)
+                for writer in writers:
+                    writer.unlink(missing_ok=True)
+            writer = out / f"{_WRITER}{uuid.uuid4().hex}"
+            stack.callback(writer.unlink, missing_ok=True)
+            stack.enter_context(lock(writer, wait=True))
+        yield
+
+
 def enter(out: Path, outputs: Mapping[Path, Origin], *, overwrite: bool) -> None:
     """Record how the output files will be made. Several shards may do so at once.
 
@@ -47,7 +83,7 @@ def enter(out: Path, outputs: Mapping[Path, Origin], *, overwrite: bool) -> None
     Raises:
         InputError: a file was made in another way or is not in the record, and ``overwrite`` is False.
     """
-    with lock(out / ".lock", wait=True):
+    with locked(out):
         record = _read(out)
         for path, origin in outputs.items():
             former = record.origins.get(_name(path, out))
@@ -90,14 +126,14 @@ def of_other_settings(out: Path, outputs: Mapping[Path, Origin]) -> str:
     difference = _difference(*(Origin(former.source, labels) for labels in (_of_labels(former), now[former.source])))
     folders = ", ".join(f"{out / folder} ({len(origins)})" for folder, origins in found.items())
     return (
-        f"Files of earlier settings remain in {folders}: the first {difference}. To replace them, add "
+        f"Files made with earlier settings remain in {folders}; the first {difference}. To replace them, add "
         f"'save=[{','.join(found)}]' overwrite=true."
     )
 
 
 def mark(out: Path, paths: Iterable[Path], *, incomplete: bool) -> None:
     """Record whether files are incomplete because a part of their source could not be decoded."""
-    with lock(out / ".lock", wait=True):
+    with locked(out):
         record = _read(out)
         names = {_name(path, out) for path in paths}
         _write(out, _Record(record.origins, record.incomplete | names if incomplete else record.incomplete - names))

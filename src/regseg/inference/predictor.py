@@ -57,14 +57,13 @@ class Predictor:
     ) -> None:
         if short_side not in ("auto", None):
             check_number("short_side", short_side, lowest=SMALLEST, integer=True)
-        if not isinstance(weights, (str, Path)):
-            kind = type(weights).__name__
-            raise InputError(f"The weights are of the type {kind}; give a name, or the path of a file or of a run.")
         self._weights = str(weights)
         self.runtime: Runtime = open_runtime(weights, runtime, precision, device)
         if self.runtime.size and isinstance(short_side, int):
             height, width = self.runtime.size
-            raise InputError(f"{weights} accepts only images of {height}x{width} pixels; leave short_side out.")
+            raise InputError(
+                f"{weights} accepts only images that are {height} pixels high and {width} wide; leave short_side out."
+            )
         self._arguments = (weights, runtime, precision, device), short_side
         recorded = None if self.runtime.size else self.runtime.short_side  # images of one size are not reduced
         self.short_side = recorded if isinstance(short_side, str) else short_side
@@ -165,7 +164,9 @@ def check_image(image: object) -> None:
     """
     height, width = check_pixels(image)
     if min(height, width) < SMALLEST:
-        raise InputError(f"An image has {height}x{width} pixels; give images of {SMALLEST}x{SMALLEST} or more.")
+        raise InputError(
+            f"An image is {height} pixels high and {width} wide; give images of at least {SMALLEST}x{SMALLEST}."
+        )
 
 
 def check_pixels(image: object) -> tuple[int, int]:

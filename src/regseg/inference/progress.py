@@ -50,7 +50,7 @@ class Counter:
     def text(self) -> str:
         """For example ``120 of 500 images, 11.8 images/s, 32 s left``."""
         rate = self.done / max(self.seconds, 1e-9)
-        if self.total is None:
+        if self.total is None or self.done > self.total:  # the number of a video's frames may be wrong
             return f"{self._counted(self.done)}, {rate:.1f} {self.unit}/s"
         left = duration((self.total - self.done) / rate) if self.done else "unknown time"
         return f"{self.done} of {self.total} {self.unit}, {rate:.1f} {self.unit}/s, {left} left"

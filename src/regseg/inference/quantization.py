@@ -57,7 +57,7 @@ def write_int8(
     (save_onnx if format == "onnx" else save_openvino)(path, quantized, info)
     runtime = "onnxruntime" if format == "onnx" else "openvino"
     before = mean_iou(open_runtime(float_path, runtime, "f32", "cpu"), data)
-    after = mean_iou(open_runtime(path, runtime, fused=True), data)
+    after = mean_iou(open_runtime(path, runtime, fused=True, quiet=True), data)
     print(f"mIoU on {len(data.val_set)} images: float32 {100 * before:.2f}, int8 {100 * after:.2f}")
     check_loss(before, after)
     scores = {"miou_f32": before, "miou_int8": after, "images": len(data.val_set), "calibration": len(batches)}

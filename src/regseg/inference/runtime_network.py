@@ -46,7 +46,7 @@ def label_at(runtime: Runtime, image: np.ndarray, size: tuple[int, int]) -> np.n
     image = at_size(image, runtime.size)
     if image.shape[:2] != size and not runtime.resizes_logits:
         raise InputError(
-            f"The images have {image.shape[0]}x{image.shape[1]} pixels and their labels {size[0]}x{size[1]}, so logits "
+            f"The images have {image.shape[1]}x{image.shape[0]} pixels and their labels {size[1]}x{size[0]}, so logits "
             "must be resized, which needs more packages for this file: pip install 'regseg[onnx,numba]', or export it "
             "with output=logits."
         )

@@ -69,6 +69,7 @@ def open_runtime(
     *,
     fused: bool | None = None,
     streams: int = 1,
+    quiet: bool = False,
 ) -> Runtime:
     """Open a checkpoint, a run's folder or an exported file.
 
@@ -83,6 +84,7 @@ def open_runtime(
         device: ``auto``, ``cpu`` or, with the torch runtime, a device such as ``cuda:0``.
         fused: False runs the whole graph of an exported file, including the upsampling.
         streams: number of threads that will call it at the same time.
+        quiet: do not print which runtime and precision ``auto`` chose.
 
     Raises:
         InputError: the file is missing, damaged or from another project, or a package is missing.
@@ -91,7 +93,7 @@ def open_runtime(
         if value not in ("auto", *choices):
             raise InputError(f"{name}={value} does not exist; choose one of auto, {', '.join(choices)}.")
     path = resolve_weights(weights)
-    chosen = _choose(path, device) if runtime == "auto" else runtime
+    chosen = runtime_for(path, runtime, device)
     if path.suffix in GRAPHS and chosen == "torch":
         raise InputError(f"{path} is a graph, which runtime=torch cannot run; remove runtime or use a checkpoint.")
     if chosen != "torch" and device not in ("auto", "cpu"):
@@ -99,13 +101,15 @@ def open_runtime(
     if precision == "f16" and chosen != "torch":
         raise InputError(f"runtime={chosen} does not support precision=f16; choose bf16 or f32, or leave it out.")
     opened = _open(path, chosen, precision, device, fused, streams)
-    if "auto" in (runtime, precision) and fused is None:
+    if "auto" in (runtime, precision) and not quiet:
         print(f"Running {Path(shown_weights(path)).name} with {opened.name} in {opened.precision}.")
     return opened
 
 
-def _choose(path: Path, device: str) -> str:
-    """Return the fastest installed runtime for a file."""
+def runtime_for(path: Path, runtime: str, device: str) -> str:
+    """Return ``runtime``; for ``auto``, the fastest installed runtime for a file."""
+    if runtime != "auto":
+        return runtime
     if path.suffix in GRAPHS:
         return "onnxruntime" if path.suffix == ".onnx" and not _installed("openvino") else "openvino"
     if device not in ("auto", "cpu") or not _installed("openvino"):
@@ -142,12 +146,12 @@ def _open(path: Path, runtime: str, precision: str, device: str, fused: bool | N
 def _converted(path: Path, key: str | None, precision: str, streams: int) -> Runtime:
     """Return a checkpoint with OpenVINO, read and checked now and converted when it is needed."""
     from regseg.inference.openvino_runtime import OpenVinoRuntime
-    from regseg.inference.torch_runtime import spec_in
-    from regseg.models.factory import load_model
+    from regseg.inference.torch_runtime import network_and_spec
     from regseg.system.checkpoint_file import dataset_in, open_checkpoint_file
 
     file = open_checkpoint_file(path)
-    network, info = load_model(file), ExportInfo(spec_in(file), data=dataset_in(file) or {})
+    network, spec = network_and_spec(file)
+    info = ExportInfo(spec, data=dataset_in(file) or {})
     unchanged = converted.key_of(path) == key  # a training may have replaced the file before it was read
 
     def convert() -> Any:
@@ -174,7 +178,7 @@ def info_of(path: str | Path) -> ExportInfo:
     Raises:
         InputError: the file is missing, damaged or from another project, or a package is missing.
     """
-    if _choose(Path(path), "cpu") == "openvino":
+    if runtime_for(Path(path), "auto", "cpu") == "openvino":
         from regseg.inference.openvino_runtime import read_model
 
         return read_model(path)[1]

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from regseg.data.datasets.layout import IMAGE_SUFFIXES, image_files
 from regseg.errors import InputError
+from regseg.inference.out_folder import RECORD
 from regseg.system.folders import expanded
 from regseg.system.reading import read_bytes
 
@@ -42,9 +43,9 @@ def is_video(source: str | Path) -> bool:
 
 
 def check_source(source: str | Path) -> None:
-    """Raise InputError if ``source`` is an address on the web."""
+    """Raise InputError if ``source`` is a URL."""
     if re.match(r"\w{2,}://", str(source)):
-        raise InputError(f"source={source} is an address; download the file, and give its path.")
+        raise InputError(f"source={source} is a URL; download the file, and give its path.")
 
 
 def find_images(source: str | Path, out: Path) -> list[Item]:
@@ -53,7 +54,8 @@ def find_images(source: str | Path, out: Path) -> list[Item]:
     Args:
         source: an image file, a folder (with its subfolders), a glob pattern (``**`` matches subfolders), or a text
             file with one path per line, relative to the text file's folder; lines that start with ``# `` are comments.
-        out: the output folder. Images within it are outputs of an earlier prediction and are not listed.
+        out: the output folder. Images within it are outputs of an earlier prediction and are not listed, nor are those
+            in subfolders that contain such outputs; these subfolders are printed.
 
     Returns:
         The images of a folder or a pattern sorted by path, or those of a list in its order, each image once. Their
@@ -75,9 +77,11 @@ def find_images(source: str | Path, out: Path) -> list[Item]:
         base, paths = _fixed_part(path), sorted(one for one in found if _is_image(one))
     else:
         base, paths = path.parent, [_check_file(path)]
-    check_out(out, base if path.is_dir() or _is_pattern(path) else paths)
+    searched = path.is_dir() or _is_pattern(path)
+    check_out(out, base if searched else paths)
     inside = _real(out)
     paths = [one for one in dict.fromkeys(paths) if inside not in _real(one).parents]
+    paths = _without_outputs(paths, base) if searched else paths
     if not paths:
         raise InputError(
             f"{source} contains no images ({', '.join(IMAGE_SUFFIXES)}); check the path, and give videos one by one."
@@ -114,6 +118,16 @@ def shard_of(items: list[Item], shard: int, shards: int) -> list[Item]:
     if not whole or not 0 <= shard < shards:
         raise InputError(f"shard={shard} of shards={shards} does not exist; give a shard from 0 to shards - 1.")
     return items[shard::shards]
+
+
+def _without_outputs(paths: list[Path], base: Path) -> list[Path]:
+    """Return the paths that are not in an output folder below ``base``, and print these folders."""
+    folders = {folder for path in paths for folder in path.parents if base in folder.parents}
+    made = {folder for folder in folders if (folder / RECORD).is_file()}
+    if made:
+        shown = ", ".join(sorted(str(folder) for folder in made))
+        print(f"Skipping {shown}: outputs of an earlier prediction.")
+    return [path for path in paths if made.isdisjoint(path.parents)]
 
 
 def _real(path: Path) -> Path:

@@ -17,6 +17,7 @@ from regseg.inference.export_info import short_side_of
 from regseg.inference.folding import fold_batch_norm
 from regseg.inference.fused import Upsample, with_kernels
 from regseg.inference.upsample import labels_of
+from regseg.models.description import config_of
 from regseg.models.factory import load_model
 from regseg.system.checkpoint_file import OpenedFile, dataset_in, open_checkpoint_file, read_checkpoint_file
 from regseg.system.cpu import bfloat16_is_faster
@@ -78,7 +79,8 @@ class TorchRuntime:
             InputError: it is missing, damaged, or does not record its network and classes.
         """
         file = open_checkpoint_file(path)
-        return cls(load_model(file), spec_in(file), precision, device, short_side=short_side_of(dataset_in(file) or {}))
+        short_side = short_side_of(dataset_in(file) or {})
+        return cls(*network_and_spec(file), precision, device, short_side=short_side)
 
     def load(self) -> None:
         """See `regseg.inference.runtimes.Runtime`."""
@@ -126,19 +128,30 @@ class _Normalize(nn.Module):
         return torch.addcmul(self.shift, images.permute(0, 3, 1, 2).float(), self.scale)
 
 
-def spec_in(path: str | Path | OpenedFile) -> DatasetSpec:
-    """Return the classes that a training checkpoint records.
+def network_and_spec(file: OpenedFile) -> tuple[nn.Module, DatasetSpec]:
+    """Return the network and the classes that a checkpoint records.
 
     Raises:
-        InputError: it is unreadable or records none.
+        InputError: it is damaged or does not record both, or they differ in the number of classes.
     """
-    content = read_checkpoint_file(path)
+    network, spec = load_model(file), _spec_in(file)
+    number = config_of(network)["num_classes"]
+    if number != spec.num_classes:
+        raise InputError(
+            f"{file} records {spec.num_classes} classes, but its network has {number}; save it again with the classes "
+            "that it was trained on."
+        )
+    return network, spec
+
+
+def _spec_in(file: OpenedFile) -> DatasetSpec:
+    content = read_checkpoint_file(file)
     parameters = content.get("hyper_parameters") if isinstance(content, Mapping) else None
     values = parameters.get("spec") if isinstance(parameters, Mapping) else None
     if not isinstance(values, Mapping):
         raise InputError(
-            f"{path} does not record its classes; give a training checkpoint, or add them by "
-            "regseg.save_weights(model, path, spec=datamodule.spec.to_dict())."
+            f"{file} does not record its classes; give a training checkpoint, or save them with "
+            "regseg.save_weights(model, path, spec=datamodule.spec)."
         )
     return DatasetSpec.from_dict(values)
 
@@ -155,10 +168,14 @@ def _device(name: str) -> torch.device:
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
-        torch.empty(0, device=name)
-        return torch.device(name)
-    except (RuntimeError, AssertionError) as error:
+        device = torch.device(name)
+        torch.zeros(1, device=device).cpu()  # `meta` allocates tensors, but has no values to copy
+        return device
+    except (RuntimeError, AssertionError, TypeError) as error:
         reason = str(error).strip().splitlines()[0].rstrip(".")
-        if reason.startswith("Expected one of"):  # followed by a list of all devices that PyTorch was ever built for
+        # "Expected one of" is followed by a list of all devices that PyTorch was ever built for.
+        if isinstance(error, TypeError) or reason.startswith("Expected one of"):
             reason = "PyTorch has no such device"
-        raise InputError(f"device={name} cannot be used ({reason}); choose cpu, a GPU as cuda:0, or auto.") from error
+        raise InputError(
+            f"device={name} cannot be used ({reason}); choose cpu, auto, or a GPU such as cuda:0."
+        ) from error

@@ -1,14 +1,22 @@
-"""The kernel of `regseg.inference.upsample`, compiled with numba; the machine code is cached on disk."""
+"""The kernel of `regseg.inference.upsample`, compiled with numba; the machine code is cached on disk if possible."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numba import njit
 
 
-@njit(nogil=True, cache=True)
+def _compiled(kernel: Callable[..., None]) -> Any:
+    try:
+        return njit(nogil=True, cache=True)(kernel)
+    except RuntimeError:  # neither the package's folder nor the user's cache folder is writable
+        return njit(nogil=True)(kernel)
+
+
+@_compiled
 def label_rows(
     logits: Any, labels: Any, start: int, stop: int, top: Any, bottom: Any, down: Any, left: Any, across: Any
 ) -> None:
@@ -45,21 +53,21 @@ def label_rows(
         labels[y] = label
 
 
-@njit(nogil=True, cache=True)
+@_compiled
 def _stretch(logits: Any, left: Any, across: Any, space: Any, row: Any) -> None:
     """Interpolate one row of the logits of one class (w,) horizontally into ``row`` (W,)."""
     width, size = len(logits), len(row)
     padded, first, second = space[0, : width + 1], space[1, :size], space[2, :size]
     padded[:width] = logits
     padded[width] = padded[width - 1]
-    for x in range(size):  # only loads: with arithmetic, the loop would not be vectorised
+    for x in range(size):  # only loads: with arithmetic, the loop would not be vectorized
         first[x] = padded[left[x]]
         second[x] = padded[left[x] + np.uint32(1)]
     for x in range(size):
         row[x] = first[x] + across[x] * (second[x] - first[x])
 
 
-@njit(nogil=True, cache=True)
+@_compiled
 def _take_best(upper: Any, lower: Any, weight: Any, best: Any, label: Any) -> None:
     """Interpolate two rows (C, W) vertically; write the largest logit and its class at every pixel (W,)."""
     size = len(label)

@@ -55,7 +55,7 @@ def predict_video(
     """Draw the labels of every frame into an H.264 video that browsers play.
 
     Decoding, the network and encoding run at the same time; memory does not grow with the length of the video. Size and
-    times of the frames are kept, an odd width or height grows by one pixel. Rotated videos are written upright. Sound
+    times of the frames are kept; an odd width or height grows by one pixel. Rotated videos are written upright. Sound
     is dropped.
 
     Args:
@@ -152,7 +152,7 @@ class Encoder:
         """Write what the encoder still buffers, and the index."""
         if self._stream is not None:
             self._write(self._stream.encode(None))
-            # Of the last one, no following frame tells how long it is shown.
+            # No frame follows the last one, so its duration must be set explicitly.
             self._packet.duration = round(self._duration * self._video.time_base / self._packet.time_base)
             self._container.mux(self._packet)
         self.close()

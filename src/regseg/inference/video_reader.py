@@ -58,7 +58,9 @@ class Video:
         file_status(path)  # raises for what is missing or would block, such as a named pipe
         self.path, self._undecoded, self._turned, self._read = path, 0, False, Fraction(0)
         try:
-            self._container = av.open(os.path.abspath(path))  # FFmpeg takes 10:20.mp4 for a protocol and an address
+            # FFmpeg takes 10:20.mp4 for a protocol and an address. Where the times of an MPEG transport stream start
+            # again, it would add the 26 hours after which their counter overflows.
+            self._container = av.open(os.path.abspath(path), options={"correct_ts_overflow": "0"})
         except (av.error.FFmpegError, UnicodeError) as error:
             raise self._unreadable(getattr(error, "strerror", None) or str(error)) from error
         if not self._container.streams.video:
@@ -88,12 +90,15 @@ class Video:
         Raises:
             InputError: not a single frame can be decoded.
         """
-        first, last = None, -1
+        first, before, last = None, 0, -1  # `first` and `before` as in the file, `last` from 0
         step = max(1, round(1 / self.rate / self.time_base))
         for frame in self._decoded():
-            first = frame.pts or 0 if first is None else first
-            pts = last + step if frame.pts is None and last >= 0 else (frame.pts or 0) - first
-            last = max(last + 1, pts)  # times must increase; some cameras repeat one
+            pts = frame.pts if frame.pts is not None else 0 if first is None else before + step
+            if first is None:
+                first = pts
+            elif pts < before - step:  # times start again where videos were joined by cat
+                first = pts - last - step
+            before, last = pts, max(last + 1, pts - first)  # times must increase; some cameras repeat one
             duration = frame.duration or step
             self._turned, self._read = frame.rotation % 180 != 0, (last + duration) * self.time_base
             yield Frame(_pixels(frame), last, duration)

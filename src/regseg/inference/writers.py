@@ -16,7 +16,7 @@ from regseg.data.datasets.spec import IGNORE_INDEX, DatasetSpec
 from regseg.data.legend import legend
 from regseg.errors import InputError
 from regseg.inference.drawing import overlay, with_legend
-from regseg.inference.out_folder import Origin
+from regseg.inference.out_folder import ARCHIVE, Origin
 from regseg.inference.sources import Item
 from regseg.system.atomic import write_bytes, write_whole
 
@@ -83,7 +83,7 @@ class Outputs:
             settings: what decides the labels.
 
         Raises:
-            InputError: two images would have the same output, because Cityscapes' names are without folders.
+            InputError: two images would have the same output, because Cityscapes result names omit folders.
         """
         by_mode = {mode: settings_of(mode, settings, self.opacity) for mode in self.save}
         found: dict[Path, Origin] = {}
@@ -119,7 +119,7 @@ class Outputs:
 def check_save(save: Sequence[str]) -> None:
     """Raise InputError unless ``save`` is a list of `MODES`."""
     if isinstance(save, str) or not isinstance(save, Sequence) or not save:
-        raise InputError(f"save={save} is not a list; write save=[overlay,index].")
+        raise InputError(f"save={save} is not a list; write 'save=[overlay,index]'.")
     if unknown := [mode for mode in save if mode not in MODES]:
         raise InputError(f"save=[{unknown[0]}] does not exist; choose from {', '.join(MODES)}.")
 
@@ -184,9 +184,10 @@ def settings_of(mode: str, settings: Mapping[str, Any], opacity: float) -> Mappi
 
 
 def zip_labels(outputs: Outputs, items: Sequence[Item], missing: Container[Path]) -> str:
-    """Zip the Cityscapes results of all images for the test server, if all exist; print what was done.
+    """Zip the Cityscapes results of all images for the test server if all exist; return a sentence on what was done.
 
-    With several shards, the one that finishes last finds all of them.
+    With several shards, the one that finishes last finds all of them. If a result is missing, an earlier archive is
+    removed.
 
     Args:
         outputs: outputs of the prediction.
@@ -194,8 +195,9 @@ def zip_labels(outputs: Outputs, items: Sequence[Item], missing: Container[Path]
         missing: the files that do not count, see `out_folder.missing`.
     """
     files = [outputs.paths(item)["cityscapes"] for item in items]
-    target = outputs.out / "cityscapes.zip"
+    target = outputs.out / ARCHIVE
     if lacking := sum(path in missing for path in files):
+        target.unlink(missing_ok=True)
         return f"{target} is not written yet: {lacking} of {len(files)} results are missing."
 
     def write(file: IO[bytes]) -> None:

@@ -17,7 +17,7 @@ Dilations = Sequence[Sequence[int]]
 Features = tuple[Tensor, Tensor, Tensor]  # maps at 1/4, 1/8, 1/16
 
 STEM_CHANNELS = 32
-LARGEST_RATE = 2**16  # of a dilation; more pixels than an image has
+LARGEST_RATE = 2**16  # of a dilation; larger than any feature map at 1/16 in practice
 
 # Dilation rates of the stride-1 blocks at 1/16, in the order and notation of Table 4.
 DILATIONS: dict[str, list[tuple[int, ...]]] = {
@@ -91,7 +91,8 @@ class RegNetY(nn.Module):
     """RegNetY-600MF with output stride 16 (Table 4, row 10).
 
     The stage widths are 48, 112, 256 and 608; the depths are 1, 3, 7 and 4. The last stage has stride 1 and rate 2
-    instead of stride 2. Its first block has rate 1, because its stride would have taken effect only after it.
+    instead of stride 2. The first block of that stage keeps rate 1, because the removed stride would have affected only
+    the blocks after it.
     """
 
     def __init__(self) -> None:

@@ -193,8 +193,8 @@ class AttentionRefinement(nn.Module):
 class BiSeNetDecoder(nn.Module):
     """`BiSeNetDecoder` [47]: refined 1/16 plus its global mean, nearest to 1/8; fused with 1/8; logits at 1/8.
 
-    It differs from the author's release in training: the release exempts parameters from weight decay whose names
-    contain "bn", which misses one BatchNorm of this decoder; here no BatchNorm has weight decay (Sec. 4.2).
+    It differs from the author's release in training: the release exempts from weight decay the parameters whose
+    names contain "bn", which misses one BatchNorm of this decoder; here no BatchNorm has weight decay (Sec. 4.2).
     """
 
     def __init__(self, in_channels: Channels, num_classes: int) -> None:

@@ -52,8 +52,8 @@ def create_model(
             configuration files.
         decoder: replaces the decoder of the model. One of `list_decoders()` (Table 5), or a mapping {"name": ...}.
         num_classes: number of output channels; None for that of the weights, or for 19 without weights.
-        weights: one of `list_weights()`, a checkpoint or a run's folder; None for random initial weights. With another
-            ``num_classes`` than theirs, the classifier keeps its random weights.
+        weights: one of `list_weights()`, a checkpoint or a run's folder; None for random initial weights. If
+            ``num_classes`` differs from theirs, the classifier keeps its random weights.
 
     Returns:
         The model, in training mode. Its attribute `config` contains plain values with which

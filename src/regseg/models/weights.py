@@ -8,7 +8,7 @@ under "model" next to optimizer state).
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from torch import Tensor, nn
 
@@ -17,7 +17,7 @@ from regseg.models.author_keys import remap_key
 from regseg.models.description import config_of
 from regseg.models.finite import first_not_finite
 from regseg.system.checkpoint_file import OpenedFile, read_checkpoint_file, write_checkpoint_file
-from regseg.system.weights_files import SHIPPED, resolve_weights
+from regseg.system.weights_files import resolve_weights, shown_weights
 
 # The LightningModule stores the model's config as its hyperparameter "network"; its attribute `network` is the model.
 HYPERPARAMETERS, NETWORK = "hyper_parameters", "network"
@@ -28,6 +28,12 @@ _NAMED = 4  # skipped tensors that are named when weights are loaded
 _BACKBONE = ("stem.", "backbone.")  # prefixes of the names of tensors
 
 Source = str | Path | Mapping[str, Any] | OpenedFile
+
+
+class _Spec(Protocol):
+    """A `DatasetSpec`, from a package that this one does not import."""
+
+    def to_dict(self) -> dict[str, Any]: ...
 
 
 @dataclass(frozen=True)
@@ -93,7 +99,7 @@ def load_weights(model: nn.Module, source: Source | Checkpoint, *, part: str = "
         InputError: the file is missing, unreadable, damaged or would run code, or the weights are from a different
             model. The model is not changed.
     """
-    model = getattr(model, "_orig_mod", model)  # torch.compile wraps the model
+    model = _uncompiled(model)
     checkpoint = source if isinstance(source, Checkpoint) else read_checkpoint(source)
     if part not in ("all", "backbone"):
         raise InputError(f"weights_part={part} does not exist; choose all or backbone.")
@@ -120,22 +126,43 @@ def _backbone_of(checkpoint: Checkpoint, model: nn.Module) -> tuple[Checkpoint, 
     return replace(checkpoint, state_dict=found | others, config=config), list(others)
 
 
-def save_weights(model: nn.Module, path: str | Path, *, spec: Mapping[str, Any] | None = None) -> None:
+def save_weights(model: nn.Module, path: str | Path, *, spec: Mapping[str, Any] | _Spec | None = None) -> None:
     """Save a model of `create_model` with its config, which `load_model` reads.
 
-        regseg.save_weights(model, "own.ckpt", spec=datamodule.spec.to_dict())
+        regseg.save_weights(model, "own.ckpt", spec=datamodule.spec)
 
     Args:
         model: the model; it may be compiled.
         path: the file to write.
-        spec: the dataset's classes, which `Predictor` and ``regseg.export`` need.
+        spec: the dataset's classes, which `Predictor` and ``regseg.export`` need; as an object or as its `to_dict()`.
 
     Raises:
+        InputError: ``path`` is a folder, or ``spec`` does not describe as many classes as the model has.
         OSError: the file cannot be written; an existing file is not changed.
     """
-    model = getattr(model, "_orig_mod", model)
-    parameters = {NETWORK: config_of(model)} | ({} if spec is None else {"spec": dict(spec)})
+    model = _uncompiled(model)
+    if Path(path).is_dir():
+        raise InputError(f"{path} is a folder; give a file in it, such as {Path(path) / 'own.ckpt'}.")
+    parameters = {NETWORK: config_of(model)} | ({} if spec is None else {"spec": _described(spec, model)})
     write_checkpoint_file(path, {HYPERPARAMETERS: parameters, "state_dict": model.state_dict()})
+
+
+def _described(spec: Mapping[str, Any] | _Spec, model: nn.Module) -> dict[str, Any]:
+    """Return the plain values of a spec; see `save_weights`."""
+    values = spec if isinstance(spec, Mapping) else getattr(spec, "to_dict", dict)()
+    classes, number = values.get("classes"), config_of(model).get("num_classes")
+    if not isinstance(classes, (list, tuple)):
+        raise InputError(f"spec is of the type {type(spec).__name__} and lists no classes; give datamodule.spec.")
+    if number not in (None, len(classes)):
+        raise InputError(f"spec has {len(classes)} classes and the model {number}; give the spec it was trained with.")
+    return dict(values)
+
+
+def _uncompiled(model: nn.Module) -> nn.Module:
+    """Return the model without the wrapper of torch.compile."""
+    if not isinstance(model, nn.Module):
+        raise InputError(f"The model is of the type {type(model).__name__}; give one of regseg.create_model.")
+    return getattr(model, "_orig_mod", model)
 
 
 def read_checkpoint(source: Source) -> Checkpoint:
@@ -148,10 +175,9 @@ def read_checkpoint(source: Source) -> Checkpoint:
         InputError: the file is missing, damaged or would run code, or it contains no weights or weights that are not
             finite.
     """
-    name = "the given state dict" if isinstance(source, Mapping) else str(source)
-    if isinstance(source, (str, Path)):
+    if not isinstance(source, (Mapping, OpenedFile)):
         source = resolve_weights(source)
-        name = name if source.parent == SHIPPED else str(source)
+    name = "the given state dict" if isinstance(source, Mapping) else shown_weights(str(source))
     content = source if isinstance(source, Mapping) else read_checkpoint_file(source)
     state = content
     for key in ("state_dict", "model"):
@@ -184,18 +210,6 @@ def _unwrapped(state: dict[str, Tensor]) -> dict[str, Tensor]:
     while prefix := next((p for p in _WRAPPERS if any(key.startswith(p) for key in state)), None):
         state = {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
     return {key.replace("._orig_mod.", "."): value for key, value in state.items()}  # prefix of compiled submodules
-
-
-def classes_in(path: str | Path | OpenedFile) -> list[str] | None:
-    """Return the class names that a checkpoint of a training run records, in order; None if it records none.
-
-    Raises:
-        InputError: the file is missing, unreadable, damaged or would run code.
-    """
-    content = read_checkpoint_file(path)
-    for key in (HYPERPARAMETERS, "spec", "classes"):
-        content = content.get(key) if isinstance(content, Mapping) else None
-    return [str(name) for name in content] if isinstance(content, (list, tuple)) else None
 
 
 def check_fits(model: nn.Module, checkpoint: Checkpoint) -> dict[str, str]:

@@ -35,7 +35,7 @@ def draw_rows(group: str, rows: Sequence[Row], path: Path) -> bool:
         for place, row in zip(places, rows, strict=True):
             axes.plot(row.author, [place] * len(row.author), "o", color=AUTHOR, ms=6, mfc="none")
             if row.paper is not None:
-                axes.plot(row.paper, place, "|", color=PAPER, ms=14, mew=1.5)
+                axes.plot(float(row.paper), place, "|", color=PAPER, ms=14, mew=1.5)
             if row.ours and row.value is not None:
                 face, deviation = OURS if row.comparable else "white", row.deviation or 0
                 axes.errorbar(row.value, place, xerr=deviation, fmt="o", color=OURS, ms=6, capsize=3, mfc=face)
@@ -71,8 +71,8 @@ def draw_curves(group: str, runs: Sequence[Run], path: Path) -> bool:
             for curve in author_runs(group, row):
                 panel.plot(curve.epochs, getattr(curve, name), color=AUTHOR, lw=2.5, alpha=0.45)
             for run in (run for run in runs if run.row == row):
-                values = getattr(run.curve, name)
-                panel.plot(run.curve.epochs, values, "." if len(values) == 1 else "-", color=OURS, lw=1.1)
+                values, line = getattr(run.curve, name), "--" if run.mismatch else "-"
+                panel.plot(run.curve.epochs, values, "." if len(values) == 1 else line, color=OURS, lw=1.1)
                 if not run.finished and values:
                     panel.plot(run.curve.epochs[-1], values[-1], "x", color=OURS, ms=5)
             panel.set_title(axis_name(row), fontsize=9)
@@ -80,8 +80,10 @@ def draw_curves(group: str, runs: Sequence[Run], path: Path) -> bool:
             panel.set_visible(False)
         for panel in panels[: len(rows)][-columns:]:  # the lowest panel of each column, also in a short last line
             panel.tick_params(labelbottom=True)
-        if runs:
+        if any(not run.mismatch for run in runs):
             panels[0].plot([], [], color=OURS, label="ours")
+        if any(run.mismatch for run in runs):
+            panels[0].plot([], [], "--", color=OURS, label=_NOT_COMPARABLE)
         if any(not run.finished for run in runs):
             panels[0].plot([], [], "x", color=OURS, label="ours, not finished")
         if any(author_runs(group, row) for row in rows):
@@ -95,6 +97,7 @@ def draw_curves(group: str, runs: Sequence[Run], path: Path) -> bool:
 def draw_classes(group: str, runs: Sequence[Run], path: Path) -> bool:
     """Draw the IoU of each class relative to the author's at a common epoch, or else to the mean of all rows."""
     runs = [run for run in runs if run.curve.iou and run.classes]
+    runs = [run for run in runs if not run.mismatch] or runs
     if not runs:
         return False
     classes = runs[0].classes
@@ -169,8 +172,10 @@ def draw_trade_off(
     Returns:
         True.
     """
-    mious = {model: figure_of(content, model, "miou")[0] for model in content["models"]}
-    models = {model: values[key] for model, values in content["models"].items() if key in values and mious[model]}
+    mious = {model: float(figure_of(content, model, "miou")[0] or 0) for model in content["models"]}
+    models = {
+        model: float(values[key]) for model, values in content["models"].items() if key in values and mious[model]
+    }
     highlighted = {line["below"] for line in content.get("ours", ())}
     with figure(path, 6.4, 4.4) as drawn:
         axes = drawn.add_subplot()
@@ -200,9 +205,17 @@ def _draw_dot(axes: Axes, model: str, dots: Mapping[str, tuple[float, float]], *
     )  # fmt: skip
 
 
-def draw_val_sizes(runs: Sequence[Run], path: Path) -> bool:
-    """Draw mIoU over evaluation sizes (Fig. 6) from the ``val_sizes.json`` of the runs that have one."""
-    curves = {run.folder.name: results for run in runs if (results := val_sizes.read(run.folder)[0])}
+def draw_val_sizes(group: str, runs: Sequence[Run], path: Path) -> bool:
+    """Draw mIoU over evaluation sizes (Fig. 6) from the ``val_sizes.json`` of the runs that have one.
+
+    The legend says why a curve is not comparable.
+    """
+    curves = {}
+    for run in runs:
+        if results := val_sizes.read(run.folder)[0]:
+            reasons = [run.mismatch, val_sizes.deviation(results, paper().get(group, {}).get("data", {}))]
+            remark = "; ".join(reason for reason in reasons if reason)
+            curves[run.folder.name + (f" ({remark})" if remark else "")] = results
     if curves:
         val_sizes.draw(curves, path)
     return bool(curves)

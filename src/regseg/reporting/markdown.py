@@ -5,16 +5,15 @@ from __future__ import annotations
 import math
 import re
 import statistics
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
 
 from regseg.reporting.published import paper
 from regseg.reporting.run_records import printable
 from regseg.reporting.tables import Row, Run, common_epoch, known, metric_of
 
-_RUNS = 10  # columns of a table
-_MARKUP = re.compile(r"[\\`*\[\]<>&|~#]|(?<!\w)_|_(?!\w)|^[-+]|(?<=^\d)[.)]")
-
+_COLUMNS = 10  # besides the first one
+_MARKUP = re.compile(r"[\\`*\[\]<>&|~#]|(?<!\w)_|_(?!\w)|^[-+]|(?<=^\d)[.)](?!\d)")
 _NUMBER = re.compile(r"[-+]?\d+(\.\d+)?( ± \d+(\.\d+)?)?")
 
 
@@ -23,17 +22,47 @@ def escaped(text: str) -> str:
     return _MARKUP.sub(lambda found: "\\" + found.group(), printable(text))
 
 
-def table(headings: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
-    """Return a Markdown table, with columns of numbers aligned to the right; the cells must be escaped already."""
-    headings, lines = list(headings), [list(row) for row in rows]
-    numeric = [_is_numeric(line[column] for line in lines) for column in range(len(headings))]
-    lines = [headings, ["---:" if right else "---" for right in numeric], *lines]
-    return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
+class Grid(NamedTuple):
+    """A table of text, which is escaped only where it becomes Markdown or LaTeX.
+
+    Attributes:
+        headings: One per column.
+        rows: The cells of every row; – where there is no value.
+        ours: The numbers of the rows to emphasize: our runs among other methods.
+    """
+
+    headings: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    ours: Collection[int] = ()
+
+    @property
+    def numeric(self) -> list[bool]:
+        """Whether each column contains only numbers."""
+        return [_is_numeric(row[column] for row in self.rows) for column in range(len(self.headings))]
+
+    def parts(self) -> Iterator[Grid]:
+        """Yield the table; if it has many columns, several tables that fit on paper, each with the first column."""
+        for start in range(1, max(2, len(self.headings)), _COLUMNS):
+            headings, *rows = ([row[0], *row[start : start + _COLUMNS]] for row in (self.headings, *self.rows))
+            yield Grid(headings, rows, self.ours)
 
 
 def _is_numeric(cells: Iterable[str]) -> bool:
     shown = [cell for cell in cells if cell]
     return bool(shown) and all(cell in ("–", "absent") or _NUMBER.fullmatch(cell) for cell in shown)
+
+
+def table(grid: Grid) -> str:
+    """Return a table as Markdown, with columns of numbers aligned to the right; as several tables if it is wide."""
+    return "\n".join(_table(part) for part in grid.parts())
+
+
+def _table(grid: Grid) -> str:
+    rows = [[cell if _NUMBER.fullmatch(cell) else escaped(cell) for cell in row] for row in grid.rows]
+    for number in grid.ours:
+        rows[number][0] = f"**{rows[number][0]}**"
+    lines = [[escaped(text) for text in grid.headings], ["---:" if right else "---" for right in grid.numeric], *rows]
+    return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
 
 
 def name_of_metric(group: str) -> str:
@@ -45,15 +74,13 @@ def name_of_metric(group: str) -> str:
 def markdown(group: str, rows: Iterable[Row]) -> str:
     """Return the table as Markdown, with a line below that names the rows whose best run counts."""
     rows = list(rows)
-    lines = [
-        [escaped(row.name), _ours(row), str(len(row.values)), _printed(row), _list(row.author), escaped(row.state)]
-        for row in rows
-    ]
-    text = table(["row", f"ours: {name_of_metric(group)}", "seeds", "paper", "author's runs", "state"], lines)
+    lines = [[row.name, _ours(row), str(len(row.values)), _printed(row), _list(row.author), row.state] for row in rows]
+    text = table(Grid(["row", f"ours: {name_of_metric(group)}", "seeds", "paper", "author's runs", "state"], lines))
     if any(row.deviation is not None or row.paper_deviation is not None for row in rows):
         text += "\n± is the population standard deviation over the runs of a row, as in the paper.\n"
     if best := [escaped(row.name) for row in rows if row.best]:
-        text += f"\nFor {', '.join(best)} the best run counts, as in the paper; other rows are means over their runs.\n"
+        text += f"\nFor {', '.join(best)}, the value is that of the best run, as in the paper; "
+        text += "for other rows, it is the mean over their runs.\n"
     return text
 
 
@@ -73,24 +100,27 @@ def _list(values: Iterable[float]) -> str:
     return ", ".join(f"{value:.2f}" for value in values) or "–"
 
 
-def runs_markdown(group: str, runs: Iterable[Run]) -> str:
-    """Return a table that the paper prints run by run (Table 3), with our runs below; empty for other tables."""
+def runs_grid(group: str, runs: Iterable[Run]) -> Grid:
+    """Return a table that the paper prints run by run (Table 3), with our runs below; without rows for other tables."""
     content = paper().get(group, {})
     if "runs" not in content:
-        return ""
+        return Grid([], [])
     finished = [run for run in runs if run.finished and run.curve.iou]
-    figures = {run.folder: [_last(run, name) for name in content["run_columns"].values()] for run in finished}
-    finished = [run for run in finished if None not in figures[run.folder]]  # those with the table's classes
-    ours = [figures[run.folder] for run in finished]
-    names = [f"paper, run {number}" for number in range(1, len(content["runs"]) + 1)]
+    ours = [(f"seed {_seed(run)}", [_last(run, name) for name in content["run_columns"].values()]) for run in finished]
+    ours = [(label, values) for label, values in ours if None not in values]  # those with the table's classes
+    printed = [(f"run {number}", values) for number, values in enumerate(content["runs"], start=1)]
     lines = []
-    for values, labels in ((content["runs"], names), (ours, [f"ours, seed {run.curve.seed}" for run in finished])):
-        lines += [_line(label, row) for label, row in zip(labels, values, strict=True)]
-        if len(values) > 1:
-            columns = [known(column) for column in zip(*values, strict=True)]
+    for whose, rows in (("paper", printed), ("ours", ours)):
+        lines += [_line(f"{whose}, {label}", values) for label, values in rows]
+        if len(rows) > 1:
+            columns = [known(map(float, column)) for column in zip(*(values for _, values in rows), strict=True)]
             deviations = [statistics.pstdev(column) if column else math.nan for column in columns]
-            lines.append(_line(f"{labels[0].partition(',')[0]}, standard deviation", deviations))
-    return table(["run", *content["run_columns"]], lines)
+            lines.append(_line(f"{whose}, standard deviation", deviations))
+    return Grid(["run", *content["run_columns"]], lines)
+
+
+def _seed(run: Run) -> str:
+    return f"{run.curve.seed} (not comparable)" if run.mismatch else str(run.curve.seed)
 
 
 def _last(run: Run, name: str) -> float | None:
@@ -101,33 +131,27 @@ def _last(run: Run, name: str) -> float | None:
     return getattr(run.curve, name.removeprefix("val/"))[-1]
 
 
-def _line(label: str, values: Iterable[float]) -> list[str]:
-    return [label, *("absent" if value != value else f"{value:.2f}" for value in values)]
+def _line(label: str, values: Iterable[Any]) -> list[str]:
+    """Return the cells of a row: text as printed, numbers with two decimals."""
+    texts = (value if isinstance(value, str) else f"{value:.2f}" for value in values)
+    return [label, *("absent" if text == "nan" else text for text in texts)]
 
 
-def classes_markdown(runs: Iterable[Run]) -> str:
-    """Return the IoU of every class at each run's last evaluation, one column per run; empty without evaluations.
-
-    More than 10 runs become several tables, which fit on paper.
-    """
+def classes_grid(runs: Iterable[Run]) -> Grid:
+    """Return the IoU of every class at each run's last evaluation, a column per run; without rows if there are none."""
     runs = [run for run in runs if run.curve.iou and run.classes]
-    classes = list(dict.fromkeys(name for run in runs for name in run.classes))
-    if not classes:
-        return ""
-    tables = []
-    for shown in (runs[start : start + _RUNS] for start in range(0, len(runs), _RUNS)):
-        columns = [dict(zip(run.classes, run.curve.iou[-1], strict=True)) for run in shown]
-        headings = [f"{escaped(run.row)}, seed {run.curve.seed}" for run in shown]
-        lines = [_line(escaped(name), [column.get(name, math.nan) for column in columns]) for name in classes]
-        tables.append(table(["class", *headings], lines))
-    return "\n".join(tables)
+    columns = [dict(zip(run.classes, run.curve.iou[-1], strict=True)) for run in runs]
+    classes = dict.fromkeys(name for column in columns for name in column)
+    lines = [_line(name, [column.get(name, math.nan) for column in columns]) for name in classes]
+    return Grid(["class", *(f"{run.row}, seed {_seed(run)}" for run in runs)], lines)
 
 
 def at_same_epochs(group: str, runs: Iterable[Run]) -> list[str]:
     """Return one sentence per run that compares it with the author's runs at the latest common epoch."""
+    metric = "reduced mIoU" if metric_of(group).endswith("_reduced") else "mIoU"
     return [
-        f"{escaped(run.row)}, seed {run.curve.seed}: at epoch {found.epoch} the author had {found.author:.1f}; "
-        f"you have {found.ours:.1f}."
+        f"{escaped(run.row)}, seed {run.curve.seed}: at epoch {found.epoch}, the mean {metric} of the author's runs is "
+        f"{found.author:.1f} %; yours is {found.ours:.1f} %."
         for run in runs
         if (found := common_epoch(group, run))
     ]
@@ -138,7 +162,7 @@ def with_deviation(value: float, deviation: float | None) -> str:
     return f"{value:.2f}" if deviation is None else f"{value:.2f} ± {deviation:.2f}"
 
 
-def printed(value: Any, deviation: float | None = None) -> str:
+def printed(value: str | int | None, deviation: str | int | None = None) -> str:
     """Format a value as the paper prints it; a dash if it prints none."""
     text = "–" if value is None else str(value)
     return text if deviation is None else f"{text} ± {deviation}"

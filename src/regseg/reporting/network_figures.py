@@ -55,7 +55,7 @@ def _costs(model: nn.Module) -> Iterator[tuple[Any, ...]]:
                 ("parameters", "parameters (millions)", count_parameters(model) / 1e6),
                 ("gflops", "GFLOPs at 1024x2048", gflops(model, CITYSCAPES)),
             ):
-                yield quantity, ours, figures[key], printed_name(group), why.get(key, "")
+                yield quantity, ours, float(figures[key]), printed_name(group), why.get(key, "")
 
 
 def _fields_of_view(model: nn.Module) -> Iterator[tuple[Any, ...]]:

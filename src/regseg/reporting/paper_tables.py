@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from regseg.reporting.markdown import escaped, printed, table, with_deviation
+from regseg.reporting.markdown import Grid, escaped, printed, with_deviation
 from regseg.reporting.published import author_runs, paper
 from regseg.reporting.speeds import Speeds, title_of_network
 from regseg.reporting.tables import Row, average, compare, metric_of, read_runs
@@ -16,7 +16,7 @@ from regseg.reporting.tables import Row, average, compare, metric_of, read_runs
 _COMPUTED = ("parameters", "gflops")  # the columns that `network_cost` fills
 
 
-def differences_markdown(group: str, rows: Iterable[Row]) -> str:
+def differences_grid(group: str, rows: Iterable[Row]) -> tuple[Grid, str]:
     """Return the differences that the paper's text states, by its tables, by the author's runs and by ours.
 
     Args:
@@ -24,7 +24,7 @@ def differences_markdown(group: str, rows: Iterable[Row]) -> str:
         rows: Its rows with our runs.
 
     Returns:
-        A Markdown table with notes; empty if the text states no difference.
+        The table, without rows if the text states no difference, and notes in Markdown.
     """
     content, ours = paper().get(group, {}), {row.name: row for row in rows}
     lines, notes = [], []
@@ -33,12 +33,10 @@ def differences_markdown(group: str, rows: Iterable[Row]) -> str:
         name = entry.get("name", f"{', '.join(of)} over {', '.join(over)}")
         values = [_difference(source, of, over) for source in _sources(group, ours)]
         said = f"{entry.get('text', '–')}" + (f" ({entry['where']})" if "where" in entry else "")
-        lines.append([escaped(name), said, *("–" if value is None else f"{value:+.2f}" for value in values)])
+        lines.append([name, said, *("–" if value is None else f"{value:+.2f}" for value in values)])
         notes += [f"- {escaped(name)}: {escaped(entry['why'])}.\n"] if "why" in entry else []
-    if not lines:
-        return ""
-    text = table(["difference, points", "the text says", "paper's table", "author's runs", "ours"], lines)
-    return f"{text}\n{''.join(notes)}" if notes else text
+    headings = ["difference, points", "the text says", "paper's table", "author's runs", "ours"]
+    return Grid(headings, lines), "".join(notes)
 
 
 def _names(value: str | Sequence[str]) -> list[str]:
@@ -48,10 +46,11 @@ def _names(value: str | Sequence[str]) -> list[str]:
 def _sources(group: str, ours: Mapping[str, Row]) -> list[Callable[[str], float | None]]:
     """Return functions that give the value of a row or method: in the paper's table, in the author's runs, in ours."""
     content, metric = paper()[group], metric_of(group)
-    methods = {name: values["miou"] for name, values in content.get("models", {}).items() if "miou" in values}
+    methods = {name: float(values["miou"]) for name, values in content.get("models", {}).items() if "miou" in values}
 
     def of_paper(name: str) -> float | None:
-        return content.get("rows", {}).get(name, methods.get(name))
+        value = content.get("rows", {}).get(name)
+        return methods.get(name) if value is None else float(value)
 
     def of_author(name: str) -> float | None:
         best = name in content.get("best_of_runs", ())
@@ -76,7 +75,7 @@ def _difference(source: Callable[[str], float | None], of: list[str], over: list
     return statistics.mean(minuends) - statistics.mean(subtrahends)
 
 
-def columns_markdown(group: str, runs_folder: Path, speeds: Speeds | None = None) -> str:
+def columns_grid(group: str, runs_folder: Path, speeds: Speeds | None = None) -> Grid:
     """Return a table with all columns that the paper prints, and lines for our runs.
 
     Args:
@@ -85,31 +84,33 @@ def columns_markdown(group: str, runs_folder: Path, speeds: Speeds | None = None
         speeds: Speeds on this machine, for one more column where the paper prints FPS.
 
     Returns:
-        A Markdown table with notes; empty if the paper prints no other columns.
+        The table; without rows if the paper prints no other columns.
     """
     content = paper().get(group, {})
-    if "columns" not in content:
-        return ""
-    columns, lines = content["columns"], []
+    columns, lines, ours = content.get("columns", {}), [], []
     measured = speeds if "fps" in columns else None
-    headings = [*columns.values(), *([escaped(measured.heading)] if measured else [])]
-    for name in content["models"]:
+    for name in content["models"] if columns else ():
         figures = [printed(*figure_of(content, name, key)) for key in columns]
-        lines.append([escaped(name), *figures, *(["–"] if measured else [])])
+        lines.append([name, *figures, *(["–"] if measured else [])])
         for line in content.get("ours", ()):
             if line["below"] == name:
                 own = [_our_figure(line, key, runs_folder) for key in columns]
-                speed = [escaped(_our_speed(line, measured))] if measured else []
-                lines.append([f"**{escaped(name)}, your runs**", *own, *speed])
+                ours.append(len(lines))
+                lines.append([f"{name}, your runs", *own, *([_our_speed(line, measured)] if measured else [])])
+    return Grid(["method", *columns.values(), *([measured.heading] if measured else [])], lines, ours)
+
+
+def columns_notes(group: str) -> str:
+    """Return the notes below the table with all columns, in Markdown."""
+    content = paper().get(group, {})
     reasons = [(name, why) for name, by_figure in content.get("why", {}).items() for why in by_figure.values()]
-    notes = "".join(f"- {escaped(name)}: {why}.\n" for name, why in reasons)
-    text = table(["method", *headings], lines)
-    text += f"\n{content['note']}\n" if "note" in content else ""
-    return text + (f"\n{notes}" if notes else "")
+    notes = [f"{content['note']}\n"] if "note" in content else []
+    notes += ["".join(f"- {escaped(name)}: {why}.\n" for name, why in reasons)] if reasons else []
+    return "\n".join(notes)
 
 
-def figure_of(content: Mapping[str, Any], name: str, key: str) -> tuple[Any, float | None]:
-    """Return (value, standard deviation) of a method in a table's content; None where the paper prints none."""
+def figure_of(content: Mapping[str, Any], name: str, key: str) -> tuple[Any, Any]:
+    """Return (value, standard deviation) of a method in a table's content, as printed; None where there is none."""
     figures = content["models"][name]
     if key == "miou" and name in content.get("rows", {}):
         return content["rows"][name], content.get("deviations", {}).get(name)

@@ -6,11 +6,20 @@ import functools
 import json
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import yaml
 
 METRICS = ("best/miou", "best/miou_reduced", "last/miou", "last/miou_reduced")
+
+
+class _Loader(yaml.SafeLoader):
+    """Reads numbers with decimals as text, so that they keep the zeros with which they are printed, as in 75.70."""
+
+    yaml_implicit_resolvers: ClassVar[dict[str, list[Any]]] = {
+        first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:float"]
+        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
 
 
 class Curve(NamedTuple):
@@ -47,10 +56,13 @@ def folder() -> Path:
 
 @functools.cache
 def paper() -> dict[str, Any]:
-    """Return the published tables by name, from all YAML files of `folder`; paper.yaml explains the fields."""
+    """Return the published tables by name, from all YAML files of `folder`; paper.yaml explains the fields.
+
+    Numbers with decimals are text, exactly as the file has them; use `float` to compute with them.
+    """
     tables: dict[str, Any] = {}
     for path in sorted(folder().glob("*.yaml")):
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
         assert not tables.keys() & content.keys(), f"{path} repeats a table of another file"
         tables |= content
     return tables
@@ -64,6 +76,12 @@ def _records() -> list[dict[str, Any]]:
 def author_runs(table: str, row: str) -> list[Curve]:
     """Return the author's runs behind a table's row, in the order of the logs; empty if there are none."""
     return [_curve(record) for record in _records() if (record["table"], record["row"]) == (table, row)]
+
+
+def epochs_of(table: str, row: str) -> int | None:
+    """Return for how many epochs the published runs of a row were trained; None if that is not known."""
+    runs = author_runs(table, row)
+    return runs[0].epochs[-1] + 1 if runs else paper().get(table, {}).get("epochs")
 
 
 def _curve(record: Mapping[str, Any]) -> Curve:

@@ -66,7 +66,7 @@ def read_speeds(path: str | Path | None) -> Speeds | None:
         if path is None:
             return None
         raise InputError(
-            f"benchmark={file} contains no speeds ({problem or 'no results'}); write it by "
+            f"benchmark={file} contains no speeds ({problem or 'no results'}); create it with "
             "`python -m regseg.benchmark what=inference networks=all`."
         )
     fastest: dict[tuple[str, Size], tuple[float, str]] = {}

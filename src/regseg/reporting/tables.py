@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from regseg.reporting.published import Curve, author_runs, paper
+from regseg.reporting.published import Curve, author_runs, epochs_of, paper
 from regseg.reporting.run_records import Summary, printable, read_evaluations, run_folders
 from regseg.run_dir import status_of
+from regseg.system.records import section
 
 
 class Run(NamedTuple):
@@ -23,7 +24,7 @@ class Run(NamedTuple):
         max_epochs: The planned number of epochs; 0 if unknown.
         curve: The evaluations.
         classes: Class names, in the order of ``curve.iou``.
-        mismatch: Why the run is not comparable with the paper's table (a smoke test, another dataset), or empty.
+        mismatch: Why the run is not comparable with its table (a smoke test, another dataset or length), or empty.
         problem: What is damaged in the run's records, or empty.
         folder: The run's folder.
     """
@@ -49,21 +50,21 @@ class Row(NamedTuple):
 
     Attributes:
         name: The row's name.
-        ours: One value per finished run.
-        unfinished: One value per other run; used only while no run is finished.
-        paper: The printed value.
-        paper_deviation: The printed standard deviation.
+        ours: One value per finished run that counts, see `counted`.
+        unfinished: One value per other run that counts; used only while no run is finished.
+        paper: The value as printed.
+        paper_deviation: The standard deviation as printed.
         author: One value per run of the author.
         state: A remark on runs that are unfinished, not comparable or damaged.
         best: Whether the row is the best run instead of the mean of all runs.
-        comparable: Whether all finished runs are comparable with the paper's table.
+        comparable: Whether the runs of ``values`` are comparable with the table.
     """
 
     name: str
     ours: list[float]
     unfinished: list[float]
-    paper: float | None
-    paper_deviation: float | None
+    paper: str | None
+    paper_deviation: str | None
     author: list[float]
     state: str
     best: bool
@@ -108,7 +109,9 @@ def read_run(folder: Path, group: str) -> Run:
     seed = summary.get("config.seed", int, int(number or 0))
     curve = Curve(seed, found.epochs, found.miou, found.miou_reduced, found.iou)
     row = printable(str(summary.get("config.run.name", (str, int, float), name)))
-    max_epochs, mismatch = summary.get("config.trainer.max_epochs", int, 0), _mismatch(group, summary)
+    max_epochs = summary.get("config.trainer.max_epochs", int, 0)
+    trained = found.epoch + 1 if status == "finished" and not problem else 0
+    mismatch = _mismatch(summary, group, row, (max_epochs, trained))
     if problem == "metrics.csv is missing" and status != "finished":
         problem = ""  # no epoch has ended yet
     problems = "; ".join([*summary.problems, *([problem] if problem else [])])
@@ -120,13 +123,36 @@ def _status(folder: Path, summary: Summary) -> str:
     return status_of(folder) if status == "running" else status  # a killed run still says "running"
 
 
-def _mismatch(group: str, summary: Summary) -> str:
+def _mismatch(summary: Summary, group: str, row: str, lengths: Iterable[int]) -> str:
+    """Return why a run is not comparable with its group; ``lengths`` are the planned and the trained epochs, or 0."""
+    smoke = summary.get("config.trainer.smoke", bool, False)
+    dataset = section(section(summary.content, "config"), "data").get("dataset")
+    expected = paper().get(group, {}).get("data", {}).get("dataset", dataset)
+    elsewhere = f"on {printable(str(dataset))}" if dataset and dataset != expected else ""
+    if smoke:
+        return f"a smoke test {elsewhere}".rstrip()
+    return elsewhere or " and ".join(_other_settings(summary, group, row, lengths))
+
+
+def _other_settings(summary: Summary, group: str, row: str, lengths: Iterable[int]) -> Iterator[str]:
+    """Yield the settings that differ from those of the published runs: length, splits, size and share of the images."""
     if group not in paper():
-        return ""
-    dataset = summary.get("config.data.dataset", str, None)
-    smoke = "a smoke test" if summary.get("config.trainer.smoke", bool, False) else ""
-    other = f"on {printable(dataset)}" if dataset and dataset != paper()[group].get("dataset", dataset) else ""
-    return " ".join(text for text in (smoke, other) if text)
+        return
+    expected = epochs_of(group, row)
+    if other := next((length for length in lengths if expected and length not in (0, expected)), None):
+        yield f"{other} epoch{'s' * (other != 1)} instead of {expected}"
+    config = section(summary.content, "config")
+    data, trainer = section(config, "data"), section(config, "trainer")
+    for name, value in paper()[group].get("data", {}).items():
+        if name in data and data[name] != value:
+            yield f"{name}={_shown(data[name])} instead of {value}"
+    for name in ("limit_train_batches", "limit_val_batches"):
+        if (limit := trainer.get(name)) is not None and repr(limit) != "1.0":  # 1 is a single batch, 1.0 means all
+            yield f"{name}={_shown(limit)}"
+
+
+def _shown(value: object) -> str:
+    return "null" if value is None else printable(str(value))
 
 
 def metric_of(group: str) -> str:
@@ -142,14 +168,22 @@ def compare(group: str, runs: Iterable[Run]) -> list[Row]:
     rows = []
     for name in names:
         own = [run for run in runs if run.row == name]
-        finished = [run for run in own if run.finished]
+        finished = [run for run in counted(own) if run.finished]
         ours = known(run.curve.value(metric) for run in finished)
-        unfinished = known(run.curve.value(metric) for run in own if not run.finished)
+        unfinished = known(run.curve.value(metric) for run in counted(own) if not run.finished)
         author = [run.value(metric) for run in author_runs(group, name)]
-        best, comparable = name in content.get("best_of_runs", ()), not any(run.mismatch for run in finished)
-        value, deviation = printed.get(name), deviations.get(name)
+        best = name in content.get("best_of_runs", ())
+        comparable = not any(run.mismatch for run in finished or counted(own))
+        value, deviation = (None if of.get(name) is None else str(of[name]) for of in (printed, deviations))
         rows.append(Row(name, ours, unfinished, value, deviation, author, state_of(own), best, comparable))
     return rows
+
+
+def counted(runs: Iterable[Run]) -> list[Run]:
+    """Return the runs that count in their rows: the comparable ones, or all while a row has no comparable score."""
+    runs = list(runs)
+    scored = {run.row for run in runs if run.curve.epochs and not run.mismatch and not run.problem}
+    return [run for run in runs if not run.mismatch or run.row not in scored]
 
 
 def state_of(runs: Iterable[Run]) -> str:
@@ -157,9 +191,17 @@ def state_of(runs: Iterable[Run]) -> str:
     runs = list(runs)
     if not runs:
         return "not run"
-    unfinished = [_state(run) for run in runs if not run.finished]
-    mismatches = dict.fromkeys(f"not comparable: {run.mismatch}" for run in runs if run.mismatch)
-    return ", ".join([*unfinished, *mismatches])
+    remarks = [_state(run) for run in runs if not run.finished]
+    reasons: dict[str, list[str]] = {}
+    for run in runs:
+        if run.mismatch:
+            reasons.setdefault(run.mismatch, []).append(str(run.curve.seed))
+    counts = "not comparable" if len(counted(runs)) == len(runs) else "not counted"
+    alike = len(reasons) == 1 and all(run.mismatch for run in runs)
+    for reason, seeds in reasons.items():
+        whose = "" if alike else f"seed {' and '.join(seeds)} "
+        remarks.append(f"{whose}{counts}: {reason}")
+    return "; ".join(remarks)
 
 
 def _state(run: Run) -> str:

@@ -10,12 +10,15 @@ from typing import Any
 from rich.table import Table
 
 from regseg.reporting.plots import CYCLE, figure
+from regseg.reporting.run_records import printable
 from regseg.system.console import plain_console
 from regseg.system.records import read_json
 
 _LARGEST = 2**31  # pixels
 _MOST_TICKS = 30
-Results = Sequence[Mapping[str, Any]]  # {"val_size": pixels, "metrics": {"val/miou": fraction, …}}
+# {"val_size": pixels, "metrics": {"val/miou": fraction, …}, and how they were measured: "weights" (the file's name),
+# "dataset", "split", "flip", "scales", "images" (number of evaluated ones) and "images_of_split"}
+Results = Sequence[Mapping[str, Any]]
 
 
 def sizes_table(results: Results, *, reduced: bool) -> None:
@@ -39,6 +42,29 @@ def read(folder: Path) -> tuple[Results, str]:
         return [], problem
     scored = [entry for entry in content if entry["metrics"]["val/miou"] is not None]
     return scored, "" if scored else "val_sizes.json has no scores"
+
+
+def deviation(results: Results, data: Mapping[str, Any]) -> str:
+    """Return how results differ from those of a run's last checkpoint on all images, without flip and scales.
+
+    Args:
+        results: Of one run.
+        data: The expected ``dataset`` and ``val_split``; one that is missing may have any value.
+
+    Returns:
+        The differing options, such as ``split=train, 5 of 500 images``; empty if there are none.
+    """
+    expected = {"weights": "last.ckpt", "flip": False, "scales": [1.0]}
+    expected |= {name: data[key] for name, key in (("dataset", "dataset"), ("split", "val_split")) if key in data}
+    found: dict[str, None] = {}
+    for entry in results:
+        if "weights" not in entry:  # of an earlier version
+            return "options that are not recorded"
+        other = (name for name, value in expected.items() if entry.get(name) != value)
+        found |= dict.fromkeys(f"{name}={entry.get(name)}" for name in other)
+        images, total = entry.get("images"), entry.get("images_of_split")
+        found |= {} if images == total else {f"{images} of {total} images": None}
+    return printable(", ".join(found))
 
 
 def _is_result(entry: Any) -> bool:

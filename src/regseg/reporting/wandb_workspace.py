@@ -16,7 +16,8 @@ def build_workspace(group: str, project: str, entity: str, classes: list[str], *
     """Build a workspace for the runs of ``group``; nothing is uploaded.
 
     It shows the best and last mean IoU as bars, and the mean IoU as curves over epochs, both grouped by row with the
-    standard deviation over seeds. It also has the IoU of every class, and parallel coordinates of row and mean IoU.
+    standard deviation over seeds. As in reports, best mIoU and best reduced mIoU may belong to different epochs.
+    It also has the IoU of every class at the last evaluation, and parallel coordinates of row and mean IoU.
 
     Args:
         group: The W&B group of the runs.
@@ -75,7 +76,7 @@ def _sections(wr: Any, ws: Any, names: Mapping[str, str], classes: Sequence[str]
     return [
         ws.Section(name=" and ".join(names.values()), panels=means, is_open=True),
         ws.Section(name="learning curves", panels=[*curves, curve("train/loss", "training loss")], is_open=True),
-        ws.Section(name="classes", panels=[bars(f"val/iou/{name}", name) for name in classes]),
+        ws.Section(name="IoU per class, last evaluation", panels=[bars(f"val/iou/{name}", name) for name in classes]),
         ws.Section(
             name="settings against results",
             panels=[wr.ParallelCoordinatesPlot(columns=[wr.ParallelCoordinatesPlotColumn(metric=a) for a in axes])],

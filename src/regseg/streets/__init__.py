@@ -5,6 +5,6 @@ writing.py writes a dataset of scenes in the folder layout of Cityscapes.
 """
 
 from regseg.streets.scene import draw_scene
-from regseg.streets.writing import is_streets_folder, write_streets
+from regseg.streets.writing import write_streets
 
-__all__ = ["draw_scene", "is_streets_folder", "write_streets"]
+__all__ = ["draw_scene", "write_streets"]

@@ -31,6 +31,7 @@ def write_streets(
     width: int = 256,
     counts: Mapping[str, int] = COUNTS,
     seed: int = 0,
+    create: bool = True,
     progress: Callable[[Sequence], Iterable] = iter,
 ) -> Path:
     """Create the dataset in a folder, unless it exists already.
@@ -44,13 +45,14 @@ def write_streets(
         width: width of the images, in pixels.
         counts: number of images per split.
         seed: seed of the scenes.
+        create: create what is missing; otherwise, `root` must contain the whole dataset.
         progress: wraps the list of scenes to create, like `tqdm.tqdm`; it is not called if there are none.
 
     Returns:
         The absolute path of `root`.
 
     Raises:
-        InputError: `root` contains street scenes with other settings, or something else.
+        InputError: `root` contains street scenes with other settings, or something else, or too few for `create=False`.
     """
     root = Path(root).absolute()
     marker = {"version": VERSION, "seed": seed, "height": height, "width": width, "counts": dict(counts)}
@@ -58,18 +60,13 @@ def write_streets(
         raise InputError(f"There is no split {', '.join(sorted(unknown))}; choose from {', '.join(CITIES)}.")
     if _is_written(root, marker):
         return root
-    _write_marker(root, {**marker, "unfinished": True})
-    scenes = [(split, number) for split, count in counts.items() for number in range(count)]
-    missing = [scene for scene in scenes if not _paths(root, *scene)[1].exists()]  # the label is written last
-    for split, number in progress(missing):
-        _write_scene(root, split, number, height, width, seed)
-    _write_marker(root, marker)
+    if not create:
+        raise InputError(
+            f"{root} contains no complete street scenes; set data.root to a folder that does, or create them with "
+            "data=streets."
+        )
+    _write_missing(root, marker, progress)
     return root
-
-
-def is_streets_folder(root: Path) -> bool:
-    """Return whether `root` is a folder of street scenes with any settings."""
-    return (root / MARKER).is_file()
 
 
 def _is_written(root: Path, marker: dict[str, Any]) -> bool:
@@ -92,6 +89,16 @@ def _is_written(root: Path, marker: dict[str, Any]) -> bool:
         changes = ", ".join(f"{key} {found.get(key)} instead of {marker[key]}" for key in differing)
         raise InputError(f"{root} contains street scenes with {changes}; delete that folder or choose another root.")
     return not found.get("unfinished")
+
+
+def _write_missing(root: Path, marker: dict[str, Any], progress: Callable[[Sequence], Iterable]) -> None:
+    """Write the scenes that do not exist. Until all of them do, the marker file is `unfinished`."""
+    _write_marker(root, {**marker, "unfinished": True})
+    scenes = [(split, number) for split, count in marker["counts"].items() for number in range(count)]
+    missing = [scene for scene in scenes if not _paths(root, *scene)[1].exists()]  # the label is written last
+    for split, number in progress(missing):
+        _write_scene(root, split, number, marker["height"], marker["width"], marker["seed"])
+    _write_marker(root, marker)
 
 
 def _paths(root: Path, split: str, number: int) -> tuple[Path, Path]:

@@ -64,7 +64,7 @@ def hidden_name(name: str, ending: str) -> str:
 def write_text(path: Path, text: str) -> None:
     """Write text atomically, as UTF-8; undecodable bytes of file names (surrogate escapes) are written unchanged.
 
-    Other surrogates, of which only damaged or crafted files consist, become question marks.
+    Other surrogates, which only damaged or crafted input contains, become question marks.
 
     Raises:
         OSError: as for `write_whole`.

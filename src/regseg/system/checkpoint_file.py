@@ -88,8 +88,8 @@ def _read_torch_file(path: Path) -> Any:
         code = re.search(r"GLOBAL ([\w.]+)", str(error)) if isinstance(error, pickle.UnpicklingError) else None
         if code:
             raise InputError(
-                f"The checkpoint {path} would run code to load ({code[1]}) and is rejected; save it again as a state "
-                "dict of tensors."
+                f"Loading the checkpoint {path} would run code ({code[1]}), so it is rejected; save it again as a "
+                "state dict of tensors."
             ) from error
         raise damaged from error
 
@@ -103,6 +103,18 @@ def dataset_in(path: str | Path | OpenedFile) -> Mapping[str, Any] | None:
     content = read_checkpoint_file(path)
     description = content.get(_DATA) if isinstance(content, Mapping) else None
     return description if isinstance(description, Mapping) else None
+
+
+def classes_in(path: str | Path | OpenedFile) -> list[str] | None:
+    """Return the class names that a checkpoint of a training run records, in order; None if it records none.
+
+    Raises:
+        InputError: as for `read_checkpoint_file`.
+    """
+    content = read_checkpoint_file(path)
+    for key in ("hyper_parameters", "spec", "classes"):
+        content = content.get(key) if isinstance(content, Mapping) else None
+    return [str(name) for name in content] if isinstance(content, (list, tuple)) else None
 
 
 def write_checkpoint_file(path: str | Path, content: Any, *, keep: Path | None = None) -> None:

@@ -57,8 +57,8 @@ def shown(path: str | Path) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Format seconds: 42 s, 3 min 10 s, 5 h 20 min."""
-    minutes, rest = divmod(round(seconds), 60)
+    """Format seconds: 42 s, 3 min 10 s, 5 h 20 min; a negative number, as of a clock that was set back, is 0 s."""
+    minutes, rest = divmod(max(0, round(seconds)), 60)
     hours, minutes = divmod(minutes, 60)
     if hours:
         return f"{hours} h {minutes} min"

@@ -36,7 +36,10 @@ def has_slow_bfloat16() -> bool:
 
 
 def has_gpu() -> bool:
-    """Return whether PyTorch can use a GPU. A PyTorch without GPU support, as its files say, need not be imported."""
+    """Return whether PyTorch can use a GPU.
+
+    If PyTorch's version file shows a build without GPU support, PyTorch is not imported.
+    """
     spec = None if "torch" in sys.modules else importlib.util.find_spec("torch")
     if spec is not None and spec.origin is not None:
         text = Path(spec.origin).with_name("version.py").read_text(encoding="utf-8")

@@ -30,7 +30,7 @@ def note_existing(folders: Sequence[Path]) -> None:
 def remove_empty(folder: Path) -> None:
     """Remove ``folder``, its group's folder and the folder of all groups as far as they are empty and new.
 
-    Hydra creates them before anything is checked, so that a run that never began would leave a name without a run. In
+    Hydra creates them before anything is checked; without this, a run that never began would leave empty folders. In
     a job's own process only ``folder`` is removed, because what existed before is known to the sweep's process alone.
     """
     for place in (folder, folder.parent, folder.parent.parent)[: 3 if _existing else 1]:

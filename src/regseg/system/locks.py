@@ -9,12 +9,22 @@ from pathlib import Path
 
 from filelock import BaseFileLock, FileLock, SoftFileLock, Timeout
 
+from regseg.errors import shortened
+
 _NO_FLOCK = {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP}
 _TIMEOUT = 0.5  # seconds; longer than `is_held` in another process holds the lock
+_NOTICE = 30.0  # seconds of waiting after which a message says for whom
 
 
 class Held(OSError):
-    """Another process holds the lock."""
+    """Another process holds the lock.
+
+    Attributes:
+        remedy: The end of a message, which begins with a comma, if the lock is a file that a process of another machine
+            may have left; otherwise empty.
+    """
+
+    remedy = ""
 
 
 @contextmanager
@@ -22,7 +32,8 @@ def lock(path: Path, *, wait: bool) -> Iterator[None]:
     """Hold an inter-process lock on ``path`` in a ``with`` block.
 
     On file systems without locks, the existence of ``<path>.soft`` is the lock. If the process that created it is on
-    this machine and has died, the lock is taken over.
+    this machine and has died, the lock is taken over. Whether a process of another machine or container has died cannot
+    be known; a message names it.
 
     Args:
         path: the lock file. It is created with its folder, and may remain afterwards.
@@ -63,10 +74,33 @@ def _acquire(path: Path, timeout: float) -> BaseFileLock:
             if isinstance(error, OSError) and error.errno not in _NO_FLOCK:
                 raise
             acquired = SoftFileLock(_soft(path))
-            acquired.acquire(timeout=timeout)
+            _acquire_soft(acquired, timeout)
     except Timeout as error:
-        raise Held(errno.EWOULDBLOCK, "another process holds the lock", str(path)) from error
+        held = Held(errno.EWOULDBLOCK, "another process holds the lock", str(path))
+        held.remedy = _remedy(_soft(path))
+        raise held from error
     return acquired
+
+
+def _acquire_soft(lock: SoftFileLock, timeout: float) -> None:
+    """Acquire a lock; without a limit, print for which process it waits if that takes long."""
+    if timeout < 0:
+        try:
+            lock.acquire(timeout=_NOTICE)
+            return
+        except Timeout:
+            print(f"Another process holds a lock; wait for it{_remedy(Path(lock.lock_file))}.", flush=True)
+    lock.acquire(timeout=timeout)
+
+
+def _remedy(soft: Path) -> str:
+    """Return what to do if the process that created the file ``soft`` is gone; empty without that file."""
+    try:
+        lines = soft.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return ""
+    holder = f"process {lines[0]} on {shortened(lines[1])}" if len(lines) > 1 and lines[0].isdigit() else "its process"
+    return f", or delete {soft} if {holder} is gone"
 
 
 def _soft(path: Path) -> Path:

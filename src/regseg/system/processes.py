@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
+import io
 import multiprocessing
 import os
 import signal
@@ -11,7 +13,8 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
-from typing import NoReturn
+from contextlib import AbstractContextManager
+from typing import Any, NoReturn
 
 from regseg.system.output import guard_output
 from regseg.system.signals import end_on_signals, leave_pending, leave_signals
@@ -36,6 +39,12 @@ def set_up_main() -> None:
 def is_rank() -> bool:
     """Return whether the main process of a distributed run started this one with the same command."""
     return os.environ.get("LOCAL_RANK", "0") != "0" and os.environ.get(_MAIN) == str(os.getppid())
+
+
+def printed_once() -> AbstractContextManager[Any]:
+    """Return a context that discards the output of all processes of a distributed run but the first."""
+    ranks = (os.environ.get(name, "0") for name in ("RANK", "LOCAL_RANK", "SLURM_PROCID"))
+    return contextlib.nullcontext() if set(ranks) == {"0"} else contextlib.redirect_stdout(io.StringIO())
 
 
 def set_up_job() -> None:

@@ -37,8 +37,12 @@ def resolve_weights(weights: str | Path) -> Path:
     folder.
 
     Raises:
-        InputError: the folder contains no checkpoint, the file is only a part of a model, or the name is mistyped.
+        InputError: the folder contains no checkpoint, the file is only a part of a model, or the name is mistyped or of
+            another type.
     """
+    if not isinstance(weights, (str, Path)):
+        kind = type(weights).__name__
+        raise InputError(f"The weights are of the type {kind}; give a name, or the path of a file or of a run.")
     if str(weights) in list_weights() and not isinstance(weights, Path):
         return SHIPPED / f"{weights}.safetensors"
     path = expanded(weights)

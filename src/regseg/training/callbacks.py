@@ -38,6 +38,7 @@ class Evaluation(Checkpoint):
         check_boolean("callbacks.evaluation.loss", loss)
         self.every, self.last, self.loss = every, last, loss
         self._evaluated = -1  # the optimizer step of the last evaluation
+        self._patience: list[int] = []  # of early stopping
 
     def is_due(self, epoch: int, max_epochs: int | None) -> bool:
         """Return whether to evaluate after ``epoch``, counted from 0."""
@@ -50,17 +51,23 @@ class Evaluation(Checkpoint):
         due = self.is_due(trainer.current_epoch, trainer.max_epochs)
         trainer.check_val_every_n_epoch = 1 if due else trainer.current_epoch + 2
 
+    def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+        """Remember the patience of early stopping, which Lightning replaces by that of a checkpoint."""
+        self._patience = [callback.patience for callback in trainer.early_stopping_callbacks]
+
     def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Ask the task for the loss, and make early stopping count evaluations instead of epochs."""
         cast(Any, pl_module).with_val_loss = self.loss
-        for callback in trainer.early_stopping_callbacks:
+        for callback, patience in zip(trainer.early_stopping_callbacks, self._patience, strict=True):
+            callback.patience = patience
             if callback.monitor.startswith("val/"):
                 # Otherwise an epoch without an evaluation would count as an epoch without improvement.
                 callback._check_on_train_epoch_end = False
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Remember which weights were evaluated."""
-        self._evaluated = trainer.global_step
+        if not trainer.sanity_checking:
+            self._evaluated = trainer.global_step
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Evaluate the final weights if Lightning has not."""
@@ -137,7 +144,7 @@ class Pictures(L.Callback):
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Write the picture and send it to the loggers."""
         rows, self._rows = self._rows, []
-        if not rows:
+        if not rows or trainer.sanity_checking:
             return
         spec = cast(DatasetSpec, pl_module.spec)
         path = Path(trainer.default_root_dir) / "pictures" / f"epoch_{trainer.current_epoch:04d}.png"

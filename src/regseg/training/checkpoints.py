@@ -65,7 +65,7 @@ class BestCheckpoint(Checkpoint):
         self.best: float | None = None
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        if trainer.state.fn != TrainerFn.FITTING:
+        if trainer.state.fn != TrainerFn.FITTING or trainer.sanity_checking:
             return
         score = float(trainer.callback_metrics["val/miou"])
         if self.best is None or math.isnan(self.best) or score > self.best:

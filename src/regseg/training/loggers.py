@@ -51,7 +51,7 @@ class WandbRun(WandbLogger):
     ) -> None:
         if not offline:
             _check_login()
-        self._folder, self._last_step = Path(folder), 0
+        self._folder, self._last_step, self._failed = Path(folder), 0, False
         super().__init__(
             project=project, entity=entity, group=group, name=name, save_dir=folder, offline=offline,
             tags=list(tags), job_type=job_type, allow_val_change=True, settings=wandb.Settings(silent=True),
@@ -78,9 +78,15 @@ class WandbRun(WandbLogger):
         values = {**metrics, "trainer/global_step": self._last_step}
         self.experiment.log(values, step=self._last_step)
 
+    @rank_zero_only
+    def finalize(self, status: str) -> None:
+        """Remember how the run ended; Lightning calls this for a run that failed or was interrupted, too."""
+        self._failed = status == "failed"
+        super().finalize(status)
+
     def close(self) -> None:
-        """Finish the open run: the next run of a sweep would be logged into it."""
-        wandb.finish()
+        """Finish the open run, as failed if it was: the next run of a sweep would be logged into it."""
+        wandb.finish(exit_code=int(self._failed))
 
 
 @rank_zero_only

@@ -234,10 +234,12 @@ def print_plan(
     parameters = count_parameters(task.network) / 1e6
     print(
         f"{title_of(task.network)}, {parameters:.2f} M parameters, on {datamodule.spec.name} "
-        f"({datamodule.train_split} to {datamodule.val_split}), {values['trainer']['max_epochs']} epochs, "
-        f"batch {datamodule.batch_size}, seed {values['seed']}"
+        f"(training on {datamodule.train_split}, evaluating on {datamodule.val_split}), "
+        f"{values['trainer']['max_epochs']} epochs, batch {datamodule.batch_size}, seed {values['seed']}"
     )
-    print(f"into {shown(folder)}" + (f", continuing from {start.path.name} at epoch {start.epochs}" if start else ""))
+    print(f"images: {len(datamodule.train_set)} for training, {len(datamodule.val_set)} for evaluation")
+    continuing = f", continuing from {start.path.name} at epoch {start.epochs}" if start else ""
+    print(f"run folder: {shown(folder)}{continuing}")
 
 
 def print_result(folder: Path, excluded: tuple[str, ...], *, next_step: bool = False) -> None:

@@ -112,7 +112,7 @@ class RunRecord(Checkpoint):
             raise RunFailure(_REMOVED.format(self.folder))
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        self._evaluated = True
+        self._evaluated = not trainer.sanity_checking
 
     def on_train_batch_end(self, trainer: L.Trainer, *_: Any) -> None:
         self._check_folder()
@@ -182,16 +182,18 @@ class RunRecord(Checkpoint):
             write_json(self.folder / "summary.json", self.summary | best_and_last(self.rows[: self._saved]))
 
     def _show(self, trainer: L.Trainer, spec: DatasetSpec) -> None:
-        """Send best and last scores and the last IoU per class to the loggers."""
-        results: Any = best_and_last(self.rows)
+        """Send best and last scores and the last IoU per class to W&B.
+
+        The best mIoU and the best reduced mIoU may belong to different epochs, as in the paper's tables.
+        """
+        evaluated = [row for row in self.rows if row.get("val/miou") is not None]
         for logger in cast(list[Any], trainer.loggers):
             if hasattr(logger, "log_table"):
-                for which in ("best", "last"):
-                    for name in ("miou", "miou_reduced"):
-                        value = results[which]["metrics"][f"val/{name}"]
-                        logger.experiment.summary[f"{which}/{name}"] = value
-                iou = results["last"]["metrics"]
-                rows = [[name, iou[f"val/iou/{name}"]] for name in spec.classes]
+                for name in ("miou", "miou_reduced"):
+                    values = [row[f"val/{name}"] for row in evaluated]
+                    best = max((value for value in values if not math.isnan(value)), default=math.nan)
+                    logger.experiment.summary.update({f"best/{name}": best, f"last/{name}": values[-1]})
+                rows = [[name, evaluated[-1][f"val/iou/{name}"]] for name in spec.classes]
                 logger.log_table("val/iou_of_classes", ["class", "IoU"], rows, step=trainer.global_step - 1)
 
 

@@ -14,9 +14,9 @@ from regseg.data.datasets.layout import list_samples
 from regseg.errors import InputError
 from regseg.run_settings import check_same_options, check_settings, current_settings, options_of, settings_of
 from regseg.system.records import section
-from regseg.training.schedules import total_iterations
+from regseg.training.schedules import EXTENSIBLE, total_iterations
 
-_END = "use overwrite=true to replace it, or start another run with run.name=NAME."
+_END = "use overwrite=true to replace the run, or start another run with run.name=NAME."
 
 
 def fingerprint(config: Mapping[str, Any], datamodule: Any, trainer: L.Trainer) -> dict[str, Any]:
@@ -93,7 +93,10 @@ def check_continues(folder: Path, before: Mapping[str, Any], now: Mapping[str, A
 
 
 def _check_data(folder: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
-    for name, what in (("classes", "class names or their order"), ("labels", "label values of the classes")):
+    for name, what in (
+        ("classes", "class names, or the same names in a different order"),
+        ("labels", "label values of the classes"),
+    ):
         if _differs(name, before, now):
             raise InputError(f"{folder} was trained with different {what}; restore classes.yaml, {_END}")
     for part, split in (("train", "training"), ("val", "evaluation")):
@@ -128,6 +131,13 @@ def _changed_schedule(folder: Path, before: Mapping[str, Any], now: Mapping[str,
         raise InputError(
             f"{folder} has been trained for {epochs} epochs, more than trainer.max_epochs={now['max_epochs']}; use a "
             f"larger value, {_END}"
+        )
+    scheduler = section(now, "settings").get("scheduler", EXTENSIBLE[0])
+    if scheduler not in EXTENSIBLE:  # PyTorch restores its length with its state
+        raise InputError(
+            f"{folder} was planned for {before['iterations']} iterations, not {now['iterations']}, and "
+            f"scheduler={scheduler} cannot change its length; set trainer.max_epochs and trainer.max_steps as before, "
+            f"{_END}"
         )
     change = f"The schedule changes from {before['iterations']} to {now['iterations']} iterations"
     if now["iterations"] <= before["iterations"]:

@@ -10,9 +10,12 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+from lightning.pytorch.callbacks import GradientAccumulationScheduler
 from lightning.pytorch.utilities import rank_zero_only
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
+
+EXTENSIBLE = ("poly", "cosine", "constant")  # they follow the new length if a resumed run is made longer
 
 
 def warmup_factor(iteration: int, warmup_iters: int, start: float = 0.1) -> float:
@@ -76,5 +79,10 @@ def total_iterations(trainer: Any, datamodule: Any) -> int:
     batches = len(datamodule.train_set) // trainer.world_size // datamodule.batch_size
     limit = trainer.limit_train_batches
     batches = min(batches, limit) if isinstance(limit, int) else int(batches * limit)
-    total = (trainer.max_epochs or 0) * -(-batches // trainer.accumulate_grad_batches)
+    callbacks = [callback for callback in trainer.callbacks if isinstance(callback, GradientAccumulationScheduler)]
+    accumulated = (
+        callbacks[0].get_accumulate_grad_batches(epoch) if callbacks else trainer.accumulate_grad_batches
+        for epoch in range(trainer.max_epochs or 0)
+    )
+    total = sum(-(-batches // number) for number in accumulated)
     return total if trainer.max_steps == -1 else min(total, trainer.max_steps)

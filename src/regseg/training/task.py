@@ -275,7 +275,9 @@ def _check_classes(network: nn.Module, spec: DatasetSpec) -> None:
 def _check_part(name: str, part: Any, *arguments: Any) -> None:
     """Check a part before anything is trained with it; ``arguments`` are what a partial one will be called with."""
     if not callable(part):
-        raise InputError(f"{name}={part!r} cannot be called; give it as a group, or as a node with a _target_.")
+        raise InputError(
+            f"{name}={part!r} is not callable; choose a file of the group {name}, or set a node with a _target_."
+        )
     if isinstance(part, partial):
         for option in _NUMBERS & part.keywords.keys():
             check_number(f"{name}.{option}", part.keywords[option], highest=1e38)  # within float32
@@ -283,9 +285,7 @@ def _check_part(name: str, part: Any, *arguments: Any) -> None:
 
 
 def parameter_groups(network: nn.Module) -> list[dict[str, Any]]:
-    """Parameters with the optimizer's weight decay, and BatchNorm's without; biases of convolutions are decayed too
-    (Sec. 4.2).
-    """
+    """Return two parameter groups: BatchNorm's, without weight decay, and all others, even biases (Sec. 4.2)."""
     normalization = {
         id(parameter)
         for module in network.modules()

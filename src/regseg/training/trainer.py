@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import warnings
 from collections.abc import Mapping, Sequence
@@ -11,7 +12,8 @@ from typing import Any, cast
 
 import lightning as L
 import torch
-from lightning.pytorch.plugins.environments import LightningEnvironment, SLURMEnvironment
+from lightning.fabric.plugins.environments import ClusterEnvironment
+from lightning.pytorch.plugins.environments import LightningEnvironment, SLURMEnvironment, TorchElasticEnvironment
 from lightning.pytorch.strategies.launchers import _SubprocessScriptLauncher, subprocess_script
 from lightning.pytorch.trainer.connectors.signal_connector import _SignalConnector
 from lightning.pytorch.utilities import rank_zero_only
@@ -30,6 +32,13 @@ _DEFAULTS: dict[str, Any] = {
     "enable_model_summary": False,
     "num_sanity_val_steps": 0,
     "use_distributed_sampler": False,
+}
+# Arguments that contradict how a run trains, evaluates and is recorded: their only value, and what to use instead.
+_FIXED: dict[str, tuple[Any, str]] = {
+    "fast_dev_run": (False, "use trainer=smoke"),
+    "barebones": (False, "remove it"),
+    "val_check_interval": (1.0, "use callbacks.evaluation.every"),
+    "check_val_every_n_epoch": (1, "use callbacks.evaluation.every"),
 }
 
 announce = rank_zero_only(print)  # prints once in a distributed run
@@ -59,19 +68,27 @@ def make_trainer(
         The Trainer.
 
     Raises:
-        InputError: Lightning does not accept an argument, or it cannot be used in a sweep.
+        InputError: An argument is invalid or cannot be used here, or Slurm started another number of processes.
     """
     given = {key: value for key, value in arguments.items() if key != "smoke"}
+    _check_fixed(given)
     own = {"default_root_dir": folder, "callbacks": list(callbacks)}
     options = _DEFAULTS | own | check_options("trainer", given, L.Trainer)
     if (precision := options.get("precision")) is not None:
         options["precision"] = _usable_precision(precision, options.get("accelerator", "auto"), chosen=chosen)
     # Shapes repeat in training, so cuDNN may time its algorithms once, but not in a deterministic run.
     options.setdefault("benchmark", not options.get("deterministic"))
-    options["plugins"] = _plugins(options.get("plugins"), spawn)
+    options["plugins"] = _plugins(options, spawn)
     trainer = _lightning_trainer(options, spawn)
     _replace_parts(trainer)
     return trainer
+
+
+def _check_fixed(given: Mapping[str, Any]) -> None:
+    """Raise InputError if an argument of `_FIXED` has another value."""
+    for name, (value, remedy) in _FIXED.items():
+        if repr(given.get(name, value)) not in (repr(value), "None"):  # 1 is an interval of one batch, 1.0 of one epoch
+            raise InputError(f"trainer.{name}={given[name]} cannot be used here; {remedy}.")
 
 
 def _usable_precision(given: Any, accelerator: Any, *, chosen: bool) -> str:
@@ -98,6 +115,11 @@ def _lightning_trainer(arguments: dict[str, Any], spawn: bool) -> L.Trainer:
     if spawn and trainer.world_size > 1 and isinstance(trainer.strategy.launcher, _SubprocessScriptLauncher):
         strategy = arguments["strategy"]
         raise InputError(f"trainer.strategy={strategy} cannot run in a sweep; remove it, or start the rows one by one.")
+    if trainer.world_size != (wanted := trainer.num_devices * trainer.num_nodes):
+        raise InputError(
+            f"trainer.devices and trainer.num_nodes need {wanted} processes, but {trainer.world_size} were started; "
+            f"under Slurm, use --ntasks-per-node={trainer.num_devices} and srun."
+        )
     return trainer
 
 
@@ -112,16 +134,26 @@ def _replace_parts(trainer: L.Trainer) -> None:
     cast(Any, subprocess_script)._launch_process_observer = processes.watch_ranks
 
 
-def _plugins(given: Any, spawn: bool) -> list[Any]:
+def _plugins(options: Mapping[str, Any], spawn: bool) -> list[Any]:
     """Return the given plugins, or those for Slurm, and the one that writes checkpoints."""
+    given = options.get("plugins")
     plugins = list(given) if isinstance(given, Sequence) and not isinstance(given, str) else [given] if given else []
     if not plugins and spawn:
         # Under Slurm, Lightning would wait for as many tasks as devices; a launcher starts one task per run.
         plugins = [LightningEnvironment()]
-    elif not plugins and SLURMEnvironment.detect():
-        # Its checkpoints in the middle of an epoch cannot be resumed.
-        plugins = [SLURMEnvironment(auto_requeue=False)]
+    elif not plugins and SLURMEnvironment.detect() and not TorchElasticEnvironment.detect():
+        plugins = [_environment_in_slurm(options.get("num_nodes", 1))]
     return [*plugins, WholeCheckpointIO()]
+
+
+def _environment_in_slurm(num_nodes: Any) -> ClusterEnvironment:
+    """Return what starts the processes of a distributed run in a Slurm job: Lightning if it has one task, or Slurm."""
+    if os.environ["SLURM_NTASKS"] == "1" and num_nodes == 1:
+        return LightningEnvironment()
+    try:
+        return SLURMEnvironment(auto_requeue=False)  # checkpoints in the middle of an epoch cannot be resumed
+    except RuntimeError as error:
+        raise InputError(f"Lightning refuses this Slurm job: {' '.join(str(error).split())}") from error
 
 
 def check_limits(trainer: L.Trainer, data: Any, stage: str) -> None:
@@ -183,6 +215,7 @@ def quiet() -> None:
         ".*use `self.log\\(.*sync_dist=True.*",  # the scores are equal on all processes
         ".*Grad strides do not match bucket view strides.*",  # strides of 1x1 kernels do not matter
         ".*in eval mode at the start of training.*",
+        ".*callbacks used to create the checkpoint need to be provided.*",  # early stopping may be removed
         ".*`srun` command is available.*",  # a run needs no srun; the launchers for Slurm start one task per run
         ".*`isinstance\\(treespec, LeafSpec\\)` is deprecated.*",  # inside Lightning
     ):

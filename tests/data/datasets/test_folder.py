@@ -235,6 +235,22 @@ def test_other_names_of_the_split_val(tmp_path, name):
     assert len(Folder(root).samples("trainval")) == len(before) + len(Folder(root).samples("train"))
 
 
+def test_the_folder_of_a_split_may_contain_images_and_labels(tmp_path):
+    root = write_folder(tmp_path / "mine")
+    before = {split: [image.name for image, _ in Folder(root).samples(split)] for split in ("train", "val")}
+    for part, name in (("train", "train"), ("val", "valid")):
+        (root / name).mkdir()
+        for kind in ("images", "labels"):
+            (root / kind / part).rename(root / name / kind)
+    for kind in ("images", "labels"):
+        (root / kind).rmdir()
+    assert Folder(root).samples("train")[0] == (root / "train/images/0.png", root / "train/labels/0.png")
+    assert {split: [image.name for image, _ in Folder(root).samples(split)] for split in before} == before
+    with pytest.raises(InputError) as error:
+        Folder(root).samples("test")
+    assert is_sentence(error, root / "test/images")
+
+
 # --- without split folders --------------------------------------------------------------------------------------------
 
 

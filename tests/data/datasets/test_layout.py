@@ -34,6 +34,26 @@ def test_linked_files_and_folders_are_listed(tmp_path):
     assert image_files(tmp_path / "linked") == [tmp_path / "linked/2.png", tmp_path / "linked/city/1.png"]
 
 
+@pytest.mark.parametrize(
+    "links",
+    [
+        {"images/train/again": ".."},  # it also contains val
+        {"images/train/again": "."},
+        {"images/train/city/again": "../../.."},
+        {"images/train/city/there": "../../../other", "other/back": "../images/train"},
+    ],
+)
+@pytest.mark.parametrize("behind_link", [False, True])
+def test_a_link_to_a_folder_that_contains_it_is_skipped(tmp_path, links, behind_link):
+    for name in ("images/train/city/1.png", "images/val/2.png", "other/3.png"):
+        write(tmp_path / name, noise(0))
+    for name, target in links.items():
+        os.symlink(target, tmp_path / name, target_is_directory=True)
+    os.symlink("images/train", tmp_path / "linked", target_is_directory=True)
+    found = image_files(tmp_path / ("linked" if behind_link else "images/train"))
+    assert [path.name for path in found] == (["1.png", "3.png"] if len(links) > 1 else ["1.png"])
+
+
 def test_a_folder_that_cannot_be_listed(tmp_path):
     with pytest.raises(InputError) as error:
         image_files(tmp_path / "missing")

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from layouts import is_sentence
+from layouts import files, is_sentence
 from omegaconf import OmegaConf
 
 from regseg.data.datamodule import SegmentationDataModule
@@ -31,17 +31,38 @@ def test_a_read_only_dataset_creates_nothing(tmp_path):
     options = {"height": 32, "width": 64, "counts": SMALL["counts"]}
     empty = tmp_path / "empty"
     empty.mkdir()
-    for root in (tmp_path / "typo", empty):
+    with pytest.raises(KeyboardInterrupt):
+        write_streets(tmp_path / "interrupted", **SMALL, progress=interrupted)
+    for root in (tmp_path / "typo", empty, tmp_path / "interrupted"):
         dataset = Streets(root, **options)
         only_read(dataset)
         with pytest.raises(InputError) as error:
             dataset.samples("val")
         assert is_sentence(error, root, "root", "data=streets")
     assert not (tmp_path / "typo").exists() and not list(empty.iterdir())
+    assert files(tmp_path / "interrupted") == ["streets.json"]
     write_streets(tmp_path / "there", **SMALL)
     dataset = Streets(tmp_path / "there", **options)
     only_read(dataset)
     assert len(dataset.samples("val")) == 2
+
+
+def interrupted(scenes):
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("height", 0), ("height", 128.0), ("width", -4), ("width", 1), ("seed", -1), ("seed", "a"), ("counts", 3),
+        ("counts.train", -1), ("counts.val", 2.5),
+    ],
+)  # fmt: skip
+def test_wrong_numbers_are_reported_before_anything_is_written(tmp_path, option, value):
+    name, _, split = option.partition(".")
+    with pytest.raises(InputError) as error:
+        SegmentationDataModule("streets", tmp_path, **SIZES, options={name: {split: value} if split else value})
+    assert is_sentence(error, f"data.options.{option}={value!r}") and not list(tmp_path.iterdir())
 
 
 def test_a_dataset_from_a_checkpoint_is_not_created_at_a_mistyped_root(streets_root, tmp_path):

@@ -132,4 +132,4 @@ def test_a_centroid_outside_its_label_is_refused_in_training(labels):
     datamodule.setup("fit")
     with pytest.raises(InputError) as error:
         list(datamodule.train_dataloader())
-    assert is_sentence(error, "labels/train", "centroid index has the pixel (24, ", "centroids-*.bin", "delete")
+    assert is_sentence(error, "labels/train", "centroid index refers to pixel (24, ", "centroids-*.bin", "delete")

@@ -129,7 +129,7 @@ def normalize(images: torch.Tensor) -> torch.Tensor:
         (B, 3, H, W) float32 in channels-last memory format, a view without a transposition.
 
     Raises:
-        InputError: the images have another shape or type; those of values from 0 to 1 would become nearly black.
+        InputError: the images have another shape or type; float images in [0, 1] would become nearly black.
     """
     if not isinstance(images, torch.Tensor) or images.ndim != 4 or images.shape[3] != 3 or images.dtype != torch.uint8:
         found = f"{tuple(images.shape)} {images.dtype}" if hasattr(images, "shape") else type(images).__name__
@@ -154,5 +154,5 @@ def _scale_and_shift(device: torch.device, width: int) -> tuple[torch.Tensor, to
 def _pair(name: str, values: Sequence[int]) -> tuple[int, int]:
     fits = isinstance(values, Sequence) and len(values) == 2
     if not fits or not all(type(value) is int and value > 0 for value in values):
-        raise InputError(f"{name}={values} is not a pair of positive integers; write {name}=[240,320].")
+        raise InputError(f"{name}={values} is not a pair of positive integers; write '{name}=[240,320]'.")
     return values[0], values[1]

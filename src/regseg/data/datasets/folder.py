@@ -15,7 +15,8 @@ from regseg.errors import InputError, check_number, shortened
 from regseg.system.folders import expanded
 from regseg.system.reading import is_file
 
-LABEL_ENDINGS = ("", "_mask", "_masks", "_label", "_labels", "_gt", "_seg")  # by which tools extend names of labels
+# Suffixes that tools append to the names of labels.
+LABEL_ENDINGS = ("", "_mask", "_masks", "_label", "_labels", "_gt", "_seg")
 VAL_NAMES = ("valid", "validation")  # other names of the split val
 
 
@@ -23,9 +24,11 @@ class Folder:
     """``<root>/images/<split>/…`` with ``<root>/labels/<split>/<stem>.png`` and ``<root>/classes.yaml``.
 
     Labels are index or colour PNGs, also named ``<stem>_mask.png`` and the like (`LABEL_ENDINGS`). The labels of images
-    in subfolders are in subfolders of the same names. The split val may be called valid or validation. Without
-    split folders, ``<root>/images/…`` and ``<root>/labels/…`` are divided into train and val by a hash of each name.
-    Adding images does not move any other image to the other split. The file ``classes.yaml`` has these keys::
+    in subfolders are in subfolders of the same names. The split val may be called valid or validation. If there is no
+    folder ``images``, the splits are in ``<root>/<split>/images`` and ``<root>/<split>/labels``.
+
+    Without split folders, ``<root>/images/…`` and ``<root>/labels/…`` are divided into train and val by a hash of each
+    name. Adding images does not move any other image to the other split. The file ``classes.yaml`` has these keys::
 
         classes:                       # in the order of the network's outputs
           - {name: road, id: 0, color: [128, 64, 128]}   # id: value in index labels; color: RGB in colour labels
@@ -69,13 +72,14 @@ class Folder:
             images = check_folder(self._part("images", part), self.layout)
             labels = check_folder(self._part("labels", part), self.layout)
             pairs += [Sample(image, _label(labels / image.relative_to(images))) for image in image_files(images)]
-        return check_pairs(pairs, split, self.root / "images", problems)
+        return check_pairs(pairs, split, images, problems)
 
     def _part(self, kind: str, part: str) -> Path:
-        """Return the folder of a split in ``images`` or ``labels``; that of val may have another name."""
-        folder = self.root / kind / part
-        others = (folder.with_name(name) for name in VAL_NAMES if part == "val")
-        return next((path for path in others if path.is_dir() and not folder.is_dir()), folder)
+        """Return the folder of a split's images or labels; that of val may have another name."""
+        names = (part, *VAL_NAMES) if part == "val" else (part,)
+        split_first = not (self.root / "images").is_dir()
+        folders = [self.root / name / kind if split_first else self.root / kind / name for name in names]
+        return next((folder for folder in folders if folder.is_dir()), folders[0])
 
     def _divided(self, split: str, parts: tuple[str, ...]) -> list[Sample]:
         """Return the pairs of ``images/`` and ``labels/`` whose name falls into ``split``."""
@@ -104,8 +108,8 @@ class Folder:
         """Return a hash of the image's path without its suffix, or of its first folder, from 0 to 2**64 - 1."""
         if self.split_by == "folder" and len(path.parts) == 1:
             raise InputError(
-                f"{self.root / 'images' / path} is in no subfolder, which data.split_by=folder divides by; move it "
-                "into one, or use data.split_by=image."
+                f"{self.root / 'images' / path} is not in a subfolder, but data.split_by=folder splits by subfolder; "
+                "move it into one, or use data.split_by=image."
             )
         key = path.parts[0] if self.split_by == "folder" else path.with_suffix("").as_posix()
         digest = hashlib.sha256(key.encode("utf-8", "surrogateescape")).digest()
@@ -113,7 +117,7 @@ class Folder:
 
 
 def _better_share(places: set[int], split: str) -> str:
-    """Return a hint at the value of ``data.val_share`` that is nearest to the given one and leaves no split empty."""
+    """Return a hint with the value of ``data.val_share`` nearest to the given one that leaves no split empty."""
     if len(places) < 2:
         all_in_train = "data.val_share=0 " if split == "train" else ""
         return f"{all_in_train}data.val_split=train evaluates on the training images; or "

@@ -58,26 +58,32 @@ class DatasetLayout(Protocol):
 
 
 def list_samples(dataset: DatasetLayout, split: str, problems: list[Problem] | None = None) -> list[Sample]:
-    """Return `DatasetLayout.samples`; a custom class may also give pairs of paths and need not take ``problems``.
+    """Return `DatasetLayout.samples`; a custom class may also return pairs of paths and need not take ``problems``.
 
     Raises:
-        InputError: as `DatasetLayout.samples`, or the class gives something else.
+        InputError: as `DatasetLayout.samples`, or the class returns nothing or something else.
     """
     takes_problems = problems is not None and "problems" in inspect.signature(dataset.samples).parameters
     found = dataset.samples(split, problems) if takes_problems else dataset.samples(split)
     try:
-        return [Sample(Path(image), Path(label)) for image, label in found]
+        samples = [Sample(Path(image), Path(label)) for image, label in found]
     except (TypeError, ValueError) as error:
         raise InputError(
             f"{type(dataset).__name__}.samples({split!r}) does not list pairs of an image and a label file ({error}); "
             "return a list of regseg.data.datasets.layout.Sample."
         ) from error
+    if not samples and not takes_problems:  # where problems are collected, every pair may have one
+        raise InputError(
+            f"{type(dataset).__name__}.samples({split!r}) lists no images; set data.root to the dataset's folder, or "
+            "choose another split."
+        )
+    return samples
 
 
 def image_files(folder: Path) -> list[Path]:
     """List the image files of a folder and its subfolders, sorted by path.
 
-    Links are followed. Hidden files and folders are skipped.
+    Links are followed, except to a folder that contains the link. Hidden files and folders are skipped.
 
     Raises:
         InputError: a folder cannot be listed.
@@ -179,8 +185,17 @@ def _walk(folder: Path) -> list[Path]:
     found: list[Path] = []
     for parent, folders, names in os.walk(folder, followlinks=True, onerror=_raise):
         folders[:] = [name for name in folders if not name.startswith(".")]  # .ipynb_checkpoints
+        folders[:] = [name for name in folders if not _leads_back(Path(parent, name))]
         found += [Path(parent, name) for name in names if not name.startswith(".")]  # ._0001.png of macOS
     return found
+
+
+def _leads_back(folder: Path) -> bool:
+    """Return whether ``folder`` is a link to a folder that contains it, by its name or behind an earlier link."""
+    if not folder.is_symlink():
+        return False
+    places = (*Path(os.path.abspath(folder)).parents, *folder.parent.resolve().parents)
+    return folder.resolve() in {place.resolve() for place in places}
 
 
 def _raise(error: OSError) -> None:

@@ -203,7 +203,7 @@ class DatasetSpec:
 
 
 def is_printable(name: str) -> bool:
-    """Return whether a name has neither control characters, which a terminal obeys, nor halves of characters."""
+    """Return whether a name has neither control characters, which a terminal obeys, nor lone surrogates."""
     return not any(unicodedata.category(character) in ("Cc", "Cs") for character in name)
 
 

@@ -10,8 +10,10 @@ from typing import Any
 from regseg.data.datasets.cityscapes import SPEC as CITYSCAPES
 from regseg.data.datasets.cityscapes import Cityscapes
 from regseg.data.datasets.layout import Problem, Sample
-from regseg.errors import InputError
+from regseg.errors import InputError, check_number
 from regseg.system.console import bar, shown
+
+_SMALLEST = 2  # pixels; a scene is drawn from parts of half its size
 
 
 class Streets(Cityscapes):
@@ -23,6 +25,9 @@ class Streets(Cityscapes):
         width: width of the images, in pixels.
         counts: number of images per split; None creates 400 train, 60 val and 60 test images.
         seed: seed of the scenes; each image has its own random stream.
+
+    Raises:
+        InputError: a number is invalid.
     """
 
     spec = replace(CITYSCAPES, name="streets")
@@ -37,8 +42,15 @@ class Streets(Cityscapes):
         seed: int = 0,
     ) -> None:
         super().__init__(root)
+        for name, side in (("height", height), ("width", width)):
+            check_number(f"data.options.{name}", side, lowest=_SMALLEST, integer=True)
+        check_number("data.options.seed", seed, integer=True)
         self.drawing: dict[str, Any] = {"height": height, "width": width, "seed": seed}
         if counts is not None:
+            if not isinstance(counts, Mapping):
+                raise InputError(f"data.options.counts={counts} is no mapping; use {{train: 9, val: 3, test: 3}}.")
+            for split, count in counts.items():
+                check_number(f"data.options.counts.{split}", count, integer=True)
             self.drawing["counts"] = dict(counts)
 
     def samples(self, split: str, problems: list[Problem] | None = None) -> list[Sample]:
@@ -49,17 +61,12 @@ class Streets(Cityscapes):
             problems: if given, faulty pairs are skipped and their problems are appended to this list.
 
         Raises:
-            InputError: the folder contains streets of other settings or something else, or it contains none and
+            InputError: the folder contains streets of other settings or something else, or some are missing and
                 `only_read` forbids creating them.
         """
-        from regseg.streets import is_streets_folder, write_streets
+        from regseg.streets import write_streets
 
-        if self.only_read and not is_streets_folder(self.root):
-            raise InputError(
-                f"{self.root} contains no street scenes; set data.root to a folder that does, or create them with "
-                "data=streets."
-            )
-        write_streets(self.root, progress=self._progress, **self.drawing)
+        write_streets(self.root, create=not self.only_read, progress=self._progress, **self.drawing)
         return super().samples(split, problems)
 
     def _progress(self, scenes: Sequence[Any]) -> Iterable[Any]:

@@ -14,7 +14,7 @@ class ClassUniformSampler(EpochSampler):
     """An epoch of ``size`` crops in random order, floor(share * size / classes) of them around centroids of each class.
 
     The other crops are at any position in distinct images. The centroids of a class are drawn without replacement,
-    again from the start if there are too few. The share of a class without centroids goes to the other crops.
+    and reshuffled and drawn again if there are too few. The share of a class without centroids goes to the other crops.
 
     Args:
         centroids: the centroids of the dataset's labels.

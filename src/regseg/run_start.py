@@ -1,0 +1,85 @@
+"""How a training starts in a run's folder: new, in place of an earlier run, or as its continuation."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from regseg.errors import InputError
+from regseg.run_dir import holds_results, load_summary
+from regseg.system.records import section
+
+
+def now() -> str:
+    """Return the time in UTC as ``2026-01-31T12:00:00.000Z``, which needs no quotes on a command line."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def check_overwrite(value: object) -> None:
+    """Raise InputError unless ``value`` is a boolean or a time."""
+    if not isinstance(value, bool) and (not isinstance(value, str) or _time(value) is None):
+        raise InputError(
+            f"overwrite={value} is neither a boolean nor a time; use overwrite=true, or a time such as {now()} to "
+            "replace only runs that began before."
+        )
+
+
+def how_to_start(folder: Path, config: Mapping[str, Any], *, sweep: bool, requeued: str | None) -> tuple[Any, bool]:
+    """Return the effective (resume, overwrite) of a training into ``folder``.
+
+    A repeated sweep resumes its rows, a run replaces a smoke test, and a job that Slurm queued again continues its own
+    run.
+
+    Args:
+        folder: The run's folder.
+        config: The configuration of the command.
+        sweep: Whether the run is part of a sweep.
+        requeued: The id of this Slurm job if Slurm started it before.
+    """
+    if requeued is not None and load_summary(folder).get("slurm_job") == requeued:
+        return "last", False
+    resume, overwrite = config["resume"], config["overwrite"]
+    if isinstance(overwrite, str):
+        overwrite = _began_before(folder, overwrite)
+    if sweep and not overwrite:
+        resume = "last"
+    if not config["trainer"]["smoke"] and _holds_smoke_test(folder):
+        overwrite = True
+    return resume, overwrite
+
+
+def beginning(folder: Path, *, keep: bool, earliest: str | None) -> str | None:
+    """Return the time at which the run in ``folder`` began, for its summary.
+
+    Args:
+        folder: The run's folder.
+        keep: Whether an earlier run in the folder is continued, if it has results.
+        earliest: When the sweep began; the clock of another machine may be behind.
+
+    Returns:
+        The time; None if an earlier version began the run.
+    """
+    if keep and holds_results(folder):
+        return load_summary(folder).get("began")
+    return max(now(), earliest or "")
+
+
+def _began_before(folder: Path, time: str) -> bool:
+    """Return whether the run in ``folder`` began before ``time``, or did not record when it began."""
+    began, limit = _time(load_summary(folder).get("began")), _time(time)
+    return began is None or limit is None or began < limit
+
+
+def _time(text: object) -> datetime | None:
+    """Return an ISO time, which is local without a time zone; None if ``text`` is none."""
+    try:
+        return datetime.fromisoformat(text).astimezone() if isinstance(text, str) else None
+    except (ValueError, OverflowError):
+        return None
+
+
+def _holds_smoke_test(folder: Path) -> bool:
+    """Return whether the run in ``folder`` is a smoke test, which may be replaced."""
+    return bool(section(section(load_summary(folder), "config"), "trainer").get("smoke"))
