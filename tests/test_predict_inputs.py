@@ -166,7 +166,7 @@ def test_frames_that_are_too_small(predict, tmp_path):
     pytest.importorskip("av")
     write_video(tmp_path / "small.mp4", frames=3, size=(16, 64))
     result = predict("source=small.mp4")
-    assert ended(result, 2, "small.mp4", "16x64") and len(result.err.splitlines()) == 1
+    assert ended(result, 2, "small.mp4", "16 pixels high and 64 wide") and len(result.err.splitlines()) == 1
     assert files(tmp_path / "predictions") == [".lock", "predictions.json"]
 
 
