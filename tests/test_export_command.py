@@ -63,4 +63,4 @@ def test_int8_needs_the_dataset(run_module, tiny_weights, tmp_path):
     assert words in done.stderr and len(done.stderr.splitlines()) == 1
     done = run_module("regseg.export", f"weights={tiny_weights}", "precision=int8", f"data.root={tmp_path}")
     assert done.returncode == 2 and len(done.stderr.splitlines()) == 1
-    assert "net.ckpt records no dataset, on which precision=int8 is calibrated; export a training" in done.stderr
+    assert "net.ckpt records no dataset, which precision=int8 needs; export a training" in done.stderr

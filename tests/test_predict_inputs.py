@@ -110,7 +110,7 @@ def test_a_graph_in_one_of_several_processes_and_in_tiles(predict, photos, tiny_
         assert result.returncode == 0, result.err
     assert ended(predict("source=photos"), 2, "device=cuda:99 cannot be used")
     result = predict("source=photos", "tile=128", "runtime=auto", "out=tiles", weights=tmp_path / "net.xml")
-    assert ended(result, 2, "net.xml accepts only images of 64x96 pixels; leave tile out.")
+    assert ended(result, 2, "net.xml accepts only images that are 64 pixels high and 96 wide; leave tile out.")
 
 
 def test_a_read_only_out(predict, photos, tmp_path, monkeypatch):

@@ -170,7 +170,9 @@ def open_network(options: dict[str, Any]) -> tuple[dict[str, Any], Predictor, La
     weights, digest, predictor = open_predictor(options, short_side)
     if tile is not None and predictor.runtime.size:
         height, width = predictor.runtime.size
-        raise InputError(f"{weights} accepts only images of {height}x{width} pixels; leave tile out.")
+        raise InputError(
+            f"{weights} accepts only images that are {height} pixels high and {width} wide; leave tile out."
+        )
     print(
         f"{Path(shown_weights(weights)).name}: {predictor.spec.num_classes} classes of {predictor.spec.name}",
         flush=True,

@@ -91,7 +91,7 @@ def test_jobs_with_other_classes_read_their_own_files(dataset, samples, encoded,
     assert "also has" not in capsys.readouterr().out
     pairs.append((other, open_storage("cache", samples, other, dataset.root)))
     former = pairs[0][1].files[0].relative_to(dataset.root / ".regseg/cache").parts[0]
-    assert f"cache also has {former}, for other classes; delete" in capsys.readouterr().out
+    assert f"cache also has {former}, which this run does not use; delete" in capsys.readouterr().out
     for encoding, cached in pairs:
         for index, sample in enumerate(samples):
             assert np.array_equal(cached.read(index)[1], read_label(sample.label, encoding))

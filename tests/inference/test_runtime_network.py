@@ -25,7 +25,9 @@ def test_a_runtime_in_place_of_the_network(exported, network, photograph, size, 
         if not numba and not options and size != images.shape[1:3]:
             with pytest.raises(InputError) as error:
                 task.predict_labels(images, size)
-            assert is_sentence(error, "122x90", f"{size[1]}x{size[0]}", "numba", "output=logits")
+            assert is_sentence(
+                error, "90 pixels high and 122 wide", f"{size[0]} and {size[1]}", "numba", "output=logits"
+            )
             return
         found = task.predict_labels(images, size)
     assert found.shape == (1, *size) and (found == expected).float().mean() > 0.9999

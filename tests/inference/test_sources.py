@@ -5,6 +5,7 @@ import pytest
 from layouts import is_sentence, noise, write
 
 from regseg.errors import InputError
+from regseg.inference.out_folder import Origin, enter
 from regseg.inference.sources import find_images, is_video, shard_of
 
 
@@ -80,8 +81,10 @@ def test_outputs_within_the_source_are_not_predicted_again(photos):
 
 
 def test_outputs_of_another_command_are_skipped_unless_they_are_given(photos, capsys):
-    write(photos / "old" / "overlay" / "a.png", noise(0))
-    (photos / "old" / "predictions.json").touch()
+    output = photos / "old" / "overlay" / "a.png"
+    enter(photos / "old", {output: Origin("a.jpg", {})}, overwrite=False)
+    write(output, noise(0))
+    (photos / "trip" / "predictions.json").write_text("{}")  # another program's
     for source in ("photos", "photos/**"):
         assert names(source) == ["a", "b", "trip/c", "trip/far/d"]
         assert capsys.readouterr().out == "Skipping photos/old: outputs of an earlier prediction.\n"

@@ -67,7 +67,9 @@ def encoding_folder(cache: Path, spec: DatasetSpec) -> Path:
 def name_others(folder: Path) -> None:
     """Print which folders are next to ``folder``, because nobody else knows whether they are still used."""
     if others := sorted(path.name for path in folder.parent.iterdir() if path.is_dir() and path != folder):
-        print(f"{folder.parent} also has {', '.join(others)}, for other classes; delete what is no longer used.")
+        print(
+            f"{folder.parent} also has {', '.join(others)}, which this run does not use; delete what no other run uses."
+        )
 
 
 def stored_file(sample: Sample, kind: str, root: Path) -> str:

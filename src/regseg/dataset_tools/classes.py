@@ -62,7 +62,7 @@ def classes(datamodule: SegmentationDataModule, out: Path) -> None:
     folders = [root / "labels"] if (root / "labels").is_dir() else sorted(root.glob("*/labels"))
     files = [file for folder in folders for file in image_files(folder)]
     if not files:
-        raise InputError(f"{root / 'labels'} contains no label images; put them there, or set data.root.")
+        raise InputError(f"{root} has no label images in labels or */labels; put them there, or set data.root.")
     if masks := [file for file in files if _ONE_MASK_PER_CLASS.match(file.name)]:
         raise InputError(
             f"{masks[0]} is the mask of a single class, and its name does not say of which image; export the "
@@ -82,7 +82,10 @@ def _read_all(files: Sequence[Path]) -> Found:
         for path, label in zip(files, progress(pool.map(_read, files), len(files), "reading labels"), strict=True):
             total.pixels.update(label.pixels)
             if len({isinstance(value, tuple) for value in total.pixels}) > 1:
-                raise InputError(f"Of {files[0]} and {path}, one has indices, one has colours; export both alike.")
+                raise InputError(
+                    f"{files[0]} and {path} differ in kind: one has indices, the other colours; export all labels in "
+                    "the same format."
+                )
             _check_count(len(total.pixels), path)
             total.palette.update({**label.palette, **total.palette})
     return total

@@ -209,7 +209,11 @@ def _find_images(images: Path, name: str, by_name: Mapping[str, list[Path]]) -> 
             with contextlib.suppress(OSError):  # a name that is too long for a file
                 if candidate.is_file():
                     return [candidate]
-    return by_name.get(parts[-1]) or by_name.get(_without_prefix(parts[-1]), [])
+    named = by_name.get(parts[-1]) or by_name.get(_without_prefix(parts[-1]), [])
+    for start in range(first, len(parts) - 1):  # the longest end of the path that occurs
+        if inside := [path for path in named if path.parent.parts[start - len(parts) + 1 :] == tuple(parts[start:-1])]:
+            return inside
+    return named
 
 
 def _without_prefix(name: str) -> str:

@@ -71,13 +71,7 @@ def export(
     file = open_checkpoint_file(weights)
     (network, spec), data = network_and_spec(file), _data(file, root)
     if precision == "int8" and data is None:
-        known = dataset_in(file) is not None
-        raise InputError(
-            f"precision=int8 is calibrated on training images, and those of {file} were not found; set "
-            "data.root=FOLDER to its dataset."
-            if known
-            else f"{file} records no dataset, on which precision=int8 is calibrated; export a training checkpoint."
-        )
+        raise _not_calibrated(file)
     info = _info(file, network, spec, precision, output, size)
     with _draft(out) as draft:
         info = _write(draft, format, network, info, data, calibration_images)
@@ -197,6 +191,15 @@ def _data(file: OpenedFile, root: str | None) -> SegmentationDataModule | None:
         if root is not None:
             raise
         return None
+
+
+def _not_calibrated(file: OpenedFile) -> InputError:
+    if dataset_in(file) is None:
+        return InputError(f"{file} records no dataset, which precision=int8 needs; export a training checkpoint.")
+    return InputError(
+        f"precision=int8 is calibrated on training images, and those of {file} were not found; set data.root=FOLDER to "
+        "its dataset."
+    )
 
 
 def _info(

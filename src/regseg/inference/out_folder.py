@@ -109,6 +109,11 @@ def missing(out: Path, outputs: Mapping[Path, Origin]) -> set[Path]:
     }
 
 
+def recorded_files(folder: Path) -> set[Path]:
+    """Return the output files that a folder records; empty if it is not an output folder."""
+    return {folder / name for name in _read(folder).origins} if (folder / RECORD).is_file() else set()
+
+
 def of_other_settings(out: Path, outputs: Mapping[Path, Origin]) -> str:
     """Return a sentence on files in ``out`` that show the same sources as ``outputs`` with other settings, or "".
 

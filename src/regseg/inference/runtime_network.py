@@ -46,8 +46,8 @@ def label_at(runtime: Runtime, image: np.ndarray, size: tuple[int, int]) -> np.n
     image = at_size(image, runtime.size)
     if image.shape[:2] != size and not runtime.resizes_logits:
         raise InputError(
-            f"The images have {image.shape[1]}x{image.shape[0]} pixels and their labels {size[1]}x{size[0]}, so logits "
-            "must be resized, which needs more packages for this file: pip install 'regseg[onnx,numba]', or export it "
-            "with output=logits."
+            f"The images are {image.shape[0]} pixels high and {image.shape[1]} wide, and their labels {size[0]} and "
+            f"{size[1]}, so logits must be resized, which needs more packages for this file: pip install "
+            "'regseg[onnx,numba]', or export it with output=logits."
         )
     return runtime(image[None], size)[0]

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from regseg.data.datasets.layout import IMAGE_SUFFIXES, image_files
 from regseg.errors import InputError
-from regseg.inference.out_folder import RECORD
+from regseg.inference.out_folder import recorded_files
 from regseg.system.folders import expanded
 from regseg.system.reading import read_bytes
 
@@ -121,13 +121,15 @@ def shard_of(items: list[Item], shard: int, shards: int) -> list[Item]:
 
 
 def _without_outputs(paths: list[Path], base: Path) -> list[Path]:
-    """Return the paths that are not in an output folder below ``base``, and print these folders."""
-    folders = {folder for path in paths for folder in path.parents if base in folder.parents}
-    made = {folder for folder in folders if (folder / RECORD).is_file()}
-    if made:
-        shown = ", ".join(sorted(str(folder) for folder in made))
+    """Return the paths that are not recorded as outputs in a folder below ``base``; print the folders of the others."""
+    parents = {path.parent for path in paths}
+    folders = {folder for parent in parents for folder in (parent, *parent.parents)}
+    made = {folder: recorded_files(folder) for folder in sorted(folders) if base in folder.parents}
+    outputs = set().union(*made.values()).intersection(paths)
+    if outputs:
+        shown = ", ".join(str(folder) for folder, files in made.items() if not outputs.isdisjoint(files))
         print(f"Skipping {shown}: outputs of an earlier prediction.")
-    return [path for path in paths if made.isdisjoint(path.parents)]
+    return [path for path in paths if path not in outputs]
 
 
 def _real(path: Path) -> Path:

@@ -52,7 +52,8 @@ def write_streets(
         The absolute path of `root`.
 
     Raises:
-        InputError: `root` contains street scenes with other settings, or something else, or too few for `create=False`.
+        InputError: `root` contains street scenes with other settings, or something else; or, without `create`, some are
+            missing.
     """
     root = Path(root).absolute()
     marker = {"version": VERSION, "seed": seed, "height": height, "width": width, "counts": dict(counts)}
@@ -62,8 +63,8 @@ def write_streets(
         return root
     if not create:
         raise InputError(
-            f"{root} contains no complete street scenes; set data.root to a folder that does, or create them with "
-            "data=streets."
+            f"{root} does not contain all street scenes of this dataset; set data.root to a folder that does, or "
+            "create them with data=streets."
         )
     _write_missing(root, marker, progress)
     return root

@@ -48,7 +48,10 @@ class Streets(Cityscapes):
         self.drawing: dict[str, Any] = {"height": height, "width": width, "seed": seed}
         if counts is not None:
             if not isinstance(counts, Mapping):
-                raise InputError(f"data.options.counts={counts} is no mapping; use {{train: 9, val: 3, test: 3}}.")
+                raise InputError(
+                    f"data.options.counts={counts} is not a mapping; write "
+                    "'data.options.counts={train:9,val:3,test:3}'."
+                )
             for split, count in counts.items():
                 check_number(f"data.options.counts.{split}", count, integer=True)
             self.drawing["counts"] = dict(counts)
