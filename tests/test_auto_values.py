@@ -6,7 +6,7 @@ import pytest
 from layouts import noise, write, write_folder
 from omegaconf import OmegaConf
 
-from regseg.auto_values import fill_in, images_sizes, sizes, weights_of
+from regseg.auto_values import fill_in, images_sizes, processes, sizes, weights_of
 from regseg.run_dir import read_metrics, read_summary
 
 
@@ -84,3 +84,17 @@ def test_a_small_dataset_trains(run_module, tmp_path):
     assert smoke.returncode == 0, smoke.stderr
     nothing = run_module("regseg.train", "experiment=finetune", "data.root=nowhere")
     assert nothing.returncode == 2 and "nowhere" in nothing.stderr and "Traceback" not in nothing.stderr
+
+
+@pytest.mark.parametrize(
+    ("trainer", "number"),
+    [
+        ({}, 1),
+        ({"devices": 2, "num_nodes": 3}, 6),
+        ({"devices": "2"}, 2),
+        ({"devices": "0,1,"}, 2),
+        ({"devices": [1]}, 1),
+    ],
+)
+def test_the_number_of_processes(trainer, number):
+    assert processes(trainer) == number

@@ -67,7 +67,7 @@ def one_run(arguments: Sequence[str]) -> list[str]:
     """Return command line arguments without ``-m`` if they only print a configuration, which Hydra refuses in sweeps.
 
     Raises:
-        InputError: One of Hydra's flags has no possible value or does not go with the others.
+        InputError: One of Hydra's flags has an invalid value or cannot be combined with the others.
     """
     flags = _divided(arguments)[0]
     for action, flag, *values in flags:
@@ -250,7 +250,7 @@ def _quoted(text: str, sweeps: bool) -> str:
     if not equals or key.startswith("~") or (override is not None and not is_path):
         return text
     if override is None and not is_path and value.startswith(("{", "[")):
-        return text  # a mistake in a mapping or a list; Hydra reports where it is
+        return text  # a mistake in a mapping or a list, which `regseg.brackets` reports
     functions = override is not None and override.is_sweep_override() and not _is_simple_choice(override)
     parts = _split(value) if sweeps and not functions else [value]
     quoted = f"{key}={','.join(_element(part, is_path) for part in parts)}"

@@ -83,10 +83,12 @@ def training_images(data: Mapping[str, Any]) -> list[Path]:
 def processes(trainer: Mapping[str, Any]) -> int:
     """Return the number of processes that the arguments of a Trainer ask for; 1 for values that it refuses."""
     devices, nodes = trainer.get("devices", 1), trainer.get("num_nodes", 1)
-    if devices in ("auto", -1) and trainer.get("accelerator", "auto") in ("auto", "gpu", "cuda"):
+    if devices in ("auto", -1, "-1") and trainer.get("accelerator", "auto") in ("auto", "gpu", "cuda"):
         import torch
 
         devices = torch.cuda.device_count()
+    if isinstance(devices, str):  # such as 2 or 0,1
+        devices = int(devices) if devices.isdecimal() else [one for one in devices.split(",") if one]
     count = len(devices) if isinstance(devices, list) else devices
     return max(1, math.prod(number for number in (count, nodes) if isinstance(number, int)))
 

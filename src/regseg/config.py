@@ -73,7 +73,7 @@ def check_paths(config_name: str, cfg: DictConfig) -> None:
         needed["data.root"] = (cfg.data, "root")
     for name in sorted(PATHS & needed.keys()):
         node, key = needed[name]
-        if not OmegaConf.is_missing(node, key) and node[key] is None:
+        if key in node and not OmegaConf.is_missing(node, key) and node[key] is None:
             raise InputError(f"{name}=null is not a path; set {name}=PATH.")
 
 

@@ -45,7 +45,7 @@ def main(cfg: DictConfig) -> None:
 
 
 def check_values(cfg: DictConfig) -> None:
-    """Raise InputError for an option that has no possible value or does not go with another one."""
+    """Raise InputError for an option that has an invalid value or cannot be combined with another one."""
     if cfg.format not in ("text", "json"):
         raise InputError(f"format={cfg.format} does not exist; choose text or json.")
     if not OmegaConf.is_list(cfg.size) or len(cfg.size) != 2:

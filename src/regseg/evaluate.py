@@ -75,7 +75,7 @@ def check_scales(cfg: DictConfig) -> None:
 def compare_sizes(cfg: DictConfig) -> float:
     """Evaluate at every one of ``val_sizes`` (Fig. 6): print the table, write JSON and curve; return the best mIoU."""
     if not OmegaConf.is_list(cfg.val_sizes) or not cfg.val_sizes:
-        raise InputError(f"val_sizes={cfg.val_sizes} is not a list of sizes; write val_sizes=[512,768,1024,1280].")
+        raise InputError(f"val_sizes={cfg.val_sizes} is not a list of sizes; write 'val_sizes=[512,768,1024,1280]'.")
     for size in cfg.val_sizes:
         check_number("val_sizes", size, lowest=1, integer=True)
     from lightning.pytorch.utilities import rank_zero_only

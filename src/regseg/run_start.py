@@ -73,7 +73,7 @@ def _began_before(folder: Path, time: str) -> bool:
 
 
 def _time(text: object) -> datetime | None:
-    """Return an ISO time, which is local without a time zone; None if ``text`` is none."""
+    """Return an ISO time, which is local without a time zone; None if ``text`` is not one."""
     try:
         return datetime.fromisoformat(text).astimezone() if isinstance(text, str) else None
     except (ValueError, OverflowError):

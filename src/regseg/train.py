@@ -141,6 +141,7 @@ def train(cfg: DictConfig, folder: Path, *, spawn: bool = False) -> None:
         if first:
             lock.enter_context(lock_folder(folder))
             enter(cfg, values, folder, start, keep=keep)
+        entered()  # in every process of a distributed run, each of which prints how to continue
         if spawned:
             lock.close()
         with end_noted(folder):
@@ -158,7 +159,6 @@ def enter(cfg: DictConfig, values: dict[str, Any], folder: Path, start: Start | 
     if start:
         set_damaged_aside(start)
     prepare_folder(folder, values, keep=keep, job=slurm_job())
-    entered()
 
 
 def make_parts(

@@ -185,7 +185,7 @@ def test_a_damaged_file_is_named_during_training(tmp_path, workers):
     (root / "labels/train/2.png").write_bytes((root / "labels/train/2.png").read_bytes()[:60])
     datamodule = SegmentationDataModule("folder", root, **{**SIZES, "num_workers": workers})
     datamodule.setup("fit")
-    with pytest.raises(InputError, match=r"2\.png is not a readable image; replace it or remove it\.\s*$"):
+    with pytest.raises(InputError, match=r"2\.png is not a readable image; replace it or leave it out\.\s*$"):
         list(datamodule.train_dataloader())
 
 

@@ -42,7 +42,7 @@ def test_special_files_are_refused_at_once(tmp_path, kind, place):
     dataset, problems = Folder(root), []
     with pytest.raises(InputError) as error:
         dataset.samples("train")
-    assert is_sentence(error, root / place, kind.rpartition(" ")[2], "remove it")
+    assert is_sentence(error, root / place, kind.rpartition(" ")[2], "leave it out")
     assert len(dataset.samples("train", problems)) == 3 and [problem.kind for problem in problems] == ["not a file"]
     for read in (read_image, lambda path: read_label(path, SPEC)):
         with pytest.raises(InputError) as error:

@@ -244,4 +244,4 @@ def _chunks_fit(data: bytes) -> bool:
 
 
 def _undecodable(path: Path, reason: str = "") -> InputError:
-    return InputError(f"{path} is not a readable image{reason}; replace it or remove it.")
+    return InputError(f"{path} is not a readable image{reason}; replace it or leave it out.")

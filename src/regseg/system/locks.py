@@ -13,7 +13,7 @@ from regseg.errors import shortened
 
 _NO_FLOCK = {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP}
 _TIMEOUT = 0.5  # seconds; longer than `is_held` in another process holds the lock
-_NOTICE = 30.0  # seconds of waiting after which a message says for whom
+_NOTICE = 30.0  # seconds of waiting before a message names the holder
 
 
 class Held(OSError):

@@ -53,7 +53,7 @@ def file_status(path: Path) -> os.stat_result:
         raise _unreadable(path, error) from error
     for is_kind, kind in _SPECIAL:
         if is_kind(status.st_mode):
-            raise InputError(f"{path} is {kind}, not a file; remove it.")
+            raise InputError(f"{path} is {kind}, not a file; give another, or leave it out.")
     return status
 
 
@@ -79,13 +79,13 @@ def read_bytes(path: Path) -> bytes:
     """
     size = file_status(path).st_size
     if size > LARGEST_FILE:
-        raise InputError(f"{path} has {size / 2**30:.1f} GiB, more than the supported 4 GiB; remove it.")
+        raise InputError(f"{path} has {size / 2**30:.1f} GiB, more than the supported 4 GiB; leave it out.")
     try:
         data = retried(lambda: Path(path).read_bytes())
     except OSError as error:
         raise _unreadable(path, error) from error
     if not data:
-        raise InputError(f"{path} is an empty file; replace it or remove it.")
+        raise InputError(f"{path} is an empty file; replace it or leave it out.")
     return data
 
 

@@ -1,4 +1,4 @@
-"""BatchNorm in training: batches that are large enough, and one set of statistics in all processes."""
+"""BatchNorm in training: checks of the batch size, and equal statistics in all processes."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def check_batch_size(network: nn.Module, batch_size: int, crop_size: Sequence[in
 def share_statistics(network: nn.Module) -> None:
     """Give all processes of a distributed run the running statistics of the first one, whose weights are saved.
 
-    DDP does so before each training step, so that they differ after the last one before an evaluation.
+    DDP synchronizes them before each training step, so after the last step they differ between processes.
     """
     if torch.distributed.is_available() and torch.distributed.is_initialized():
         for buffer in network.buffers():
