@@ -105,7 +105,7 @@ def test_strange_names_stay_yaml(tmp_path):
 def test_what_cannot_be_class_maps(tmp_path):
     with pytest.raises(InputError) as error:
         classes(data(tmp_path), tmp_path)
-    assert is_sentence(error, tmp_path / "labels")
+    assert is_sentence(error, f"{tmp_path} has no label images in labels")
     write(tmp_path / "labels/a.png", noise(0))
     with pytest.raises(InputError) as error:
         classes(data(tmp_path), tmp_path)
