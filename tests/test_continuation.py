@@ -7,7 +7,7 @@ from regseg.continuation import after_failures, after_signal
 
 BEGAN = "2026-01-31T12:00:00.000Z"
 ARGUMENTS = ["data.root=a b", "overwrite=true", "+resume=null", "lr=1"]
-SWEEP = ", which replaces only the runs that began before this sweep"
+SWEEP = f", which replaces only the runs that began before {BEGAN}"
 
 
 @pytest.fixture(autouse=True)

@@ -57,7 +57,8 @@ def test_an_interrupted_sweep_replaces_the_rest(run_module, streets_root, street
     first = began()
     result = run_module(TRAIN, "-m", *options, "overwrite=true", env={"STOP": "1"})
     *_, sentence, command = result.stderr.splitlines()
-    assert result.returncode == 130 and "replaces only the runs that began before this sweep" in sentence
+    time = next(text for text in shlex.split(command) if text.startswith("overwrite=")).partition("=")[2]
+    assert result.returncode == 130 and f"which replaces only the runs that began before {time}:" in sentence
     replaced, old = began()
     assert replaced > first[0] and old == first[1]
     assert run_module(TRAIN, *shlex.split(command)[3:], env={"STOP": "1"}).stderr.splitlines()[-1] == command

@@ -33,7 +33,7 @@ def command_line(config_name: str, arguments: Sequence[str]) -> str:
 
 
 def after_signal(config_name: str, arguments: Sequence[str], began: str, *, resumable: bool, repeatable: bool) -> str:
-    """Return the end of the sentence that says how an interrupted command goes on.
+    """Return the end of the message about an interrupted command: how to continue it.
 
     Args:
         config_name: The command.
@@ -82,4 +82,4 @@ def _what_is_replaced(arguments: Sequence[str]) -> str:
     """Return the clause on the runs that ``overwrite=TIME`` replaces; empty without it."""
     times = [text.partition("=")[2] for text in arguments if key_of(text) == "overwrite"]
     replaces = bool(times) and times[-1].lower() not in ("true", "false")
-    return ", which replaces only the runs that began before this sweep" if replaces else ""
+    return f", which replaces only the runs that began before {times[-1]}" if replaces else ""

@@ -134,7 +134,7 @@ def _decode_strictly(data: bytes) -> np.ndarray | None:
 
     try:
         return decode_image_jpegturbo(data, "rgb")
-    except Exception:
+    except Exception:  # kornia_rs raises its decoder's warnings as errors of undocumented types
         return None
 
 
