@@ -45,6 +45,19 @@ def test_batches_come_in_order_with_their_predictions():
     assert [batch[PREDICTION].unique().tolist() for batch in batches] == [[index] for index in range(5)]
 
 
+@pytest.mark.parametrize("broken", [False, True])
+def test_the_consumer_computes_with_one_thread_until_the_end(broken):
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        batches = PredictedImages(Images(broken), predict, contextlib.nullcontext)
+        with pytest.raises(InputError) if broken else contextlib.nullcontext():
+            assert {torch.get_num_threads() for _ in batches} == {1}
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+
+
 def test_an_error_of_a_thread_is_raised_after_the_images_before_it():
     batches = iter(PredictedImages(Images(broken=True), predict, contextlib.nullcontext))
     assert [next(batches)["name"] for _ in range(3)] == [["0"], ["1"], ["2"]]

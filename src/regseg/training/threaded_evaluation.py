@@ -52,6 +52,9 @@ class PredictedImages:
         each = max(1, num_threads() // threads)
         indices = iter(range(len(self)))
         pool = ThreadPoolExecutor(threads, "regseg-evaluation", torch.set_num_threads, (each,))
+        before = torch.get_num_threads()
+        # Otherwise the threads of this thread's operations (counting labels) would take the cores from the network's.
+        torch.set_num_threads(1)
         try:
             waiting: deque[Future[dict[str, Any]]] = deque(
                 pool.submit(self._batch, index) for index in islice(indices, 2 * threads)
@@ -62,6 +65,7 @@ class PredictedImages:
                 yield batch
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
+            torch.set_num_threads(before)
 
     def _batch(self, index: int) -> dict[str, Any]:
         batch: dict[str, Any] = default_collate([self.dataset[index]])
