@@ -2,18 +2,21 @@
 
 import io
 import os
+import shutil
 from collections import Counter
 
 import cv2
 import numpy as np
 import pytest
 from checked import check_mine, found, only
-from layouts import is_sentence, noise, write, write_folder
+from layouts import indices, is_sentence, noise, write, write_folder
 from PIL import Image
 
 from regseg.data.datamodule import SegmentationDataModule
 from regseg.data.datasets.folder import Folder
-from regseg.dataset_tools.check import find_problems, labels_without_image
+from regseg.dataset_tools.check import check, find_problems, labels_without_image
+from regseg.dataset_tools.class_statistics import report
+from regseg.dataset_tools.preview import show
 from regseg.errors import InputError
 
 
@@ -65,6 +68,33 @@ def test_classes_without_pixels_are_notices(mine, tmp_path, capsys):
     assert only(mine, "class without pixels", "split val", "wall", "cannot be measured", notice=True)
     check_mine(mine, tmp_path / "out")
     assert "1 notice is listed in" in capsys.readouterr().out
+
+
+def test_a_binary_mask_whose_classes_have_the_ids_0_and_1(mine):
+    for path in (mine / "labels").rglob("*.png"):
+        write(path, indices(0, [0, 255]))
+    problems = [problem for problem in found(mine) if problem.kind == "class without pixels"]
+    assert len(problems) == 2 and all("255 is ignored unless it is the id" in each.sentence for each in problems)
+
+
+def test_a_split_that_is_not_used_may_be_missing(mine, tmp_path, capsys):
+    for kind in ("images", "labels"):
+        shutil.rmtree(mine / kind / "val")
+    with pytest.raises(InputError):
+        check_mine(mine, tmp_path / "out")
+    assert "val is missing" in (tmp_path / "out/problems.txt").read_text()
+    check(SegmentationDataModule("folder", mine, crop_size=(8, 8), short_side=(8, 8), val_split="train"), tmp_path)
+    printed = capsys.readouterr().out
+    assert "There is no val split; training does not need one." in printed and "No problems in 4 pairs" in printed
+
+
+@pytest.mark.parametrize("action", [show, report])
+def test_a_few_images_suffice_for_a_preview_and_for_statistics(mine, tmp_path, action):
+    for kind in ("images", "labels"):
+        for number in (1, 2, 3):
+            (mine / kind / f"train/{number}.png").unlink()
+    action(SegmentationDataModule("folder", mine, batch_size=8, crop_size=(8, 8), short_side=(8, 8)), tmp_path)
+    assert list(tmp_path.glob("*.png"))
 
 
 def test_an_image_in_a_format_that_is_not_read(mine):
@@ -146,8 +176,6 @@ def test_names_that_no_encoding_has(mine, tmp_path):
 
 
 def test_the_contact_sheet_of_tiny_images(tmp_path):
-    from regseg.dataset_tools.preview import show
-
     root = write_folder(tmp_path / "mine", ())
     for split in ("train", "val"):
         for number, size in enumerate([(1, 1), (3, 500), (500, 3)]):

@@ -2,6 +2,7 @@
 
 import time
 
+import cv2
 import numpy as np
 import pytest
 import yaml
@@ -9,7 +10,7 @@ from layouts import indices, is_sentence, noise, write
 from PIL import Image
 
 from regseg.data.datamodule import SegmentationDataModule
-from regseg.data.datasets.folder import read_classes
+from regseg.data.datasets.classes_file import read_classes
 from regseg.data.datasets.spec import IGNORE_INDEX
 from regseg.data.io import read_label
 from regseg.dataset_tools import classes as tool
@@ -77,6 +78,51 @@ def test_255_is_a_class_in_binary_masks(tmp_path):
     assert read_label(tmp_path / "labels/a.png", spec).tolist() == [[0, 1]]
 
 
+def test_black_and_white_in_colour_are_a_binary_mask(tmp_path):
+    write(tmp_path / "labels/a.png", np.repeat(np.array([[[0], [255]]], np.uint8), 3, 2))
+    spec, _ = written(tmp_path)
+    assert spec.classes == ("background", "object") and read_label(tmp_path / "labels/a.png", spec).tolist() == [[0, 1]]
+
+
+@pytest.mark.parametrize("colors", [False, True])
+def test_16_bits_are_read_as_training_reads_them(tmp_path, colors):
+    label = np.array([[0, 3], [200, 3]], np.uint16)
+    write(tmp_path / "labels/a.png", np.dstack([label * 257] * 2 + [label * 0]) if colors else label)
+    spec, _ = written(tmp_path)
+    assert len(spec.color_ids if colors else spec.classes) == 3
+    assert read_label(tmp_path / "labels/a.png", spec).tolist() == [[0, 1], [2, 1]]
+    (tmp_path / "classes.yaml").unlink()
+    write(tmp_path / "labels/b.png", np.dstack([label + 256] * 3) if colors else label + 256)
+    with pytest.raises(InputError) as error:
+        classes(data(tmp_path), tmp_path)
+    assert is_sentence(error, "b.png", "16 bits", "export it with 8 bits", *([] if colors else ["the value 456"]))
+
+
+def test_files_that_are_not_read_as_labels_do_not_count(tmp_path):
+    write(tmp_path / "labels/a.tif", indices(0, [0, 1]))
+    with pytest.raises(InputError) as error:
+        classes(data(tmp_path), tmp_path)
+    assert is_sentence(error, tmp_path / "labels/a.tif", "must be PNGs") and not (tmp_path / "classes.yaml").exists()
+    write(tmp_path / "labels/a.png", indices(0, [2, 3]))
+    assert set(written(tmp_path)[0].ids) == {2, 3, 255}
+
+
+@pytest.mark.parametrize("colors", [False, True])
+def test_values_at_smoothed_edges_are_pointed_out(tmp_path, capsys, colors):
+    mask = np.zeros((40, 40), np.uint8)
+    mask[5:30, 5:30] = 255
+    smooth = cv2.blur(mask, (3, 3))
+    write(tmp_path / "labels/a.png", np.dstack([smooth, smooth * 0, smooth]) if colors else smooth)
+    text = written(tmp_path)[1]
+    number = len(set(smooth.ravel().tolist())) - 2
+    printed = capsys.readouterr().out
+    assert f"{number} of them never fill 2x2 pixels" in printed and "without smoothing" in printed
+    assert text.count("never fills 2x2 pixels") == number > 3
+    (tmp_path / "classes.yaml").unlink()
+    write(tmp_path / "labels/a.png", np.dstack([mask, mask * 0, mask]) if colors else mask)
+    assert "2x2" not in written(tmp_path)[1] + capsys.readouterr().out
+
+
 def test_255_of_a_palette_is_ignored_if_it_is_the_border_of_voc(tmp_path):
     image = Image.fromarray(np.array([[0, 255]], np.uint8), "P")
     image.putpalette([part for index in range(256) for part in _voc_color(index)])
@@ -105,7 +151,7 @@ def test_strange_names_stay_yaml(tmp_path):
 def test_what_cannot_be_class_maps(tmp_path):
     with pytest.raises(InputError) as error:
         classes(data(tmp_path), tmp_path)
-    assert is_sentence(error, f"{tmp_path} has no label images in labels")
+    assert is_sentence(error, f"{tmp_path} has no label PNGs in labels")
     write(tmp_path / "labels/a.png", noise(0))
     with pytest.raises(InputError) as error:
         classes(data(tmp_path), tmp_path)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import sys
 
 import cv2
@@ -101,6 +102,62 @@ def test_an_image_outside_of_the_folder_is_not_found(dataset):
     path.write_text(json.dumps(content))
     with pytest.raises(InputError, match="is missing"):
         run(root, path)
+
+
+@pytest.mark.parametrize(
+    ("name", "elsewhere"),
+    [
+        ("walk/a.png", None),  # a subfolder with other images, without this one
+        ("drive/a.png", "train/a.png"),  # the same
+        ("train2017/a.png", "val/a.png"),
+        ("data/val/a.png", "train/a.png"),
+        ("valid/drive/a.png", "train/drive/a.png"),
+    ],
+)
+def test_an_image_of_the_same_name_in_another_folder_is_not_taken(dataset, name, elsewhere):
+    root, path, content = dataset
+    write(root / "images/walk/other.png", noise(0, (6, 8)))
+    if elsewhere:
+        (root / "images" / elsewhere).parent.mkdir(parents=True, exist_ok=True)
+        (root / "images/drive/a.png").rename(root / "images" / elsewhere)
+        write(root / "images/drive/other.png", noise(0, (6, 8)))
+    content["images"][0]["file_name"] = name
+    path.write_text(json.dumps(content))
+    with pytest.raises(InputError) as error:
+        run(root, path)
+    assert is_sentence(error, name, root / "images" / (elsewhere or "drive/a.png"), "another folder")
+    assert not (root / "labels").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("train/a.png", "train/a.png"),
+        ("set1/val2017/a.png", None),  # train/a.png or val/a.png: refused
+        ("data/images/a.png", "a.png"),
+        ("city/a.png", "val/city/a.png"),  # not images/a.png
+    ],
+)
+def test_the_folder_decides_between_images_of_the_same_name(dataset, name, expected):
+    root, path, content = dataset
+    shutil.move(root / "images/drive/a.png", root / "images/a.png")
+    for folder in ("train", "val/city"):
+        write(root / "images" / folder / "a.png", noise(0, (6, 8)))
+    content["images"][0]["file_name"] = name
+    path.write_text(json.dumps(content))
+    if expected is None:
+        with pytest.raises(InputError) as error:
+            run(root, path)
+        assert is_sentence(error, "which may be", "images/a.png", "val/city/a.png")
+    else:
+        run(root, path)
+        assert (root / "labels" / expected).exists()
+
+
+def test_the_folders_of_the_labels_are_listed(dataset, capsys):
+    root, path, _ = dataset
+    run(root, path)
+    assert "2 labels (1 in labels/drive, 1 in labels) and" in capsys.readouterr().out
 
 
 def test_nothing_is_overwritten(dataset):

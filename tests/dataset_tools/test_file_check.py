@@ -29,7 +29,7 @@ def test_a_rotation_that_sizes_do_not_show_is_a_notice(mine, tmp_path, capsys, o
 def test_sizes_that_a_rotation_swaps_name_the_rotation(mine):
     (mine / "images/train/0.png").unlink()
     jpeg(mine / "images/train/0.jpg", noise(0), 6)
-    assert only(mine, "sizes differ", "24x32", "32x24", "rotated by 90 degrees according to EXIF")
+    assert only(mine, "sizes differ", "24x32", "32x24", "rotated by 90 degrees according to EXIF", "export the label")
 
 
 def test_an_upright_image_with_exif_is_sound(mine):

@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from itertools import takewhile
 from pathlib import Path
 
 from regseg.data.datamodule import SegmentationDataModule
-from regseg.data.datasets.layout import IMAGE_SUFFIXES, PARTS, DatasetLayout, Problem, Sample, list_samples
-from regseg.data.datasets.spec import DatasetSpec
+from regseg.data.datasets.layout import (
+    IMAGE_SUFFIXES,
+    PARTS,
+    DatasetLayout,
+    Problem,
+    Sample,
+    check_split,
+    list_samples,
+)
+from regseg.data.datasets.spec import IGNORE_INDEX, DatasetSpec
 from regseg.dataset_tools.file_check import Checked, check_pair
 from regseg.errors import InputError
 from regseg.system.atomic import write_text
@@ -31,10 +39,12 @@ def check(datamodule: SegmentationDataModule, out: Path) -> None:
     Raises:
         InputError: There are problems (notices do not count); the message counts them by kind.
     """
-    found, counts = find_problems(datamodule.dataset, datamodule.spec)
+    needed = {*check_split(datamodule.train_split), *check_split(datamodule.val_split)}
+    found, counts = find_problems(datamodule.dataset, datamodule.spec, needed)
     pairs = ", ".join(f"{number} in {split}" for split, number in counts.items())
-    if "test" not in counts:
-        print("There is no test split; training does not need one.")
+    for split in PARTS:
+        if split not in {*counts, *needed}:
+            print(f"There is no {split} split; training does not need one.")
     if found:
         _write(found, out)
         _print(found)
@@ -52,15 +62,17 @@ def check(datamodule: SegmentationDataModule, out: Path) -> None:
     raise InputError(f"{datamodule.root} has {total} ({listed}); see {out / 'problems.txt'}.")
 
 
-def find_problems(dataset: DatasetLayout, spec: DatasetSpec) -> tuple[list[Problem], dict[str, int]]:
-    """Return (problems, number of pairs per split); a split that cannot be listed is one problem."""
+def find_problems(
+    dataset: DatasetLayout, spec: DatasetSpec, needed: Collection[str] = ("train", "val")
+) -> tuple[list[Problem], dict[str, int]]:
+    """Return (problems, number of pairs per split); a split of ``needed`` that cannot be listed is one problem."""
     problems: list[Problem] = []
     splits: dict[str, list[Sample]] = {}
     for split in PARTS:
         try:
             splits[split] = list_samples(dataset, split, problems)
         except InputError as error:
-            if split != "test":
+            if split in needed:
                 problems.append(Problem(f"no split {split}", str(error)))
             continue
     pairs = [sample for samples in splits.values() for sample in samples]
@@ -103,11 +115,17 @@ def missing_classes(splits: Mapping[str, list[Checked]], spec: DatasetSpec) -> I
     """Yield notices of the classes without a pixel in train or val, which cannot be learned or measured."""
     results = {"train": "it cannot be learned", "val": "its IoU cannot be measured"}
     for split, effect in results.items():
-        found = frozenset[int]().union(*(result.classes for result in splits.get(split, [])))
+        checked = splits.get(split, [])
+        found = frozenset[int]().union(*(result.classes for result in checked))
         lacking = [name for index, name in enumerate(spec.classes) if index not in found] if found else []
+        # A binary mask of 0 and 255 whose classes have the ids 0 and 1.
+        binary = len(found) == 1 and spec.ids.get(255) == IGNORE_INDEX and any(result.ignored for result in checked)
+        hint = "; the value 255 is ignored unless it is the id of a class" if binary else ""
         for name in lacking:
             yield Problem(
-                "class without pixels", f"No label of the split {split} contains {name}, so {effect}.", notice=True
+                "class without pixels",
+                f"No label of the split {split} contains {name}, so {effect}{hint}.",
+                notice=True,
             )
 
 

@@ -30,6 +30,7 @@ _VOC = [  # classes of the PASCAL VOC challenge, in the order of its palette
     *("diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor"),
 ]
 _BINARY = {0: "background", 255: "object"}  # the values of a binary mask; otherwise 255 is ignored
+_BINARY_COLORS = {(value,) * 3: name for value, name in _BINARY.items()}
 _ONE_MASK_PER_CLASS = re.compile(r"task-\d+-annotation-\d+-")  # Label Studio's "Brush labels to PNG"
 _WHITE_BORDER = (224, 224, 192)  # the colour of the border between objects in VOC, which is not a class
 
@@ -40,10 +41,12 @@ class Found(NamedTuple):
     Attributes:
         pixels: value or colour -> number of pixels.
         palette: value -> colour, of a palette PNG.
+        areas: the values or colours of areas of at least 2x2 pixels. Those of smoothed edges have none.
     """
 
     pixels: Counter[Any]
     palette: dict[int, Color]
+    areas: set[Any]
 
 
 def classes(datamodule: SegmentationDataModule, out: Path) -> None:
@@ -60,23 +63,32 @@ def classes(datamodule: SegmentationDataModule, out: Path) -> None:
     if path.exists():
         raise InputError(f"{path} exists already; rename it, then run the command again to write a new one.")
     folders = [root / "labels"] if (root / "labels").is_dir() else sorted(root.glob("*/labels"))
-    files = [file for folder in folders for file in image_files(folder)]
+    listed = [file for folder in folders for file in image_files(folder)]
+    files = [file for file in listed if file.suffix.lower() == ".png"]
     if not files:
-        raise InputError(f"{root} has no label images in labels or */labels; put them there, or set data.root.")
+        other = f" (there is {listed[0]}, but labels must be PNGs)" if listed else ""
+        raise InputError(f"{root} has no label PNGs in labels or */labels{other}; put them there, or set data.root.")
     if masks := [file for file in files if _ONE_MASK_PER_CLASS.match(file.name)]:
         raise InputError(
             f"{masks[0]} is the mask of a single class, and its name does not say of which image; export the "
             "annotations from Label Studio as COCO instead, then use what=import."
         )
-    pixels, palette = _read_all(files)
+    found = _read_all(files)
     labelmap = _read_labelmap(root / "labelmap.txt")
-    write_text(path, _yaml(pixels, palette, labelmap, len(files)))
-    print(f"{len(pixels)} values in {len(files)} labels; edit the names in {shown(path)}, then run what=check")
+    write_text(path, _yaml(found, labelmap, len(files)))
+    print(f"{len(found.pixels)} values in {len(files)} labels; edit the names in {shown(path)}, then run what=check")
+    thin = len({*found.pixels} - found.areas - {255})
+    if found.areas and thin:
+        never = f"{thin} of them never fill{'s' if thin == 1 else ''} 2x2 pixels"
+        print(
+            f"{never}, as at the edges of smoothed masks; if they are not classes, export the masks without smoothing, "
+            f"remove {shown(path)} and run this again"
+        )
 
 
 def _read_all(files: Sequence[Path]) -> Found:
     """Return the values or colours in all label files, and the colours of the first palette that has each value."""
-    total = Found(Counter(), {})
+    total = Found(Counter(), {}, set())
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         # An exception frees the iterator of `map`, which cancels what is not yet read; so no name refers to it.
         for path, label in zip(files, progress(pool.map(_read, files), len(files), "reading labels"), strict=True):
@@ -88,6 +100,7 @@ def _read_all(files: Sequence[Path]) -> Found:
                 )
             _check_count(len(total.pixels), path)
             total.palette.update({**label.palette, **total.palette})
+            total.areas.update(label.areas)
     return total
 
 
@@ -95,8 +108,26 @@ def _read(path: Path) -> Found:
     data = read_bytes(path)
     raw = decode_label(data, path)
     if raw.dtype != np.uint8:
-        raise InputError(f"{path} has {raw.dtype.itemsize * 8} bits per channel; export labels with 8.")
-    return Found(_count(raw, path), _palette(path) if png_kind(data)[1] == PALETTE else {})
+        raw = _in_8_bits(raw, path)
+    codes = raw if raw.ndim == 2 else raw.astype(np.uint32) @ np.array([65536, 256, 1], np.uint32)
+    square = (codes[1:, 1:] == codes[:-1, :-1]) & (codes[1:, :-1] == codes[:-1, 1:]) & (codes[1:, 1:] == codes[:-1, 1:])
+    key = int if raw.ndim == 2 else _color
+    pixels = Counter({key(code): count for code, count in _count(codes, path).items()})
+    areas = {key(code) for code in _count(codes[1:, 1:][square], path)}
+    return Found(pixels, _palette(path) if png_kind(data)[1] == PALETTE else {}, areas)
+
+
+def _color(code: int) -> Color:
+    return code >> 16, code >> 8 & 255, code & 255
+
+
+def _in_8_bits(raw: np.ndarray, path: Path) -> np.ndarray:
+    """Return a label of 16 bits per channel as `DatasetSpec.decode` reads it, with colours divided by 257."""
+    exact = not (raw % 257).any() if raw.ndim == 3 else raw.max() <= 255
+    if not exact:
+        found = "colours" if raw.ndim == 3 else f"the value {raw.max()}"
+        raise InputError(f"{path} has {found} of 16 bits, but classes need ids or colours of 8; export it with 8 bits.")
+    return (raw // 257 if raw.ndim == 3 else raw).astype(np.uint8)
 
 
 def _check_count(count: int, path: Path) -> None:
@@ -108,19 +139,13 @@ def _check_count(count: int, path: Path) -> None:
         )
 
 
-def _count(values: np.ndarray, path: Path) -> Counter[Any]:
-    """Return the number of pixels of each value (H, W) or colour (H, W, 3)."""
-    if values.ndim == 2:
-        return Counter({index: int(count) for index, count in enumerate(np.bincount(values.ravel())) if count})
-    codes = values.astype(np.uint32) @ np.array([65536, 256, 1], np.uint32)
+def _count(codes: np.ndarray, path: Path) -> dict[int, int]:
+    """Return the number of pixels of each code, of which there may be as many as classes."""
+    if codes.dtype == np.uint8:
+        return {code: int(count) for code, count in enumerate(np.bincount(codes.ravel())) if count}
     found, counts = np.unique(codes, return_counts=True)
     _check_count(len(found), path)
-    return Counter(
-        {
-            (code >> 16, code >> 8 & 255, code & 255): count
-            for code, count in zip(found.tolist(), counts.tolist(), strict=True)
-        }
-    )
+    return dict(zip(found.tolist(), counts.tolist(), strict=True))
 
 
 def _palette(path: Path) -> dict[int, Color]:
@@ -161,14 +186,16 @@ def _voc_color(index: int) -> Color:
     return color[0], color[1], color[2]
 
 
-def _yaml(pixels: Counter[Any], palette: Mapping[int, Color], labelmap: Mapping[Color, str], files: int) -> str:
+def _yaml(found: Found, labelmap: Mapping[Color, str], files: int) -> str:
     """Return the content of classes.yaml."""
     import yaml
 
+    pixels, palette, areas = found
     color_of: dict[Any, Any] = {value: value if isinstance(value, tuple) else palette.get(value) for value in pixels}
     names = labelmap or _known_names([color for color in color_of.values() if color is not None])
     border = [value for value in sorted(pixels) if color_of[value] == _WHITE_BORDER]
-    binary = _BINARY if set(pixels) == set(_BINARY) and not border else {}
+    tables: tuple[dict[Any, str], ...] = (_BINARY, _BINARY_COLORS)
+    binary = next((table for table in tables if set(pixels) == set(table) and not border), {})
     ignored = sorted({*border, *(value for value in pixels if value == 255 and not binary)})
     used: Counter[str] = Counter()
     total, lines = pixels.total(), []
@@ -184,7 +211,8 @@ def _yaml(pixels: Counter[Any], palette: Mapping[int, Color], labelmap: Mapping[
             shown.add(color_of[value])
             entry["color"] = list(color_of[value])
         text = yaml.safe_dump(entry, default_flow_style=True, sort_keys=False, allow_unicode=True, width=1000).strip()
-        lines.append(f"  - {text}  # {100 * pixels[value] / total:.2f} % of all pixels\n")
+        thin = ", never fills 2x2 pixels" if areas and value not in areas else ""
+        lines.append(f"  - {text}  # {100 * pixels[value] / total:.2f} % of all pixels{thin}\n")
     unused = [f"{name} {list(color)}" for color, name in labelmap.items() if color not in color_of.values()]
     note = f"# In labelmap.txt, but in no label: {', '.join(unused)}\n" if unused else ""
     kept = [list(value) if isinstance(value, tuple) else value for value in ignored]

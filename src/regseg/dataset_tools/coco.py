@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import math
 import re
 import shutil
 import tempfile
 from collections import Counter, defaultdict
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Set
+from itertools import takewhile
 from numbers import Real
 from pathlib import Path
 from typing import Any
 
 from regseg.data.cache_dir import working_folder
 from regseg.data.datamodule import SegmentationDataModule
-from regseg.data.datasets.folder import read_classes
-from regseg.data.datasets.layout import image_files
+from regseg.data.datasets.classes_file import read_classes
+from regseg.data.datasets.layout import image_files, split_of
 from regseg.data.datasets.spec import IGNORE_INDEX, is_printable
 from regseg.data.decoding import LARGEST, claimed_size
 from regseg.data.io import encode_png
@@ -28,6 +28,7 @@ from regseg.system.console import progress, shown
 from regseg.system.records import read_text
 
 BACKGROUND = "background"  # the class of unlabelled pixels
+_SHOWN = 5  # folders of labels that are listed
 _HEADER = 2**20  # bytes of an image that contain its size
 _UPLOAD_PREFIX = re.compile(r"^[0-9a-f]{8}-")  # of images that were uploaded to Label Studio
 
@@ -60,7 +61,13 @@ def import_coco(datamodule: SegmentationDataModule, source: Path) -> None:
             shutil.move(path, target)
     if not (root / "classes.yaml").exists():
         write_text(root / "classes.yaml", _classes(list(names.values()), source))
-    print(f"{len(targets)} labels and {shown(root / 'classes.yaml')}; inspect them with what=check and what=show")
+    places = Counter(str(path.parent.relative_to(root)) for path in targets)
+    listed = ", ".join(f"{number} in {shown(place)}" for place, number in places.most_common(_SHOWN))
+    more = ", …" if len(places) > _SHOWN else ""
+    print(
+        f"{len(targets)} labels ({listed}{more}) and {shown(root / 'classes.yaml')}; inspect them with what=check and "
+        "what=show"
+    )
 
 
 def _draw(content: Mapping[str, Any], values: Mapping[Any, int], paths: list[Path], source: Path) -> None:
@@ -162,7 +169,8 @@ def _targets(root: Path, content: Mapping[str, Any], source: Path) -> list[Path]
     by_name: dict[str, list[Path]] = defaultdict(list)
     for path in image_files(images) if images.is_dir() else ():
         by_name[path.name].append(path)
-    found = [_existing(images, image["file_name"], by_name, source) for image in content["images"]]
+    known = {folder for paths in by_name.values() for path in paths for folder in path.relative_to(images).parent.parts}
+    found = [_existing(images, image["file_name"], by_name, known, source) for image in content["images"]]
     targets = [root / "labels" / path.relative_to(images).with_suffix(".png") for path in found]
     if twice := [path for path, number in Counter(targets).items() if number > 1]:
         raise InputError(f"{source} has two images that would share the label {twice[0]}; rename one of them.")
@@ -173,13 +181,17 @@ def _targets(root: Path, content: Mapping[str, Any], source: Path) -> list[Path]
     return targets
 
 
-def _existing(images: Path, name: str, by_name: Mapping[str, list[Path]], source: Path) -> Path:
+def _existing(images: Path, name: str, by_name: Mapping[str, list[Path]], known: Set[str], source: Path) -> Path:
     """Return the image that annotations call ``name``, which must exist in the folder ``images``."""
-    found = _find_images(images, name, by_name)
+    *folders, file = name.replace("\\", "/").split("/")
+    folders = folders[max((index for index, part in enumerate(folders, 1) if part in ("", ".", "..")), default=0) :]
+    named = by_name.get(file) or by_name.get(_without_prefix(file), [])
+    found = _find_images(images, folders, named, known)
     if not found:
+        other = f" (there is {named[0]}, but in another folder)" if named else ""
         raise InputError(
-            f"{source} names the image {shortened(name)}, which is missing; put it into {images} under the same file "
-            "name."
+            f"{source} names the image {shortened(name)}, which is missing{other}; put it into {images} under the same "
+            "file name."
         )
     if len(found) > 1:
         raise InputError(
@@ -189,31 +201,29 @@ def _existing(images: Path, name: str, by_name: Mapping[str, list[Path]], source
     return found[0]
 
 
-def _find_images(images: Path, name: str, by_name: Mapping[str, list[Path]]) -> list[Path]:
-    """Return the image that annotations call ``name``; several if it is ambiguous, none if it is missing.
+def _find_images(images: Path, folders: list[str], named: list[Path], known: Set[str]) -> list[Path]:
+    """Return the images in ``folders``, as annotations write them; several if it is ambiguous, none if it is missing.
 
     Annotation tools write their own paths: ``images/a.jpg``, with backslashes, or ``../../media/upload/4/a.jpg``. So
     leading folders may be absent, as may the eight hexadecimal digits that Label Studio puts in front of names
-    (``61148fa2-a.jpg``). Tools that export each split, as COCO does, omit the split's folder.
+    (``61148fa2-a.jpg``). Tools that export each split, as COCO does, omit the split's folder. But an image is not taken
+    from another split, or from outside a subfolder of ``images`` that the annotations name.
 
     Args:
         images: the folder of the images.
-        name: the ``file_name`` of an image.
-        by_name: all images in the folder by their names.
+        folders: the folders in the ``file_name`` of an image.
+        named: the images of that name, in any folder.
+        known: names of the subfolders with images.
     """
-    parts = name.replace("\\", "/").split("/")
-    first = max((index for index, part in enumerate(parts) if part in ("", ".", "..")), default=-1) + 1
-    for start in range(first, len(parts)):
-        path = images.joinpath(*parts[start:])
-        for candidate in (path, path.with_name(_without_prefix(path.name))):
-            with contextlib.suppress(OSError):  # a name that is too long for a file
-                if candidate.is_file():
-                    return [candidate]
-    named = by_name.get(parts[-1]) or by_name.get(_without_prefix(parts[-1]), [])
-    for start in range(first, len(parts) - 1):  # the longest end of the path that occurs
-        if inside := [path for path in named if path.parent.parts[start - len(parts) + 1 :] == tuple(parts[start:-1])]:
-            return inside
-    return named
+    ends: dict[Path, tuple[int, bool]] = {}  # how many folders agree, from the end; whether all do
+    for path in named:
+        inside = path.parent.relative_to(images.parent).parts
+        agreeing = len(list(takewhile(lambda pair: pair[0] == pair[1], zip(inside[::-1], folders[::-1], strict=False))))
+        above = folders[len(folders) - agreeing - 1] if agreeing < len(folders) else ""  # the first that differs
+        splits = {split for folder in (above, *inside[1:]) if (split := split_of(folder))}
+        if above not in known and len(splits) <= 1:
+            ends[path] = agreeing, folders == list(inside[1:])
+    return [path for path in ends if ends[path] == max(ends.values())]
 
 
 def _without_prefix(name: str) -> str:

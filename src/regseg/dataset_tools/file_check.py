@@ -29,11 +29,13 @@ class Checked(NamedTuple):
         problems: The problems of both files.
         readable: Whether the label can be read.
         classes: The indices of the classes that occur in the label.
+        ignored: Whether the label has ignored pixels.
     """
 
     problems: list[Problem]
     readable: bool
     classes: frozenset[int]
+    ignored: bool
 
 
 def check_pair(sample: Sample, spec: DatasetSpec) -> Checked:
@@ -45,18 +47,19 @@ def check_pair(sample: Sample, spec: DatasetSpec) -> Checked:
         if image.shape[:2] != label.shape:
             sizes = [f"{width}x{height}" for height, width in (image.shape[:2], label.shape)]
             turned = _turn(sample.image) if label.shape == image.shape[1::-1] else None
-            hint = f"; the image is stored {turned} according to EXIF, the label is not" if turned else ""
+            hint = f"the image is stored {turned} according to EXIF, the label is not; " if turned else ""
             problems.append(
                 Problem(
                     "sizes differ",
-                    f"{sample.image} is {sizes[0]} pixels but its label {sample.label} is {sizes[1]}{hint}.",
+                    f"{sample.image} is {sizes[0]} pixels but its label {sample.label} is {sizes[1]}; {hint}export the "
+                    "label at the image's size, as viewers show the image.",
                 )
             )
         else:
             problems += orientation_problems(sample)
         problems += palette_problems(sample.label, spec, label)
-    found = [] if label is None else np.flatnonzero(np.bincount(label.ravel(), minlength=256)).tolist()
-    return Checked(problems, label is not None, frozenset(found) - {IGNORE_INDEX})
+    found = frozenset([] if label is None else np.flatnonzero(np.bincount(label.ravel(), minlength=256)).tolist())
+    return Checked(problems, label is not None, found - {IGNORE_INDEX}, IGNORE_INDEX in found)
 
 
 def orientation_problems(sample: Sample) -> Iterator[Problem]:

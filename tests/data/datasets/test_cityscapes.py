@@ -75,3 +75,13 @@ def test_an_unknown_split(tmp_path):
     with pytest.raises(InputError) as error:
         Cityscapes(write_cityscapes(tmp_path)).samples("training")
     assert is_sentence(error, "training", "trainval")
+
+
+@pytest.mark.parametrize("ending", ["color", "labelTrainIds"])
+def test_another_kind_of_labels_is_named(root, tmp_path, ending):
+    shutil.copytree(root, tmp_path / "cityscapes")
+    for path in list((tmp_path / "cityscapes/gtFine").rglob("*_labelIds.png")):
+        path.rename(path.with_name(path.name.replace("labelIds", ending)))
+    with pytest.raises(InputError) as error:
+        Cityscapes(tmp_path / "cityscapes").samples("train")
+    assert is_sentence(error, "labelIds.png is missing", f"there is {tmp_path}", f"gtFine_{ending}.png, but")

@@ -93,3 +93,24 @@ def test_the_division_is_stored_and_given_by_keyword(tmp_path):
     with pytest.raises(InputError) as error:
         SegmentationDataModule("folder", root, crop_size=(8, 8), short_side=(8, 8), val_shar=0.5)
     assert is_sentence(error, "data.val_shar", "val_share")
+
+
+@pytest.mark.parametrize(
+    "names", [("Train", "Val"), ("training", "testing"), ("train2017", "val2017"), ("TRAIN", "drive")]
+)
+@pytest.mark.parametrize("split_by", ["image", "folder"])
+def test_splits_under_other_names_are_not_divided_again(tmp_path, names, split_by):
+    """Their images would be mixed, so that training images would be evaluated."""
+    root = flat(tmp_path, [f"{name}/{number}" for name in names for number in range(9)])
+    for split in ("train", "val"):
+        with pytest.raises(InputError) as error:
+            Folder(root, split_by=split_by).samples(split)
+        assert is_sentence(error, f"images/{min(names)} is named like a split", "looked for", "rename")
+
+
+def test_labels_in_split_folders_without_those_of_images(tmp_path):
+    root = flat(tmp_path, ["a", "b"])
+    (root / "labels/train").mkdir()
+    with pytest.raises(InputError) as error:
+        Folder(root).samples("train")
+    assert is_sentence(error, root / "labels/train", root / "images", "in the same way")

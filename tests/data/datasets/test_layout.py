@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from layouts import is_sentence, noise, write
 
-from regseg.data.datasets.layout import Sample, check_pairs, check_split, image_files
+from regseg.data.datasets.layout import Sample, check_pairs, check_split, image_files, split_of
 from regseg.errors import InputError
 
 
@@ -81,6 +81,33 @@ def test_incomplete_pairs_are_reported(tmp_path):
         with pytest.raises(InputError) as error:
             check_pairs(samples, "train", tmp_path)
         assert is_sentence(error, *words)
+
+
+@pytest.mark.parametrize("name", ["a-mask.png", "a.jpg.png", "mask_a.png", "A_labelIds.png"])
+def test_a_label_under_another_name_is_named(tmp_path, name):
+    image, label = Path("images/a.jpg"), tmp_path / "a.png"
+    for other in ("ab.png", "a_b.png", name):
+        write(tmp_path / other, noise(0))
+    samples = [Sample(image, label), Sample(Path("images/a_b.jpg"), tmp_path / "a_b.png")]
+    with pytest.raises(InputError) as error:
+        check_pairs(samples, "train", tmp_path)
+    assert is_sentence(error, f"there is {tmp_path / name}, but a label is not looked for under this name")
+    problems = []
+    check_pairs([*samples, Sample(Path("images/c.jpg"), tmp_path / "c.png")], "train", tmp_path, problems)
+    assert [name in problem.sentence for problem in problems] == [True, False]
+
+
+@pytest.mark.parametrize(
+    ("split", "names"),
+    [
+        ("train", ["train", "Train", "training", "train2017"]),
+        ("val", ["val", "valid", "Validation", "val2017"]),
+        ("test", ["TEST", "testing"]),
+        (None, ["trainval", "drive1", "test_drive", ""]),
+    ],
+)
+def test_names_of_splits(split, names):
+    assert [split_of(name) for name in names] == [split] * len(names)
 
 
 def test_splits():

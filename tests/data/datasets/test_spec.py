@@ -73,7 +73,7 @@ def test_colours():
 def test_an_unknown_colour_is_named_and_counted():
     with pytest.raises(InputError) as error:
         COLORS.decode(np.array([[[9, 9, 9], [3, 2, 1], [3, 2, 1], [3, 2, 2]]], np.uint8), FILE)
-    assert is_sentence(error, FILE, "colour [3, 2, 1] at 2 pixels", "3 colours")
+    assert is_sentence(error, FILE, "colour [3, 2, 1] at 2 pixels and others at 1, which are", "3 colours", "smoothed")
 
 
 def test_colours_of_16_bits():

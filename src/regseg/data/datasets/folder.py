@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
-from regseg.data.datasets.layout import SPLITS, Problem, Sample, check_folder, check_pairs, check_split, image_files
-from regseg.data.datasets.spec import IGNORE_INDEX, MAX_CLASSES, Color, DatasetSpec, distinct_colors, is_printable
-from regseg.errors import InputError, check_number, shortened
+from regseg.data.datasets.classes_file import read_classes
+from regseg.data.datasets.layout import (
+    PARTS,
+    Problem,
+    Sample,
+    check_folder,
+    check_pairs,
+    check_split,
+    image_files,
+    split_of,
+)
+from regseg.data.datasets.spec import DatasetSpec
+from regseg.errors import InputError, check_number
 from regseg.system.folders import expanded
-from regseg.system.reading import is_file
 
 # Suffixes that tools append to the names of labels.
 LABEL_ENDINGS = ("", "_mask", "_masks", "_label", "_labels", "_gt", "_seg")
@@ -66,11 +73,10 @@ class Folder:
         """List the pairs of a split; see `DatasetLayout.samples`."""
         check_folder(self.root, self.layout)
         parts, pairs = check_split(split), []
-        if not any(self._part("images", part).is_dir() for part in SPLITS):
+        if not any(self._part("images", part).is_dir() for part in PARTS):
             return check_pairs(self._divided(split, parts), split, self.root / "images", problems)
         for part in parts:
-            images = check_folder(self._part("images", part), self.layout)
-            labels = check_folder(self._part("labels", part), self.layout)
+            images, labels = (self._existing_part(kind, part) for kind in ("images", "labels"))
             pairs += [Sample(image, _label(labels / image.relative_to(images))) for image in image_files(images)]
         return check_pairs(pairs, split, images, problems)
 
@@ -81,9 +87,38 @@ class Folder:
         folders = [self.root / name / kind if split_first else self.root / kind / name for name in names]
         return next((folder for folder in folders if folder.is_dir()), folders[0])
 
+    def _existing_part(self, kind: str, part: str) -> Path:
+        """Return `_part`; InputError is raised if the folder does not exist."""
+        folder = self._part(kind, part)
+        if not folder.is_dir():
+            self._check_names(kind)
+            files = f"the {kind} of the split {part}"
+            no_val = kind == "images" and part == "val"
+            other = " evaluate on the training images with data.val_split=train," * no_val
+            raise InputError(f"The folder {folder} is missing; put {files} there,{other} or change data.root.")
+        return folder
+
+    def _check_names(self, kind: str) -> None:
+        """Refuse a folder that is named like a split but not read as one: its images would be missing or mixed."""
+        parent = self.root / kind if (self.root / "images").is_dir() else self.root
+        for folder in sorted(parent.iterdir()) if parent.is_dir() else ():
+            split = split_of(folder.name)
+            if split and folder.is_dir() and not (place := self._part(kind, split)).is_dir():
+                raise InputError(
+                    f"{folder} is named like a split, but the {kind} of {split} are looked for in {place}; move them "
+                    "there, or rename the folder."
+                )
+
     def _divided(self, split: str, parts: tuple[str, ...]) -> list[Sample]:
         """Return the pairs of ``images/`` and ``labels/`` whose name falls into ``split``."""
+        self._check_names("images")
         images, labels = (check_folder(self.root / name, self.layout) for name in ("images", "labels"))
+        for folder in sorted(labels.iterdir()):
+            if split_of(folder.name) and folder.is_dir():
+                raise InputError(
+                    f"{folder} is the folder of a split, but {images} has no such folders; divide the images and the "
+                    "labels in the same way."
+                )
         if split == "test":
             raise InputError(
                 f"{images} has no folder for the split test; put test images into {images / 'test'}, the others into "
@@ -130,134 +165,8 @@ def _better_share(places: set[int], split: str) -> str:
     return f"data.val_share={share:g} puts {number} of {len(places)} into val; or "
 
 
-def read_classes(path: Path) -> DatasetSpec:
-    """Read a ``classes.yaml``; see `Folder`.
-
-    Raises:
-        InputError: the file is missing, is not YAML, or has an invalid entry.
-    """
-    content = _load_yaml(path)
-    _check_keys(content, ("classes", "ignore", "excluded", "left_out"), path)
-    classes = _entries(content, "classes", path)
-    names = _names(classes, path)
-    ids, color_ids = _tables(classes, _entries(content, "ignore", path), path)
-    if "left_out" in content and "excluded" in content:
-        raise InputError(f"{path} has both excluded and left_out, its former name; remove left_out.")
-    key = "left_out" if "left_out" in content else "excluded"
-    excluded = tuple(_entries(content, key, path))
-    if unknown := [name for name in excluded if name not in names]:
-        name = shortened(unknown[0])
-        raise InputError(f"{path}: {key} names {name}, which is not a class; choose from {', '.join(names)}.")
-    if len(set(excluded)) == len(names):
-        raise InputError(f"{path}: {key} names every class; remove one, since the reduced mean needs a class.")
-    spares = distinct_colors(len(classes))
-    return DatasetSpec(
-        name=path.resolve().parent.name,
-        classes=names,
-        colors=tuple(tuple(entry.get("color", spare)) for entry, spare in zip(classes, spares, strict=True)),
-        excluded=excluded,
-        ids=ids,
-        color_ids=tuple(color_ids.items()),
-    )
-
-
 def _label(image: Path) -> Path:
     """Return the label that has the name of ``image``, possibly with an ending; ``<stem>.png`` if there is none."""
     names = (f"{image.stem}{ending}{suffix}" for ending in LABEL_ENDINGS for suffix in (".png", ".PNG"))
     found = (path for name in names if (path := image.with_name(name)).is_file())
     return next(found, image.with_suffix(".png"))
-
-
-def _names(classes: list[Any], path: Path) -> tuple[str, ...]:
-    if not 1 <= len(classes) <= MAX_CLASSES:
-        raise InputError(f"{path} defines {len(classes)} classes; give a list `classes` of 1 to {MAX_CLASSES}.")
-    for entry in classes:
-        shown = shortened(entry)
-        if isinstance(entry, list | None):
-            raise InputError(f"{path}: the class {shown} has no valid name; write {{name: road, id: 0}}.")
-        if not isinstance(entry, Mapping):
-            raise InputError(f"{path}: the class {shown} has no id and no color; write {{name: {shown}, id: 0}}.")
-        _check_keys(entry, ("name", "id", "color"), path)
-        name = entry.get("name")
-        if name is not None and not isinstance(name, str):  # YAML reads yes, no, on and off as booleans
-            raise InputError(
-                f"{path}: the name {shortened(name)} of a class is not text; put it in quotes, as in name: 'yes'."
-            )
-        if not name or not name.strip():
-            raise InputError(f"{path}: the class {shown} has no name; write {{name: road, id: 0}}.")
-    names = [entry["name"] for entry in classes]
-    if strange := [name for name in names if not is_printable(name)]:
-        raise InputError(
-            f"{path}: the class {shortened(repr(strange[0]))} has characters that cannot be printed; rename it."
-        )
-    if twice := [name for name in names if names.count(name) > 1]:
-        raise InputError(f"{path}: the class {shortened(twice[0])} is defined twice; rename one of them.")
-    return tuple(names)
-
-
-def _tables(classes: list[Any], ignored: list[Any], path: Path) -> tuple[dict[int, int], dict[Color, int]]:
-    """Return the tables id -> class index and colour -> class index; a table is empty unless every class is in it."""
-    tables: dict[str, dict[Any, int]] = {"id": {}, "color": {}}
-    for value in ignored:
-        key = "color" if isinstance(value, list) else "id"
-        tables[key][_parse(key, value, path)] = IGNORE_INDEX
-    for index, entry in enumerate(classes):
-        for key in (key for key in tables if key in entry):
-            value = _parse(key, entry[key], path)
-            if value in tables[key]:
-                raise InputError(f"{path}: the {key} {value} of {entry['name']} is given twice; change one of them.")
-            tables[key][value] = index
-    lacking = {key: [entry["name"] for entry in classes if key not in entry] for key in tables}
-    if all(lacking.values()):
-        key = min(lacking, key=lambda key: len(lacking[key]))
-        raise InputError(
-            f"{path}: the class {lacking[key][0]} has no {key}; give every class an id (index labels) or every class a "
-            "color (colour labels)."
-        )
-    tables["id"].setdefault(255, IGNORE_INDEX)
-    ids, colors = ({} if lacking[key] else tables[key] for key in tables)
-    return ids, colors
-
-
-def _parse(key: str, value: Any, path: Path) -> int | Color:
-    """Check an id or a colour and return it; a colour becomes a tuple."""
-    parts = value if key == "color" else [value]
-    fits = isinstance(parts, list) and len(parts) == (3 if key == "color" else 1)
-    if not fits or not all(type(part) is int and 0 <= part <= 255 for part in parts):
-        wanted = "a color [red, green, blue] of numbers from 0 to 255" if key == "color" else "an id from 0 to 255"
-        shown = repr(value) if isinstance(value, str) else shortened(value)  # quotes tell '0' from 0
-        raise InputError(f"{path}: {shortened(shown)} is not {wanted}; correct it.")
-    return tuple(value) if key == "color" else value
-
-
-def _entries(content: Mapping[str, Any], key: str, path: Path) -> list[Any]:
-    entries = content.get(key)
-    if not isinstance(entries, list | None):
-        raise InputError(f"{path}: {key} is {shortened(entries)}, not a list; write {key}: [{shortened(entries)}].")
-    return entries or []
-
-
-def _check_keys(content: Mapping[str, Any], known: tuple[str, ...], path: Path) -> None:
-    if unknown := [key for key in content if key not in known]:
-        raise InputError(f"{path}: there is no key {shortened(unknown[0])}; choose from {', '.join(known)}.")
-
-
-def _load_yaml(path: Path) -> Mapping[str, Any]:
-    import yaml
-
-    is_file(path)  # raises InputError for a named pipe, which would block
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InputError(
-            f"{path} is missing; write a first one with python -m regseg.prepare what=classes data=folder "
-            f"data.root={path.parent}, then edit it (see docs/datasets.md)."
-        ) from None
-    except OSError as error:
-        raise InputError(f"{path} cannot be read ({error.strerror}); check the file and its permissions.") from error
-    except Exception as error:  # PyYAML raises others than its own for wrong dates, numbers and deep nesting
-        reason = shortened(" ".join(str(error).split()).rstrip("."), 500)
-        raise InputError(f"{path} is not valid YAML ({reason}); correct it.") from error
-    if not isinstance(content, Mapping):
-        raise InputError(f"{path} has no list `classes`; add it (see docs/datasets.md).")
-    return content

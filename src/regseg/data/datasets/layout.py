@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import inspect
 import os
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Iterator
+from itertools import takewhile
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -15,6 +17,8 @@ from regseg.system.reading import is_file, retried
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 PARTS = ("train", "val", "test")  # the splits on disk
 SPLITS = (*PARTS, "trainval")
+# Names of folders that stand for a split, such as Train, training, valid and val2017; only some of them are read.
+_SPLIT_NAME = re.compile(r"(train|val|test)(ing|id|idation)?(\d{4})?", re.IGNORECASE)
 
 
 class Sample(NamedTuple):
@@ -117,12 +121,13 @@ def check_pairs(
             "choose another split."
         )
     samples, missing = _with_label(samples, problems)
+    lacks = _lacks(missing, {sample.label for sample in samples})
     if problems is not None:
-        problems += [Problem("no label", f"{_lack(sample)}.") for sample in missing]
+        problems += [Problem("no label", f"{lack}.") for lack in lacks]
     elif missing:
         more = f" and {len(missing) - 1} more images have none" if len(missing) > 1 else ""
         hint = "; add the label or remove the image (python -m regseg.prepare what=check lists all problems)."
-        raise InputError(f"{_lack(missing[0])}{more}{hint}")
+        raise InputError(f"{next(lacks)}{more}{hint}")
     owners: dict[Path, Path] = {}
     for image, label in samples:
         if (other := owners.setdefault(label, image)) != image:
@@ -147,12 +152,36 @@ def _with_label(samples: list[Sample], problems: list[Problem] | None) -> tuple[
     return found
 
 
-def _lack(sample: Sample) -> str:
-    image, label = sample
-    others = (label.with_suffix(suffix) for suffix in IMAGE_SUFFIXES)
-    other = next((path for path in others if path != image and is_file(path)), None)
-    hint = "" if other is None else f" (there is {other}, but labels must be PNGs)"
-    return f"{image} has no label: {label} is missing{hint}"
+def _lacks(missing: Iterable[Sample], used: set[Path]) -> Iterator[str]:
+    """Yield a message for each image without a label.
+
+    The first message of a folder also names a file that may be the label. ``used`` are the labels of other images.
+    """
+    searched: set[Path] = set()
+    for image, label in missing:
+        hint = ""
+        others = (label.with_suffix(suffix) for suffix in IMAGE_SUFFIXES)
+        if other := next((path for path in others if path != image and is_file(path)), None):
+            hint = f" (there is {other}, but labels must be PNGs)"
+        elif label.parent not in searched and (other := _named_like(image, label, used)):
+            hint = f" (there is {other}, but a label is not looked for under this name)"
+        searched.add(label.parent)
+        yield f"{image} has no label: {label} is missing{hint}"
+
+
+def _named_like(image: Path, label: Path, used: set[Path]) -> Path | None:
+    """Return a file beside ``label`` whose name contains that of the image; None if there is none."""
+    same = takewhile(lambda pair: pair[0] == pair[1], zip(image.stem, label.stem, strict=False))
+    stem = "".join(letter for letter, _ in same).rstrip("_")  # without the endings of Cityscapes
+    pattern = re.compile(rf"(?<![^\W_]){re.escape(stem)}(?![^\W_])", re.IGNORECASE)  # 1, but not 10
+    files = image_files(label.parent) if stem and label.parent.is_dir() else []
+    return next((path for path in files if pattern.search(path.name) and path != image and path not in used), None)
+
+
+def split_of(name: str) -> str | None:
+    """Return the split for which the name of a folder stands, as in Train, training or val2017; None for others."""
+    match = _SPLIT_NAME.fullmatch(name)
+    return match[1].lower() if match else None
 
 
 def check_folder(folder: Path, layout: str) -> Path:

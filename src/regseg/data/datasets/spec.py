@@ -123,12 +123,14 @@ class DatasetSpec:
         label = self._decode_colors(raw, path) if raw.ndim == 3 else self._decode_ids(raw, path)
         unknown = label == _UNKNOWN
         if unknown.any():
-            value = raw[unknown][0]
-            count = int((raw == value).reshape(*label.shape, -1).all(-1).sum())
+            values = raw[unknown]
+            count = int((values == values[0]).reshape(len(values), -1).all(-1).sum())
+            kind, others = "colour" if raw.ndim == 3 else "value", len(values) - count
+            more = f" and others at {others}, which are" if others else ", which is"
             raise InputError(
-                f"{path} has the label {'colour' if raw.ndim == 3 else 'value'} {value.tolist()} at {count} pixels, "
-                f"which is not defined in {self.name} ({self._known_labels(raw.ndim)}); correct the file, or add it to "
-                "the classes or to `ignore`."
+                f"{path} has the label {kind} {values[0].tolist()} at {count} pixels{more} not defined in {self.name} "
+                f"({self._known_labels(raw.ndim)}); correct the file{' (masks must not be smoothed)' * bool(others)}, "
+                f"or add {'them' if others else 'it'} to the classes or to `ignore`."
             )
         return label
 
