@@ -39,11 +39,13 @@ def watcher(monkeypatch, capfd):
     monkeypatch.setattr(core, "subprocess", subprocess)  # restored afterwards, as are the others
     monkeypatch.setattr(logger.get_logger(), "filters", [])
     monkeypatch.setattr(SlurmJob, "results", SlurmJob.results)
+    monkeypatch.setenv("SBATCH_EXPORT", "NONE")
     monkeypatch.setattr(SlurmJob, "watcher", watcher := SlurmInfoWatcher())
     slurm.prepare_sweep(Path.cwd() / "runs", trains=True)
     assert "output.log in its run folder, and errors to runs/.submitit." in capfd.readouterr().out
     slurm.prepare_sweep(Path.cwd() / "out" / "jobs", trains=False)
     assert "Each prints to out/jobs/.submitit." in capfd.readouterr().out
+    assert "SBATCH_EXPORT" not in os.environ  # jobs need the variables of this command
     for job in ("7_0", "7_1"):
         watcher.register_job(job)
     return watcher

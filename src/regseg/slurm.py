@@ -37,6 +37,8 @@ def prepare_sweep(folder: Path | None, *, trains: bool) -> None:
         from submitit.slurm.slurm import SlurmJob
     except ImportError:  # Hydra names the missing launcher
         return
+    for name in ("SBATCH_EXPORT", "SLURM_EXPORT_ENV"):  # with NONE, jobs would lack variables of sweep and submitit
+        os.environ.pop(name, None)
     states = functools.partial(job_states, submitted=SlurmJob.watcher._registered)
     cast(Any, core).subprocess = SimpleNamespace(**{**vars(subprocess), "check_output": states})
     logger.get_logger().addFilter(lambda record: "Bypassing sacct error" not in record.getMessage())
