@@ -38,7 +38,7 @@ def watcher(monkeypatch, capfd):
     """A watcher of two jobs of an array, as a sweep prepares it."""
     monkeypatch.setattr(core, "subprocess", subprocess)  # restored afterwards, as are the others
     monkeypatch.setattr(logger.get_logger(), "filters", [])
-    monkeypatch.setattr(SlurmJob, "results", SlurmJob.results)
+    monkeypatch.setattr(core.Job, "results", core.Job.results)
     monkeypatch.setenv("SBATCH_EXPORT", "NONE")
     monkeypatch.setattr(SlurmJob, "watcher", watcher := SlurmInfoWatcher())
     slurm.prepare_sweep(Path.cwd() / "runs", trains=True)

@@ -110,6 +110,7 @@ def _run_in_hydra(job: Job, config_name: str, began: str, resumable: bool) -> No
     sys.argv = [typed[0], *for_hydra(arguments, open_groups(config_name))]
     if "hydra/launcher=submitit_local" in arguments:
         multirun.detach_local_queue()
+        slurm.note_lost_jobs()
     elif sweeps and slurm.is_chosen(arguments):
         slurm.prepare_sweep(sweep_dir(config_name, arguments), trains=config_name == "train")
     run = main(_in_hydra(job, typed))
@@ -189,7 +190,8 @@ def _current_folder_exists() -> bool:
 
 def _interrupted(number: int, remedy: str) -> None:
     """Print that a signal ended the work and how to continue, the ``remedy``, and exit."""
-    print(f"regseg: interrupted{remedy}", file=sys.stderr, flush=True)
+    if signals.is_first():  # torchrun and srun send a signal to all processes of a run
+        print(f"regseg: interrupted{remedy}", file=sys.stderr, flush=True)
     processes.end(128 + number)
 
 

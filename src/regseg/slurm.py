@@ -1,4 +1,4 @@
-"""What sweeps on Slurm need beyond submitit: jobs that end without a result, for example because of `scancel`."""
+"""What sweeps on Slurm need beyond submitit, above all for jobs that end without a result, such as cancelled ones."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import Any, cast
 from regseg.multirun import note_failure
 
 _LOST = (
-    "its Slurm job ended without a result, for example because it was cancelled or had no time left{}; rerun the "
+    "its job ended without a result, for example because it was cancelled or had no time left{}; rerun the "
     "command to continue it."
 )
 
@@ -42,7 +42,7 @@ def prepare_sweep(folder: Path | None, *, trains: bool) -> None:
     states = functools.partial(job_states, submitted=SlurmJob.watcher._registered)
     cast(Any, core).subprocess = SimpleNamespace(**{**vars(subprocess), "check_output": states})
     logger.get_logger().addFilter(lambda record: "Bypassing sacct error" not in record.getMessage())
-    cast(Any, SlurmJob).results = _results_or_note(core.Job.results)
+    note_lost_jobs()
     print("Submitting one Slurm job per run; `squeue` lists them, and they continue if this command is stopped.")
     logs = ".submitit in the sweep's folder" if folder is None else os.path.relpath(folder / ".submitit")
     print(f"Each prints to {'output.log in its run folder, and errors to ' if trains else ''}{logs}.", flush=True)
@@ -70,8 +70,17 @@ def job_states(command: Sequence[str], *, submitted: Collection[str], **options:
     return "\n".join(["JobID|State", *states])
 
 
+def note_lost_jobs() -> None:
+    """Let submitit record a job without a result as failed, so that a sweep waits for its other jobs."""
+    try:
+        from submitit.core import core
+    except ImportError:  # Hydra names the missing launcher
+        return
+    cast(Any, core.Job).results = _results_or_note(core.Job.results)
+
+
 def _results_or_note(results: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    """Return ``results`` of a job that records a job without a result as failed, so that the others are waited for."""
+    """Return ``results`` of a job, except that it records a job without a result as failed."""
     from submitit.core.utils import UncompletedJobError
 
     @functools.wraps(results)
