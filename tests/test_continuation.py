@@ -50,6 +50,14 @@ def test_a_sweep_replaces_what_it_has_not_replaced_yet():
     assert after_failures("evaluate", ["-m", "x=1,2"], BEGAN, resumable=False) == "rerun the same command."
 
 
+@pytest.mark.parametrize("command", ["train", "predict"])
+def test_the_jobs_of_a_sweep_on_slurm_continue(command):
+    """A second job for the same run would be refused while the first one trains."""
+    sentence = remedy("-m", "hydra/launcher=slurm", "x=1,2", command=command)
+    assert sentence.startswith("; its Slurm jobs continue. Once `squeue` no longer lists them, continue")
+    assert sentence.endswith(f":\n  python -m regseg.{command} -m hydra/launcher=slurm x=1,2")
+
+
 def test_a_prediction_replaces_once():
     arguments = ["source=a", "overwrite=true"]
     for given, entered, kept in (([], False, True), ([], True, False), (["-m"], True, True)):

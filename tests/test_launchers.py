@@ -110,6 +110,7 @@ def test_signals_to_jobs_of_a_local_queue(streets_root, streets_options, tmp_pat
             os.kill(number, signal.SIGKILL)
     assert "Traceback" not in errors and ("same command" in errors or "continue with this command" in errors)
     assert process.returncode == (128 + getattr(signal, name) if whom == "sweep" else 1)
+    assert errors.count("ended without a result") == (0 if whom == "sweep" else 2)  # both are waited for
     summaries = [read_summary(path.parent) for path in tmp_path.glob("runs/*/*/summary.json")]
     assert [summary["status"] for summary in summaries] == ["interrupted", "interrupted"]
 

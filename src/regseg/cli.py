@@ -110,8 +110,9 @@ def _run_in_hydra(job: Job, config_name: str, began: str, resumable: bool) -> No
     sys.argv = [typed[0], *for_hydra(arguments, open_groups(config_name))]
     if "hydra/launcher=submitit_local" in arguments:
         multirun.detach_local_queue()
-    elif sweeps and {"hydra/launcher=slurm", "hydra/launcher=submitit_slurm"} & set(arguments):
-        slurm.prepare_sweep()
+        slurm.note_lost_jobs()
+    elif sweeps and slurm.is_chosen(arguments):
+        slurm.prepare_sweep(sweep_dir(config_name, arguments), trains=config_name == "train")
     run = main(_in_hydra(job, typed))
     try:
         if sweeps:
@@ -189,7 +190,8 @@ def _current_folder_exists() -> bool:
 
 def _interrupted(number: int, remedy: str) -> None:
     """Print that a signal ended the work and how to continue, the ``remedy``, and exit."""
-    print(f"regseg: interrupted{remedy}", file=sys.stderr, flush=True)
+    if signals.is_first():  # torchrun and srun send a signal to all processes of a run
+        print(f"regseg: interrupted{remedy}", file=sys.stderr, flush=True)
     processes.end(128 + number)
 
 
@@ -213,9 +215,11 @@ def _fail(error: BaseException) -> None:
 
 def _run_of_sweep(job: Job, cfg: DictConfig) -> Any:
     """Run a job of a sweep; record a failure and let the sweep continue."""
-    if (main := multirun.main_of_local_queue()) is not None:
-        processes.set_up_descendant(main)
-    elif multirun.is_one_of_several() and not multirun.is_queued():  # submitit requeues its Slurm job at a signal
+    if multirun.is_queued():  # submitit handles the signals of its Slurm jobs
+        slurm.interrupt_at_last_timeout()
+        if (main := multirun.main_of_local_queue()) is not None:
+            processes.set_up_descendant(main)
+    elif multirun.is_one_of_several():
         processes.set_up_job()
     hydra_cfg = HydraConfig.get()
     overrides = " ".join(hydra_cfg.overrides.task)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Sequence
 
+from regseg import slurm
 from regseg.arguments import asks_for_help, asks_for_sweep, key_of
 
 _entered = False  # whether the command's job has replaced the outputs that `overwrite=true` replaces
@@ -51,7 +52,10 @@ def after_signal(config_name: str, arguments: Sequence[str], began: str, *, resu
         kept = _of_sweep(arguments, began) if sweeps else [*_without(arguments, "resume", "overwrite"), "resume=last"]
     else:  # jobs of a sweep that did not begin still have to replace their files
         kept = _without(arguments, "overwrite") if _entered and not sweeps else list(arguments)
-    return f"; continue with this command{_what_is_replaced(kept)}:\n  {command_line(config_name, kept)}"
+    how = "; continue"
+    if sweeps and slurm.is_chosen(arguments):
+        how = "; its Slurm jobs continue. Once `squeue` no longer lists them, continue what is unfinished"
+    return f"{how} with this command{_what_is_replaced(kept)}:\n  {command_line(config_name, kept)}"
 
 
 def after_failures(config_name: str, arguments: Sequence[str], began: str, *, resumable: bool) -> str:

@@ -118,6 +118,14 @@ def _of_text(kind: str, text: str) -> tuple[int, str] | None:
         return MISTAKE, f"Lightning refuses this configuration: {' '.join(text.split()).rstrip('.')}."
     if found := re.search(r"DataLoader worker \(pid\(?s?\)? ?[\d, ]+\) (?:is killed by signal: ([\w ]+)|exited)", text):
         return FAILURE, _of_worker(found[1])
+    if kind == "FailedJobError":  # of the submission; the failures of jobs are recorded
+        reason = ", ".join(line.removeprefix("sbatch: error: ") for line in text.splitlines())
+        return MISTAKE, (
+            f"Slurm refuses the jobs: {reason.rstrip('.')}; change the options of hydra.launcher, for example "
+            "hydra.launcher.partition=NAME, or hydra.launcher.gpus_per_node=null for nodes without GPUs."
+        )
+    if text.startswith('Could not detect "srun"'):
+        return MISTAKE, "hydra/launcher=slurm needs srun, which this machine does not have; use a login node of Slurm."
     if "PytorchStreamWriter failed" in text:
         return FAILURE, "A checkpoint cannot be written; free some space or choose another folder."
     return None

@@ -55,14 +55,21 @@ def test_of_three_processes_the_failed_one_is_reported(monkeypatch):
     assert processes.failed_rank() == (2, None) and [rank.poll() for rank in everyone] == [-9, 2]
 
 
+def _srun(tasks):
+    """What srun sets in each of its tasks, and Slurm not in a job script."""
+    return {"STEP_ID": "0", "STEP_NUM_TASKS": str(tasks)}
+
+
 @pytest.mark.parametrize(
     ("slurm", "arguments", "expected"),
     [
-        ({"NTASKS": "1"}, {"devices": 2}, LightningEnvironment),  # --ntasks=1 --gres=gpu:2, without srun
-        ({"NTASKS": "2", "NTASKS_PER_NODE": "2"}, {"devices": 2}, SLURMEnvironment),
-        ({"NTASKS": "2"}, {"devices": 2}, "use `--ntasks-per-node=2` instead"),
-        ({"NTASKS": "4", "NTASKS_PER_NODE": "2"}, {"devices": 2}, "need 2 processes, but 4 were started"),
-        ({"NTASKS": "1"}, {"devices": 1, "num_nodes": 2}, "need 2 processes, but 1 were started"),
+        ({"NTASKS": "1"}, {"devices": 2}, LightningEnvironment),  # --ntasks=1 --gres=gpu:2
+        ({"NTASKS": "2", "NTASKS_PER_NODE": "2"}, {"devices": 2}, LightningEnvironment),  # without srun
+        ({"NTASKS": "1", **_srun(1)}, {"devices": 2}, LightningEnvironment),
+        ({"NTASKS": "2", "NTASKS_PER_NODE": "2", **_srun(2)}, {"devices": 2}, SLURMEnvironment),
+        ({"NTASKS": "2", **_srun(2)}, {"devices": 2}, "use `--ntasks-per-node=2` instead"),
+        ({"NTASKS": "4", "NTASKS_PER_NODE": "2", **_srun(4)}, {"devices": 2}, "need 2 processes, but 4 were started"),
+        ({"NTASKS": "2", "NTASKS_PER_NODE": "1"}, {"devices": 1, "num_nodes": 2}, "only one was started.*with srun"),
     ],
 )
 def test_the_processes_of_a_slurm_job(tmp_path, without_slurm, slurm, arguments, expected):

@@ -17,7 +17,7 @@ from contextlib import AbstractContextManager
 from typing import Any, NoReturn
 
 from regseg.system.output import guard_output
-from regseg.system.signals import end_on_signals, leave_pending, leave_signals
+from regseg.system.signals import end_on_signals, is_first, leave_pending, leave_signals
 
 _MAIN = "REGSEG_MAIN_PROCESS"
 _PR_SET_PDEATHSIG = 1  # from linux/prctl.h
@@ -43,8 +43,7 @@ def is_rank() -> bool:
 
 def printed_once() -> AbstractContextManager[Any]:
     """Return a context that discards the output of all processes of a distributed run but the first."""
-    ranks = (os.environ.get(name, "0") for name in ("RANK", "LOCAL_RANK", "SLURM_PROCID"))
-    return contextlib.nullcontext() if set(ranks) == {"0"} else contextlib.redirect_stdout(io.StringIO())
+    return contextlib.nullcontext() if is_first() else contextlib.redirect_stdout(io.StringIO())
 
 
 def set_up_job() -> None:

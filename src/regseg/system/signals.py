@@ -42,6 +42,11 @@ def is_command() -> bool:
     return os.path.basename(program) in ("regseg", "regseg.exe")
 
 
+def is_first() -> bool:
+    """Return whether this is the first process of a distributed run, which prints for all, or the only one."""
+    return {os.environ.get(name, "0") for name in ("RANK", "LOCAL_RANK", "SLURM_PROCID")} == {"0"}
+
+
 def exit_on_signals() -> None:
     """Exit at once on SIGTERM, SIGINT or SIGHUP, with one sentence and the status 128 plus the signal's number.
 
@@ -54,7 +59,7 @@ def exit_on_signals() -> None:
 
 
 def _exit(number: int, frame: object) -> None:
-    if os.environ.get("LOCAL_RANK", "0") == "0":  # other ranks leave the message to the first one
+    if is_first():
         os.write(2, b"regseg: interrupted.\n")
     os._exit(128 + number)
 

@@ -147,8 +147,14 @@ def _plugins(options: Mapping[str, Any], spawn: bool) -> list[Any]:
 
 
 def _environment_in_slurm(num_nodes: Any) -> ClusterEnvironment:
-    """Return what starts the processes of a distributed run in a Slurm job: Lightning if it has one task, or Slurm."""
-    if os.environ["SLURM_NTASKS"] == "1" and num_nodes == 1:
+    """Return what starts the processes of a distributed run in a Slurm job: ``srun``, or else Lightning."""
+    # Not SLURM_NTASKS: a job script sees it too, but its commands are single processes, and would wait for the others.
+    if int(os.environ.get("SLURM_STEP_NUM_TASKS", 1)) == 1:
+        if num_nodes != 1:
+            raise InputError(
+                f"trainer.num_nodes={num_nodes} needs one process per device on every node, but only one was started; "
+                "under Slurm, start the command with srun, and the job with --ntasks-per-node=DEVICES."
+            )
         return LightningEnvironment()
     try:
         return SLURMEnvironment(auto_requeue=False)  # checkpoints in the middle of an epoch cannot be resumed
