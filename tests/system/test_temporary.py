@@ -1,5 +1,6 @@
 """Temporary folders, and those that killed processes left."""
 
+import errno
 import multiprocessing
 import os
 import signal
@@ -56,3 +57,13 @@ def test_a_folder_that_is_removed_before_it_is_locked_is_replaced(tmp_path, monk
     with temporary_folder(tmp_path, "report") as folder:
         assert folder.is_dir() and len(list(tmp_path.iterdir())) == 2
     assert list(tmp_path.iterdir()) == []
+
+
+def test_an_error_names_the_folder_that_the_user_knows(tmp_path, monkeypatch):
+    def full(path, **_):
+        raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
+    monkeypatch.setattr("regseg.system.temporary.lock", full)
+    with pytest.raises(OSError, match="No space") as error, temporary_folder(tmp_path, "net.onnx"):
+        pass
+    assert error.value.filename == str(tmp_path) and list(tmp_path.iterdir()) == []

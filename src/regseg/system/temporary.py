@@ -37,8 +37,12 @@ def temporary_folder(parent: Path, name: str) -> Iterator[Path]:
     for folder in parent.glob(f"{glob.escape(start)}*"):
         _remove_abandoned(folder)
     with ExitStack() as stack:
-        files = _locked_folder(parent, start, stack) / _FILES
-        files.mkdir()
+        try:
+            files = _locked_folder(parent, start, stack) / _FILES
+            files.mkdir()
+        except OSError as error:
+            error.filename = str(parent)  # the user does not know the hidden folder
+            raise
         yield files
 
 
