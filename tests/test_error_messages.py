@@ -10,3 +10,7 @@ def test_a_place_that_is_closed_or_full_is_named():
     assert explain(closed)[0] == 2 and explain(closed)[1].startswith("runs cannot be read or wr")
     assert explain(full)[0] == 1 and "No space left" in explain(full)[1]
     assert explain(FileNotFoundError(errno.ENOENT, "No such file", "of ours")) is None
+    for number in (errno.EIO, errno.ESTALE):  # of a failing disk, and of a file server that is gone
+        status, sentence = explain(OSError(number, "Input/output error", "runs/summary.json"))
+        assert status == 1 and sentence.startswith("runs/summary.json cannot be read or written")
+    assert explain(OSError(errno.ETIMEDOUT, "of a connection")) is None

@@ -4,6 +4,7 @@ import csv
 import json
 import shlex
 import shutil
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -13,8 +14,9 @@ from regseg.config import values_of
 from regseg.data.datamodule import SegmentationDataModule
 from regseg.data.datasets.cityscapes import SPEC
 from regseg.errors import InputError
-from regseg.run_dir import lock_folder, read_metrics, read_summary
-from regseg.train import make_task
+from regseg.run_dir import load_summary, lock_folder, read_metrics, read_summary
+from regseg.train import enter, make_task
+from regseg.training.checkpoints import written_at
 from regseg.training.task import SegmentationTask
 from regseg.training.trainer import make_trainer
 
@@ -157,6 +159,17 @@ def test_a_run_that_continues_elsewhere_is_not_started_twice(
         assert failed(result, "running", "overwrite=true")
         result = run_module(TRAIN, *TINY, *streets_options, f"data.root={streets_root}", "overwrite=true")
         assert failed(result, "another process")
+
+
+def test_a_run_that_another_process_trained_meanwhile_is_left_alone(copy_of_finished):
+    """Between reading the checkpoint and locking the folder, datasets are read and caches are created."""
+    cfg = SimpleNamespace(resume="last", overwrite=False)
+    folder = copy_of_finished / RUN
+    for before in ({}, written_at(folder) | {"last.ckpt": 1}):
+        with pytest.raises(InputError, match=r"Another process trained in .*; repeat the command\."):
+            enter(cfg, {}, folder, None, before, keep=True)
+    assert load_summary(folder)["status"] == "finished"
+    enter(cfg, {}, folder, None, written_at(folder), keep=True)
 
 
 def test_a_run_that_was_killed_in_its_first_epoch_starts_again(

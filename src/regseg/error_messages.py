@@ -21,6 +21,8 @@ _EXTRAS = {"TensorBoardLogger": "tensorboard", "MLFlowLogger": "mlflow"}  # what
 MISTAKE, FAILURE = 2, 1  # exit statuses for a mistake in the command or the data, and for any other failure
 _UNWRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.ENAMETOOLONG)
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+# Of a failing disk, or of a network file system whose server is gone.
+_BROKEN = (errno.EIO, errno.ESTALE, errno.ENODEV, errno.ENXIO, errno.ENOTCONN, errno.EHOSTDOWN, errno.ETIMEDOUT)
 # Lightning's exception for a callback or logger that does not fit the training.
 _MISCONFIGURED = ("MisconfigurationException",)
 _UNKNOWN_METRIC = "Early stopping conditioned on metric"
@@ -96,12 +98,14 @@ def _dotted(node: Any, prefix: str = "") -> Iterator[str]:
 
 
 def _of_system(error: BaseException) -> tuple[int, str] | None:
-    """Explain OS errors for unwritable or full paths. Other OS errors are bugs."""
+    """Explain OS errors for unwritable, full or failing paths. Other OS errors are bugs."""
     if not isinstance(error, OSError):
         return None
     place = f"{error.filename or 'A file'} cannot be read or written ({error.strerror})"
     if error.errno in _UNWRITABLE:
         return MISTAKE, f"{place}; choose another path or change its permissions."
+    if error.errno in _BROKEN and error.filename is not None:  # otherwise it may be a connection's
+        return FAILURE, f"{place}; check the disk, or the connection to its server, and repeat the command."
     return (FAILURE, f"{place}; free some space or choose another path.") if error.errno in _FULL else None
 
 

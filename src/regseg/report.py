@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 from regseg.cli import entry_point
 from regseg.config import config_dir
 from regseg.errors import InputError
+from regseg.system.temporary import temporary_folder
 
 if TYPE_CHECKING:
     from regseg.reporting.pages import Drawings, Tables
@@ -69,9 +69,9 @@ def write(group: str, runs_folder: Path, out: Path, speeds: Speeds | None = None
     except (FileExistsError, NotADirectoryError) as error:
         raise InputError(f"out={out} is not a folder; choose another one.") from error
     stale = files_of_pages() if (out / "report.md").exists() else set()
-    with tempfile.TemporaryDirectory(prefix=".report_", dir=out) as folder:
-        pictures = _write_files(Path(folder), group, *content)
-        for path in sorted(Path(folder).iterdir(), key=lambda path: path not in pictures):  # linked pages come last
+    with temporary_folder(out, "report") as folder:
+        pictures = _write_files(folder, group, *content)
+        for path in sorted(folder.iterdir(), key=lambda path: path not in pictures):  # linked pages come last
             os.replace(path, out / path.name)
             stale.discard(path.name)
     for name in stale:

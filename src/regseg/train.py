@@ -113,7 +113,7 @@ def train(cfg: DictConfig, folder: Path, *, spawn: bool = False) -> None:
     """Train into ``folder`` as the resolved ``cfg`` describes. Nothing there is touched before all parts are built."""
     from lightning.pytorch.utilities import rank_zero_only
 
-    from regseg.training.checkpoints import find_start, insert_record
+    from regseg.training.checkpoints import find_start, insert_record, written_at
     from regseg.training.progress import print_result, print_start
     from regseg.training.record import RunRecord, end_noted
     from regseg.training.resume_check import check_continues, fingerprint
@@ -126,6 +126,7 @@ def train(cfg: DictConfig, folder: Path, *, spawn: bool = False) -> None:
     if first:
         check_free(folder, resume=cfg.resume, overwrite=cfg.overwrite)
     keep = bool(cfg.resume) and not cfg.overwrite
+    written = written_at(folder)
     start = find_start(folder) if keep else None
     task, datamodule, trainer = make_parts(cfg, values, folder, continued=start is not None, spawn=spawn)
     common = fingerprint(values, datamodule, trainer)
@@ -140,7 +141,7 @@ def train(cfg: DictConfig, folder: Path, *, spawn: bool = False) -> None:
     with ExitStack() as lock:
         if first:
             lock.enter_context(lock_folder(folder))
-            enter(cfg, values, folder, start, keep=keep)
+            enter(cfg, values, folder, start, written, keep=keep)
         entered()  # in every process of a distributed run, each of which prints how to continue
         if spawned:
             lock.close()
@@ -150,12 +151,19 @@ def train(cfg: DictConfig, folder: Path, *, spawn: bool = False) -> None:
         print_result(folder, datamodule.spec.excluded, next_step=not spawn)
 
 
-def enter(cfg: DictConfig, values: dict[str, Any], folder: Path, start: Start | None, *, keep: bool) -> None:
-    """Prepare the locked ``folder`` for the run; an earlier run is replaced unless ``keep``."""
-    from regseg.training.checkpoints import set_damaged_aside
+def enter(
+    cfg: DictConfig, values: dict[str, Any], folder: Path, start: Start | None, written: dict[str, int], *, keep: bool
+) -> None:
+    """Prepare the locked ``folder`` for the run; an earlier run is replaced unless ``keep``.
 
-    # Checked again, because another process may have used the folder before the lock was taken.
+    Raises:
+        InputError: another process used the folder since ``start`` was found and its checkpoints were ``written``.
+    """
+    from regseg.training.checkpoints import set_damaged_aside, written_at
+
     check_free(folder, resume=cfg.resume, overwrite=cfg.overwrite, held=True)
+    if keep and written_at(folder) != written:
+        raise InputError(f"Another process trained in {folder} while this command started; repeat the command.")
     if start:
         set_damaged_aside(start)
     prepare_folder(folder, values, keep=keep, job=slurm_job())

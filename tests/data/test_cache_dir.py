@@ -1,5 +1,9 @@
 """The folder for derived files."""
 
+import errno
+import tempfile
+from pathlib import Path
+
 import pytest
 from layouts import is_sentence
 
@@ -32,3 +36,18 @@ def test_a_root_that_is_not_writable_uses_the_users_cache(tmp_path, monkeypatch)
 def test_paths_are_relative_to_the_root(tmp_path):
     assert relative(tmp_path / "a" / "b.png", tmp_path) == "a/b.png"
     assert relative(tmp_path / "c.png", tmp_path / "a") == "../c.png"
+
+
+@pytest.mark.parametrize("exists", [True, False])
+def test_a_full_disk_does_not_send_the_files_to_another_one(tmp_path, monkeypatch, exists):
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device", str(tmp_path / ".regseg"))
+
+    if exists:
+        (tmp_path / ".regseg").mkdir()
+        monkeypatch.setattr(tempfile, "TemporaryFile", full)
+        assert working_folder(tmp_path) == tmp_path / ".regseg"
+    else:
+        monkeypatch.setattr(Path, "mkdir", full)
+        with pytest.raises(OSError, match="No space"):
+            working_folder(tmp_path)

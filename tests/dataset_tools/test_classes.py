@@ -1,5 +1,6 @@
 """`prepare what=classes`: a first classes.yaml from labels as people export them."""
 
+import os
 import time
 
 import cv2
@@ -189,3 +190,11 @@ def test_repeated_colours_of_a_palette_are_omitted(tmp_path):
     image.save(tmp_path / "labels/a.png")
     spec, text = written(tmp_path)
     assert spec.ids == {0: 0, 1: 1, 2: 2, 255: 255} and text.count("[0, 0, 0]") == 1
+
+
+def test_a_labelmap_that_is_a_named_pipe_is_not_read(tmp_path):
+    write(tmp_path / "labels/a.png", noise(0, (4, 4)))
+    os.mkfifo(tmp_path / "labelmap.txt")
+    with pytest.raises(InputError) as error:
+        written(tmp_path)
+    assert is_sentence(error, "labelmap.txt", "named pipe")

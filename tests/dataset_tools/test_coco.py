@@ -4,6 +4,8 @@ import json
 import os
 import shutil
 import sys
+import threading
+import time
 
 import cv2
 import numpy as np
@@ -14,6 +16,8 @@ from regseg.data.datamodule import SegmentationDataModule
 from regseg.data.datasets.folder import Folder
 from regseg.dataset_tools.coco import import_coco
 from regseg.errors import InputError
+from regseg.system.atomic import write_bytes
+from regseg.system.locks import lock
 
 coco = pytest.importorskip("pycocotools.mask")
 
@@ -53,6 +57,10 @@ def dataset(tmp_path):
     path = tmp_path / "annotations.json"
     path.write_text(json.dumps(content))
     return root, path, content
+
+
+def shown_files(root):
+    return [name for name in files(root) if not name.startswith(".regseg")]
 
 
 def run(root, path):
@@ -220,21 +228,21 @@ def test_the_annotations_of_a_second_split(dataset):
 
 def test_a_failed_import_writes_nothing_and_can_be_repeated(dataset, monkeypatch):
     root, path, content = dataset
-    before = files(root)
+    before = shown_files(root)
     for change in ({"category_id": 99}, {}):
         last = {"image_id": 6, "category_id": 2, "segmentation": {"size": [4, 4], "counts": [8, 8]}} | change
         path.write_text(json.dumps({**content, "annotations": [*content["annotations"], last]}))
         if change:
             with pytest.raises(InputError, match="damaged"):
                 run(root, path)
-            assert files(root) == before
+            assert shown_files(root) == before
     monkeypatch.setitem(sys.modules, "pycocotools", None)
     with pytest.raises(InputError) as error:
         run(root, path)
-    assert is_sentence(error, "pip install") and files(root) == before
+    assert is_sentence(error, "pip install") and shown_files(root) == before
     monkeypatch.undo()
     run(root, path)
-    assert files(root) == sorted([*before, "classes.yaml", "labels/b.png", "labels/drive/a.png"])
+    assert shown_files(root) == sorted([*before, "classes.yaml", "labels/b.png", "labels/drive/a.png"])
 
 
 @pytest.mark.parametrize(
@@ -287,3 +295,46 @@ def test_damaged_annotations_are_one_sentence(dataset, change, words):
         run(root, path)
     assert is_sentence(error, *words)
     assert "segmentation" not in str(error.value) or not (root / "labels").exists()
+
+
+def test_what_a_killed_import_left_is_removed(dataset):
+    root, path, _ = dataset
+    left = root / ".regseg/import-x1y2z3/0.png"
+    write(left, np.zeros((6, 8), np.uint8))
+    run(root, path)
+    assert not left.parent.exists() and not list((root / ".regseg").glob("import-*"))
+
+
+def test_a_disk_that_is_full_while_labels_are_moved_leaves_none(dataset, monkeypatch):
+    root, path, _ = dataset
+    before = shown_files(root)
+
+    def full(path, data, **_):
+        if path.name == "b.png":  # the second label
+            raise OSError(28, "No space left on device")
+        write_bytes(path, data)
+
+    monkeypatch.setattr("regseg.dataset_tools.coco.write_bytes", full)
+    with pytest.raises(OSError, match="No space"):
+        run(root, path)
+    assert shown_files(root) == before
+    monkeypatch.undo()
+    run(root, path)
+
+
+def test_imports_at_the_same_time_use_the_same_ids(dataset, tmp_path):
+    """Otherwise each of them would number its own categories."""
+    root, *_ = dataset
+    other = tmp_path / "other.json"
+    write(root / "images/c.png", noise(2, (4, 4)))
+    mask = {"image_id": 7, "category_id": 1, "segmentation": {"size": [4, 4], "counts": [0, 16]}}
+    image = {"id": 7, "file_name": "c.png", "height": 4, "width": 4}
+    other.write_text(json.dumps({"images": [image], "annotations": [mask], "categories": [{"id": 1, "name": "car"}]}))
+    second = threading.Thread(target=run, args=(root, other))
+    with lock(root / ".regseg/importing.lock", wait=True):  # as an import that is running holds it
+        second.start()
+        time.sleep(0.3)
+        assert not (root / "labels").exists()
+        (root / "classes.yaml").write_text("classes: [{name: background, id: 0}, {name: car, id: 5}]\n")
+    second.join()
+    assert (cv2.imread(str(root / "labels/c.png"), cv2.IMREAD_UNCHANGED) == 5).all()

@@ -124,10 +124,9 @@ def test_a_full_disk_leaves_no_file(checkpoint, tmp_path, monkeypatch, format):
 
 
 def test_what_a_killed_export_left_is_removed(checkpoint, tmp_path):
-    """In a container every export has the same process number."""
-    left = tmp_path / f".model.safetensors.{os.getpid()}" / "model.safetensors"
-    left.parent.mkdir()
-    left.touch()
+    left = tmp_path / ".model.safetensors.x1y2z3" / "files"
+    left.mkdir(parents=True)
+    left.with_name(".lock").touch()
     export(checkpoint, tmp_path / "model.safetensors", "torch")
     assert os.listdir(tmp_path) == ["model.safetensors"]
 

@@ -22,6 +22,19 @@ def test_a_failed_write_keeps_the_old_file_and_leaves_nothing_else(tmp_path):
         assert path.read_bytes() == b"first" and os.listdir(path.parent) == ["file"]
 
 
+def test_an_error_names_the_file_and_not_the_temporary_one(tmp_path, monkeypatch):
+    """Also if the disk fails so that the temporary file cannot be removed."""
+
+    def fail(path, *_):
+        raise OSError(errno.EIO, "Input/output error", str(path))
+
+    for name in ("replace", "unlink"):
+        monkeypatch.setattr(os, name, fail)
+    with pytest.raises(OSError, match="Input/output") as error:
+        write_text(tmp_path / "file", "text")
+    assert error.value.filename == str(tmp_path / "file")
+
+
 def test_the_file_is_flushed_before_it_is_renamed(tmp_path, monkeypatch):
     calls = []
     fsync, replace = os.fsync, os.replace

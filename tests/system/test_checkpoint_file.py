@@ -1,5 +1,6 @@
 """Checkpoint files are verified before use and never run code."""
 
+import errno
 import os
 import pickle
 import zipfile
@@ -61,6 +62,21 @@ def test_special_files_are_refused_at_once(tmp_path):
     for name in ("fifo", "none", "."):
         with pytest.raises(InputError):
             read_checkpoint_file(tmp_path / name)
+
+
+@pytest.mark.parametrize("name", ["a.ckpt", "a.safetensors"])
+def test_a_file_that_cannot_be_read_is_not_called_damaged(tmp_path, monkeypatch, name):
+    """Nobody can download it again into a folder that is closed."""
+
+    def refuse(path, *_, **__):
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    path = tmp_path / name
+    path.write_bytes(b"content")
+    monkeypatch.setattr("builtins.open", refuse)
+    monkeypatch.setattr("io.open", refuse)
+    with pytest.raises(InputError, match=r"a\.\w+ cannot be read \(Permission denied\); check"):
+        read_checkpoint_file(path)
 
 
 def test_a_failed_write_keeps_the_old_checkpoint(tmp_path):

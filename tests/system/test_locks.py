@@ -94,6 +94,31 @@ def test_a_lock_of_another_machine_is_respected(tmp_path, holder, file_system, m
         assert f"wait for it{remedy}." in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EROFS])
+def test_a_lock_of_another_user_can_be_seen(tmp_path, holder, monkeypatch, number):
+    """A colleague's report on a folder of runs, or one that is mounted read-only."""
+    path, process, opened = tmp_path / "folder" / "lock", holder(), os.open
+
+    def read_only(name, flags, *rest, **more):
+        if flags & (os.O_RDWR | os.O_WRONLY):
+            raise OSError(number, os.strerror(number), str(name))
+        return opened(name, flags, *rest, **more)
+
+    monkeypatch.setattr(os, "open", read_only)
+    assert is_held(path)
+    process.kill()
+    process.join()
+    assert not is_held(path)
+
+
+def test_a_long_wait_is_announced(tmp_path, holder, file_system, monkeypatch, capsys):
+    monkeypatch.setattr(locks, "_NOTICE", 0.01)
+    process, path = holder(), tmp_path / "folder" / "lock"
+    threading.Timer(0.5, process.done.set).start()
+    with lock(path, wait=True):
+        assert f"Another process holds {path}; wait for it" in capsys.readouterr().out
+
+
 def test_a_folder_that_is_not_writable_is_an_error(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(OSError) as error, lock(tmp_path / "file" / "lock", wait=False):

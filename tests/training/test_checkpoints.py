@@ -307,7 +307,13 @@ def test_a_run_that_failed_is_running_again_once_it_continues(run):
     assert read_summary(run)["best"] == best and (run / "checkpoints" / "last.ckpt").exists()
 
 
-@pytest.mark.parametrize("change", [None, damage, os.unlink])
+def of_a_later_epoch(path):
+    """As after a kill between best.ckpt and last.ckpt, or if the last one is damaged."""
+    content = torch.load(path, weights_only=True)
+    torch.save(content | {"epoch": content["epoch"] + 100}, path)
+
+
+@pytest.mark.parametrize("change", [None, damage, os.unlink, of_a_later_epoch])
 def test_best_weights_that_are_gone_are_replaced_by_the_next(run, change, capsys):
     best, path = BestCheckpoint(), run / "checkpoints" / "best.ckpt"
     if change:

@@ -1,6 +1,7 @@
 """What a run sends to Weights & Biases, read back from its offline file."""
 
 import json
+import os
 import re
 import struct
 from contextlib import nullcontext
@@ -13,7 +14,7 @@ from tiny import Calls, train_tiny
 
 import regseg
 from regseg.run_dir import read_metrics
-from regseg.training.loggers import WandbRun
+from regseg.training.loggers import WandbRun, _remembered_id
 
 BLOCK = 32768
 
@@ -129,6 +130,18 @@ def test_the_console_gets_one_line(logged):
     assert overrides.startswith("run ")
     (folder,) = re.fullmatch(r"W&B: offline; upload it with `wandb sync (.*)`", line).groups()
     assert "offline-run-" in folder and (logged.folder.parents[2] / folder).is_dir()
+
+
+@pytest.mark.parametrize("content", [None, b"", b"a/b", b"\xff", "a pipe", b"abc_12\n"])
+def test_the_id_of_a_run_is_a_plain_name_in_a_file(tmp_path, content):
+    path = tmp_path / "wandb_id.txt"
+    if content == "a pipe":
+        os.mkfifo(path)
+    elif content is not None:
+        path.write_bytes(content)
+    found = _remembered_id(tmp_path)
+    assert re.fullmatch(r"abc_12" if content == b"abc_12\n" else "[0-9a-f]{8}", found)
+    assert path.is_file() and path.read_text().strip() == found
 
 
 def test_a_resumed_run_continues(starts):

@@ -96,6 +96,9 @@ def test_the_processes_of_a_slurm_job(tmp_path, without_slurm, slurm, arguments,
         ({"val_check_interval": 0.5}, r"callbacks\.evaluation\.every"),
         ({"val_check_interval": 1}, r"callbacks\.evaluation\.every"),  # after each batch
         ({"check_val_every_n_epoch": 5}, r"callbacks\.evaluation\.every"),
+        ({"default_root_dir": "elsewhere"}, r"hydra\.run\.dir"),  # checkpoints would be missing in the run's folder
+        ({"callbacks": []}, r"callbacks\.NAME"),  # in place of those that save checkpoints
+        ({"logger": True}, "the group logger"),
     ],
 )
 def test_arguments_that_contradict_the_records_of_a_run_are_refused(tmp_path, arguments, remedy):

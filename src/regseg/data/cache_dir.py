@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -12,6 +13,7 @@ from regseg.data.datasets.layout import Sample
 from regseg.data.datasets.spec import DatasetSpec
 from regseg.errors import InputError
 
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 _LONGEST_NAME = 255  # bytes, of most file systems
 
 
@@ -25,13 +27,15 @@ def user_cache() -> Path:
 def working_folder(root: Path) -> Path:
     """Return the folder for derived files, and create it.
 
-    It is ``<root>/.regseg``, which datasets do not list. If ``root`` is not writable, it is a folder in `user_cache`.
+    It is ``<root>/.regseg``, which datasets do not list. If ``root`` is not writable, it is a folder in `user_cache`,
+    but not if the disk is full: the files may have many gigabytes, and those in ``<root>/.regseg`` may be complete.
 
     Args:
         root: the dataset's folder.
 
     Raises:
         InputError: neither folder is writable.
+        OSError: the disk is full, and there is no such folder yet.
     """
     root = Path(root).absolute()
     inside = root / ".regseg"
@@ -39,7 +43,11 @@ def working_folder(root: Path) -> Path:
         inside.mkdir(exist_ok=True)
         with tempfile.TemporaryFile(dir=inside):
             return inside
-    except OSError:
+    except OSError as full:
+        if full.errno in _FULL and inside.is_dir():
+            return inside
+        if full.errno in _FULL:
+            raise
         folder = user_cache() / f"{root.name}-{_hash(os.fsencode(root), 12)}"
         try:
             folder.mkdir(parents=True, exist_ok=True)

@@ -23,7 +23,7 @@ from regseg.data.io import decode_label
 from regseg.errors import InputError
 from regseg.system.atomic import write_text
 from regseg.system.console import progress, shown
-from regseg.system.reading import read_bytes
+from regseg.system.reading import is_file, read_bytes
 
 _VOC = [  # classes of the PASCAL VOC challenge, in the order of its palette
     *("background", "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow"),
@@ -156,7 +156,7 @@ def _palette(path: Path) -> dict[int, Color]:
 
 def _read_labelmap(path: Path) -> dict[Color, str]:
     """Return colour -> name from CVAT's ``labelmap.txt`` (``name:red,green,blue:parts:actions``); empty without one."""
-    if not path.exists():
+    if not is_file(path):  # raises InputError for a named pipe, which would block
         return {}
     names: dict[Color, str] = {}
     for line in path.read_text(encoding="utf-8-sig", errors="replace").splitlines():

@@ -25,6 +25,7 @@ from regseg.dataset_tools.coco_masks import draw_objects
 from regseg.errors import InputError, shortened
 from regseg.system.atomic import write_bytes, write_text
 from regseg.system.console import progress, shown
+from regseg.system.locks import lock
 from regseg.system.records import read_text
 
 BACKGROUND = "background"  # the class of unlabelled pixels
@@ -49,25 +50,40 @@ def import_coco(datamodule: SegmentationDataModule, source: Path) -> None:
     root, content = datamodule.root, _read(source)
     _check_masks(content, source)
     _check_references(content, source)
+    folder = working_folder(root)
+    # One import at a time: the first one decides the ids in classes.yaml, and its labels must not be replaced.
+    with lock(folder / "importing.lock", wait=True):
+        for left in folder.glob("import-*"):  # by a killed import
+            shutil.rmtree(left, ignore_errors=True)
+        labels = _import(root, content, source, folder)
+    places = Counter(str(path.parent.relative_to(root)) for path in labels)
+    listed = ", ".join(f"{number} in {shown(place)}" for place, number in places.most_common(_SHOWN))
+    more = ", …" if len(places) > _SHOWN else ""
+    print(
+        f"{len(labels)} labels ({listed}{more}) and {shown(root / 'classes.yaml')}; inspect them with what=check and "
+        "what=show"
+    )
+
+
+def _import(root: Path, content: Mapping[str, Any], source: Path, working: Path) -> list[Path]:
+    """Write what `import_coco` writes, through a folder in ``working``; return the labels."""
     names = {entry["id"]: str(entry["name"]) for entry in sorted(content["categories"], key=lambda entry: entry["id"])}
     _check_names(list(names.values()), source)
     values = _values(names, {entry["category_id"] for entry in content["annotations"]}, root / "classes.yaml", source)
     targets = _targets(root, content, source)
-    with tempfile.TemporaryDirectory(dir=working_folder(root), prefix="import-") as folder:
+    with tempfile.TemporaryDirectory(dir=working, prefix="import-") as folder:
         drawn = [Path(folder, f"{number}.png") for number in range(len(targets))]
         _draw(content, values, drawn, source)
-        for path, target in zip(drawn, targets, strict=True):  # only now, so that a failed import can be repeated
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.move(path, target)
-    if not (root / "classes.yaml").exists():
-        write_text(root / "classes.yaml", _classes(list(names.values()), source))
-    places = Counter(str(path.parent.relative_to(root)) for path in targets)
-    listed = ", ".join(f"{number} in {shown(place)}" for place, number in places.most_common(_SHOWN))
-    more = ", …" if len(places) > _SHOWN else ""
-    print(
-        f"{len(targets)} labels ({listed}{more}) and {shown(root / 'classes.yaml')}; inspect them with what=check and "
-        "what=show"
-    )
+        try:
+            for path, target in zip(drawn, targets, strict=True):  # only now, so that a failed import can be repeated
+                write_bytes(target, path.read_bytes(), durable=False)  # `folder` may be on another disk
+            if not (root / "classes.yaml").exists():
+                write_text(root / "classes.yaml", _classes(list(names.values()), source))
+        except BaseException:  # a full disk or a signal
+            for target in targets:
+                target.unlink(missing_ok=True)
+            raise
+    return targets
 
 
 def _draw(content: Mapping[str, Any], values: Mapping[Any, int], paths: list[Path], source: Path) -> None:

@@ -6,7 +6,6 @@ import contextlib
 import datetime
 import importlib.metadata
 import os
-import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -25,8 +24,8 @@ from regseg.inference.export_info import ExportInfo, seal, unsealed
 from regseg.inference.predictor import SMALLEST
 from regseg.inference.torch_runtime import network_and_spec
 from regseg.models.description import config_of
-from regseg.system.atomic import hidden_name
 from regseg.system.checkpoint_file import OpenedFile, dataset_in, open_checkpoint_file
+from regseg.system.temporary import temporary_folder
 from regseg.system.weights_files import shown_weights
 
 SUFFIXES = {"onnx": ".onnx", "openvino": ".xml", "torch": ".safetensors"}
@@ -86,17 +85,13 @@ def export(
 def _draft(out: Path) -> Iterator[Path]:
     """Provide a path of the name of ``out`` in a hidden folder next to it, which is removed in the end."""
     out.parent.mkdir(parents=True, exist_ok=True)
-    folder = out.parent / hidden_name(out.name, str(os.getpid()))
-    shutil.rmtree(folder, ignore_errors=True)  # left by a killed export; in a container, process IDs repeat
-    folder.mkdir()
-    try:
-        yield folder / out.name
-    except OSError as error:
-        if error.filename is None or folder in Path(os.fsdecode(error.filename)).parents:
-            error.filename = str(out)  # the name that the user gave
-        raise
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    with temporary_folder(out.parent, out.name) as folder:
+        try:
+            yield folder / out.name
+        except OSError as error:
+            if error.filename is None or folder in Path(os.fsdecode(error.filename)).parents:
+                error.filename = str(out)  # the name that the user gave
+            raise
 
 
 def _write(

@@ -3,17 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
 from numba import njit
+from numba.core.caching import FunctionCache
+
+
+class _Cache(FunctionCache):
+    """A cache that never makes the kernel fail: a full disk or a damaged file only costs a compilation."""
+
+    def load_overload(self, *args: Any) -> Any:
+        """Return the cached machine code; None, after emptying the cache, if it cannot be read."""
+        try:
+            return super().load_overload(*args)
+        except Exception:  # damaged pickles raise exceptions of almost any type
+            with suppress(OSError):
+                self.flush()
+            return None
+
+    def save_overload(self, *args: Any) -> None:
+        """Write the machine code, if possible."""
+        with suppress(Exception):  # a full disk, or a damaged index that cannot be replaced
+            super().save_overload(*args)
 
 
 def _compiled(kernel: Callable[..., None]) -> Any:
-    try:
-        return njit(nogil=True, cache=True)(kernel)
-    except RuntimeError:  # neither the package's folder nor the user's cache folder is writable
-        return njit(nogil=True)(kernel)
+    compiled: Any = njit(nogil=True)(kernel)
+    with suppress(RuntimeError):  # neither the package's folder nor the user's cache folder is writable
+        compiled._cache = _Cache(kernel)  # as `njit(cache=True)` does, with numba's own class
+    return compiled
 
 
 @_compiled

@@ -43,10 +43,12 @@ def write_whole(
             os.replace(path, keep)
         os.replace(temporary, path)
     except OSError as error:
-        error.filename = error.filename or str(path)  # ENOSPC comes without a file name
+        if error.filename in (None, str(temporary)):  # ENOSPC comes without a file name
+            error.filename = str(path)
         raise
     finally:
-        temporary.unlink(missing_ok=True)  # after a failed write; after a kill, `remove_leftovers` removes it
+        with contextlib.suppress(OSError):  # after a failed write, whose error counts
+            temporary.unlink(missing_ok=True)  # after a kill, `remove_leftovers` removes it
     if durable:
         _flush_folder(path.parent)
 

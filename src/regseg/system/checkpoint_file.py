@@ -81,9 +81,7 @@ def _read_torch_file(path: Path) -> Any:
     except InputError:
         raise
     except OSError as error:
-        raise InputError(
-            f"The checkpoint {path} cannot be read ({error.strerror}); check the file and its permissions."
-        ) from error
+        raise _unreadable(path, error) from error
     except Exception as error:  # damaged bytes cause exceptions of almost any type
         code = re.search(r"GLOBAL ([\w.]+)", str(error)) if isinstance(error, pickle.UnpicklingError) else None
         if code:
@@ -92,6 +90,10 @@ def _read_torch_file(path: Path) -> Any:
                 "state dict of tensors."
             ) from error
         raise damaged from error
+
+
+def _unreadable(path: Path, error: OSError) -> InputError:
+    return InputError(f"The checkpoint {path} cannot be read ({error.strerror}); check the file and its permissions.")
 
 
 def dataset_in(path: str | Path | OpenedFile) -> Mapping[str, Any] | None:
@@ -155,6 +157,8 @@ def _read_weights_file(path: Path) -> dict[str, Any]:
     try:
         tensors, metadata = read_tensors(path)
         record = json.loads(metadata.get("regseg", "{}"))
+    except OSError as error:
+        raise _unreadable(path, error) from error
     except Exception as error:  # safetensors raises its own, ValueError and KeyError
         raise InputError(f"{path} is damaged; download or copy it again, or choose another.") from error
     if not isinstance(record, dict):

@@ -12,6 +12,7 @@ from filelock import BaseFileLock, FileLock, SoftFileLock, Timeout
 from regseg.errors import shortened
 
 _NO_FLOCK = {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP}
+_READ_ONLY = {errno.EACCES, errno.EPERM, errno.EROFS}
 _TIMEOUT = 0.5  # seconds; longer than `is_held` in another process holds the lock
 _NOTICE = 30.0  # seconds of waiting before a message names the holder
 
@@ -30,6 +31,8 @@ class Held(OSError):
 @contextmanager
 def lock(path: Path, *, wait: bool) -> Iterator[None]:
     """Hold an inter-process lock on ``path`` in a ``with`` block.
+
+    If the wait takes long, a message says so.
 
     On file systems without locks, the existence of ``<path>.soft`` is the lock. If the process that created it is on
     this machine and has died, the lock is taken over. Whether a process of another machine or container has died cannot
@@ -52,15 +55,27 @@ def lock(path: Path, *, wait: bool) -> Iterator[None]:
 
 
 def is_held(path: Path) -> bool:
-    """Return whether a process holds the lock on ``path``; False if this process may not open the lock file."""
+    """Return whether a process holds the lock on ``path``; False if this process may not read the lock file."""
     try:
         if not path.exists() and not _soft(path).exists():
             return False
         _acquire(path, 0).release()
     except Held:
         return True
-    except OSError:
-        return False
+    except OSError as error:  # `_acquire` opens the file for writing
+        return error.errno in _READ_ONLY and _is_held_by_another_user(path)
+    return False
+
+
+def _is_held_by_another_user(path: Path) -> bool:
+    """Return whether a process holds the lock on ``path``, a file that this process may only read."""
+    try:
+        import fcntl
+
+        with open(path, "rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except (ImportError, OSError) as error:
+        return isinstance(error, BlockingIOError)
     return False
 
 
@@ -69,12 +84,12 @@ def _acquire(path: Path, timeout: float) -> BaseFileLock:
     try:
         try:
             acquired: BaseFileLock = FileLock(path, fallback_to_soft=False)
-            acquired.acquire(timeout=timeout)
+            _wait(acquired, path, timeout)
         except (OSError, NotImplementedError) as error:  # filelock raises NotImplementedError for ENOSYS
             if isinstance(error, OSError) and error.errno not in _NO_FLOCK:
                 raise
             acquired = SoftFileLock(_soft(path))
-            _acquire_soft(acquired, timeout)
+            _wait(acquired, path, timeout)
     except Timeout as error:
         held = Held(errno.EWOULDBLOCK, "another process holds the lock", str(path))
         held.remedy = _remedy(_soft(path))
@@ -82,14 +97,14 @@ def _acquire(path: Path, timeout: float) -> BaseFileLock:
     return acquired
 
 
-def _acquire_soft(lock: SoftFileLock, timeout: float) -> None:
+def _wait(lock: BaseFileLock, path: Path, timeout: float) -> None:
     """Acquire a lock; without a limit, print for which process it waits if that takes long."""
     if timeout < 0:
         try:
             lock.acquire(timeout=_NOTICE)
             return
         except Timeout:
-            print(f"Another process holds a lock; wait for it{_remedy(Path(lock.lock_file))}.", flush=True)
+            print(f"Another process holds {path}; wait for it{_remedy(_soft(path))}.", flush=True)
     lock.acquire(timeout=timeout)
 
 

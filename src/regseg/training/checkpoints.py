@@ -6,7 +6,7 @@ import math
 import os
 import traceback
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
@@ -77,17 +77,20 @@ class BestCheckpoint(Checkpoint):
         best = best_and_last(read_rows(checkpoint, Path(trainer.default_root_dir)))["best"]
         self.best = best["metrics"]["val/miou"] if best else None
         path = _folder(trainer) / BEST
-        if self.best is not None and (problem := _problem_of(path)):
+        if self.best is not None and (problem := _problem_of(path, checkpoint["epoch"])):
             rank_zero_only(print)(f"{problem} The next evaluation is saved as {path.name}.")
             self.best = None
 
 
-def _problem_of(path: Path) -> str:
-    """Return why there are no weights to read in ``path``; empty if there are."""
+def _problem_of(path: Path, epoch: int) -> str:
+    """Return why ``path`` does not contain the best weights up to ``epoch``; empty if it may."""
     try:
-        read_checkpoint_file(path)
+        content = read_checkpoint_file(path)
     except InputError as error:
         return str(error)
+    found = content.get("epoch") if isinstance(content, Mapping) else None
+    if isinstance(found, int) and found > epoch:  # of the epoch that is repeated, perhaps with another result
+        return f"{path} is from a later epoch than the checkpoint from which the run continues."
     return ""
 
 
@@ -118,6 +121,15 @@ class Start:
     epochs: int
     fingerprint: Mapping[str, Any]
     note: str = ""
+
+
+def written_at(folder: Path) -> dict[str, int]:
+    """Return when each checkpoint of the run in ``folder`` was written: name -> time in nanoseconds."""
+    found = {}
+    for name in (LAST, PREVIOUS, BEST):
+        with suppress(FileNotFoundError):
+            found[name] = (folder / "checkpoints" / name).stat().st_mtime_ns
+    return found
 
 
 def find_start(folder: Path) -> Start | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import secrets
 from collections.abc import Mapping, Sequence
@@ -15,6 +16,7 @@ from lightning.pytorch.utilities import rank_zero_only
 
 from regseg.errors import InputError
 from regseg.system.atomic import write_text
+from regseg.system.records import read_text
 
 
 class WandbRun(WandbLogger):
@@ -100,8 +102,10 @@ def _remembered_id(folder: Path) -> str:
     """Return the stored id of the W&B run of ``folder``, or a new one."""
     folder.mkdir(parents=True, exist_ok=True)
     remembered = folder / "wandb_id.txt"
-    run_id = remembered.read_text(errors="replace").strip() if remembered.exists() else ""
-    if not re.fullmatch(r"[\w-]{1,64}", run_id):  # none yet, or a full disk left it empty
+    run_id = ""
+    with contextlib.suppress(OSError, UnicodeDecodeError):  # none yet, damaged, or not a file
+        run_id = read_text(remembered).strip()
+    if not re.fullmatch(r"[\w-]{1,64}", run_id):
         run_id = secrets.token_hex(4)
         write_text(remembered, run_id)
     return run_id

@@ -37,6 +37,9 @@ _DEFAULTS: dict[str, Any] = {
 _FIXED: dict[str, tuple[Any, str]] = {
     "fast_dev_run": (False, "use trainer=smoke"),
     "barebones": (False, "remove it"),
+    "default_root_dir": (None, "use hydra.run.dir=FOLDER"),
+    "callbacks": (None, "use callbacks.NAME"),
+    "logger": (False, "use the group logger"),
     "val_check_interval": (1.0, "use callbacks.evaluation.every"),
     "check_val_every_n_epoch": (1, "use callbacks.evaluation.every"),
 }

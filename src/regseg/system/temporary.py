@@ -1,0 +1,65 @@
+"""Temporary folders next to their targets. Those that killed processes left are removed by the next process."""
+
+from __future__ import annotations
+
+import contextlib
+import glob
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from regseg.system.atomic import hidden_name
+from regseg.system.locks import is_held, lock
+
+_LOCK, _FILES = ".lock", "files"
+
+
+@contextmanager
+def temporary_folder(parent: Path, name: str) -> Iterator[Path]:
+    """Create a hidden folder in ``parent`` for a ``with`` block, and remove it in the end.
+
+    It is locked meanwhile. Folders of the same name that no process holds are removed first: their processes were
+    killed.
+
+    Args:
+        parent: an existing folder, in the file system of the target, so that finished files can be renamed.
+        name: what the folder is for, such as the name of the target; folders of other names are not touched.
+
+    Yields:
+        The empty folder.
+
+    Raises:
+        OSError: ``parent`` is not writable, or the disk is full.
+    """
+    start = hidden_name(name, "")
+    for folder in parent.glob(f"{glob.escape(start)}*"):
+        _remove_abandoned(folder)
+    with ExitStack() as stack:
+        try:
+            files = _locked_folder(parent, start, stack) / _FILES
+            files.mkdir()
+        except OSError as error:
+            error.filename = str(parent)  # the user does not know the hidden folder
+            raise
+        yield files
+
+
+def _locked_folder(parent: Path, start: str, stack: ExitStack) -> Path:
+    while True:
+        folder = Path(tempfile.mkdtemp(prefix=start, dir=parent))
+        stack.callback(shutil.rmtree, folder, ignore_errors=True)
+        path = folder / _LOCK
+        stack.enter_context(lock(path, wait=True))
+        if is_held(path):  # otherwise another process removed the file just before it was locked
+            return folder
+
+
+def _remove_abandoned(folder: Path) -> None:
+    """Remove a folder of `temporary_folder` unless a process holds it."""
+    path = folder / _LOCK
+    if not any(file.exists() for file in (path, path.with_name(f"{_LOCK}.soft"))):
+        return  # not locked yet, or not such a folder
+    with contextlib.suppress(OSError), lock(path, wait=False):  # `Held` is an OSError
+        shutil.rmtree(folder, ignore_errors=True)
