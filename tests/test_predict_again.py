@@ -201,8 +201,8 @@ def test_a_signal_leaves_nothing_half_written(tmp_path, tiny_weights, kind, numb
         assert not name.startswith(".") and labels(tmp_path / "o" / "overlay" / name) is not None
 
 
-def test_machines_with_different_runtimes_share_a_folder(predict, photos, monkeypatch):
-    """As shards of a sweep do: ``auto`` is compared as given."""
+def test_machines_with_different_runtimes_share_a_folder(predict, photos, tmp_path, monkeypatch):
+    """As shards of a sweep do: ``auto`` is compared as given, but a mixture is named."""
     pytest.importorskip("openvino")
     arguments = ["source=photos", "runtime=auto", "precision=auto", "device=cpu"]
     with monkeypatch.context() as patch:
@@ -210,7 +210,10 @@ def test_machines_with_different_runtimes_share_a_folder(predict, photos, monkey
         assert "with torch in" in predict(*arguments).out
     result = predict(*arguments)
     assert result.returncode == 0 and "with openvino in" in result.out and "Skipping 3 of 3" in result.out
-    assert ended(predict("source=photos", "precision=auto"), 2, "predicted with runtime=auto")
+    assert "computed with" not in result.out
+    assert ended(predict("source=photos", "precision=auto"), 2, "predicted with runtime=auto (torch in")
+    next((tmp_path / "predictions").rglob("*.jpg")).unlink()
+    assert "torch in f32 (2), openvino in f32 (1)" in predict(*arguments).out.replace("bf16", "f32")
 
 
 def test_no_network_is_converted_when_everything_is_predicted(predict, photos, tmp_path, monkeypatch):

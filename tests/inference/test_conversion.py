@@ -18,12 +18,16 @@ def test_an_openvino_model(network, size):
     assert LOW_RESOLUTION in names
 
 
-@pytest.mark.parametrize(("size", "sides"), [(None, ["batch", "height", "width"]), ((64, 96), ["batch", 64, 96])])
-def test_an_onnx_file(network, size, sides):
+@pytest.mark.parametrize(("size", "sides"), [(None, ["height", "width"]), ((64, 96), [64, 96])])
+@pytest.mark.parametrize(("output", "maps"), [("labels", []), ("logits", [19])])
+def test_an_onnx_file(network, size, sides, output, maps):
+    """Its input and its output state their shapes, in which a side of the same name has the same length."""
     onnx = pytest.importorskip("onnx")
-    model = to_onnx(ExportNetwork(network, "logits"), size)
-    onnx.checker.check_model(model)
-    assert [value.name for value in (*model.graph.input, *model.graph.output)] == ["images", "logits"]
-    dims = model.graph.input[0].type.tensor_type.shape.dim
-    assert [dim.dim_param or dim.dim_value for dim in dims] == [*sides, 3]
+    model = to_onnx(ExportNetwork(network, output), size)
+    onnx.checker.check_model(model, full_check=True)
+    shapes = {
+        value.name: [dim.dim_param or dim.dim_value for dim in value.type.tensor_type.shape.dim]
+        for value in (*model.graph.input, *model.graph.output)
+    }
+    assert shapes == {"images": ["batch", *sides, 3], output: ["batch", *maps, *sides]}
     assert any(LOW_RESOLUTION in node.output for node in model.graph.node)

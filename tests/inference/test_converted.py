@@ -1,5 +1,6 @@
 """Converted networks are kept, checked when they are read, and bounded in number."""
 
+import importlib.metadata
 import shutil
 import subprocess
 import sys
@@ -141,3 +142,13 @@ def test_weights_that_change_while_they_are_read_are_not_kept(cache, conversions
     monkeypatch.setattr(converted, "key_of", lambda _: next(keys))
     regseg.Predictor(checkpoint, "openvino", "f32")(photograph)
     assert not cache.exists()
+
+
+@pytest.mark.parametrize("failure", [importlib.metadata.PackageNotFoundError("openvino"), KeyError("Version")])
+def test_packages_without_their_metadata(cache, conversions, checkpoint, photograph, monkeypatch, kept, failure):
+    """The versions are not known, so nothing can be kept for them; the labels are the same."""
+    monkeypatch.setattr(converted.importlib.metadata, "version", lambda _: (_ for _ in ()).throw(failure))
+    converted._versions.cache_clear()
+    assert (regseg.Predictor(checkpoint, "openvino", "f32")(photograph) == kept[1]).all()
+    converted._versions.cache_clear()
+    assert len(conversions) == 1 and not cache.exists()

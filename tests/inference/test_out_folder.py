@@ -5,7 +5,18 @@ import pytest
 from layouts import is_sentence
 
 from regseg.errors import InputError
-from regseg.inference.out_folder import RECORD, Origin, digest, enter, mark, missing, of_other_settings, writing
+from regseg.inference.out_folder import (
+    RECORD,
+    Origin,
+    digest,
+    enter,
+    mark,
+    mark_ran,
+    missing,
+    of_other_settings,
+    of_several_runtimes,
+    writing,
+)
 from regseg.system.locks import lock
 
 ONE, OTHER = {"weights": "1", "tile": None}, {"weights": "2", "tile": None}
@@ -71,6 +82,29 @@ def test_overwriting_removes_first_and_is_then_continued_without_it(out):
     enter(out, new, overwrite=False)
     assert missing(out, new) == set(new) and not any(path.exists() for path in new)
     assert missing(out, origins(out, "c")) == set()  # made by the first settings still
+
+
+def test_what_computed_each_file_is_recorded(out):
+    """It is not compared, but named if it differs between the files."""
+    auto = ONE | {"precision": "auto"}
+    outputs = origins(out, "abc", auto)
+    enter(out, outputs, overwrite=False)
+    make(out, outputs)
+    assert of_several_runtimes(out, outputs) == ""  # not known
+    first, *others = outputs
+    for ran in ("torch in f32", "openvino in bf16"):
+        mark_ran(out, others, ran)
+    assert of_several_runtimes(out, outputs) == ""
+    mark_ran(out, [first], "torch in f32")
+    enter(out, outputs, overwrite=False)  # a second start keeps it
+    assert missing(out, outputs) == set()
+    assert "openvino in bf16 (2), torch in f32 (1)" in of_several_runtimes(out, outputs)
+    assert of_several_runtimes(out, others) == ""
+    ran = {made["ran"]: len(made["outputs"]) for made in json.loads((out / RECORD).read_text())["made"]}
+    assert ran == {"torch in f32": 1, "openvino in bf16": 2}
+    with pytest.raises(InputError) as error:
+        enter(out, origins(out, "b", ONE | {"precision": "f32"}), overwrite=False)
+    assert is_sentence(error, "was predicted with precision=auto (openvino in bf16)")
 
 
 def test_files_of_earlier_settings_are_named(out):

@@ -54,6 +54,13 @@ def test_what_auto_chose_is_printed(checkpoint, capsys):
         assert ("Running best.ckpt with torch in" in capsys.readouterr().out) is not quiet
 
 
+def test_onnxruntime_cannot_run_another_graph(tmp_path):
+    """Which cannot be exported again either."""
+    (tmp_path / "model.xml").touch()
+    with pytest.raises(InputError, match=r"cannot run \S+model\.xml; export its checkpoint with format=onnx"):
+        open_runtime(tmp_path / "model.xml", "onnxruntime")
+
+
 def test_torch_cannot_run_a_graph(tmp_path):
     with pytest.raises(InputError, match="is a graph"):
         open_runtime(tmp_path / "model.onnx", "torch")

@@ -11,6 +11,7 @@ import torch
 from regseg.inference.export_info import LOW_RESOLUTION
 from regseg.inference.exported_runtime import require
 from regseg.inference.folding import ExportNetwork
+from regseg.models.description import config_of
 
 _EXAMPLE = (96, 128)  # the size that the graph is traced at
 
@@ -61,6 +62,12 @@ def to_onnx(network: ExportNetwork, size: tuple[int, int] | None = None) -> Any:
         )
     model = onnx.load_from_string(file.getvalue())
     del model.graph.output[1]  # the tensor keeps its name
+    # The exporter gives the output's sides names of their own, even if they are fixed.
+    shape = ["batch", *(size or ("height", "width"))]
+    if network.output == "logits":
+        shape.insert(1, config_of(network.network)["num_classes"])
+    kind = model.graph.output[0].type.tensor_type.elem_type
+    model.graph.output[0].CopyFrom(onnx.helper.make_tensor_value_info(network.output, kind, shape))
     return model
 
 

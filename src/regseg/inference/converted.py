@@ -32,9 +32,10 @@ def cache_folder() -> Path:
     return user_cache() / "openvino"
 
 
-def key_of(weights: Path) -> str:
-    """Return the name under which the conversion of a file is kept."""
-    return hashlib.sha256(f"{digest(weights)} {_versions()}".encode()).hexdigest()[:32]
+def key_of(weights: Path) -> str | None:
+    """Return the name under which the conversion of a file is kept; None if the installed versions are not known."""
+    versions = _versions()
+    return versions and hashlib.sha256(f"{digest(weights)} {versions}".encode()).hexdigest()[:32]
 
 
 def read(key: str) -> tuple[Any, ExportInfo] | None:
@@ -77,8 +78,12 @@ def keep(key: str, model: Any, info: ExportInfo) -> None:
 
 
 @functools.cache
-def _versions() -> str:
-    versions = [importlib.metadata.version(name) for name in ("torch", "openvino")]
+def _versions() -> str | None:
+    """Return the versions of what converts; None where a package was installed without its metadata."""
+    try:
+        versions = [str(importlib.metadata.version(name)) for name in ("torch", "openvino")]
+    except (importlib.metadata.PackageNotFoundError, KeyError):  # KeyError: metadata without a version
+        return None
     files = sorted(path for part in _CODE for path in (_PACKAGE / part).glob("*.py"))
     code = hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()
     return " ".join([*versions, code])

@@ -6,8 +6,10 @@ import hashlib
 import json
 import os
 import uuid
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,16 +23,20 @@ ARCHIVE = "cityscapes.zip"  # of all results for Cityscapes' test server
 _WRITER = ".writer_"  # start of the names of the files that running commands lock
 
 
-class Origin(NamedTuple):
+@dataclass(frozen=True)
+class Origin:
     """What decides the content of an output file.
 
     Attributes:
         source: absolute path of the image or video.
         settings: the weights' digest and the options that matter to the file; plain values.
+        ran: what computed the labels, such as "openvino in bf16"; "" if it is not known. It is not compared, because
+            ``auto`` may choose differently on the machines that share a folder.
     """
 
     source: str
     settings: Mapping[str, Any]
+    ran: str = field(default="", compare=False)
 
 
 class _Record(NamedTuple):
@@ -144,6 +150,28 @@ def mark(out: Path, paths: Iterable[Path], *, incomplete: bool) -> None:
         _write(out, _Record(record.origins, record.incomplete | names if incomplete else record.incomplete - names))
 
 
+def mark_ran(out: Path, paths: Iterable[Path], ran: str) -> None:
+    """Record what computes files; see `Origin.ran`."""
+    with locked(out):
+        record = _read(out)
+        names = {_name(path, out) for path in paths} & record.origins.keys()
+        _write(out, record._replace(origins=record.origins | {n: replace(record.origins[n], ran=ran) for n in names}))
+
+
+def of_several_runtimes(out: Path, outputs: Iterable[Path]) -> str:
+    """Return a sentence on ``outputs`` if not all were computed by the same runtime in the same precision, or ""."""
+    origins = _read(out).origins
+    names = (_name(path, out) for path in outputs if path.is_file())
+    counts = Counter(origins[name].ran for name in names if name in origins and origins[name].ran)
+    if len(counts) < 2:
+        return ""
+    shown = ", ".join(f"{ran} ({count})" for ran, count in counts.most_common())
+    return (
+        f"The files in {out} were computed with {shown}, so their labels can differ slightly; to replace them, set "
+        "runtime, precision and device, and add overwrite=true."
+    )
+
+
 def digest(path: Path) -> str:
     """Return the SHA-256 of a weights file; for an OpenVINO .xml, of it and its .bin."""
     found = hashlib.sha256()
@@ -182,7 +210,10 @@ def _difference(former: Origin, origin: Origin) -> str:
         return f"was predicted from {former.source}"
     names = [*origin.settings, *former.settings]
     name = next(name for name in names if former.settings.get(name) != origin.settings.get(name))
-    return f"was predicted with {'other weights' if name == 'weights' else f'{name}={former.settings.get(name)}'}"
+    if name == "weights":
+        return "was predicted with other weights"
+    value = former.settings.get(name)
+    return f"was predicted with {name}={value}{f' ({former.ran})' if value == 'auto' and former.ran else ''}"
 
 
 def _read(out: Path) -> _Record:
@@ -190,7 +221,7 @@ def _read(out: Path) -> _Record:
     try:
         content = json.loads(read_text(out / RECORD))
         origins = {
-            name: Origin(str(source), dict(made["settings"]))
+            name: Origin(str(source), dict(made["settings"]), str(made.get("ran", "")))
             for made in content["made"]
             for name, source in made["outputs"].items()
         }
@@ -200,12 +231,13 @@ def _read(out: Path) -> _Record:
 
 
 def _write(out: Path, record: _Record) -> None:
-    """Write the record, one list of files for each combination of settings."""
+    """Write the record, one list of files for each combination of settings, runtime and precision."""
     made: list[dict[str, Any]] = []
     for name, origin in record.origins.items():
-        group = next((one for one in made if one["settings"] == origin.settings), None)
+        key = {"settings": origin.settings, "ran": origin.ran}
+        group = next((one for one in made if key.items() <= one.items()), None)
         if group is None:
-            made.append(group := {"settings": origin.settings, "outputs": {}})
+            made.append(group := {**key, "outputs": {}})
         group["outputs"][name] = origin.source
     content = {"made": made, "incomplete": sorted(record.incomplete)}
     write_text(out / RECORD, json.dumps(content, indent=1) + "\n")

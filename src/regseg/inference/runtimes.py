@@ -124,10 +124,11 @@ def _open(path: Path, runtime: str, precision: str, device: str, fused: bool | N
         return TorchRuntime.from_checkpoint(path, precision, device)
     if runtime == "onnxruntime":
         if path.suffix != ".onnx":
-            raise InputError(
-                f"runtime=onnxruntime cannot run {shown_weights(path)}; export it first: python -m regseg.export "
-                f"weights={shown_weights(path)} format=onnx."
-            )
+            shown = shown_weights(path)
+            remedy = f"export it first: python -m regseg.export weights={shown} format=onnx"
+            if path.suffix in GRAPHS:  # which cannot be exported again
+                remedy = "export its checkpoint with format=onnx, or leave runtime out"
+            raise InputError(f"runtime=onnxruntime cannot run {shown}; {remedy}.")
         from regseg.inference.onnx_runtime import OnnxRuntime
 
         return OnnxRuntime(path, precision, fused)
