@@ -38,8 +38,8 @@ def fill_in(cfg: DictConfig) -> None:
     ``weights`` becomes the name of the shipped weights of this model, or null if there are none.
     ``data.short_side`` is 0.4 to 1.6 times the images' short side, ``data.crop_size`` at most their size and 768x768;
     photographs with a short side above 1024 pixels count as if resized to it. ``data.val_size`` is that short side.
-    ``trainer.max_epochs`` is 100, or as many as 2,000 iterations need. The batch has 8 images per device, or all of the
-    device's.
+    ``trainer.max_epochs`` is 100, or as many as 2,000 iterations need. The batch size per
+    device is 8, or the number of images per device if that is smaller.
 
     Raises:
         InputError: there are no images.

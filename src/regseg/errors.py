@@ -7,7 +7,7 @@ import reprlib
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-# Names by which other projects call an option, and the options that may be meant; the first that exists counts.
+# Names of options in other projects -> the options they may mean here; the first that the command has is suggested.
 _SYNONYMS = {
     **dict.fromkeys(("checkpoint", "ckpt", "ckpt_path", "pretrained", "weight", "resume_from", "w"), "weights"),
     **dict.fromkeys(("input", "image", "images", "img", "file", "video", "src", "i"), "source"),

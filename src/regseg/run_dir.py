@@ -99,7 +99,7 @@ def is_done(folder: Path, config: Mapping[str, Any]) -> bool:
         return False  # a finished run may have no evaluation
     trained = last.get("epoch")
     epochs = then["max_epochs"] or (trained + 1 if type(trained) is int else None)
-    if type(epochs) is not int or now["max_epochs"] > epochs:  # the former in an edited summary
+    if type(epochs) is not int or now["max_epochs"] > epochs:  # `epochs` may have any type in an edited summary
         return False
     stopped = summary.get("ended_by") in ("early_stopping", "max_time")  # otherwise no callback ended it
     return all(now[name] == then[name] for name in now if name != "max_epochs" and (stopped or name != "stopping"))

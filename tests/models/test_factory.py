@@ -9,8 +9,7 @@ from regseg.errors import InputError
 
 def test_names():
     assert regseg.list_models() == ["regseg", "regseg_large", "ddrnet23"]
-    assert len(regseg.list_backbones()) == 11
-    assert len(regseg.list_decoders()) == 10
+    assert regseg.list_backbones()[0] == "dilation_1_14" and regseg.list_decoders()[0] == "regseg"  # those of RegSeg
 
 
 def test_weights_decide_the_number_of_classes(tmp_path, capsys):

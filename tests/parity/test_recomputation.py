@@ -214,6 +214,23 @@ DECODE = {
 }
 
 
+def dappm(net, low):
+    def brc(x, name):
+        return net.conv(torch.relu(net.bn(x, f"spp.{name}.bn")), f"spp.{name}.conv")
+
+    def mean_pool(x, kernel, stride):
+        """Sums over the window, padding zeros included in the count."""
+        ones = torch.ones(x.shape[1], 1, kernel, kernel, dtype=x.dtype)
+        return F.conv2d(x, ones, stride=stride, padding=kernel // 2, groups=x.shape[1]) / kernel**2
+
+    scales = [brc(low, "scale0")]
+    pools = [mean_pool(low, 5, 2), mean_pool(low, 9, 4), mean_pool(low, 17, 8), low.mean((2, 3), keepdim=True)]
+    for i, pooled in enumerate(pools, 1):
+        y = up(brc(pooled, f"scale{i}.1"), low.shape[2:])
+        scales.append(brc(y + scales[-1], f"process{i}"))
+    return brc(torch.cat(scales, 1), "compression") + brc(low, "shortcut")
+
+
 def ddrnet(net, image):
     def basic(x, name, stride=1, act=True):
         y = torch.relu(net.bn(net.conv(x, f"{name}.conv1", stride), f"{name}.bn1"))
@@ -229,14 +246,6 @@ def ddrnet(net, image):
         y = torch.relu(net.bn(net.conv(x, f"{name}.0.conv1"), f"{name}.0.bn1"))
         y = torch.relu(net.bn(net.conv(y, f"{name}.0.conv2", stride), f"{name}.0.bn2"))
         return net.bn(net.conv(y, f"{name}.0.conv3"), f"{name}.0.bn3") + net.cb(x, f"{name}.0.downsample", stride)
-
-    def brc(x, name):
-        return net.conv(torch.relu(net.bn(x, f"{name}.bn")), f"{name}.conv")
-
-    def mean_pool(x, kernel, stride):
-        """Sums over the window, padding zeros included in the count."""
-        ones = torch.ones(x.shape[1], 1, kernel, kernel, dtype=x.dtype)
-        return F.conv2d(x, ones, stride=stride, padding=kernel // 2, groups=x.shape[1]) / kernel**2
 
     x = net.cbr(net.cbr(image, "conv1.0", 2), "conv1.1", 2)
     x = torch.relu(layer(x, "layer1"))
@@ -254,13 +263,7 @@ def ddrnet(net, image):
     )
     high = bottleneck(torch.relu(high), "layer5_")
     low = bottleneck(torch.relu(low), "layer5", 2)
-    scales = [brc(low, "spp.scale0")]
-    pools = [mean_pool(low, 5, 2), mean_pool(low, 9, 4), mean_pool(low, 17, 8), low.mean((2, 3), keepdim=True)]
-    for i, pooled in enumerate(pools, 1):
-        y = up(brc(pooled, f"spp.scale{i}.1"), low.shape[2:])
-        scales.append(brc(y + scales[-1], f"spp.process{i}"))
-    low = brc(torch.cat(scales, 1), "spp.compression") + brc(low, "spp.shortcut")
-    x = high + up(low, size8)
+    x = high + up(dappm(net, low), size8)
     x = net.conv(torch.relu(net.bn(x, "final_layer.bn1")), "final_layer.conv1")
     return net.conv(torch.relu(net.bn(x, "final_layer.bn2")), "final_layer.conv2")
 

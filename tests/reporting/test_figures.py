@@ -78,17 +78,8 @@ def test_nothing_to_draw(tmp_path):
 
 
 @pytest.mark.parametrize("count", [1, 10, 19, 150])
-def test_any_number_of_classes_is_drawn_legibly(count, tmp_path, monkeypatch):
+def test_any_number_of_classes_is_drawn_legibly(count, tmp_path, drawn):
     """Panels below each other, instead of a picture that is many times as wide as a page."""
-    drawn = []
-
-    @contextmanager
-    def keeping(*arguments):
-        with plots.figure(*arguments) as figure:
-            yield figure
-            drawn.append(figure)
-
-    monkeypatch.setattr(figures, "figure", keeping)
     classes = tuple(f"{'a very long name of a class ' * 3}{number}" for number in range(count))
     assert figures.draw_classes(
         "mine", [run("a", 30.0, classes=classes), run("b", 31.0, classes=classes)], tmp_path / "c.png"

@@ -64,6 +64,13 @@ def test_leftovers_of_a_kill_are_removed(tmp_path):
     assert sorted(os.listdir(tmp_path)) == [".hidden.txt", ".lock", "last.ckpt"]
 
 
+def test_leftovers_of_one_file_are_removed(tmp_path):
+    for name in (".a.png.123", ".b.png.45", ".hidden", ".a.png.x1"):
+        (tmp_path / name).touch()
+    remove_leftovers(tmp_path, "a.png")
+    assert sorted(os.listdir(tmp_path)) == [".a.png.x1", ".b.png.45", ".hidden"]
+
+
 def test_the_longest_names_of_a_file_system(tmp_path):
     """255 bytes, where the hidden file cannot have a longer name: 83 Chinese characters are such a name."""
     for name in ("n" * 255, "长" * 83 + ".jpg"):

@@ -90,7 +90,7 @@ def _read_all(files: Sequence[Path]) -> Found:
     """Return the values or colours in all label files, and the colours of the first palette that has each value."""
     total = Found(Counter(), {}, set())
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        # An exception frees the iterator of `map`, which cancels what is not yet read; so no name refers to it.
+        # No name refers to the iterator of `map`, so that an exception frees it and cancels the remaining reads.
         for path, label in zip(files, progress(pool.map(_read, files), len(files), "reading labels"), strict=True):
             total.pixels.update(label.pixels)
             if len({isinstance(value, tuple) for value in total.pixels}) > 1:

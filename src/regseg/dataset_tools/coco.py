@@ -220,10 +220,11 @@ def _existing(images: Path, name: str, by_name: Mapping[str, list[Path]], known:
 def _find_images(images: Path, folders: list[str], named: list[Path], known: Set[str]) -> list[Path]:
     """Return the images in ``folders``, as annotations write them; several if it is ambiguous, none if it is missing.
 
-    Annotation tools write their own paths: ``images/a.jpg``, with backslashes, or ``../../media/upload/4/a.jpg``. So
-    leading folders may be absent, as may the eight hexadecimal digits that Label Studio puts in front of names
-    (``61148fa2-a.jpg``). Tools that export each split, as COCO does, omit the split's folder. But an image is not taken
-    from another split, or from outside a subfolder of ``images`` that the annotations name.
+    Annotation tools write their own paths: ``images/a.jpg``, with backslashes, or ``../../media/upload/4/a.jpg``. The
+    leading folders of such a path need not exist in ``images``, and the file may lack the eight hexadecimal digits that
+    Label Studio puts in front of names (``61148fa2-a.jpg``). Tools that export each split, as COCO does, omit the
+    split's folder. But an image is not taken from another split, or from outside a subfolder of ``images`` that the
+    annotations name.
 
     Args:
         images: the folder of the images.

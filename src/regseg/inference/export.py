@@ -83,7 +83,7 @@ def export(
 
 @contextlib.contextmanager
 def _draft(out: Path) -> Iterator[Path]:
-    """Provide a path of the name of ``out`` in a hidden folder next to it, which is removed in the end."""
+    """Yield a path with the name of ``out`` in a hidden folder next to it; the folder is removed at the end."""
     out.parent.mkdir(parents=True, exist_ok=True)
     with temporary_folder(out.parent, out.name) as folder:
         try:
@@ -102,7 +102,7 @@ def _write(
     data: SegmentationDataModule | None,
     calibration_images: int,
 ) -> ExportInfo:
-    """Write the network in the precision of ``info``; return its record, of int8 with the accuracy."""
+    """Write the network in the precision of ``info``; return its record, which for int8 includes the mean IoU."""
     if info.precision != "int8":
         write_graph(draft, format, network, info)
         return info

@@ -205,7 +205,7 @@ def _of_labels(origin: Origin) -> dict[str, Any]:
 
 
 def _difference(former: Origin, origin: Origin) -> str:
-    """Return how an existing file was made, as the end of a sentence: the first difference from how it would be now."""
+    """Return the first difference in how a file was made from how it would be made now, as the end of a sentence."""
     if former.source != origin.source:
         return f"was predicted from {former.source}"
     names = [*origin.settings, *former.settings]

@@ -1,4 +1,4 @@
-"""8-bit integers with NNCF, with images of the training split as calibration."""
+"""Quantization to 8-bit integers with NNCF, calibrated on images of the training split."""
 
 from __future__ import annotations
 

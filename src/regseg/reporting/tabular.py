@@ -99,7 +99,7 @@ def _booktabs(caption: str, columns: str, headings: Sequence[str], lines: Sequen
 
 
 def _caption_notes(rows: Sequence[Row]) -> list[str]:
-    """Return sentences in LaTeX on standard deviations and on rows that are not what they seem."""
+    """Return sentences in LaTeX on standard deviations, and on best, unfinished or not comparable runs."""
     notes = []
     if any(row.deviation is not None or row.paper_deviation is not None for row in rows):
         notes.append(r"Means $\pm$ population standard deviations over runs.")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import torch
 from torch import Tensor
@@ -116,19 +116,22 @@ class Scores:
 
     def metrics(self, prefix: str = "val/") -> dict[str, float]:
         """Return the scores by the names in logs and files, such as ``val/miou`` and ``val/iou/<class>``."""
-        values = {"miou": self.miou, "miou_reduced": self.miou_reduced, "accuracy": self.accuracy}
+        values = {name: getattr(self, name) for name in _NUMBERS}
         values |= {f"iou/{name}": value for name, value in self.iou.items()}
         return {prefix + name: value for name, value in values.items()}
 
     @staticmethod
     def names(spec: DatasetSpec) -> list[str]:
         """Return the names of `metrics`, which are known before any evaluation."""
-        return [f"val/{name}" for name in ("miou", "miou_reduced", "accuracy", *(f"iou/{c}" for c in spec.classes))]
+        return [f"val/{name}" for name in (*_NUMBERS, *(f"iou/{c}" for c in spec.classes))]
 
     @classmethod
     def from_metrics(cls, metrics: Mapping[str, float | None]) -> Scores:
         """Return the inverse of `metrics`; None, which JSON stores for NaN, becomes NaN."""
         values = {name: math.nan if value is None else float(value) for name, value in metrics.items()}
-        miou, miou_reduced, accuracy = (values[f"val/{name}"] for name in ("miou", "miou_reduced", "accuracy"))
+        numbers = {name: values[f"val/{name}"] for name in _NUMBERS}
         iou = {name.removeprefix("val/iou/"): v for name, v in values.items() if name.startswith("val/iou/")}
-        return cls(miou, miou_reduced, accuracy, iou)
+        return cls(**numbers, iou=iou)
+
+
+_NUMBERS = tuple(field.name for field in fields(Scores) if field.name != "iou")  # the scores that are not per class

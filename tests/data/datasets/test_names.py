@@ -24,7 +24,7 @@ def test_every_name_is_a_class():
 def test_an_unknown_name_lists_the_datasets(name):
     with pytest.raises(InputError) as error:
         dataset_class(name)
-    assert is_sentence(error, f"data.dataset={name} is not a dataset", "cityscapes, camvid, folder, streets")
+    assert is_sentence(error, f"data.dataset={name} is not a dataset", ", ".join(DATASETS))
 
 
 def test_a_custom_class_gets_only_the_options_it_accepts():

@@ -1,4 +1,4 @@
-"""Class-uniform sampling (Sec. 4.2): a share of an epoch's crops contains the same number of centroids per class."""
+"""Class-uniform sampling (Sec. 4.2): a share of an epoch's crops is placed around centroids, as many for each class."""
 
 from __future__ import annotations
 
