@@ -89,6 +89,20 @@ def test_values_that_need_a_choice_say_how_to_quote_them(compose_typed):
     assert status == 2 and "what=[a,b]" in sentence and "\"what='a,b'\"" in sentence
 
 
+@pytest.mark.parametrize(
+    ("typed", "sentence"),
+    [
+        ("~what=(a)", "~what=(a) has a value that Hydra cannot read; type ~what, which removes the option."),
+        ("wh%t=(a)", "wh%t cannot be the name of an option; --help lists the options."),
+        ("+é.a=1", "é.a cannot be the name of an option; --help lists the options."),
+    ],
+)
+def test_what_cannot_be_read_is_named(compose_typed, typed, sentence):
+    with pytest.raises(HydraException) as caught:
+        compose_typed(typed)
+    assert explain(caught.value) == (2, sentence)
+
+
 @pytest.mark.parametrize("mode", [[], ["-m"]])
 def test_a_job_sees_the_command_as_typed(monkeypatch, tmp_path, mode):
     """As a record keeps it, and as Lightning starts the other processes of a distributed run by it."""

@@ -52,6 +52,9 @@ def test_shipped_weights_of_a_model():
         (["trainer.devices=[0,1]", "data.batch_size=1"], 1, 400),
         (["+trainer.num_nodes=2", "data.batch_size=1", "+trainer.accumulate_grad_batches=2"], 1, 667),
         (["trainer.devices=auto", "data.batch_size=1"], 1, 200),  # of a CPU: one process
+        (["+trainer.limit_train_batches=4", "data.batch_size=1"], 1, 500),
+        (["+trainer.limit_train_batches=0.25", "data.batch_size=1"], 1, 1000),
+        (["+trainer.limit_train_batches=99", "data.batch_size=1"], 1, 200),
     ],
 )
 def test_iterations_count_all_processes_and_accumulated_batches(compose, tmp_path, options, batch, epochs):

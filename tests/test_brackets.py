@@ -2,6 +2,7 @@
 
 import pytest
 
+from regseg.arguments import for_hydra
 from regseg.brackets import check_brackets
 from regseg.errors import InputError
 
@@ -27,3 +28,12 @@ def test_the_sentence_says_what_to_type(line, sentence):
 
 def test_what_hydra_can_read_passes():
     check_brackets(["x=[1,2]", "y={a:1}", "x=[1,2],[3,4]", "source=[x", "out={a", "x=a[", "~x", "z", 'x=["a(1).jpg"]'])
+
+
+def test_text_that_begins_with_a_bracket_is_no_list():
+    typed = ["run.name=[x]y", "group={a} (1)", "x=[a],[b]c"]
+    check_brackets(typed)
+    assert for_hydra(typed) == ["run.name='[x]y'", "group='{a} (1)'", "x='[a],[b]c'"]
+    for text in ("x=[1]]", "x=[[1],[1 (2)]]"):
+        with pytest.raises(InputError, match="is not a list that Hydra can read"):
+            check_brackets([text])

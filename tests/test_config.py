@@ -5,7 +5,7 @@ import contextlib
 import hydra
 import pytest
 
-from regseg.config import check_paths, config_dir
+from regseg.config import check_paths, config_dir, without_null_groups
 from regseg.errors import InputError
 
 
@@ -13,6 +13,13 @@ def test_every_file_says_what_it_is():
     for path in config_dir().rglob("*.yaml"):
         comments = [line for line in path.read_text().splitlines()[:2] if line.startswith("# ")]
         assert [line for line in comments if "@package" not in line], path
+
+
+def test_null_is_a_choice_of_groups_that_are_null_by_default():
+    given = ["row=table10/regseg", "-m", "row=null", "experiment=null", "augment=null", "weights=null", "seed=1"]
+    assert without_null_groups("train", given) == ["-m", "augment=null", "weights=null", "seed=1"]
+    assert without_null_groups("evaluate", ["data=null", "model=NULL", "data.root=null"]) == ["data.root=null"]
+    assert without_null_groups("export", ["data=null"]) == ["data=null"]
 
 
 @pytest.mark.parametrize("name", ["cityscapes", "camvid", "camvid_360", "streets", "folder"])

@@ -2,7 +2,7 @@
 
 import pytest
 
-from regseg.errors import InputError, check_options, did_you_mean
+from regseg.errors import InputError, check_number, check_options, did_you_mean
 
 NAMES = [
     "data",
@@ -55,3 +55,9 @@ def test_an_unknown_option_is_named_with_the_nearest_and_all():
         check_options("a", {"operation": 3}, function, None)
     with pytest.raises(InputError, match=r"a\.zzz does not exist; the options are magnitude, operations\.$"):
         check_options("a", {"zzz": 3}, function, None)
+
+
+def test_a_number_is_named_as_it_is_typed():
+    for value, shown in ((None, "null"), (True, "true"), ("a", "'a'"), (float("nan"), "nan")):
+        with pytest.raises(InputError, match=f"^a.b={shown} is not a number of at least 0\\.$"):
+            check_number("a.b", value)

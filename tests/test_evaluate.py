@@ -32,6 +32,10 @@ def test_pictures_true_is_a_folder_in_the_run(copy_of_finished, run_module):
     assert before and [path.read_bytes() for path in trained] == before
 
 
+def test_a_smoke_test_is_no_evaluation(run_module):
+    assert failed(run_module(EVALUATE, "weights=position", "trainer=smoke"), "trainer=smoke", "limit_val_batches=2")
+
+
 def test_the_position_baseline(run_module, streets_root, streets_options):
     result = run_module(EVALUATE, "weights=position", *streets_options, f"data.root={streets_root}")
     assert result.returncode == 0 and "mIoU" in result.stdout

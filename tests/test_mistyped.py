@@ -1,5 +1,7 @@
 """Arguments that are not OPTION=VALUE, and values at the wrong level: each is answered with what to type."""
 
+import re
+
 import pytest
 
 from regseg.errors import InputError
@@ -107,6 +109,8 @@ def test_paths_are_quoted_for_the_shell(answer):
         ("+optimizer.lr.x=1", "type optimizer.lr=1."),
         ("trainer.max_epochs.x=1", "type trainer.max_epochs=1."),
         ("seed.x=3", "type seed=3."),
+        ("augment=null", "augment cannot be null; choose one of flip, jitter, randaug."),
+        ("model/decoder=Null", "model/decoder cannot be null; choose one of bisenet, "),
         ("row=5", "row/5 does not exist; choose one of camvid_table4/dilation_1, "),
         ("trainer=5", "trainer/5 does not exist; choose one of default, smoke."),
         ("logger=true", "logger/true does not exist; choose one of csv, mlflow, tensorboard, wandb."),
@@ -114,6 +118,40 @@ def test_paths_are_quoted_for_the_shell(answer):
 )
 def test_values_at_another_level(answer, line, words):
     assert words in answer("train", *line.split())
+
+
+@pytest.fixture
+def own(tmp_path):
+    """A user's own configuration files: a dataset, an experiment with it, and a primary configuration."""
+    files = {
+        "data/mine.yaml": "defaults: [camvid]\nroot: photos  # where they are\n",
+        "experiment/quick.yaml": "# @package _global_\ndefaults: [override /data: mine]\n",
+        "small.yaml": "defaults: [train, override data: mine, override trainer: smoke, _self_]\nseed: 3\n",
+    }
+    for name, text in files.items():
+        (tmp_path / "own" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "own" / name).write_text(text)
+    return tmp_path / "own"
+
+
+@pytest.mark.parametrize("folder", ["--config-dir=own", "hydra.searchpath=[own]"])
+def test_configurations_of_a_users_own_count(answer, own, folder):
+    assert "type run.name=x." in answer("train", folder, "data=mine", "run=x")
+    assert "type model/backbone=dilation_1_6." in answer("train", folder, "data=mine", "model.backbone=dilation_1_6")
+    assert answer("train", folder, "experiment=quick", "seed=1") == ""
+
+
+def test_a_primary_configuration_of_a_users_own(answer, own, run_module, tmp_path):
+    assert "type data=mine." in answer("train", "-cd", "own", "mine")
+    assert "type run.name=x." in answer("train", "-cd", "own", "-cn", "small", "run=x")
+    assert answer("train", "-cd", "nowhere", "x") == (
+        "--config-dir=nowhere is not a folder; choose the folder of your own configuration files."
+    )
+    result = run_module("regseg.train", "-cd", "own", "-cn", "small", "overwrite=maybe")
+    assert (result.returncode, "overwrite=maybe is neither" in result.stderr) == (2, True), result.stderr
+    result = run_module("regseg.train", "-cd", "own", "experiment=quick", "--help")
+    assert result.returncode == 0 and "folder, [mine], streets" in result.stdout, result.stderr
+    assert re.search(r"data.root=photos +where they are", result.stdout)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import html
 import re
+import shutil
 
 import cv2
 import pytest
@@ -131,8 +132,16 @@ def test_an_unknown_table_is_one_sentence(run_module, tmp_path):
 
 
 @pytest.mark.parametrize(("table", "group"), [("4", "table4"), ("2024", "2024"), ("fig6", "fig6"), ("mine", "mine")])
-def test_a_number_is_a_table_of_the_paper_or_a_group_of_runs(table, group):
-    assert group_of(table) == group
+def test_a_number_is_a_table_of_the_paper_or_a_group_of_runs(tmp_path, table, group):
+    assert group_of(table, tmp_path) == group
+
+
+def test_a_number_that_names_two_groups_is_ambiguous(runs):
+    (runs / "table4").rename(runs / "4")
+    assert group_of("4", runs) == "4" and group_of("table4", runs) == "table4"
+    shutil.copytree(runs / "4", runs / "table4")
+    with pytest.raises(InputError, match=r"table=4 may mean .*table4 or .*4; type table=table4 for the former, or"):
+        group_of("4", runs)
 
 
 def test_another_report_in_the_folder_leaves_nothing_behind(run_module, runs, tmp_path):

@@ -4,7 +4,7 @@ import pytest
 
 from regseg.errors import InputError
 from regseg.run_dir import prepare_folder, read_summary, write_json
-from regseg.run_start import beginning, check_overwrite, how_to_start, now
+from regseg.run_start import beginning, check_names, check_overwrite, how_to_start, now
 
 EARLY, LATE = "2026-01-31T12:00:00.000Z", "2026-01-31T12:00:00.001Z"
 RUN = {"status": "finished", "last": {"epoch": 0}}
@@ -13,6 +13,18 @@ RUN = {"status": "finished", "last": {"epoch": 0}}
 def start(folder, *, overwrite=False, resume=None, smoke=False, sweep=True, job=None):
     config = {"resume": resume, "overwrite": overwrite, "trainer": {"smoke": smoke}}
     return how_to_start(folder, config, sweep=sweep, requeued=job)
+
+
+@pytest.mark.parametrize("name", ["", " ", None, "..", "../../x", "/etc/x", "a//b", "."])
+def test_a_name_that_leads_elsewhere_is_refused(name):
+    for option in ("group", "name"):
+        with pytest.raises(InputError, match=rf"^run\.{option}=.* is not the name of a folder"):
+            check_names({option: name})
+
+
+def test_names_of_folders():
+    check_names({"group": 4, "name": "lr_0.02-x (1).."})
+    check_names({"group": "of/mine", "name": 0})
 
 
 RESUMED, REPLACED = ("last", False), (None, True)

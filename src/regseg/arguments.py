@@ -16,19 +16,9 @@ from hydra.errors import HydraException
 
 from regseg.errors import InputError
 
+OUTPUT = {"hydra.run.dir", "hydra.sweep.dir"}
 # Options that are paths in every command, so that 2024, true and [a] are names of folders there.
-PATHS = {
-    "data.root",
-    "source",
-    "weights",
-    "out",
-    "runs",
-    "benchmark",
-    "picture",
-    "pictures",
-    "hydra.run.dir",
-    "hydra.sweep.dir",
-}
+PATHS = OUTPUT | {"data.root", "source", "weights", "out", "runs", "benchmark", "picture", "pictures"}
 # Options of earlier versions and their present names.
 RENAMED = {
     "root": "data.root",
@@ -205,6 +195,13 @@ def typed(value: Any) -> str:
     return f"[{','.join(map(typed, value))}]" if isinstance(value, list) else str(value)
 
 
+def config_flags(arguments: Sequence[str]) -> dict[str, str]:
+    """Return the values of ``config_name`` and ``config_dir``, with which Hydra finds a user's own configuration."""
+    flags = _divided(arguments)[0]
+    given = {action.dest: flag.partition("=")[2] or "".join(value) for action, flag, *value in flags}
+    return {name: given[name] for name in ("config_name", "config_dir") if given.get(name)}
+
+
 def typed_overrides(arguments: Sequence[str]) -> list[str]:
     """Return the overrides among command line arguments, as typed."""
     return [text for text in _divided(arguments)[1] if not text.startswith("-")]
@@ -249,12 +246,22 @@ def _quoted(text: str, sweeps: bool) -> str:
     override, is_path = _parsed(text), key.lstrip("+") in PATHS
     if not equals or key.startswith("~") or (override is not None and not is_path):
         return text
-    if override is None and not is_path and value.startswith(("{", "[")):
+    if override is None and not is_path and value.startswith(("{", "[")) and not _only_begins_with_brackets(value):
         return text  # a mistake in a mapping or a list, which `regseg.brackets` reports
     functions = override is not None and override.is_sweep_override() and not _is_simple_choice(override)
     parts = _split(value) if sweeps and not functions else [value]
     quoted = f"{key}={','.join(_element(part, is_path) for part in parts)}"
     return text if _parsed(quoted) is None else quoted
+
+
+def _only_begins_with_brackets(value: str) -> bool:
+    """Return whether a value that begins with a bracket is text, such as ``[x]y``, and no mistyped list or mapping."""
+    depth = 0
+    for number, character in enumerate(value):
+        depth += (character in "[{") - (character in "]}")
+        if depth == 0:
+            return bool(value[number + 1 :].strip("[]{}"))
+    return False
 
 
 def _element(value: str, is_path: bool) -> str:

@@ -60,7 +60,8 @@ def fill_in(cfg: DictConfig) -> None:
     batch = values["data.batch_size"] if cfg.data.batch_size == "auto" else cfg.data.batch_size
     accumulated = trainer.get("accumulate_grad_batches", 1)
     check_number("trainer.accumulate_grad_batches", accumulated, lowest=1, integer=True)
-    per_epoch = max(1, -(-(per_process // batch) // accumulated))
+    batches = _limited(per_process // batch, trainer.get("limit_train_batches"))
+    per_epoch = max(1, -(-batches // accumulated))
     values["trainer.max_epochs"] = max(EPOCHS, -(-ITERATIONS // per_epoch))
     epochs = values["trainer.max_epochs"] if cfg.trainer.max_epochs == "auto" else cfg.trainer.max_epochs
     values["callbacks.evaluation.every"] = max(1, epochs // EVALUATIONS)
@@ -69,6 +70,13 @@ def fill_in(cfg: DictConfig) -> None:
     if not cfg.trainer.smoke:  # a smoke test shrinks them
         with printed_once():
             print("From the images found: " + ", ".join(f"{name}={typed(values[name])}" for name in wanted))
+
+
+def _limited(batches: int, limit: Any) -> int:
+    """Return the batches per epoch under ``trainer.limit_train_batches``; limits that Lightning refuses are ignored."""
+    if isinstance(limit, float) and 0 <= limit <= 1:
+        return int(limit * batches)
+    return min(batches, limit) if isinstance(limit, int) and limit >= 0 else batches
 
 
 def training_images(data: Mapping[str, Any]) -> list[Path]:

@@ -19,8 +19,8 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from regseg import continuation, multirun, slurm
-from regseg.arguments import asks_for_help, asks_for_sweep, flags_first, for_hydra, one_run, overrides_of
-from regseg.config import check_paths, config_dir, open_groups, output_folders, sweep_dir
+from regseg.arguments import asks_for_help, asks_for_sweep, flags_first, for_hydra, one_run
+from regseg.config import check_paths, config_dir, open_groups, output_folders, sweep_dir, without_null_groups
 from regseg.error_messages import explain
 from regseg.errors import RunFailure, is_cause
 from regseg.help_text import print_help
@@ -64,7 +64,7 @@ def entry_point(config_name: str, *, resumable: bool = False, repeatable: bool =
             processes.set_up_main()
             # Warnings address users, who do not need the source line.
             warnings.formatwarning = lambda message, *_, **__: f"regseg: {message}\n"
-            arguments = sys.argv[1:] = flags_first(sys.argv[1:])
+            arguments = sys.argv[1:] = without_null_groups(config_name, flags_first(sys.argv[1:]))
             began = now()
             continuation.forget()
             try:
@@ -92,7 +92,7 @@ def _help_or_run(job: Job, config_name: str, began: str, resumable: bool) -> Non
     """Print the help of a command if its arguments ask for it, or else run ``job``."""
     arguments = sys.argv[1:]
     if asks_for_help(arguments):
-        print_help(config_name, overrides_of(arguments, open_groups(config_name)))
+        print_help(config_name, arguments)
         return
     check_arguments(config_name, arguments)
     sys.argv[1:] = one_run(arguments)
@@ -113,7 +113,7 @@ def _run_in_hydra(job: Job, config_name: str, began: str, resumable: bool) -> No
         slurm.note_lost_jobs()
     elif sweeps and slurm.is_chosen(arguments):
         slurm.prepare_sweep(sweep_dir(config_name, arguments), trains=config_name == "train")
-    run = main(_in_hydra(job, typed))
+    run = main(_in_hydra(job, config_name, typed))
     try:
         if sweeps:
             remedy = continuation.after_failures(config_name, arguments, began, resumable=resumable)
@@ -126,16 +126,16 @@ def _run_in_hydra(job: Job, config_name: str, began: str, resumable: bool) -> No
             _tidy_up(sweep)
 
 
-def _in_hydra(job: Job, typed: list[str]) -> Job:
+def _in_hydra(job: Job, config_name: str, typed: list[str]) -> Job:
     """Return ``job`` as Hydra calls it, with the command line ``typed`` and mistakes reported in one sentence."""
 
     @functools.wraps(job)
     def job_in_hydra(cfg: DictConfig) -> Any:
         sys.argv = typed  # recorded in summaries, and used by Lightning to start other processes
         if HydraConfig.get().mode == RunMode.MULTIRUN:
-            return _run_of_sweep(job, cfg)
+            return _run_of_sweep(job, config_name, cfg)
         try:
-            return _checked(job, cfg)
+            return _checked(job, config_name, cfg)
         except Exception as error:  # here, because Hydra would print the overrides first
             if (number := signals.received()) is not None:  # a consequence of the signal
                 raise signals.Terminated(128 + number) from None
@@ -147,9 +147,9 @@ def _in_hydra(job: Job, typed: list[str]) -> Job:
     return job_in_hydra
 
 
-def _checked(job: Job, cfg: DictConfig) -> Any:
+def _checked(job: Job, config_name: str, cfg: DictConfig) -> Any:
     """Check what all commands share, and run ``job``."""
-    check_paths(str(HydraConfig.get().job.config_name), cfg)
+    check_paths(config_name, cfg)
     return job(cfg)
 
 
@@ -213,7 +213,7 @@ def _fail(error: BaseException) -> None:
     processes.end(status)
 
 
-def _run_of_sweep(job: Job, cfg: DictConfig) -> Any:
+def _run_of_sweep(job: Job, config_name: str, cfg: DictConfig) -> Any:
     """Run a job of a sweep; record a failure and let the sweep continue."""
     if multirun.is_queued():  # submitit handles the signals of its Slurm jobs
         slurm.interrupt_at_last_timeout()
@@ -230,7 +230,7 @@ def _run_of_sweep(job: Job, cfg: DictConfig) -> Any:
             return None
         total = jobs_of_sweep()
         print(f"run {hydra_cfg.job.num + 1}" + (f" of {total}: " if total else ": ") + overrides, flush=True)
-        return _checked(job, cfg)
+        return _checked(job, config_name, cfg)
     except BaseException as error:
         if (number := signals.received()) is not None:
             processes.end(128 + number)

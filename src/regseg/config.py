@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 
 import yaml
+from hydra import compose, initialize_config_dir
+from hydra._internal.hydra import Hydra
+from hydra._internal.utils import create_config_search_path
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from regseg.arguments import PATHS, key_of, plain
+from regseg.arguments import OUTPUT, PATHS, config_flags, key_of, plain
 from regseg.errors import InputError
 from regseg.system.folders import expanded
-
-_OUTPUT = ("hydra.run.dir", "hydra.sweep.dir")
 
 
 def config_dir() -> Path:
@@ -24,18 +27,75 @@ def config_dir() -> Path:
     return installed if installed.is_dir() else Path(__file__).parents[2] / "conf"
 
 
+def composed(config_name: str, arguments: Sequence[str], overrides: Sequence[str]) -> DictConfig:
+    """Compose the configuration of a command without running it.
+
+    Args:
+        config_name: The command.
+        arguments: Its command line, of which ``--config-dir`` and ``--config-name`` count.
+        overrides: The overrides to apply.
+
+    Raises:
+        InputError: The folder of ``--config-dir`` does not exist.
+    """
+    flags = config_flags(arguments)
+    if not os.path.isdir(folder := flags.get("config_dir", ".")):
+        raise InputError(f"--config-dir={folder} is not a folder; choose the folder of your own configuration files.")
+    with initialize_config_dir(str(config_dir()), version_base="1.3"):
+        if "config_dir" in flags:  # as Hydra adds it to the search path of a run
+            path = create_config_search_path(str(config_dir()))
+            path.prepend("command-line", f"file://{os.path.abspath(folder)}", anchor="schema")
+            GlobalHydra.instance().clear()
+            Hydra.create_main_hydra2("regseg", path)
+        name = flags.get("config_name", config_name)
+        return compose(name, overrides=list(overrides), return_hydra_config=True)
+
+
+def config_dirs(cfg: DictConfig) -> list[Path]:
+    """Return the folders of YAML files that a composed configuration was searched in: ours, then a user's own."""
+    sources = [source.path for source in cfg.hydra.runtime.config_sources if source.schema == "file"]
+    return [Path(path) for path in sources]
+
+
 def group_names() -> list[str]:
     """Return the groups of all commands, such as ``data`` and ``model/backbone``."""
     folders = (path for path in config_dir().rglob("*") if path.is_dir())
     return sorted(folder.relative_to(config_dir()).as_posix() for folder in folders)
 
 
-def names_of(group: str) -> list[str]:
-    """Return the names that a group may be set to; those of ``row`` are in folders by table: ``table10/regseg``."""
-    folder = config_dir() / group
-    files = list(folder.glob("*.yaml")) or list(folder.rglob("*.yaml"))
-    names = (path.relative_to(folder).with_suffix("").as_posix() for path in files if not path.stem.startswith("_"))
+def names_of(group: str, folders: Sequence[Path] = ()) -> list[str]:
+    """Return the names that a group may be set to; those of ``row`` are in folders by table: ``table10/regseg``.
+
+    Args:
+        group: The group.
+        folders: What `config_dirs` returns; by default only the folder of this project.
+    """
+    names: set[str] = set()
+    for folder in (one / group for one in folders or [config_dir()]):
+        files = list(folder.glob("*.yaml")) or list(folder.rglob("*.yaml"))
+        names.update(path.relative_to(folder).with_suffix("").as_posix() for path in files if path.stem[0] != "_")
     return sorted(names)
+
+
+def default_groups(config_name: str) -> dict[str, str | None]:
+    """Return the groups of a command with the names that it chooses by default."""
+    defaults = [one for one in _content(config_name)["defaults"] if isinstance(one, dict)]
+    return {group: name for one in defaults for group, name in one.items() if not group.startswith("override ")}
+
+
+def without_null_groups(config_name: str, arguments: Sequence[str]) -> list[str]:
+    """Return a command line without ``row=null`` for groups of which nothing is chosen by default.
+
+    Hydra refuses this value, although it writes such defaults in this way. Earlier choices of the group are void too.
+    """
+    kept: list[str] = []
+    for text in arguments:
+        group, _, value = text.partition("=")
+        if value.lower() == "null" and default_groups(config_name).get(group, "") is None:
+            kept = [other for other in kept if other.partition("=")[0] != group]
+        else:
+            kept.append(text)
+    return kept
 
 
 def open_groups(config_name: str) -> list[str]:
@@ -60,7 +120,7 @@ def sweep_dir(config_name: str, arguments: Sequence[str]) -> Path | None:
 def output_folders(config_name: str, arguments: Sequence[str]) -> list[str]:
     """Return the folders in which a command creates folders: the default one without resolvers, and those given."""
     node = _content(config_name)["hydra"]
-    typed = [value for text in arguments for key, _, value in [text.partition("=")] if key in _OUTPUT]
+    typed = [value for text in arguments for key, _, value in [text.partition("=")] if key in OUTPUT]
     sweep = sweep_dir(config_name, arguments)
     typed += [] if sweep is None else [str(sweep)]
     return [str(node[part]["dir"]).partition("/${")[0] for part in ("run", "sweep")] + typed

@@ -12,6 +12,7 @@ from hydra.errors import HydraException, InstantiationException, MissingConfigEx
 from omegaconf import MissingMandatoryValue, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
+from regseg.arguments import is_readable
 from regseg.config import group_names, names_of
 from regseg.errors import InputError, RunFailure, did_you_mean
 from regseg.help_text import option_comments
@@ -83,7 +84,8 @@ def _of_unknown_option(name: str, parent: Any) -> str:
 
 def _explained(name: str) -> str:
     """Return the explanation of an option of this command in brackets, as ``--help`` shows it; empty if unknown."""
-    command = HydraConfig.get().job.config_name if HydraConfig.initialized() else None
+    # The name of the configuration may be that of a user's own.
+    command = HydraConfig.get().help.app_name.removeprefix("regseg.") if HydraConfig.initialized() else None
     comment = option_comments(command, {}).get(name, "") if command else ""
     return f" ({comment})" if comment else ""
 
@@ -166,7 +168,10 @@ def _of_hydra(chain: list[BaseException]) -> str | None:
     if group := re.match(r"Could not override '([^']+)'\. No match in the defaults list", str(first)):
         return f"This command has no group {group[1].partition('@')[0]}; --help lists its groups and options."
     if isinstance(first, OverrideParseException):
-        return f"{first.override} is not OPTION=VALUE; --help lists the options."
+        key = first.override.partition("=")[0]
+        if key.startswith("~") and is_readable(key):  # the only values that are not quoted
+            return f"{first.override} has a value that Hydra cannot read; type {key}, which removes the option."
+        return f"{key.lstrip('+~')} cannot be the name of an option; --help lists the options."
     if isinstance(first, (HydraException, OmegaConfBaseException)):
         return " ".join(str(first).split())
     return None

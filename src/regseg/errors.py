@@ -117,7 +117,9 @@ def check_number(
     if isinstance(value, bool) or not isinstance(value, kinds) or not lowest <= value <= highest:
         kind = "an integer" if integer else "a number"
         limits = f"of at least {lowest}" if highest == math.inf else f"from {lowest} to {highest}"
-        raise InputError(f"{name}={value!r} is not {kind} {limits}.")
+        limits = "" if lowest == -math.inf else f" {limits}"
+        typed = "null" if value is None else str(value).lower() if isinstance(value, bool) else repr(value)
+        raise InputError(f"{name}={typed} is not {kind}{limits}.")
 
 
 def check_boolean(name: str, value: object) -> None:

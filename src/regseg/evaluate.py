@@ -35,6 +35,8 @@ def main(cfg: DictConfig) -> float:
     OmegaConf.resolve(cfg)
     for name in ("flip", "confusion"):
         check_boolean(name, cfg[name])
+    if cfg.trainer.smoke:
+        raise InputError("trainer=smoke is for training; use trainer.limit_val_batches=2 to evaluate a few images.")
     if cfg.weights != "position":
         with printed_once():
             cfg.weights = str(resolve_weights(cfg.weights))
@@ -152,7 +154,7 @@ def evaluate(cfg: DictConfig, file: OpenedFile | None = None) -> tuple[Scores, S
     task = SegmentationTask(network, datamodule.spec)
     folder = out_folder(cfg) if cfg.pictures else Path(".")
     options, chosen = {"benchmark": False, **values_of(cfg.trainer)}, is_typed("trainer.precision")
-    trainer = make_trainer(options, folder, callbacks, chosen=chosen)
+    trainer = make_trainer(options, folder, callbacks, chosen=chosen, trains=False)
     began = time.perf_counter()
     validate(trainer, task, datamodule)
     total = len(datamodule.val_set)

@@ -9,12 +9,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from hydra import compose, initialize_config_dir
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from regseg.arguments import typed
-from regseg.config import config_dir, values_of
+from regseg.arguments import overrides_of, typed
+from regseg.config import composed, config_dir, config_dirs, names_of, open_groups, values_of
 
 _LINE = re.compile(r"^( *)([\w.]+):(?: +(?P<value>(?:'[^']*'|\"[^\"]*\"|[^#'\"])*?))?(?: *# *(?P<comment>.*))?$")
 _PACKAGE = re.compile(r"# @package (\S+)")
@@ -22,20 +21,19 @@ _HIDDEN = ("_target_", "_partial_", "_convert_", "_recursive_", "_args_")
 _COLUMN = 38  # where comments start
 
 
-def print_help(config_name: str, overrides: Sequence[str]) -> None:
-    """Print the help of the command ``config_name`` under the ``overrides`` of its command line."""
-    with initialize_config_dir(str(config_dir()), version_base="1.3"):
-        cfg = compose(config_name, overrides=list(overrides), return_hydra_config=True)
+def print_help(config_name: str, arguments: Sequence[str]) -> None:
+    """Print the help of the command ``config_name`` under the overrides among the ``arguments`` of its command line."""
+    cfg = composed(config_name, arguments, overrides_of(arguments, open_groups(config_name)))
     HydraConfig.instance().set_config(cfg)
-    chosen = _chosen(cfg)
+    chosen, folders = _chosen(cfg), config_dirs(cfg)
     print(cfg.hydra.help.header.rstrip())
     if chosen:
         print("\nGroups (GROUP=NAME; the chosen name in brackets)\n")
         for name, choice in sorted(chosen.items()):
-            if names := _choices(name, choice):
+            if names := _choices(name, choice, folders):
                 print(_wrapped(f"  {name}", names))
     print("\nOptions (OPTION=VALUE)\n")
-    comments = option_comments(config_name, chosen)
+    comments = option_comments(config_name, chosen, folders)
     for name, value in _options({key: node for key, node in values_of(cfg).items() if key != "hydra"}):
         required = "required: " if value == "???" else ""
         print(_wrapped(f"  {name}=" + ("…" if required else value), required + comments.get(name, "")))
@@ -52,13 +50,19 @@ def _chosen(cfg: DictConfig) -> dict[str, str | None]:
     return chosen
 
 
-def option_comments(config_name: str, chosen: Mapping[str, str | None]) -> dict[str, str]:
-    """Return dotted option -> comment, from the primary configuration and the files of the ``chosen`` groups."""
+def option_comments(config_name: str, chosen: Mapping[str, str | None], folders: Sequence[Path] = ()) -> dict[str, str]:
+    """Return dotted option -> comment, from the primary configuration and the files of the ``chosen`` groups.
+
+    Args:
+        config_name: The command.
+        chosen: The names that were chosen for its groups.
+        folders: What `config_dirs` returns; by default only the folder of this project.
+    """
     comments: dict[str, str] = {}
     for group, choice in chosen.items():
-        folder = config_dir() / group
         names = (choice or "").split(",")
-        files = sorted(folder.glob("*.yaml"), key=lambda path: (path.stem not in names, not path.stem.startswith("_")))
+        found = [path for folder in folders or [config_dir()] for path in sorted((folder / group).glob("*.yaml"))]
+        files = sorted(found, key=lambda path: (path.stem not in names, not path.stem.startswith("_")))
         for path in files:
             package = package_of(path, group)
             for name, _, comment in lines_of(path):
@@ -86,8 +90,8 @@ def lines_of(path: Path) -> Iterator[tuple[str, str, str]]:
         yield ".".join(part for _, part in parents), found["value"] or "", found["comment"] or ""
 
 
-def _choices(group: str, choice: str | None) -> str:
-    names = sorted(path.stem for path in (config_dir() / group).glob("*.yaml") if not path.stem.startswith("_"))
+def _choices(group: str, choice: str | None, folders: Sequence[Path]) -> str:
+    names = (name for name in names_of(group, folders) if "/" not in name)
     return ", ".join(f"[{name}]" if name in (choice or "").split(",") else name for name in names)
 
 

@@ -13,14 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from hydra import compose, initialize_config_dir
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from regseg.arguments import dashed_options, is_assignment, is_name, is_plain, key_of, typed_overrides
 from regseg.brackets import check_brackets
-from regseg.config import config_dir, group_names, names_of, values_of
+from regseg.config import composed, config_dir, config_dirs, default_groups, group_names, names_of, values_of
 from regseg.errors import InputError, near_names
 from regseg.help_text import lines_of, option_comments, package_of
 from regseg.system.weights_files import list_weights
@@ -55,7 +54,7 @@ def check_arguments(config_name: str, arguments: Sequence[str]) -> None:
     if "" in overrides:
         raise InputError("An argument is empty, perhaps because a variable of the shell is not set; leave it out.")
     for text, name, value in dashed_options(arguments):
-        meant = _Suggestions(config_name, overrides).dashed(name, value)
+        meant = _Suggestions(config_name, arguments).dashed(name, value)
         raise InputError(f"{text} is not an option; did you mean {meant}? Options are written without dashes.")
     if spaced := _with_spaces(overrides):
         raise InputError(f"Spaces around = divide an argument; type {_quoted(spaced)}.")
@@ -63,8 +62,8 @@ def check_arguments(config_name: str, arguments: Sequence[str]) -> None:
         raise InputError(f"{overrides[0]} names no option; type OPTION{overrides[0]}.")
     check_brackets(overrides)
     if bare := [text for text in overrides if not is_assignment(text)]:
-        raise InputError(_Suggestions(config_name, overrides).sentence(bare))
-    _check_levels(config_name, overrides)
+        raise InputError(_Suggestions(config_name, arguments).sentence(bare))
+    _check_levels(config_name, arguments)
 
 
 def _with_spaces(overrides: Sequence[str]) -> str | None:
@@ -83,18 +82,18 @@ class _Suggestions:
 
     Args:
         command: The command.
-        overrides: All its overrides.
+        arguments: Its command line without the program's name.
     """
 
-    def __init__(self, command: str, overrides: Sequence[str]) -> None:
-        cfg = _composed(command, [])
-        assert cfg is not None
-        choices = dict(cfg.hydra.runtime.choices)
+    def __init__(self, command: str, arguments: Sequence[str]) -> None:
+        # A configuration of a user's own may not exist, which Hydra reports once the arguments are well-formed.
+        cfg = _composed(command, arguments, []) or composed(command, [], [])
+        choices, folders = dict(cfg.hydra.runtime.choices), config_dirs(cfg)
         self.command = command
-        self.given = {key_of(text) for text in overrides if is_assignment(text)}
-        self.groups = {group: names_of(group) for group in choices if not group.startswith("hydra/")}
+        self.given = {key_of(text) for text in typed_overrides(arguments) if is_assignment(text)}
+        self.groups = {group: names_of(group, folders) for group in choices if not group.startswith("hydra/")}
         self.options = dict(_flat(values_of(cfg)))
-        self.comments = option_comments(command, choices)
+        self.comments = option_comments(command, choices, folders)
 
     def sentence(self, bare: Sequence[str]) -> str:
         """Return the sentence that says what to type instead of the arguments ``bare``."""
@@ -172,17 +171,19 @@ def _of_several_images(first: Path) -> str:
     )
 
 
-def _check_levels(config_name: str, overrides: Sequence[str]) -> None:
+def _check_levels(config_name: str, arguments: Sequence[str]) -> None:
     """Raise InputError for a value of a group of options (``run=x``) and for an option below a value (``seed.x=1``)."""
-    files, (groups, leaves) = group_names(), _known_names(config_name)
+    overrides, files, (groups, leaves) = typed_overrides(arguments), group_names(), _known_names(config_name)
     for text in overrides:
         key, value = key_of(text), text.partition("=")[2]
         if key in files and not is_name(text):
             raise InputError(f"{key}/{value} does not exist; choose one of {', '.join(names_of(key))}.")
+        if key in files and value.lower() == "null" and key.partition("/")[0] in default_groups(config_name):
+            raise InputError(f"{key} cannot be null; choose one of {', '.join(names_of(key))}.")
         above = [name for name in _parents(key) if name in leaves - groups]
         if key in files or not (above or (key in groups and is_plain(text))):
             continue
-        cfg = _composed(config_name, [other for other in overrides if key_of(other) in files])
+        cfg = _composed(config_name, arguments, [other for other in overrides if key_of(other) in files])
         if cfg is None:
             continue  # a mistake in another argument, which Hydra reports
         node = None if above else OmegaConf.select(cfg, key)
@@ -246,11 +247,11 @@ def _chosen_by_group(key: str, value: str) -> str:
     return ""
 
 
-def _composed(config_name: str, overrides: Sequence[str]) -> DictConfig | None:
+def _composed(config_name: str, arguments: Sequence[str], overrides: Sequence[str]) -> DictConfig | None:
     """Return the configuration of a command; None if it cannot be composed."""
+    paths = [text for text in typed_overrides(arguments) if key_of(text) == "hydra.searchpath"]
     try:
-        with initialize_config_dir(str(config_dir()), version_base="1.3"):
-            return compose(config_name, overrides=list(overrides), return_hydra_config=True)
+        return composed(config_name, arguments, [*paths, *overrides])
     except (HydraException, OmegaConfBaseException):
         return None
 

@@ -26,7 +26,7 @@ def main(cfg: DictConfig) -> None:
     from regseg.reporting.speeds import read_speeds
 
     OmegaConf.resolve(cfg)
-    group = group_of(str(cfg.table))
+    group = group_of(str(cfg.table), Path(cfg.runs))
     out = Path(cfg.out) if cfg.out else Path("reports") / group
     text, pictures = write(group, Path(cfg.runs), out, read_speeds(cfg.benchmark))
     print(text)
@@ -34,11 +34,26 @@ def main(cfg: DictConfig) -> None:
     print(f"tables: {', '.join(sorted(path.name for path in out.glob('table*') if path.name in files_of_pages()))}")
 
 
-def group_of(table: str) -> str:
-    """Return the group of runs that ``table`` names: 4 means ``table4``, but 2024 is a group of this name."""
-    from regseg.reporting.published import paper
+def group_of(table: str, runs_folder: Path) -> str:
+    """Return the group of runs that ``table`` names: 4 means ``table4``, unless there are runs of a group ``4``.
 
-    return f"table{table}" if f"table{table}" in paper() else table
+    Raises:
+        InputError: There are runs of both groups.
+    """
+    from regseg.reporting.published import paper
+    from regseg.reporting.run_records import run_folders
+
+    of_paper = f"table{table}"
+    if of_paper not in paper():
+        return table
+    if not run_folders(runs_folder / table):
+        return of_paper
+    if run_folders(runs_folder / of_paper):
+        raise InputError(
+            f"table={table} may mean {runs_folder / of_paper} or {runs_folder / table}; type table={of_paper} for the "
+            f"former, or rename the folder {runs_folder / table}."
+        )
+    return table
 
 
 def write(group: str, runs_folder: Path, out: Path, speeds: Speeds | None = None) -> tuple[str, list[Path]]:
@@ -113,13 +128,13 @@ def no_runs(group: str, runs_folder: Path) -> InputError:
 
 def launch_command(group: str) -> str | None:
     """Return the command that trains the runs of an experiment; None if there is no such experiment."""
-    from regseg.reporting.published import paper
+    from regseg.reporting.published import needs_of
 
     path = config_dir() / "experiment" / f"{group}.yaml"
     if not path.is_file() or group.startswith("_"):
         return None
     multirun = "-m " if yaml.safe_load(path.read_text(encoding="utf-8")).get("table") else ""
-    needs = "".join(f" {option}" for option in paper().get(group, {}).get("needs", ()))
+    needs = "".join(f" {option}" for option in needs_of(group))
     return f"python -m regseg.train {multirun}experiment={group}{needs}"
 
 

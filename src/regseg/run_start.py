@@ -17,6 +17,14 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
+def check_names(names: Mapping[str, Any]) -> None:
+    """Raise InputError unless group and name of a run lead to a folder below that of all runs."""
+    for option, name in names.items():
+        if name is None or not all(part.strip(". ") for part in str(name).split("/")):
+            shown = "null" if name is None else name
+            raise InputError(f"run.{option}={shown} is not the name of a folder; use a name such as baseline.")
+
+
 def check_overwrite(value: object) -> None:
     """Raise InputError unless ``value`` is a boolean or a time."""
     if not isinstance(value, bool) and (not isinstance(value, str) or _time(value) is None):

@@ -18,7 +18,7 @@ from regseg.auto_values import fill_in
 from regseg.cli import entry_point
 from regseg.config import is_typed, values_of
 from regseg.continuation import entered
-from regseg.errors import InputError, check_number, check_options
+from regseg.errors import InputError, check_boolean, check_number, check_options
 from regseg.multirun import (
     beginning_of_sweep,
     check_launch,
@@ -29,7 +29,7 @@ from regseg.multirun import (
     slurm_job,
 )
 from regseg.run_dir import best_miou, check_finished, check_free, is_done, lock_folder, prepare_folder
-from regseg.run_start import beginning, check_overwrite, how_to_start
+from regseg.run_start import beginning, check_names, check_overwrite, how_to_start
 from regseg.smoke import shrink
 from regseg.system.processes import is_rank, printed_once
 from regseg.system.provenance import provenance
@@ -71,15 +71,20 @@ def main(cfg: DictConfig) -> float | None:
 
 
 def check_options_of_run(cfg: DictConfig) -> None:
-    """Raise InputError if an option of the run itself has an invalid value."""
+    """Raise InputError if an option of the run itself has an invalid value, or one that its table needs has none."""
+    from regseg.reporting.published import needs_of
+
     check_number("seed", cfg.seed, highest=2**32 - 1, integer=True)
     check_number("trainer.max_epochs", cfg.trainer.max_epochs, lowest=1, integer=True)
     for name, node in cfg.callbacks.items():
         if node and not OmegaConf.is_dict(node):
             raise InputError(f"callbacks.{name} must be a callback with a _target_; callbacks.{name}=null removes it.")
     check_overwrite(cfg.overwrite)
-    if cfg.table == "table8" and not cfg.weights and not cfg.trainer.smoke:
-        raise InputError("experiment=table8 fine-tunes; give weights=FILE of a run of experiment=cityscapes_test.")
+    check_boolean("trainer.smoke", cfg.trainer.smoke)
+    check_names(cfg.run)
+    for option, what in needs_of(cfg.table).items() if cfg.table and not cfg.trainer.smoke else ():
+        if not OmegaConf.select(cfg, key_of(option)):
+            raise InputError(f"experiment={cfg.table} needs {option}, {what}.")
 
 
 def run(cfg: DictConfig, folder: Path, *, spawn: bool) -> None:

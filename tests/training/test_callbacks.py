@@ -9,8 +9,9 @@ from tiny import Calls, train_tiny
 import regseg
 from regseg.data.datamodule import SegmentationDataModule
 from regseg.data.datasets.cityscapes import SPEC
+from regseg.errors import InputError
 from regseg.training import callbacks
-from regseg.training.callbacks import Evaluation, Pictures
+from regseg.training.callbacks import Evaluation, Pictures, SeedEveryEpoch
 from regseg.training.checkpoints import LastCheckpoint
 from regseg.training.task import SegmentationTask
 
@@ -27,6 +28,11 @@ def test_the_last_epoch_is_always_evaluated():
     assert [epoch for epoch in range(9) if Evaluation(100, 15).is_due(epoch, 9)] == [
         *range(9)
     ]  # fewer than the last 15
+
+
+def test_a_seed_that_is_no_number_is_refused():
+    with pytest.raises(InputError, match=r"callbacks\.seed\.seed='x' is not an integer of at least 0"):
+        SeedEveryEpoch("x")
 
 
 def test_checkpoints_hold_the_state_of_the_loss_scaler(streets_root, tmp_path):

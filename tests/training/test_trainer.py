@@ -96,16 +96,42 @@ def test_the_processes_of_a_slurm_job(tmp_path, without_slurm, slurm, arguments,
         ({"val_check_interval": 0.5}, r"callbacks\.evaluation\.every"),
         ({"val_check_interval": 1}, r"callbacks\.evaluation\.every"),  # after each batch
         ({"check_val_every_n_epoch": 5}, r"callbacks\.evaluation\.every"),
-        ({"default_root_dir": "elsewhere"}, r"hydra\.run\.dir"),  # checkpoints would be missing in the run's folder
-        ({"callbacks": []}, r"callbacks\.NAME"),  # in place of those that save checkpoints
-        ({"logger": True}, "the group logger"),
+        ({"callbacks": []}, r"use \+callbacks\.NAME={"),  # a run would save no checkpoint
+        ({"logger": True}, "logger=NAME"),
+        ({"default_root_dir": "elsewhere"}, r"hydra\.run\.dir=FOLDER"),  # checkpoints apart from the summary
+        ({"use_distributed_sampler": True}, "remove it"),
     ],
 )
 def test_arguments_that_contradict_the_records_of_a_run_are_refused(tmp_path, arguments, remedy):
     with pytest.raises(InputError, match=rf"trainer\.{next(iter(arguments))}=.* cannot be used here; .*{remedy}"):
         make_trainer(arguments | {"accelerator": "cpu"}, tmp_path)
-    harmless = {"fast_dev_run": False, "val_check_interval": 1.0, "check_val_every_n_epoch": 1}
+    with pytest.raises(InputError, match=r"cannot be used here; remove it\.$"):
+        make_trainer(arguments | {"accelerator": "cpu"}, tmp_path, trains=False)
+
+
+@pytest.mark.parametrize("nothing", [False, 0])
+def test_values_without_an_effect_are_accepted(tmp_path, nothing):
+    harmless = {"fast_dev_run": nothing, "val_check_interval": 1.0, "check_val_every_n_epoch": 1, "logger": False}
     make_trainer({"accelerator": "cpu", **harmless}, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "kind"),
+    [
+        ("accumulate_grad_batches", 0, "an integer of at least 1"),
+        ("accumulate_grad_batches", 1.5, "an integer of at least 1"),
+        ("gradient_clip_val", -1, "a number of at least 0"),  # it would reverse the gradients
+        ("gradient_clip_val", "x", "a number of at least 0"),
+        ("limit_train_batches", "x", "a number"),
+        ("max_steps", "x", "an integer"),
+        ("log_every_n_steps", "x", "an integer"),
+        ("enable_progress_bar", "x", "a boolean"),
+        ("detect_anomaly", "x", "a boolean"),
+    ],
+)
+def test_a_value_of_another_kind_is_named(tmp_path, name, value, kind):
+    with pytest.raises(InputError, match=rf"^trainer\.{name}='?{value}'? is not {kind}(\.|; use)"):
+        make_trainer({"accelerator": "cpu", name: value}, tmp_path)
 
 
 @pytest.fixture

@@ -60,7 +60,7 @@ def benchmark_training(
     }
     own |= {"limit_train_batches": 1.0, "devices": 1}
     arguments = {**trainer, **own}
-    lightning = make_trainer(arguments, Path("."), [clock])
+    lightning = make_trainer(arguments, Path("."), [clock], trains=False)
     batches = _OneBatch(task.spec, batch_size, crop_size, WARM_UP + steps)
     lightning.fit(task, DataLoader(batches, batch_size=None))
     on_gpu = lightning.strategy.root_device.type == "cuda"

@@ -68,6 +68,11 @@ def paper() -> dict[str, Any]:
     return tables
 
 
+def needs_of(table: str) -> dict[str, str]:
+    """Return the options that the runs of a table need besides the experiment: ``weights=FILE``, with what they are."""
+    return paper().get(table, {}).get("needs", {})
+
+
 @functools.cache
 def _records() -> list[dict[str, Any]]:
     return json.loads((folder() / "author_runs.json").read_text(encoding="utf-8"))

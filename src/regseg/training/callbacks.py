@@ -110,6 +110,7 @@ class SeedEveryEpoch(L.Callback):
     """
 
     def __init__(self, seed: int = 0) -> None:
+        check_number("callbacks.seed.seed", seed, integer=True)
         self.seed = seed
 
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import signal
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, cast, get_args, get_type_hints
 
 import lightning as L
 import torch
@@ -18,7 +19,7 @@ from lightning.pytorch.strategies.launchers import _SubprocessScriptLauncher, su
 from lightning.pytorch.trainer.connectors.signal_connector import _SignalConnector
 from lightning.pytorch.utilities import rank_zero_only
 
-from regseg.errors import InputError, check_options
+from regseg.errors import InputError, check_boolean, check_number, check_options
 from regseg.system import processes
 from regseg.system.cpu import bfloat16_is_faster
 from regseg.training.checkpoint_io import WholeCheckpointIO
@@ -33,16 +34,19 @@ _DEFAULTS: dict[str, Any] = {
     "num_sanity_val_steps": 0,
     "use_distributed_sampler": False,
 }
-# Arguments that contradict how a run trains, evaluates and is recorded: their only value, and what to use instead.
-_FIXED: dict[str, tuple[Any, str]] = {
-    "fast_dev_run": (False, "use trainer=smoke"),
-    "barebones": (False, "remove it"),
-    "default_root_dir": (None, "use hydra.run.dir=FOLDER"),
-    "callbacks": (None, "use callbacks.NAME"),
-    "logger": (False, "use the group logger"),
-    "val_check_interval": (1.0, "use callbacks.evaluation.every"),
-    "check_val_every_n_epoch": (1, "use callbacks.evaluation.every"),
+# Arguments that contradict how a run trains, evaluates and is recorded: their accepted values, and what to use instead.
+_FIXED: dict[str, tuple[tuple[Any, ...], str]] = {
+    "fast_dev_run": ((False, 0), "use trainer=smoke"),
+    "barebones": ((False,), "remove it"),
+    "val_check_interval": ((1.0,), "use callbacks.evaluation.every"),
+    "check_val_every_n_epoch": ((1,), "use callbacks.evaluation.every"),
+    "callbacks": ((), "use +callbacks.NAME={_target_: CLASS}"),
+    "logger": ((False,), "use logger=NAME"),
+    "default_root_dir": ((), "use hydra.run.dir=FOLDER"),
+    "use_distributed_sampler": ((False,), "remove it"),
 }
+# The lowest values of arguments that Lightning does not check: a negative limit would reverse the gradients.
+_LOWEST = {"accumulate_grad_batches": 1, "gradient_clip_val": 0}
 
 announce = rank_zero_only(print)  # prints once in a distributed run
 
@@ -54,6 +58,7 @@ def make_trainer(
     *,
     spawn: bool = False,
     chosen: bool = True,
+    trains: bool = True,
 ) -> L.Trainer:
     """Create a Trainer that writes into ``folder``.
 
@@ -66,6 +71,7 @@ def make_trainer(
         spawn: Spawn the processes of a distributed run, for sweeps: Lightning would start them with the same command
             line, and each would start the whole sweep.
         chosen: Whether the user chose the precision, so that a message says that another is used.
+        trains: Whether it trains, so that messages name options of the training.
 
     Returns:
         The Trainer.
@@ -74,9 +80,10 @@ def make_trainer(
         InputError: An argument is invalid or cannot be used here, or Slurm started another number of processes.
     """
     given = {key: value for key, value in arguments.items() if key != "smoke"}
-    _check_fixed(given)
+    _check_fixed(given, trains=trains)
     own = {"default_root_dir": folder, "callbacks": list(callbacks)}
     options = _DEFAULTS | own | check_options("trainer", given, L.Trainer)
+    _check_kinds(given)
     if (precision := options.get("precision")) is not None:
         options["precision"] = _usable_precision(precision, options.get("accelerator", "auto"), chosen=chosen)
     # Shapes repeat in training, so cuDNN may time its algorithms once, but not in a deterministic run.
@@ -87,11 +94,27 @@ def make_trainer(
     return trainer
 
 
-def _check_fixed(given: Mapping[str, Any]) -> None:
+def _check_fixed(given: Mapping[str, Any], *, trains: bool) -> None:
     """Raise InputError if an argument of `_FIXED` has another value."""
-    for name, (value, remedy) in _FIXED.items():
-        if repr(given.get(name, value)) not in (repr(value), "None"):  # 1 is an interval of one batch, 1.0 of one epoch
-            raise InputError(f"trainer.{name}={given[name]} cannot be used here; {remedy}.")
+    for name, (accepted, remedy) in _FIXED.items():
+        value = given.get(name)
+        # Compared as text, because 1 is an interval of one batch, and 1.0 of one epoch.
+        if value is not None and repr(value) not in map(repr, accepted):
+            raise InputError(f"trainer.{name}={value} cannot be used here; {remedy if trains else 'remove it'}.")
+
+
+def _check_kinds(given: Mapping[str, Any]) -> None:
+    """Raise InputError if a number or boolean has a value of another kind, which Lightning accepts or does not name."""
+    hints = get_type_hints(L.Trainer.__init__)
+    for name, value in given.items():
+        kinds = set(get_args(hints[name]) or [hints[name]]) - {type(None)}
+        if value is None or not kinds <= {bool, int, float}:
+            continue
+        if kinds == {bool}:
+            check_boolean(f"trainer.{name}", value)
+        elif kinds != {bool, int}:
+            lowest = _LOWEST.get(name, -math.inf)
+            check_number(f"trainer.{name}", value, lowest=lowest, integer=float not in kinds)
 
 
 def _usable_precision(given: Any, accelerator: Any, *, chosen: bool) -> str:

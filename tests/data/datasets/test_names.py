@@ -4,7 +4,7 @@ import pytest
 from layouts import is_sentence
 
 from regseg.data.datasets.cityscapes import Cityscapes
-from regseg.data.datasets.names import DATASETS, accepted_options, dataset_class
+from regseg.data.datasets.names import DATASETS, accepted_options, create_dataset, dataset_class
 from regseg.errors import InputError
 
 
@@ -25,6 +25,13 @@ def test_an_unknown_name_lists_the_datasets(name):
     with pytest.raises(InputError) as error:
         dataset_class(name)
     assert is_sentence(error, f"data.dataset={name} is not a dataset", ", ".join(DATASETS))
+
+
+def test_a_name_of_something_else_than_a_dataset():
+    for name in ("os.path.basename", f"{__name__}.Picky"):
+        with pytest.raises(InputError) as error:
+            create_dataset(dataset_class(name), "root", {})
+        assert is_sentence(error, "has no attribute spec")
 
 
 def test_a_custom_class_gets_only_the_options_it_accepts():

@@ -50,7 +50,7 @@ def create_dataset(layout: Callable[..., DatasetLayout], root: str, options: Map
     """
     dataset = layout(root, **options)
     for part in ("spec", "samples"):
-        if not hasattr(type(dataset), part) and part not in vars(dataset):  # without reading the classes
+        if not hasattr(type(dataset), part) and part not in getattr(dataset, "__dict__", {}):  # without reading classes
             raise InputError(
                 f"The dataset class {type(dataset).__name__} has no attribute {part}; add it as in "
                 "regseg.data.datasets.layout.DatasetLayout."
