@@ -2,6 +2,7 @@
 
 import json
 
+import pytest
 from commands import failed
 
 from regseg.reporting.run_records import classes_of
@@ -28,6 +29,20 @@ def test_classes_are_those_of_the_groups_runs(run_module, tmp_path):
         "weed", "crop", "soil",
     ]  # fmt: skip
     assert not any("reduced" in each for each in text)
+
+
+@pytest.mark.parametrize("real", [True, False])
+def test_smoke_tests_are_not_averaged_with_other_runs(run_module, tmp_path, real):
+    """A group of smoke tests alone is shown, because an empty workspace would puzzle."""
+    for number, smoke in enumerate([True, not real]):
+        run = tmp_path / "runs" / "mine" / f"row_seed{number}"
+        run.mkdir(parents=True)
+        write_json(run / "summary.json", {"data": {"classes": ["a"]}, "config": {"trainer": {"smoke": smoke}}})
+    result = run_module("regseg.dashboard", "group=mine", "out=workspace.json")
+    assert result.returncode == 0, result.stderr
+    (runs,) = json.loads((tmp_path / "workspace.json").read_text())["spec"]["section"]["runSets"]
+    found = [(each["key"]["name"], each["op"], each["value"]) for each in runs["filters"]["filters"]]
+    assert found == [("group", "=", "mine"), *([("jobType", "!=", "smoke")] if real else [])]
 
 
 def test_runs_of_earlier_versions_show_reduced_means_that_differ(tmp_path):

@@ -20,7 +20,7 @@ def test_the_report_is_written_whole(run_module, runs, tmp_path):
     assert result.returncode == 0, result.stderr
     text, page = (tmp_path / "out" / "report.md").read_text(), (tmp_path / "out" / "report.html").read_text()
     assert "| dilation_1_14 | 77.10 ± 0.25 | 2 | 75.85 | 75.85 |" in text and "77.10 ± 0.25" in result.stdout
-    assert "<li>dilation_1_6, seed 0: at epoch 99, the mean reduced mIoU of the author" in page
+    assert "<li>dilation_1_6, seed 0: after epoch 100, the mean reduced mIoU of the author" in page
     assert page.count("data:image/png;base64,") == 3 and not re.search(r'(src|href)="(?!data:)', page)
     assert (tmp_path / "out" / "table.csv").read_text().startswith("row,")
     assert "\\toprule" in (tmp_path / "out" / "table.tex").read_text()

@@ -43,6 +43,13 @@ def test_smoke_keeps_what_the_command_line_sets(compose):
     assert (cfg.data.batch_size, cfg.trainer.max_epochs, cfg.data.num_workers) == (6, 5, 0)
 
 
+def test_wandb_can_tell_smoke_tests_from_other_runs(compose):
+    for explicit, kind in (((), "smoke"), (("logger.wandb.job_type",), "train")):
+        cfg = compose("trainer=smoke", "logger=wandb")
+        shrink(cfg, explicit)
+        assert cfg.logger.wandb.job_type == kind
+
+
 def test_a_smoke_test_creates_few_street_scenes(compose, tmp_path):
     """The few scenes have a separate folder, so that the full dataset can still be created in its own."""
     root = tmp_path / "streets"

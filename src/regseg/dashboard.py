@@ -13,16 +13,20 @@ from regseg.errors import InputError
 @entry_point("dashboard")
 def main(cfg: DictConfig) -> None:
     """Build the workspace, and upload it or write it to a file."""
-    from regseg.reporting.run_records import classes_of
+    from regseg.reporting.run_records import classes_of, only_smoke_tests
     from regseg.reporting.wandb_workspace import build_workspace, upload, write_spec
 
     OmegaConf.resolve(cfg)
     if not cfg.out and not cfg.entity:
         raise InputError("entity is missing; set entity=NAME to your W&B user or team, or out=FILE to write a file.")
-    classes, reduced = classes_of(Path(cfg.runs) / str(cfg.group))
+    folder = Path(cfg.runs) / str(cfg.group)
+    classes, reduced = classes_of(folder)
     if not classes:
         raise InputError(f"{cfg.runs} has no runs of {cfg.group}; train one, or set runs=FOLDER to where they are.")
-    workspace = build_workspace(str(cfg.group), cfg.project, cfg.entity or "entity", classes, reduced=reduced)
+    smoke = only_smoke_tests(folder)
+    workspace = build_workspace(
+        str(cfg.group), cfg.project, cfg.entity or "entity", classes, reduced=reduced, smoke=smoke
+    )
     if cfg.out:
         write_spec(workspace, Path(cfg.out))
         print(f"Workspace of {cfg.group}: {cfg.out}")

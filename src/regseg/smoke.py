@@ -38,6 +38,8 @@ def shrink(cfg: DictConfig, explicit: Collection[str] = ()) -> None:
         values["data.storage"] = "full"
     if cfg.callbacks.evaluation:
         values |= {"callbacks.evaluation.every": 1, "callbacks.evaluation.last": 1}
+    if OmegaConf.select(cfg, "logger.wandb"):
+        values["logger.wandb.job_type"] = "smoke"  # regseg.dashboard leaves these runs out
     with open_dict(cfg):
         for name, value in (values | _few_streets(cfg, explicit)).items():
             if name not in explicit:

@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+from contextlib import contextmanager
 
 import pytest
 import torch
@@ -16,6 +17,7 @@ from regseg.errors import InputError
 from regseg.inference import fused
 from regseg.inference.fused import FusedDilatedConv
 from regseg.models.blocks import ConvBnAct, DBlock, YBlock
+from regseg.reporting import plots
 from regseg.reporting.speeds import read_speeds
 
 
@@ -50,6 +52,23 @@ def test_a_row_that_the_paper_lacks():
     assert columns["paper\nms"] == ["1.0", "–"] and columns["relative\nto Y"] == ["1.00", "0.50"]
     rows[0]["block"] = "D block(1,10), folded, Triton"
     assert fits(blocks_table(rows))
+
+
+def test_the_legend_covers_no_bar(tmp_path, monkeypatch):
+    drawn, original = [], plots.figure
+
+    @contextmanager
+    def keeping(*arguments):
+        with original(*arguments) as figure:
+            yield figure
+            drawn.append(figure)
+
+    monkeypatch.setattr(plots, "figure", keeping)
+    rows = [{"block": name, "median_ms": ms, "paper_ms": ms} for name, ms in PAPER.items()]
+    draw(rows, "a machine", tmp_path / "blocks.png")
+    drawn[0].draw_without_rendering()
+    (axes,), (legend,) = drawn[0].axes, drawn[0].legends
+    assert axes.get_legend() is None and not legend.get_window_extent().overlaps(axes.bbox)
 
 
 @pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="Triton is not installed")

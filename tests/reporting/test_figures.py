@@ -7,7 +7,7 @@ import cv2
 import pytest
 
 from regseg.reporting import figures, plots
-from regseg.reporting.published import Curve
+from regseg.reporting.published import Curve, paper
 from regseg.reporting.tables import Row, Run
 
 
@@ -40,6 +40,43 @@ def test_rows_that_are_not_comparable_are_marked(tmp_path, drawn):
     assert labels == ["ours", "ours, not comparable", "paper"]
     faces = [bar.lines[0].get_markerfacecolor() for bar in drawn[0].axes[0].containers]
     assert faces == [plots.OURS, "white"]
+
+
+def test_a_smoke_test_does_not_hide_differences_of_tenths(tmp_path, drawn):
+    rows = [
+        Row("a", [75.1, 75.3], [], "75.85", None, [75.6], "", False, True),
+        Row("smoke", [2.0], [], "75.5", None, [], "", False, False),
+        Row("cut", [], [60.0, 90.0], "75.4", None, [], "", False, True),
+    ]
+    assert figures.draw_rows("table4", rows, tmp_path / "rows.png")
+    axes = drawn[0].axes[0]
+    low, high = axes.get_xlim()
+    assert 74.9 < low < 75.1 and 75.85 < high < 76.0
+    assert [(text.get_position()[1], text.get_text()) for text in axes.texts] == [
+        (1, "◂ 2.0"),
+        (2, "◂ 60.0"),
+        (2, "90.0 ▸"),
+    ]
+    assert figures.draw_rows("mine", [rows[1]._replace(paper=None)], tmp_path / "rows.png")  # nothing is comparable
+    low, high = drawn[1].axes[0].get_xlim()
+    assert low < 2 < high and not drawn[1].axes[0].texts
+
+
+@pytest.mark.parametrize("key", ["parameters", "gflops"])
+def test_names_of_dots_cover_neither_each_other_nor_dots(key, tmp_path, drawn):
+    assert figures.draw_trade_off(paper()["table9"], key, key, ("ours", 78.1), tmp_path / "fig.png")
+    drawn[0].draw_without_rendering()  # extents are those of the resolution at which it was written
+    axes = drawn[0].axes[0]
+    names = [text.get_window_extent() for text in axes.texts]
+    dots = [line.get_window_extent() for line in axes.lines if line.get_marker() == "o"]  # a star's corners are empty
+    assert len(names) > 10 and len(dots) == len(names)
+    assert all(not box.count_overlaps([*names[:place], *dots]) for place, box in enumerate(names))
+
+
+def test_differences_below_a_point_remain_pale(tmp_path, drawn):
+    runs = [run("a", 50.0, 60.0), run("b", 50.0, 60.1)]
+    assert figures.draw_classes("mine", runs, tmp_path / "classes.png")
+    assert drawn[0].axes[0].images[0].get_clim() == (-1, 1)
 
 
 def test_learning_curves_show_the_first_evaluation(tmp_path, drawn):

@@ -42,7 +42,7 @@ def test_the_author_at_the_same_epoch(runs):
     author = author_runs("table4", "dilation_1_6")[0]
     theirs = author.miou_reduced[author.epochs.index(99)]
     assert (
-        f"at epoch 99, the mean reduced mIoU of the author's runs is {theirs:.1f} %; yours is {theirs - 1:.1f} %."
+        f"after epoch 100, the mean reduced mIoU of the author's runs is {theirs:.1f} %; yours is {theirs - 1:.1f} %."
         in sentence
     )
 
@@ -67,6 +67,13 @@ def test_columns_of_numbers_are_aligned_to_the_right():
     rows = [["x", "1.5 ± 0.2", "–", ""], ["y", "-12", "absent", "late"]]
     lines = table(Grid(["a", "b", "c", "d"], rows)).splitlines()
     assert lines[1] == "| --- | ---: | ---: | --- |"
+
+
+def test_a_group_of_ones_own_is_compared_with_nothing(tmp_path):
+    write_run(tmp_path, "table4", "dilation_1_14", 0)
+    (tmp_path / "table4").rename(tmp_path / "mine")
+    text = markdown("mine", compare("mine", read_runs(tmp_path, "mine")))
+    assert text.splitlines()[0] == "| row | ours: last mIoU, % | seeds | state |"
 
 
 def test_a_deviation_is_explained(tmp_path):

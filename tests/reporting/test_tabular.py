@@ -17,6 +17,16 @@ def has_booktabs():
     return subprocess.run(["kpsewhich", "booktabs.sty"], capture_output=True).returncode == 0
 
 
+def compile_latex(text, folder):
+    """Compile ``text`` on A4 if LaTeX is installed; return the log."""
+    if not (shutil.which("pdflatex") and shutil.which("kpsewhich") and has_booktabs()):
+        return ""
+    page = r"\documentclass{article}\usepackage{booktabs}\textwidth 482pt\oddsidemargin 0pt\begin{document}"
+    (folder / "a.tex").write_text(f"{page}{text}\\end{{document}}")
+    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "a.tex"]
+    return subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True).stdout
+
+
 def row(name, ours, best=False, paper=None):
     return Row(name, ours, [], paper, None, [], "", best, True)
 
@@ -39,10 +49,35 @@ def test_latex_is_escaped_and_the_best_is_bold(tmp_path):
     assert r"\caption{Backbone ablation: IoU per class, \%.}" in text and r"\begin{tabular}{lr}" in text
     assert r"a\_b & IoU, \% \\" in text and r"x \& y & 1.50 $\pm$ 0.1 \\" in text and r"\textbf{z} & -- \\" in text
     assert grid_csv(grid) == 'a_b,"IoU, %"\nx & y,1.50 ± 0.1\nz,\n'
-    if shutil.which("pdflatex") and shutil.which("kpsewhich") and has_booktabs():
-        document = f"\\documentclass{{article}}\\usepackage{{booktabs}}\\begin{{document}}{text}\\end{{document}}"
-        (tmp_path / "a.tex").write_text(document)
-        subprocess.run(["pdflatex", "-halt-on-error", "a.tex"], cwd=tmp_path, check=True, capture_output=True)
+    compile_latex(text, tmp_path)
+
+
+def test_latex_fits_on_a_page_and_no_text_is_an_option(tmp_path):
+    """A line that starts with [400, 1600] is no option of the end of the line before it."""
+    names = [f"resize_400_1600_crop_768x1536, seed {seed}" for seed in range(5)]
+    wide = Grid(["class", *names], [["road", *["97.53"] * 5], ["*", *["1.00"] * 5]])
+    sentences = Grid(
+        ["difference, points", "text", "FPS (this machine)"],
+        [
+            [
+                "[400, 1600] over [512, 2048], crop 512x1024",
+                "better | similar",
+                "a sentence of more than thirty characters",
+            ]
+        ]
+        * 2,
+    )
+    text = grid_latex("table6", "IoU", wide) + grid_latex("table6", "differences", sentences)
+    assert text.count("tabular}") == 2 * 4 and text.count("class &") == 3  # two columns of runs each
+    assert r"class & \shortstack[r]{resize\_400\_1600\_crop\_768x1536,\\seed 0} &" in text and r"{*} & 1.00" in text
+    assert r"{[}400, 1600] over {[}512, 2048], crop 512x1024 & better \textbar{} similar &" in text
+    log = compile_latex(text, tmp_path)
+    assert "Overfull" not in log
+
+
+def test_a_group_of_ones_own_is_compared_with_nothing():
+    text = latex_text("mine", ROWS)
+    assert r"\begin{tabular}{lrr}" in text and "paper" not in text and r"c & -- & 0 \\" in text
 
 
 def test_latex_says_what_a_row_is_not():
@@ -65,7 +100,8 @@ def test_welch_by_hand():
     """Means 1 and 3, variances 1 and 1, three runs each: t = 2.449, four degrees of freedom, p = 0.0705."""
     smoke = row("smoke", [90.0, 91.0])._replace(comparable=False)
     text = significance_markdown([row("low", [0.0, 1.0, 2.0]), row("high", [2.0, 3.0, 4.0]), row("one", [5.0]), smoke])
-    assert "against high" in text and "- low: -2.00, p = 0.070 (n = 3 and 3)" in text
+    assert "- low: -2.00, p = 0.070 (n = 3 and 3)" in text
+    assert "high, the tested row with the highest mean;" in text  # "one" is higher, but a single run
     assert "or the best run counts): one, smoke.\n" in text and "little power" in text
 
 

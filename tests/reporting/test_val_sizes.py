@@ -1,10 +1,12 @@
 """mIoU over evaluation sizes."""
 
 import json
+from contextlib import contextmanager
 
 import pytest
 
-from regseg.reporting.val_sizes import deviation, means_by_size, read, sizes_table
+from regseg.reporting import plots, val_sizes
+from regseg.reporting.val_sizes import deviation, draw, means_by_size, read, sizes_table
 
 
 def results(**mious):
@@ -60,3 +62,23 @@ def test_how_an_evaluation_differs(options, words):
     assert deviation([entry, entry | options], data) == words
     assert deviation([entry | {"split": "test", "dataset": "mine"}], {}) == ""  # of a custom group
     assert deviation(results(s512=0.5), data) == "options that are not recorded"
+
+
+@pytest.mark.parametrize("count", [1, 14])
+def test_the_legend_covers_no_curve(count, tmp_path, monkeypatch):
+    drawn = []
+
+    @contextmanager
+    def keeping(*arguments):
+        with plots.figure(*arguments) as figure:
+            yield figure
+            drawn.append(figure)
+
+    monkeypatch.setattr(val_sizes, "figure", keeping)
+    remark = "not comparable: split=train, 5 of 500 images"
+    curves = {f"resize_400_1600_crop_768x768_seed{n} ({remark})": results(s512=0.5, s1024=0.6) for n in range(count)}
+    draw(curves, tmp_path / "val_sizes.png")
+    drawn[0].draw_without_rendering()
+    (axes,), (legend,) = drawn[0].axes, drawn[0].legends
+    assert axes.get_legend() is None and axes.bbox.height > 200
+    assert not legend.get_window_extent().overlaps(axes.bbox)

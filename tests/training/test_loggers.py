@@ -97,7 +97,7 @@ def entries(history, name):
 def test_a_row_is_in_its_tables_group_by_its_name(logged):
     run = logged.run
     assert (run.run_group, run.display_name, run.project) == ("table5", "lraspp_seed0", "regseg")
-    assert run.job_type == "train" and list(run.tags) == ["table5", "lraspp", "streets", "dilation_1_12"]
+    assert run.job_type == "smoke" and list(run.tags) == ["table5", "lraspp", "streets", "dilation_1_12"]
 
 
 def test_a_run_has_its_settings_size_cost_and_code(logged):

@@ -88,7 +88,7 @@ def draw(rows: list[dict[str, Any]], machine: str, path: Path) -> None:
         axes.set_xticks(places, [row["block"] for row in rows])
         axes.set(ylabel="latency relative to the Y block")
         axes.margins(y=0.15)
-        axes.legend(loc="lower right")
+        drawn.legend(loc="outside lower center", ncols=2)  # inside, it would cover bars
         drawn.suptitle(machine, fontsize=8)
 
 

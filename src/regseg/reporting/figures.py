@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -44,17 +44,48 @@ def draw_rows(group: str, rows: Sequence[Row], path: Path) -> bool:
         for style, color, label, shown in (
             ("o", OURS, "ours", any(row.ours and row.comparable for row in rows)),
             ("o", OURS, _NOT_COMPARABLE, any(row.ours and not row.comparable for row in rows)),
+            (".", OURS, "our single runs", any(len(row.ours) > 1 for row in rows)),
             ("x", OURS, "ours, not finished", any(row.unfinished for row in rows)),
             ("o", AUTHOR, "author's runs", any(row.author for row in rows)),
             ("|", PAPER, "paper", any(row.paper for row in rows)),
         ):
             if shown:
-                axes.plot([], [], style, color=color, label=label, mfc=color if label == "ours" else "none")
+                filled = label in ("ours", "our single runs")
+                axes.plot([], [], style, color=color, label=label, mfc=color if filled else "none")
         axes.set_yticks(list(places), [axis_name(row.name) for row in rows])
         axes.set_ylim(len(rows) - 0.5, -0.5)
+        _show_what_compares(axes, rows)
         axes.set_xlabel(_label(group))
         _legend(drawn)
     return True
+
+
+def _show_what_compares(axes: Axes, rows: Sequence[Row]) -> None:
+    """Limit the x axis to values that are comparable, if there are any, and write the others at its edges.
+
+    A smoke test or an unfinished run is tens of points away, next to which rows that differ by tenths would coincide.
+    """
+    shown = [value for row in rows for value in (*row.author, *([float(row.paper)] if row.paper else []))]
+    for row in rows:
+        if row.comparable and row.ours and row.value is not None:
+            deviation = row.deviation or 0
+            shown += [*row.ours, row.value - deviation, row.value + deviation]
+    others = [(place, value) for place, row in enumerate(rows) for value in (*row.ours, *row.unfinished)]
+    if not shown or not others:
+        return
+    margin = 0.05 * (max(shown) - min(shown)) or 0.5
+    low, high = min(shown) - margin, max(shown) + margin
+    axes.set_xlim(low, high)
+    for place in range(len(rows)):
+        for text, x, align, own in (
+            ("◂ {}", 0.01, "left", [value for at, value in others if at == place and value < low]),
+            ("{} ▸", 0.99, "right", [value for at, value in others if at == place and value > high]),
+        ):
+            if own:
+                label = text.format(", ".join(f"{value:.1f}" for value in own))
+                axes.text(
+                    x, place, label, color=OURS, ha=align, va="center", fontsize=8, transform=axes.get_yaxis_transform()
+                )
 
 
 def draw_curves(group: str, runs: Sequence[Run], path: Path) -> bool:
@@ -126,8 +157,8 @@ def _draw_heatmap(
     signed: bool,
 ) -> None:
     """Draw differences, or percentages, in cells; many columns are divided into panels below each other."""
-    limit = max((abs(value) for row in values for value in row if value == value), default=1.0) or 1.0
-    limit = limit if signed else 100.0
+    differences = (abs(value) for row in values for value in row if value == value)
+    limit = max([1.0, *differences]) if signed else 100.0  # differences below a point remain pale
     style: dict[str, Any] = {"cmap": "PuOr", "vmin": -limit} if signed else {"cmap": "Blues", "vmin": 0.0}
     panels = math.ceil(len(columns) / max(_COLUMNS, math.ceil(len(columns) / _PANELS)))
     wide = math.ceil(len(columns) / panels)
@@ -179,30 +210,50 @@ def draw_trade_off(
     highlighted = {line["below"] for line in content.get("ours", ())}
     with figure(path, 6.4, 4.4) as drawn:
         axes = drawn.add_subplot()
-        dots = {model: (value, mious[model]) for model, value in models.items()}
-        for model in dots:
-            _draw_dot(axes, model, dots, own=model in highlighted)
+        for model, value in models.items():
+            own = model in highlighted
+            axes.plot(value, mious[model], "o", color=OURS if own else OTHERS, ms=8 if own else 5)
+        places = [(value, mious[model]) for model, value in models.items()]
         place = next((models[model] for model in models if model in highlighted), None)
         if star is not None and place is not None:
             axes.plot(place, star[1], "*", color=OURS, ms=13, label=star[0])
+            places.append((place, star[1]))
             _legend(drawn)
         set_log_x(axes)
         axes.set_xlabel(label)
         axes.set_ylabel(content["columns"]["miou"])
         axes.margins(x=0.2, y=0.08)
+        _name_dots(drawn, {model: (value, mious[model]) for model, value in models.items()}, highlighted, places)
     return True
 
 
-def _draw_dot(axes: Axes, model: str, dots: Mapping[str, tuple[float, float]], *, own: bool) -> None:
-    """Draw one of the ``dots`` with its name: below it if another dot is close above it."""
-    value, miou = dots[model]
-    others = [dot for name, dot in dots.items() if name != model]
-    crowded = any(0 <= other_miou - miou < 0.3 and 0.5 < other / value < 2 for other, other_miou in others)
-    axes.plot(value, miou, "o", color=OURS if own else OTHERS, ms=8 if own else 5)
-    axes.annotate(
-        model, (value, miou), xytext=(5, -11 if crowded else 4), textcoords="offset points", fontsize=8,
-        color=OURS if own else "#444444", weight="bold" if own else "normal",
-    )  # fmt: skip
+def _name_dots(
+    drawn: Figure,
+    dots: Mapping[str, tuple[float, float]],
+    highlighted: Collection[str],
+    places: Iterable[tuple[float, float]],
+) -> None:
+    """Write the name of each dot next to it, where it covers no other name and none of the marks at ``places``."""
+    from matplotlib.transforms import Bbox
+
+    axes = drawn.axes[0]
+    drawn.draw_without_rendering()  # only the finished layout says what is close to what
+    pixels = drawn.dpi / 72  # per point
+    marks = axes.transData.transform(list(places))
+    taken = [Bbox.from_bounds(x - 4 * pixels, y - 4 * pixels, 8 * pixels, 8 * pixels) for x, y in marks]
+    for model, dot in sorted(dots.items(), key=lambda item: -item[1][1]):  # from top to bottom
+        own = model in highlighted
+        name = axes.annotate(
+            model, dot, textcoords="offset points", xytext=(0, 0), fontsize=8,
+            color=OURS if own else "#444444", weight="bold" if own else "normal",
+        )  # fmt: skip
+        for right, above in ((True, True), (True, False), (False, True), (False, False)):
+            name.xyann = (5 if right else -5, 4 if above else -4)
+            name.set(ha="left" if right else "right", va="bottom" if above else "top")
+            box = name.get_window_extent()
+            if not box.count_overlaps(taken):
+                break
+        taken.append(box)
 
 
 def draw_val_sizes(group: str, runs: Sequence[Run], path: Path) -> bool:

@@ -40,11 +40,24 @@ class Grid(NamedTuple):
         """Whether each column contains only numbers."""
         return [_is_numeric(row[column] for row in self.rows) for column in range(len(self.headings))]
 
-    def parts(self) -> Iterator[Grid]:
-        """Yield the table; if it has many columns, several tables that fit on paper, each with the first column."""
-        for start in range(1, max(2, len(self.headings)), _COLUMNS):
-            headings, *rows = ([row[0], *row[start : start + _COLUMNS]] for row in (self.headings, *self.rows))
-            yield Grid(headings, rows, self.ours)
+    def parts(self, widths: Sequence[float] | None = None, widest: float = _COLUMNS) -> Iterator[Grid]:
+        """Yield the table; if it is wide, several tables, each with the first column.
+
+        Args:
+            widths: Of the columns; None counts them.
+            widest: The greatest sum of widths in a table, without the first column.
+        """
+        widths, columns = widths or [1] * len(self.headings), [0]
+        for column in range(1, len(self.headings)):
+            if len(columns) > 1 and sum(widths[other] for other in columns[1:]) + widths[column] > widest:
+                yield self._with(columns)
+                columns = [0]
+            columns.append(column)
+        yield self._with(columns)
+
+    def _with(self, columns: Sequence[int]) -> Grid:
+        headings, *rows = ([row[column] for column in columns] for row in (self.headings, *self.rows))
+        return Grid(headings, rows, self.ours)
 
 
 def _is_numeric(cells: Iterable[str]) -> bool:
@@ -74,8 +87,17 @@ def name_of_metric(group: str) -> str:
 def markdown(group: str, rows: Iterable[Row]) -> str:
     """Return the table as Markdown, with a line below that names the rows whose best run counts."""
     rows = list(rows)
-    lines = [[row.name, _ours(row), str(len(row.values)), _printed(row), _list(row.author), row.state] for row in rows]
-    text = table(Grid(["row", f"ours: {name_of_metric(group)}", "seeds", "paper", "author's runs", "state"], lines))
+    columns = {
+        "row": [row.name for row in rows],
+        f"ours: {name_of_metric(group)}": [_ours(row) for row in rows],
+        "seeds": [str(len(row.values)) for row in rows],
+        "paper": [_printed(row) for row in rows],
+        "author's runs": [_list(row.author) for row in rows],
+        "state": [row.state for row in rows],
+    }
+    if group not in paper():  # a group of one's own has nothing to be compared with
+        columns = {name: cells for name, cells in columns.items() if name not in ("paper", "author's runs")}
+    text = table(Grid(list(columns), list(zip(*columns.values(), strict=True))))
     if any(row.deviation is not None or row.paper_deviation is not None for row in rows):
         text += "\n± is the population standard deviation over the runs of a row, as in the paper.\n"
     if best := [escaped(row.name) for row in rows if row.best]:
@@ -150,8 +172,8 @@ def at_same_epochs(group: str, runs: Iterable[Run]) -> list[str]:
     """Return one sentence per run that compares it with the author's runs at the latest common epoch."""
     metric = "reduced mIoU" if metric_of(group).endswith("_reduced") else "mIoU"
     return [
-        f"{escaped(run.row)}, seed {run.curve.seed}: at epoch {found.epoch}, the mean {metric} of the author's runs is "
-        f"{found.author:.1f} %; yours is {found.ours:.1f} %."
+        f"{escaped(run.row)}, seed {run.curve.seed}: after epoch {found.epoch + 1}, the mean {metric} of the author's "
+        f"runs is {found.author:.1f} %; yours is {found.ours:.1f} %."
         for run in runs
         if (found := common_epoch(group, run))
     ]

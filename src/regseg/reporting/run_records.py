@@ -106,6 +106,11 @@ def classes_of(group: Path) -> tuple[list[str], bool]:
     return list(classes), reduced
 
 
+def only_smoke_tests(group: Path) -> bool:
+    """Return whether all runs in a group's folder are smoke tests."""
+    return all(Summary(folder).get("config.trainer.smoke", bool, False) for folder in run_folders(group))
+
+
 def _row(header: list[str], cells: list[str]) -> dict[str, float] | None:
     """Return the epoch and scores of a row, NaN for empty cells; None if any cell is invalid."""
     values = {}

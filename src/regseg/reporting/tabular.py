@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import io
+import textwrap
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 from regseg.reporting.markdown import Grid, escaped, name_of_metric, printed
 from regseg.reporting.published import paper
@@ -13,8 +15,12 @@ from regseg.reporting.tables import Row
 _LATEX = {
     "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "#": r"\#", "%": r"\%", "_": r"\_",
     "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}",
-    "±": r"$\pm$", "–": "--",
+    "|": r"\textbar{}", "±": r"$\pm$", "–": "--",
+    "[": "{[}", "*": "{*}",  # otherwise, at the start of a line, they would be options of the command before it
 }  # fmt: skip
+_CHARACTER, _GAP, _PAGE = 5, 12, 480  # points: a character at 10 pt, the space between columns, A4 with margins of 2 cm
+_PARAGRAPH = 150  # points of a column of sentences, which are longer than _LABEL characters
+_LABEL = 30
 _FEWEST = 2  # seeds of each row for a test
 _ENOUGH = 5  # seeds from which a test of mean IoU says much
 
@@ -51,22 +57,55 @@ def latex_text(group: str, rows: Sequence[Row]) -> str:
     for row in rows:
         ours = _cell(row.value, row.deviation, bool(_comparable([row])) and row.value == best)
         ours += "" if row.ours or row.value is None else r"\rlap{$^\ast$}"
-        lines.append([_latex(row.name), ours, str(len(row.values)), _latex(printed(row.paper, row.paper_deviation))])
+        published = [_latex(printed(row.paper, row.paper_deviation))] if group in paper() else []
+        lines.append([_latex(row.name), ours, str(len(row.values)), *published])
     caption = " ".join([_latex(f"{_title(group)}: {name_of_metric(group)}."), *_caption_notes(rows)])
-    return _booktabs(caption, "lrrr", ["row", "ours", "runs", "paper"], lines)
+    headings = ["row", "ours", "runs", "paper"] if group in paper() else ["row", "ours", "runs"]
+    return _booktabs(caption, f"l{'r' * (len(headings) - 1)}", headings, lines)
 
 
 def grid_latex(group: str, heading: str, grid: Grid) -> str:
     """Return any other table as LaTeX; as several tables if it is wide. Lines of our runs are bold."""
+    columns = [_Column.of(grid, number) for number in range(len(grid.headings))]
+    widths = [column.width + _GAP for column in columns]
     tables = []
-    for part in grid.parts():
+    for part in grid.parts(widths, _PAGE - widths[0]):
+        columns = [_Column.of(part, number) for number in range(len(part.headings))]
         lines = [[_latex(cell) for cell in row] for row in part.rows]
         for number in part.ours:
             lines[number][0] = f"\\textbf{{{lines[number][0]}}}"
-        columns = "".join("r" if right else "l" for right in part.numeric)
+        lines = [[column.cell(text) for column, text in zip(columns, line, strict=True)] for line in lines]
         caption = _latex(f"{_title(group)}: {heading}." if heading else f"{_title(group)}.")
-        tables.append(_booktabs(caption, columns, [_latex(text) for text in part.headings], lines))
+        alignments = "".join(column.alignment for column in columns)
+        tables.append(_booktabs(caption, alignments, [column.heading for column in columns], lines))
     return "\n".join(tables)
+
+
+class _Column(NamedTuple):
+    """How a column is set in LaTeX: its width in points, its alignment, and its heading, which is LaTeX."""
+
+    width: float
+    alignment: str
+    heading: str
+
+    @classmethod
+    def of(cls, grid: Grid, number: int) -> _Column:
+        """Return the layout of a column: headings are not much wider than the cells, and sentences wrap."""
+        longest = max((len(row[number]) for row in grid.rows), default=0)
+        heading = grid.headings[number]
+        lines = textwrap.wrap(heading, max(longest, 6), break_long_words=False, break_on_hyphens=False) or [""]
+        if longest > _LABEL and not grid.numeric[number]:
+            return cls(_PARAGRAPH, f"p{{{_PARAGRAPH}pt}}", _latex(heading))
+        alignment = "r" if grid.numeric[number] else "l"
+        stacked = r"\\".join(map(_latex, lines))
+        text = f"\\shortstack[{alignment}]{{{stacked}}}" if len(lines) > 1 else stacked
+        return cls(_CHARACTER * max(longest, *map(len, lines)), alignment, text)
+
+    def cell(self, text: str) -> str:
+        """Return a cell's LaTeX."""
+        if not self.alignment.startswith("p"):
+            return text
+        return rf"\raggedright\let\\\tabularnewline {text}"  # otherwise, \\ would end a line of this cell
 
 
 def _title(group: str) -> str:
@@ -132,7 +171,7 @@ def significance_markdown(rows: Sequence[Row]) -> str:
         if row is not first:
             n = f"n = {len(first.ours)} and {len(row.ours)}"
             lines.append(f"- {escaped(row.name)}: {_verdict(first.ours, row.ours)} ({n}).\n")
-    text = f"Welch's two-sided t-test against {escaped(first.name)}, the row with the highest mean; "
+    text = f"Welch's two-sided t-test against {escaped(first.name)}, the tested row with the highest mean; "
     text += "not corrected for multiple comparisons.\n\n"
     text += "".join(lines)
     if others := [escaped(row.name) for row in rows if row.values and row not in tested]:

@@ -85,7 +85,7 @@ def means_by_size(results: Sequence[Results]) -> dict[int, float]:
 
 def draw(curves: Mapping[str, Results], path: Path) -> None:
     """Draw mIoU over the short side, one curve per name."""
-    with figure(path) as drawn:
+    with figure(path, 6.4, 3.8 + 0.22 * len(curves)) as drawn:
         axes = drawn.add_subplot()
         for (name, results), color in zip(curves.items(), CYCLE * len(curves), strict=False):
             sizes = [result["val_size"] for result in results]
@@ -96,4 +96,4 @@ def draw(curves: Mapping[str, Results], path: Path) -> None:
         ticks = sorted({result["val_size"] for results in curves.values() for result in results})
         if len(ticks) <= _MOST_TICKS:
             axes.set_xticks(ticks)
-        axes.legend()
+        drawn.legend(loc="outside lower center")  # names of runs with remarks are long, and would cover curves

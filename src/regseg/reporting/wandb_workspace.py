@@ -12,7 +12,9 @@ from regseg.errors import InputError
 from regseg.system.atomic import write_text
 
 
-def build_workspace(group: str, project: str, entity: str, classes: list[str], *, reduced: bool) -> Any:
+def build_workspace(
+    group: str, project: str, entity: str, classes: list[str], *, reduced: bool, smoke: bool = False
+) -> Any:
     """Build a workspace for the runs of ``group``; nothing is uploaded.
 
     It shows the best and last mean IoU as bars, and the mean IoU as curves over epochs, both grouped by row with the
@@ -25,6 +27,7 @@ def build_workspace(group: str, project: str, entity: str, classes: list[str], *
         entity: The W&B user or team.
         classes: Class names, one panel each.
         reduced: Whether a dataset of the group excludes classes, so that the reduced mIoU differs from the mIoU.
+        smoke: Whether to show smoke tests too, which would spoil the means of their rows.
 
     Returns:
         A `wandb_workspaces.workspaces.Workspace`.
@@ -33,13 +36,14 @@ def build_workspace(group: str, project: str, entity: str, classes: list[str], *
         InputError: wandb-workspaces is missing.
     """
     wr, ws = _libraries()
+    filters = [ws.Metric("Group") == group, *([] if smoke else [ws.Metric("JobType") != "smoke"])]
     names = {"miou": "mIoU"} | ({"miou_reduced": "reduced mIoU"} if reduced else {})
     return ws.Workspace(
         entity=entity,
         project=project,
         name=f"regseg {group}",
         sections=_sections(wr, ws, names, classes),
-        runset_settings=ws.RunsetSettings(filters=[ws.Metric("Group") == group], groupby=[ws.Config("run.name")]),
+        runset_settings=ws.RunsetSettings(filters=filters, groupby=[ws.Config("run.name")]),
     )
 
 
