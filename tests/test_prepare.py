@@ -59,7 +59,10 @@ def test_every_problem_is_found_in_one_pass(run_module, mine, tmp_path):
 
 def test_camvid_is_sound(camvid_root):
     dataset = CamVid(camvid_root)
-    assert find_problems(dataset, dataset.spec) == ([], {"train": 367, "val": 101, "test": 233})
+    assert find_problems(dataset, dataset.spec, camvid_root, ("train", "val")) == (
+        [],
+        {"train": 367, "val": 101, "test": 233},
+    )
 
 
 def test_the_contact_sheet_shows_crops_labels_and_names(run_module, mine, tmp_path):

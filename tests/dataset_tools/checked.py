@@ -13,7 +13,7 @@ CLASSES = (
 
 def found(root):
     dataset = Folder(root)
-    return find_problems(dataset, dataset.spec)[0]
+    return find_problems(dataset, dataset.spec, root, ("train", "val"))[0]
 
 
 def only(root, kind, *words, notice=False):

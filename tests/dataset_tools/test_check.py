@@ -88,6 +88,17 @@ def test_a_split_that_is_not_used_may_be_missing(mine, tmp_path, capsys):
     assert "There is no val split; training does not need one." in printed and "No problems in 4 pairs" in printed
 
 
+@pytest.mark.parametrize(
+    ("folder", "words"), [("images/Test", ["named like a split", "images/test"]), ("images/test", ["labels/test"])]
+)
+def test_a_split_that_is_there_but_not_read_is_a_notice(mine, tmp_path, capsys, folder, words):
+    write(mine / folder / "0.png", noise(0))
+    assert only(mine, "no split test", folder.split("/")[1], *words, notice=True)
+    check_mine(mine, tmp_path / "out")
+    assert "There is no test split" not in (printed := capsys.readouterr().out)
+    assert all(word in printed for word in words)
+
+
 @pytest.mark.parametrize("action", [show, report])
 def test_a_few_images_suffice_for_a_preview_and_for_statistics(mine, tmp_path, action):
     for kind in ("images", "labels"):
@@ -111,7 +122,7 @@ def test_a_custom_class_as_in_the_documentation(mine):
         def samples(self, split):
             return [tuple(sample) for sample in Folder(mine).samples(split)]
 
-    problems, counts = find_problems(Custom(), Custom.spec)
+    problems, counts = find_problems(Custom(), Custom.spec, mine, ("train", "val"))
     assert not problems and counts == {"train": 4, "val": 2}
 
 
@@ -128,9 +139,10 @@ def test_problems_of_a_custom_class(mine):
         path.unlink()
     (mine / "images/test").mkdir()
     os.mkfifo(mine / "images/train/pipe.png")
-    problems, counts = find_problems(Lanes(), Lanes.spec)
+    problems, counts = find_problems(Lanes(), Lanes.spec, mine, ("train", "val"))
     kinds = Counter(problem.kind for problem in problems)
-    assert kinds == {"no split val": 1, "unusable label": 5, "unreadable image": 1} and counts == {"train": 5}
+    assert kinds == {"no split val": 1, "no split test": 1, "unusable label": 5, "unreadable image": 1}
+    assert counts == {"train": 5}
     assert any("Lanes.samples('val') lists no images" in problem.sentence for problem in problems)
 
 
@@ -194,8 +206,8 @@ def test_a_flat_dataset_has_no_problem(tmp_path):
         for path in (root / kind / "train").iterdir():
             path.rename(root / kind / path.name)
         (root / kind / "train").rmdir()
-    problems, counts = find_problems(Folder(root), Folder(root).spec)
+    problems, counts = find_problems(Folder(root), Folder(root).spec, root, ("train", "val"))
     assert not problems and sum(counts.values()) == 12
     write(root / "labels" / "alone.png", np.zeros((4, 4), np.uint8))
-    (problem,) = find_problems(Folder(root), Folder(root).spec)[0]
+    (problem,) = found(root)
     assert "alone.png" in problem.sentence

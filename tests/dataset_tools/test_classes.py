@@ -96,7 +96,7 @@ def test_16_bits_are_read_as_training_reads_them(tmp_path, colors):
     write(tmp_path / "labels/b.png", np.dstack([label + 256] * 3) if colors else label + 256)
     with pytest.raises(InputError) as error:
         classes(data(tmp_path), tmp_path)
-    assert is_sentence(error, "b.png", "16 bits", "export it with 8 bits", *([] if colors else ["the value 456"]))
+    assert is_sentence(error, "b.png", "beyond 8 bits", "export it with 8 bits", *([] if colors else ["the value 456"]))
 
 
 def test_files_that_are_not_read_as_labels_do_not_count(tmp_path):
@@ -117,8 +117,8 @@ def test_values_at_smoothed_edges_are_pointed_out(tmp_path, capsys, colors):
     text = written(tmp_path)[1]
     number = len(set(smooth.ravel().tolist())) - 2
     printed = capsys.readouterr().out
-    assert f"{number} of them never fill 2x2 pixels" in printed and "without smoothing" in printed
-    assert text.count("never fills 2x2 pixels") == number > 3
+    assert f"{number} values never fill a 2x2 square" in printed and "without smoothing" in printed
+    assert text.count("never fills a 2x2 square") == number > 3
     (tmp_path / "classes.yaml").unlink()
     write(tmp_path / "labels/a.png", np.dstack([mask, mask * 0, mask]) if colors else mask)
     assert "2x2" not in written(tmp_path)[1] + capsys.readouterr().out

@@ -135,6 +135,10 @@ def test_an_image_of_the_same_name_in_another_folder_is_not_taken(dataset, name,
         run(root, path)
     assert is_sentence(error, name, root / "images" / (elsewhere or "drive/a.png"), "another folder")
     assert not (root / "labels").exists()
+    assert str(error.value).endswith("move it into the folder of its file_name, or remove the folders from file_name.")
+    content["images"][0]["file_name"] = "a.png"
+    path.write_text(json.dumps(content))
+    run(root, path)
 
 
 @pytest.mark.parametrize(
@@ -299,10 +303,20 @@ def test_damaged_annotations_are_one_sentence(dataset, change, words):
 
 def test_what_a_killed_import_left_is_removed(dataset):
     root, path, _ = dataset
-    left = root / ".regseg/import-x1y2z3/0.png"
-    write(left, np.zeros((6, 8), np.uint8))
+    left = root / ".regseg/.import.x1y2z3"
+    write(left / "files/0.png", np.zeros((6, 8), np.uint8))
+    (left / ".lock").touch()
     run(root, path)
-    assert not left.parent.exists() and not list((root / ".regseg").glob("import-*"))
+    assert not left.exists() and not list((root / ".regseg").glob(".import*"))
+
+
+def test_a_misspelt_root_gets_no_files(dataset, monkeypatch):
+    root, path, _ = dataset
+    monkeypatch.setenv("REGSEG_CACHE", str(root / "cache"))
+    with pytest.raises(InputError) as error:
+        run(root.parent / "mime", path)
+    assert is_sentence(error, root.parent / "mime/images", "data.root")
+    assert not (root / "cache").exists() and not (root.parent / "mime").exists()
 
 
 def test_a_disk_that_is_full_while_labels_are_moved_leaves_none(dataset, monkeypatch):

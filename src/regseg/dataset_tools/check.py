@@ -6,7 +6,6 @@ import os
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from itertools import takewhile
 from pathlib import Path
 
 from regseg.data.datamodule import SegmentationDataModule
@@ -18,6 +17,8 @@ from regseg.data.datasets.layout import (
     Sample,
     check_split,
     list_samples,
+    shared_start,
+    split_of,
 )
 from regseg.data.datasets.spec import IGNORE_INDEX, DatasetSpec
 from regseg.dataset_tools.file_check import Checked, check_pair
@@ -40,10 +41,11 @@ def check(datamodule: SegmentationDataModule, out: Path) -> None:
         InputError: There are problems (notices do not count); the message counts them by kind.
     """
     needed = {*check_split(datamodule.train_split), *check_split(datamodule.val_split)}
-    found, counts = find_problems(datamodule.dataset, datamodule.spec, needed)
+    found, counts = find_problems(datamodule.dataset, datamodule.spec, datamodule.root, needed)
+    unread = {problem.kind for problem in found}
     pairs = ", ".join(f"{number} in {split}" for split, number in counts.items())
     for split in PARTS:
-        if split not in {*counts, *needed}:
+        if split not in counts and _no_split(split) not in unread:
             print(f"There is no {split} split; training does not need one.")
     if found:
         _write(found, out)
@@ -63,18 +65,20 @@ def check(datamodule: SegmentationDataModule, out: Path) -> None:
 
 
 def find_problems(
-    dataset: DatasetLayout, spec: DatasetSpec, needed: Collection[str] = ("train", "val")
+    dataset: DatasetLayout, spec: DatasetSpec, root: Path, needed: Collection[str]
 ) -> tuple[list[Problem], dict[str, int]]:
-    """Return (problems, number of pairs per split); a split of ``needed`` that cannot be listed is one problem."""
+    """Return (problems, number of pairs per split).
+
+    A split of ``needed`` that cannot be listed is one problem. Any other is a notice if ``root`` has a folder for it.
+    """
     problems: list[Problem] = []
     splits: dict[str, list[Sample]] = {}
     for split in PARTS:
         try:
             splits[split] = list_samples(dataset, split, problems)
         except InputError as error:
-            if split in needed:
-                problems.append(Problem(f"no split {split}", str(error)))
-            continue
+            if split in needed or _has_folder(root, split):
+                problems.append(Problem(_no_split(split), str(error), notice=split not in needed))
     pairs = [sample for samples in splits.values() for sample in samples]
     problems += labels_without_image(pairs)  # for all splits at once, because they may share a folder of labels
     problems += repeated_images(splits)
@@ -85,6 +89,18 @@ def find_problems(
     of_splits = {split: [checked[sample] for sample in samples] for split, samples in splits.items()}
     problems += [*all_ignored(of_splits), *missing_classes(of_splits, spec)]
     return problems, {split: len(samples) for split, samples in splits.items()}
+
+
+def _no_split(split: str) -> str:
+    """Return the kind of the problem that a split cannot be listed."""
+    return f"no split {split}"
+
+
+def _has_folder(root: Path, split: str) -> bool:
+    """Return whether a folder is named like the split, as in ``<root>/Test`` or ``<root>/images/test``."""
+    return any(
+        split_of(path.name) == split and path.is_dir() for pattern in ("*", "*/*") for path in root.glob(pattern)
+    )
 
 
 def labels_without_image(samples: Iterable[Sample]) -> Iterator[Problem]:
@@ -166,19 +182,18 @@ def all_ignored(splits: Mapping[str, list[Checked]]) -> Iterator[Problem]:
 
 
 def _write(found: list[Problem], out: Path) -> None:
-    lines = (f"{'notice: ' * problem.notice}{problem.kind}: {problem.sentence}\n" for problem in found)
+    lines = (f"{'notice: ' if problem.notice else ''}{problem.kind}: {problem.sentence}\n" for problem in found)
     write_text(out / "problems.txt", "".join(lines))
 
 
 def _print(found: list[Problem]) -> None:
     kinds = Counter((problem.notice, problem.kind) for problem in found)
     for (notice, kind), number in kinds.most_common():
-        print(f"{number} x {kind}{' (notice)' * notice}")
+        print(f"{number} x {kind}{' (notice)' if notice else ''}")
         for problem in [problem for problem in found if problem.kind == kind][:SHOWN]:
             print(f"    {problem.sentence}")
 
 
 def _beyond(stem: str, name: str) -> str:
     """Return ``name`` without the prefix that it shares with ``stem``: ``gtFine_labelIds.png`` or ``.png``."""
-    same = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(stem, name, strict=False)))
-    return name[same:]
+    return name[shared_start(stem, name) :]

@@ -41,7 +41,7 @@ def report(datamodule: SegmentationDataModule, out: Path) -> None:
     """Print the shares of the classes and write them to ``out/class_frequencies.csv`` and ``.png``."""
     from rich.table import Table
 
-    datamodule.batch_size = 1  # crops are drawn one by one, so that a few images suffice
+    datamodule.batch_size = 1  # crops are drawn one by one, so that datasets smaller than a batch can be measured
     datamodule.setup("fit")
     share = datamodule.class_uniform or 0.5
     files, plain, uniform = measure(datamodule, share)

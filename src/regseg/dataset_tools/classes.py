@@ -41,7 +41,7 @@ class Found(NamedTuple):
     Attributes:
         pixels: value or colour -> number of pixels.
         palette: value -> colour, of a palette PNG.
-        areas: the values or colours of areas of at least 2x2 pixels. Those of smoothed edges have none.
+        areas: the values or colours that fill at least one 2x2 square; those of smoothed edges do not.
     """
 
     pixels: Counter[Any]
@@ -79,10 +79,10 @@ def classes(datamodule: SegmentationDataModule, out: Path) -> None:
     print(f"{len(found.pixels)} values in {len(files)} labels; edit the names in {shown(path)}, then run what=check")
     thin = len({*found.pixels} - found.areas - {255})
     if found.areas and thin:
-        never = f"{thin} of them never fill{'s' if thin == 1 else ''} 2x2 pixels"
+        never = "1 value never fills" if thin == 1 else f"{thin} values never fill"
         print(
-            f"{never}, as at the edges of smoothed masks; if they are not classes, export the masks without smoothing, "
-            f"remove {shown(path)} and run this again"
+            f"{never} a 2x2 square, as at the edges of smoothed masks; if they are not classes, export the masks "
+            f"without smoothing, remove {shown(path)} and rerun the command"
         )
 
 
@@ -126,7 +126,9 @@ def _in_8_bits(raw: np.ndarray, path: Path) -> np.ndarray:
     exact = not (raw % 257).any() if raw.ndim == 3 else raw.max() <= 255
     if not exact:
         found = "colours" if raw.ndim == 3 else f"the value {raw.max()}"
-        raise InputError(f"{path} has {found} of 16 bits, but classes need ids or colours of 8; export it with 8 bits.")
+        raise InputError(
+            f"{path} has {found} beyond 8 bits, but classes need 8-bit ids or colours; export it with 8 bits."
+        )
     return (raw // 257 if raw.ndim == 3 else raw).astype(np.uint8)
 
 
@@ -140,7 +142,7 @@ def _check_count(count: int, path: Path) -> None:
 
 
 def _count(codes: np.ndarray, path: Path) -> dict[int, int]:
-    """Return the number of pixels of each code, of which there may be as many as classes."""
+    """Return the number of pixels of each code; refuse more than `MAX_CLASSES` codes."""
     if codes.dtype == np.uint8:
         return {code: int(count) for code, count in enumerate(np.bincount(codes.ravel())) if count}
     found, counts = np.unique(codes, return_counts=True)
@@ -211,7 +213,7 @@ def _yaml(found: Found, labelmap: Mapping[Color, str], files: int) -> str:
             shown.add(color_of[value])
             entry["color"] = list(color_of[value])
         text = yaml.safe_dump(entry, default_flow_style=True, sort_keys=False, allow_unicode=True, width=1000).strip()
-        thin = ", never fills 2x2 pixels" if areas and value not in areas else ""
+        thin = ", never fills a 2x2 square" if areas and value not in areas else ""
         lines.append(f"  - {text}  # {100 * pixels[value] / total:.2f} % of all pixels{thin}\n")
     unused = [f"{name} {list(color)}" for color, name in labelmap.items() if color not in color_of.values()]
     note = f"# In labelmap.txt, but in no label: {', '.join(unused)}\n" if unused else ""

@@ -5,11 +5,8 @@ from __future__ import annotations
 import json
 import math
 import re
-import shutil
-import tempfile
 from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Set
-from itertools import takewhile
 from numbers import Real
 from pathlib import Path
 from typing import Any
@@ -17,7 +14,7 @@ from typing import Any
 from regseg.data.cache_dir import working_folder
 from regseg.data.datamodule import SegmentationDataModule
 from regseg.data.datasets.classes_file import read_classes
-from regseg.data.datasets.layout import image_files, split_of
+from regseg.data.datasets.layout import image_files, shared_start, split_of
 from regseg.data.datasets.spec import IGNORE_INDEX, is_printable
 from regseg.data.decoding import LARGEST, claimed_size
 from regseg.data.io import encode_png
@@ -27,6 +24,7 @@ from regseg.system.atomic import write_bytes, write_text
 from regseg.system.console import progress, shown
 from regseg.system.locks import lock
 from regseg.system.records import read_text
+from regseg.system.temporary import temporary_folder
 
 BACKGROUND = "background"  # the class of unlabelled pixels
 _SHOWN = 5  # folders of labels that are listed
@@ -44,17 +42,17 @@ def import_coco(datamodule: SegmentationDataModule, source: Path) -> None:
     imported one after the other.
 
     Raises:
-        InputError: the annotations or an image are missing or damaged, an annotation is only a box, a label exists
-            already, ``classes.yaml`` lacks a category, or pycocotools is not installed. Nothing is written then.
+        InputError: the annotations, an image or the folder of the images are missing or damaged, an annotation is only
+            a box, a label exists already, ``classes.yaml`` lacks a category, or pycocotools is not installed. Nothing is written then.
     """
     root, content = datamodule.root, _read(source)
     _check_masks(content, source)
     _check_references(content, source)
+    if not (root / "images").is_dir():
+        raise InputError(f"The folder {root / 'images'} is missing; put the images there, or set data.root.")
     folder = working_folder(root)
     # One import at a time: the first one decides the ids in classes.yaml, and its labels must not be replaced.
     with lock(folder / "importing.lock", wait=True):
-        for left in folder.glob("import-*"):  # by a killed import
-            shutil.rmtree(left, ignore_errors=True)
         labels = _import(root, content, source, folder)
     places = Counter(str(path.parent.relative_to(root)) for path in labels)
     listed = ", ".join(f"{number} in {shown(place)}" for place, number in places.most_common(_SHOWN))
@@ -66,13 +64,13 @@ def import_coco(datamodule: SegmentationDataModule, source: Path) -> None:
 
 
 def _import(root: Path, content: Mapping[str, Any], source: Path, working: Path) -> list[Path]:
-    """Write what `import_coco` writes, through a folder in ``working``; return the labels."""
+    """Draw all labels in a temporary folder in ``working``, then write them and classes.yaml; return their paths."""
     names = {entry["id"]: str(entry["name"]) for entry in sorted(content["categories"], key=lambda entry: entry["id"])}
     _check_names(list(names.values()), source)
     values = _values(names, {entry["category_id"] for entry in content["annotations"]}, root / "classes.yaml", source)
     targets = _targets(root, content, source)
-    with tempfile.TemporaryDirectory(dir=working, prefix="import-") as folder:
-        drawn = [Path(folder, f"{number}.png") for number in range(len(targets))]
+    with temporary_folder(working, "import") as folder:
+        drawn = [folder / f"{number}.png" for number in range(len(targets))]
         _draw(content, values, drawn, source)
         try:
             for path, target in zip(drawn, targets, strict=True):  # only now, so that a failed import can be repeated
@@ -183,7 +181,7 @@ def _targets(root: Path, content: Mapping[str, Any], source: Path) -> list[Path]
     """Return the label of each image, checked: none exists, no two images share one, and the images fit."""
     images = root / "images"
     by_name: dict[str, list[Path]] = defaultdict(list)
-    for path in image_files(images) if images.is_dir() else ():
+    for path in image_files(images):
         by_name[path.name].append(path)
     known = {folder for paths in by_name.values() for path in paths for folder in path.relative_to(images).parent.parts}
     found = [_existing(images, image["file_name"], by_name, known, source) for image in content["images"]]
@@ -204,11 +202,13 @@ def _existing(images: Path, name: str, by_name: Mapping[str, list[Path]], known:
     named = by_name.get(file) or by_name.get(_without_prefix(file), [])
     found = _find_images(images, folders, named, known)
     if not found:
-        other = f" (there is {named[0]}, but in another folder)" if named else ""
-        raise InputError(
-            f"{source} names the image {shortened(name)}, which is missing{other}; put it into {images} under the same "
-            "file name."
-        )
+        missing = f"{source} names the image {shortened(name)}, which is missing"
+        if named:
+            raise InputError(
+                f"{missing} (there is {named[0]}, but in another folder); move it into the folder of its "
+                "file_name, or remove the folders from file_name."
+            )
+        raise InputError(f"{missing}; put it into {images} under the same file name.")
     if len(found) > 1:
         raise InputError(
             f"{source} names the image {shortened(name)}, which may be {found[0]} or {found[1]}; add the folder to "
@@ -218,7 +218,7 @@ def _existing(images: Path, name: str, by_name: Mapping[str, list[Path]], known:
 
 
 def _find_images(images: Path, folders: list[str], named: list[Path], known: Set[str]) -> list[Path]:
-    """Return the images in ``folders``, as annotations write them; several if it is ambiguous, none if it is missing.
+    """Return those of ``named`` whose folders match ``folders`` best; several if ambiguous, none if no image matches.
 
     Annotation tools write their own paths: ``images/a.jpg``, with backslashes, or ``../../media/upload/4/a.jpg``. The
     leading folders of such a path need not exist in ``images``, and the file may lack the eight hexadecimal digits that
@@ -230,17 +230,17 @@ def _find_images(images: Path, folders: list[str], named: list[Path], known: Set
         images: the folder of the images.
         folders: the folders in the ``file_name`` of an image.
         named: the images of that name, in any folder.
-        known: names of the subfolders with images.
+        known: the name of every folder in the paths of the images, relative to ``images``.
     """
-    ends: dict[Path, tuple[int, bool]] = {}  # how many folders agree, from the end; whether all do
+    matches: dict[Path, tuple[int, bool]] = {}  # how many folders agree, from the end; whether all do
     for path in named:
         inside = path.parent.relative_to(images.parent).parts
-        agreeing = len(list(takewhile(lambda pair: pair[0] == pair[1], zip(inside[::-1], folders[::-1], strict=False))))
+        agreeing = shared_start(inside[::-1], folders[::-1])
         above = folders[len(folders) - agreeing - 1] if agreeing < len(folders) else ""  # the first that differs
         splits = {split for folder in (above, *inside[1:]) if (split := split_of(folder))}
         if above not in known and len(splits) <= 1:
-            ends[path] = agreeing, folders == list(inside[1:])
-    return [path for path in ends if ends[path] == max(ends.values())]
+            matches[path] = agreeing, folders == list(inside[1:])
+    return [path for path in matches if matches[path] == max(matches.values())]
 
 
 def _without_prefix(name: str) -> str:

@@ -52,7 +52,7 @@ def check_pair(sample: Sample, spec: DatasetSpec) -> Checked:
                 Problem(
                     "sizes differ",
                     f"{sample.image} is {sizes[0]} pixels but its label {sample.label} is {sizes[1]}; {hint}export the "
-                    "label at the image's size, as viewers show the image.",
+                    "label at the size at which viewers show the image.",
                 )
             )
         else:

@@ -20,7 +20,7 @@ COLUMNS, ROWS, WIDTH, GAP = 3, 4, 480, 6
 
 def show(datamodule: SegmentationDataModule, out: Path) -> None:
     """Draw the first training crops of epoch 0, as the network gets them, into ``out/crops.png``."""
-    datamodule.batch_size = 1  # crops are drawn one by one, so that a few images suffice
+    datamodule.batch_size = 1  # crops are drawn one by one, so that datasets smaller than a batch can be shown
     datamodule.setup("fit")
     draws = islice(datamodule.train_dataloader().sampler, COLUMNS * ROWS)
     crops = [datamodule.train_set[draw] for draw in draws]

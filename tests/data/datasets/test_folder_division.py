@@ -48,6 +48,12 @@ def test_drives_stay_together(tmp_path):
     assert is_sentence(error, "alone.png", "data.split_by")
 
 
+def test_drives_may_be_called_like_a_split_with_a_number(tmp_path):
+    root = flat(tmp_path, [f"test{drive:04d}/{frame}" for drive in range(12) for frame in range(3)])
+    folder = Folder(root, split_by="folder", val_share=0.4)
+    assert len(names_of(folder, "train") | names_of(folder, "val")) == 36
+
+
 @pytest.mark.parametrize(("share", "split"), [(0.01, "val"), (0.99, "train")])
 def test_an_empty_split_tells_a_share_that_fills_it(tmp_path, share, split):
     root = flat(tmp_path, [f"drive{drive}/{frame}" for drive in range(5) for frame in range(2)])

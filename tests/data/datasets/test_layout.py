@@ -91,7 +91,7 @@ def test_a_label_under_another_name_is_named(tmp_path, name):
     samples = [Sample(image, label), Sample(Path("images/a_b.jpg"), tmp_path / "a_b.png")]
     with pytest.raises(InputError) as error:
         check_pairs(samples, "train", tmp_path)
-    assert is_sentence(error, f"there is {tmp_path / name}, but a label is not looked for under this name")
+    assert is_sentence(error, f"there is {tmp_path / name}, but its name does not match the image")
     problems = []
     check_pairs([*samples, Sample(Path("images/c.jpg"), tmp_path / "c.png")], "train", tmp_path, problems)
     assert [name in problem.sentence for problem in problems] == [True, False]
@@ -103,7 +103,7 @@ def test_a_label_under_another_name_is_named(tmp_path, name):
         ("train", ["train", "Train", "training", "train2017"]),
         ("val", ["val", "valid", "Validation", "val2017"]),
         ("test", ["TEST", "testing"]),
-        (None, ["trainval", "drive1", "test_drive", ""]),
+        (None, ["trainval", "drive1", "test_drive", "test0001", "trainId", ""]),
     ],
 )
 def test_names_of_splits(split, names):

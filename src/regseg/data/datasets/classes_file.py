@@ -27,7 +27,8 @@ def read_classes(path: Path) -> DatasetSpec:
     ids, color_ids = _tables(classes, ignored, path)
     if not ids and len(ignored) == 3 and not any(isinstance(value, list) for value in ignored):
         raise InputError(
-            f"{path}: ignore: {ignored} lists three ids, but the classes have colours only; write ignore: [{ignored}]."
+            f"{path}: ignore: {ignored} lists three ids, but the classes have colours only; to ignore this one colour, "
+            f"write ignore: [{ignored}]."
         )
     if "left_out" in content and "excluded" in content:
         raise InputError(f"{path} has both excluded and left_out, its former name; remove left_out.")

@@ -88,18 +88,18 @@ class Folder:
         return next((folder for folder in folders if folder.is_dir()), folders[0])
 
     def _existing_part(self, kind: str, part: str) -> Path:
-        """Return `_part`; InputError is raised if the folder does not exist."""
+        """Return `_part`; raise InputError if it does not exist."""
         folder = self._part(kind, part)
         if not folder.is_dir():
             self._check_names(kind)
             files = f"the {kind} of the split {part}"
             no_val = kind == "images" and part == "val"
-            other = " evaluate on the training images with data.val_split=train," * no_val
+            other = " evaluate on the training images with data.val_split=train," if no_val else ""
             raise InputError(f"The folder {folder} is missing; put {files} there,{other} or change data.root.")
         return folder
 
     def _check_names(self, kind: str) -> None:
-        """Refuse a folder that is named like a split but not read as one: its images would be missing or mixed."""
+        """Raise InputError for a folder that is named like a split but not read as one."""
         parent = self.root / kind if (self.root / "images").is_dir() else self.root
         for folder in sorted(parent.iterdir()) if parent.is_dir() else ():
             split = split_of(folder.name)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import takewhile
 from pathlib import Path
 from typing import NamedTuple, Protocol
@@ -18,7 +18,8 @@ IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 PARTS = ("train", "val", "test")  # the splits on disk
 SPLITS = (*PARTS, "trainval")
 # Names of folders that stand for a split, such as Train, training, valid and val2017; only some of them are read.
-_SPLIT_NAME = re.compile(r"(train|val|test)(ing|id|idation)?(\d{4})?", re.IGNORECASE)
+# Four digits must be a year, because test0001 may be a drive.
+_SPLIT_NAME = re.compile(r"(?:(train)(?:ing)?|(val)(?:id|idation)?|(test)(?:ing)?)(?:(?:19|20)\d\d)?", re.IGNORECASE)
 
 
 class Sample(NamedTuple):
@@ -121,13 +122,13 @@ def check_pairs(
             "choose another split."
         )
     samples, missing = _with_label(samples, problems)
-    lacks = _lacks(missing, {sample.label for sample in samples})
+    messages = _missing_label_messages(missing, {sample.label for sample in samples})
     if problems is not None:
-        problems += [Problem("no label", f"{lack}.") for lack in lacks]
+        problems += [Problem("no label", f"{message}.") for message in messages]
     elif missing:
         more = f" and {len(missing) - 1} more images have none" if len(missing) > 1 else ""
         hint = "; add the label or remove the image (python -m regseg.prepare what=check lists all problems)."
-        raise InputError(f"{next(lacks)}{more}{hint}")
+        raise InputError(f"{next(messages)}{more}{hint}")
     owners: dict[Path, Path] = {}
     for image, label in samples:
         if (other := owners.setdefault(label, image)) != image:
@@ -152,7 +153,7 @@ def _with_label(samples: list[Sample], problems: list[Problem] | None) -> tuple[
     return found
 
 
-def _lacks(missing: Iterable[Sample], used: set[Path]) -> Iterator[str]:
+def _missing_label_messages(missing: Iterable[Sample], used: set[Path]) -> Iterator[str]:
     """Yield a message for each image without a label.
 
     The first message of a folder also names a file that may be the label. ``used`` are the labels of other images.
@@ -164,24 +165,28 @@ def _lacks(missing: Iterable[Sample], used: set[Path]) -> Iterator[str]:
         if other := next((path for path in others if path != image and is_file(path)), None):
             hint = f" (there is {other}, but labels must be PNGs)"
         elif label.parent not in searched and (other := _named_like(image, label, used)):
-            hint = f" (there is {other}, but a label is not looked for under this name)"
+            hint = f" (there is {other}, but its name does not match the image)"
         searched.add(label.parent)
         yield f"{image} has no label: {label} is missing{hint}"
 
 
 def _named_like(image: Path, label: Path, used: set[Path]) -> Path | None:
-    """Return a file beside ``label`` whose name contains that of the image; None if there is none."""
-    same = takewhile(lambda pair: pair[0] == pair[1], zip(image.stem, label.stem, strict=False))
-    stem = "".join(letter for letter, _ in same).rstrip("_")  # without the endings of Cityscapes
+    """Return a file next to ``label`` whose name contains that of the image; None if there is none."""
+    stem = image.stem[: shared_start(image.stem, label.stem)].rstrip("_")  # without the endings of Cityscapes
     pattern = re.compile(rf"(?<![^\W_]){re.escape(stem)}(?![^\W_])", re.IGNORECASE)  # 1, but not 10
     files = image_files(label.parent) if stem and label.parent.is_dir() else []
     return next((path for path in files if pattern.search(path.name) and path != image and path not in used), None)
 
 
+def shared_start(first: Sequence[str], second: Sequence[str]) -> int:
+    """Return how many items two sequences have in common at their start."""
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(first, second, strict=False)))
+
+
 def split_of(name: str) -> str | None:
     """Return the split for which the name of a folder stands, as in Train, training or val2017; None for others."""
     match = _SPLIT_NAME.fullmatch(name)
-    return match[1].lower() if match else None
+    return match[match.lastindex].lower() if match and match.lastindex else None
 
 
 def check_folder(folder: Path, layout: str) -> Path:

@@ -127,9 +127,10 @@ class DatasetSpec:
             count = int((values == values[0]).reshape(len(values), -1).all(-1).sum())
             kind, others = "colour" if raw.ndim == 3 else "value", len(values) - count
             more = f" and others at {others}, which are" if others else ", which is"
+            smoothed = " (masks must not be smoothed)" if others else ""
             raise InputError(
                 f"{path} has the label {kind} {values[0].tolist()} at {count} pixels{more} not defined in {self.name} "
-                f"({self._known_labels(raw.ndim)}); correct the file{' (masks must not be smoothed)' * bool(others)}, "
+                f"({self._known_labels(raw.ndim)}); correct the file{smoothed}, "
                 f"or add {'them' if others else 'it'} to the classes or to `ignore`."
             )
         return label
