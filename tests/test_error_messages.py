@@ -5,9 +5,12 @@ import errno
 from regseg.error_messages import explain
 
 
-def test_a_place_that_is_closed_or_full_is_named():
-    closed, full = PermissionError(errno.EACCES, "Permission denied", "runs"), OSError(errno.ENOSPC, "No space left")
-    assert explain(closed)[0] == 2 and explain(closed)[1].startswith("runs cannot be read or wr")
+def test_unwritable_or_full_paths_are_named():
+    unwritable, full = (
+        PermissionError(errno.EACCES, "Permission denied", "runs"),
+        OSError(errno.ENOSPC, "No space left"),
+    )
+    assert explain(unwritable)[0] == 2 and explain(unwritable)[1].startswith("runs cannot be read or wr")
     assert explain(full)[0] == 1 and "No space left" in explain(full)[1]
     assert explain(FileNotFoundError(errno.ENOENT, "No such file", "of ours")) is None
     for number in (errno.EIO, errno.ESTALE):  # of a failing disk, and of a file server that is gone

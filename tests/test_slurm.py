@@ -67,13 +67,23 @@ def test_a_job_is_waited_for_as_long_as_squeue_lists_it(program, watcher, monkey
 
 
 def test_a_job_that_is_cancelled_before_squeue_listed_it_has_ended(program, watcher):
-    program("squeue", "echo 8")
+    program("squeue", "case $* in *--states=all*) echo '7_[0-1]';; *) echo 8;; esac")
     watcher.update()
     assert watcher.is_done("7_0", mode="cache") and watcher.is_done("7_1", mode="cache")
+    program("squeue", "echo 8")  # after some minutes, Slurm forgets ended jobs
+    watcher.update()
+    assert watcher.is_done("7_0", mode="cache")
+
+
+def test_jobs_of_another_cluster_are_waited_for(program, watcher):
+    """With ``clusters`` in additional_parameters, or SBATCH_CLUSTERS, `squeue` does not know them."""
+    program("squeue", "echo 8")
+    watcher.update()
+    assert not watcher.is_done("7_0", mode="cache") and not watcher.is_done("7_1", mode="cache")
 
 
 @pytest.mark.parametrize("last", [False, True])
-def test_a_job_whose_time_is_up_for_the_last_time_is_interrupted(monkeypatch, capfd, last):
+def test_a_job_that_reaches_its_last_time_limit_is_interrupted(monkeypatch, capfd, last):
     """submitit's handler exits after it has queued the job again, and otherwise raises an error."""
 
     def requeue(number, frame):
@@ -91,6 +101,13 @@ def test_a_job_whose_time_is_up_for_the_last_time_is_interrupted(monkeypatch, ca
     assert ended.value.code == (1 if last else -1) and ("too many times" in capfd.readouterr().err) is last
 
 
+def test_a_users_own_job_of_submitit_needs_no_submitit_here(monkeypatch):
+    monkeypatch.setitem(sys.modules, "submitit.core.job_environment", None)
+    before = signal.getsignal(signal.SIGUSR2)
+    slurm.interrupt_at_last_timeout()
+    assert signal.getsignal(signal.SIGUSR2) is before
+
+
 def test_what_slurm_refuses_is_one_sentence(program, tmp_path):
     program("srun", "")
     program("sbatch", "printf 'sbatch: error: invalid partition: none\\nsbatch: error: Failed.\\n' >&2; exit 1")
@@ -98,7 +115,7 @@ def test_what_slurm_refuses_is_one_sentence(program, tmp_path):
     with pytest.raises(FailedJobError) as caught:
         executor.submit(print)
     status, sentence = explain(caught.value)
-    assert status == 2 and "refuses the jobs: invalid partition: none, Failed; change" in sentence
+    assert status == 2 and "refused the jobs: invalid partition: none, Failed; change" in sentence
 
 
 def test_without_slurm_one_sentence_says_so(tmp_path, monkeypatch):

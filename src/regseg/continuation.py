@@ -54,7 +54,7 @@ def after_signal(config_name: str, arguments: Sequence[str], began: str, *, resu
         kept = _without(arguments, "overwrite") if _entered and not sweeps else list(arguments)
     how = "; continue"
     if sweeps and slurm.is_chosen(arguments):
-        how = "; its Slurm jobs continue. Once `squeue` no longer lists them, continue what is unfinished"
+        how = "; its Slurm jobs continue. Once `squeue` no longer lists them, continue the unfinished runs"
     return f"{how} with this command{_what_is_replaced(kept)}:\n  {command_line(config_name, kept)}"
 
 

@@ -127,11 +127,13 @@ def _of_text(kind: str, text: str) -> tuple[int, str] | None:
     if kind == "FailedJobError":  # of the submission; the failures of jobs are recorded
         reason = ", ".join(line.removeprefix("sbatch: error: ") for line in text.splitlines())
         return MISTAKE, (
-            f"Slurm refuses the jobs: {reason.rstrip('.')}; change the options of hydra.launcher, for example "
+            f"Slurm refused the jobs: {reason.rstrip('.')}; change the options of hydra.launcher, for example "
             "hydra.launcher.partition=NAME, or hydra.launcher.gpus_per_node=null for nodes without GPUs."
         )
     if text.startswith('Could not detect "srun"'):
-        return MISTAKE, "hydra/launcher=slurm needs srun, which this machine does not have; use a login node of Slurm."
+        return MISTAKE, (
+            "hydra/launcher=slurm needs srun, which is not installed here; run the command on a Slurm login node."
+        )
     if "PytorchStreamWriter failed" in text:
         return FAILURE, "A checkpoint cannot be written; free some space or choose another folder."
     return None

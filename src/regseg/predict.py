@@ -72,13 +72,13 @@ def predict_images(options: dict[str, Any]) -> None:
             (out / out_folder.ARCHIVE).unlink(missing_ok=True)  # of an earlier command
         if todo:
             made = [path for item in todo for path in outputs.paths(item).values()]
-            out_folder.mark_ran(out, made, ran_by(predictor))
+            out_folder.record_computed_by(out, made, description_of(predictor))
             predictor.runtime.load()
         with Counter(len(todo), bar=not is_one_of_several()) as counter:
             failures = predict_images(todo, labeller, outputs.write, counter.advance)
         if len(failures) < len(todo):
             print(f"{counter.summary(len(failures))} into {', '.join(str(out / mode) for mode in outputs.save)}")
-        for note in (out_folder.of_other_settings(out, files), out_folder.of_several_runtimes(out, origins)):
+        for note in (out_folder.of_other_settings(out, files), out_folder.note_on_runtimes(out, origins)):
             if note:
                 print(note)
         if "cityscapes" in outputs.save:
@@ -114,7 +114,7 @@ def predict_video(options: dict[str, Any]) -> None:
                 print(f"Skipping {target}: already predicted.")
                 continue
             out_folder.mark(out, [target], incomplete=True)
-            out_folder.mark_ran(out, files[mode], ran_by(predictor))
+            out_folder.record_computed_by(out, files[mode], description_of(predictor))
             predictor.runtime.load()
             damages.append(write_video(mode, target, source, predictor.spec, labeller, options["opacity"]))
             out_folder.mark(out, [target], incomplete=damages[-1] is not None)
@@ -186,7 +186,7 @@ def open_network(options: dict[str, Any]) -> tuple[dict[str, Any], Predictor, La
     return settings, predictor, predictor if tile is None else Tiled(predictor, tile)
 
 
-def ran_by(predictor: Predictor) -> str:
+def description_of(predictor: Predictor) -> str:
     """Return what computes the labels, such as "openvino in bf16"."""
     return f"{predictor.runtime.name} in {predictor.runtime.precision}"
 

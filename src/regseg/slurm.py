@@ -1,4 +1,4 @@
-"""What sweeps on Slurm need beyond submitit, above all for jobs that end without a result, such as cancelled ones."""
+"""Adapts submitit to sweeps on Slurm: job states from squeue, jobs without a result, and the last time limit."""
 
 from __future__ import annotations
 
@@ -28,6 +28,8 @@ def is_chosen(arguments: Sequence[str]) -> bool:
 def prepare_sweep(folder: Path | None, *, trains: bool) -> None:
     """Print where the output of a sweep's Slurm jobs is, and let submitit notice jobs that are cancelled.
 
+    It also removes SBATCH_EXPORT and SLURM_EXPORT_ENV from the environment.
+
     Args:
         folder: The sweep's folder; None if it is not known yet.
         trains: Whether the runs are trainings, which print to files in their own folders.
@@ -37,9 +39,10 @@ def prepare_sweep(folder: Path | None, *, trains: bool) -> None:
         from submitit.slurm.slurm import SlurmJob
     except ImportError:  # Hydra names the missing launcher
         return
-    for name in ("SBATCH_EXPORT", "SLURM_EXPORT_ENV"):  # with NONE, jobs would lack variables of sweep and submitit
+    # With NONE, jobs would not get the variables that the sweep and submitit set.
+    for name in ("SBATCH_EXPORT", "SLURM_EXPORT_ENV"):
         os.environ.pop(name, None)
-    states = functools.partial(job_states, submitted=SlurmJob.watcher._registered)
+    states = functools.partial(job_states, submitted=SlurmJob.watcher._registered, known=set())
     cast(Any, core).subprocess = SimpleNamespace(**{**vars(subprocess), "check_output": states})
     logger.get_logger().addFilter(lambda record: "Bypassing sacct error" not in record.getMessage())
     note_lost_jobs()
@@ -48,26 +51,42 @@ def prepare_sweep(folder: Path | None, *, trains: bool) -> None:
     print(f"Each prints to {'output.log in its run folder, and errors to ' if trains else ''}{logs}.", flush=True)
 
 
-def job_states(command: Sequence[str], *, submitted: Collection[str], **options: Any) -> Any:
-    """Return the output of ``command``, except that ``squeue`` answers submitit's queries with ``sacct``.
+def job_states(command: Sequence[str], *, submitted: Collection[str], known: set[str], **options: Any) -> Any:
+    """Return the output of ``command``; ``sacct`` queries are answered from ``squeue``.
 
     ``squeue`` needs no accounting, and lists a job until it ends for good: also while it is suspended, on hold, or
     waits in the queue again after its node failed. submitit takes some of these states for the end of a job.
 
+    A job has ended if ``squeue`` knows it and no longer lists it. For some minutes, ``--states=all`` also lists ended
+    jobs, such as those that were cancelled at once. Jobs of other clusters are not known, and are waited for.
+
     Args:
         command: The command.
         submitted: The jobs that submitit waits for, as ``JOB`` or ``JOB_INDEX``.
+        known: The numbers of the jobs that ``squeue`` has listed so far, without indices; more are added.
         options: Arguments of `subprocess.check_output`.
     """
     if command[0] != "sacct":
         return subprocess.check_output(command, **options)
-    query = ["squeue", "--me", "--array", "--noheader", "--format=%i"]
+    listed = _listed()
+    known |= {_number(job) for job in listed | _listed("--states=all")}
+    ended = {job for job in submitted if job not in listed and _number(job) in known}
+    states = {job: "RUNNING" if job in listed else "ENDED" if job in ended else "UNKNOWN" for job in sorted(submitted)}
+    return "\n".join(["JobID|State", *(f"{job}|{state}" for job, state in states.items())])
+
+
+def _listed(*options: str) -> set[str]:
+    """Return the user's jobs that ``squeue`` lists, as ``JOB`` or ``JOB_INDEX``."""
+    query = ["squeue", "--me", "--array", "--noheader", "--format=%i", *options]
     # A user's variables, such as SQUEUE_STATES=RUNNING, would hide jobs.
     environment = {name: value for name, value in os.environ.items() if not name.startswith("SQUEUE_")}
     output = subprocess.check_output(query, env=environment, stderr=subprocess.DEVNULL, text=True)
-    listed = {line.strip() for line in output.splitlines()}
-    states = (f"{job}|{'RUNNING' if job in listed else 'ENDED'}" for job in sorted(submitted))
-    return "\n".join(["JobID|State", *states])
+    return {line.strip() for line in output.splitlines()}
+
+
+def _number(job: str) -> str:
+    """Return ``JOB`` for ``JOB_INDEX``; cancelled jobs of an array may be listed together, with a range as index."""
+    return job.partition("_")[0]
 
 
 def note_lost_jobs() -> None:
@@ -80,7 +99,7 @@ def note_lost_jobs() -> None:
 
 
 def _results_or_note(results: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    """Return ``results`` of a job, except that it records a job without a result as failed."""
+    """Wrap ``results`` of a job so that a job without a result is recorded as failed."""
     from submitit.core.utils import UncompletedJobError
 
     @functools.wraps(results)
@@ -97,20 +116,23 @@ def _results_or_note(results: Callable[[Any], Any]) -> Callable[[Any], Any]:
 
 
 def interrupt_at_last_timeout() -> None:
-    """Let this job of submitit end like an interrupted one if its time is up and it is not queued again.
+    """End this submitit job as interrupted if it reaches its last time limit.
 
-    submitit's signal handler raises an error then, as which the run would be recorded as failed.
+    submitit's signal handler then raises an error, and the run would be recorded as failed.
     """
-    from submitit.core.job_environment import JobEnvironment
-
-    requeue = signal.getsignal(JobEnvironment._usr_sig())
+    try:
+        from submitit.core.job_environment import JobEnvironment
+    except ImportError:  # a user's own job of submitit, with another Python
+        return
+    number_of_timeout = JobEnvironment._usr_sig()
+    former = signal.getsignal(number_of_timeout)
 
     def handle(number: int, frame: FrameType | None) -> None:
         try:
-            cast(Any, requeue)(number, frame)
+            cast(Any, former)(number, frame)
         except Exception as error:
             print(f"regseg: {error}", file=sys.stderr, flush=True)
             sys.exit(1)
 
-    if callable(requeue):
-        signal.signal(JobEnvironment._usr_sig(), handle)
+    if callable(former):
+        signal.signal(number_of_timeout, handle)

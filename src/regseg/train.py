@@ -159,10 +159,18 @@ def train(cfg: DictConfig, folder: Path, *, spawn: bool = False) -> None:
 def enter(
     cfg: DictConfig, values: dict[str, Any], folder: Path, start: Start | None, written: dict[str, int], *, keep: bool
 ) -> None:
-    """Prepare the locked ``folder`` for the run; an earlier run is replaced unless ``keep``.
+    """Prepare the locked ``folder`` for the run.
+
+    Args:
+        cfg: The configuration.
+        values: The configuration as plain values.
+        folder: The run's folder.
+        start: The checkpoint from which the run continues; None for a new run.
+        written: The result of `written_at` before ``start`` was found.
+        keep: Whether an earlier run is continued, not replaced.
 
     Raises:
-        InputError: another process used the folder since ``start`` was found and its checkpoints were ``written``.
+        InputError: The checkpoints changed since then, because another process trained in the folder.
     """
     from regseg.training.checkpoints import set_damaged_aside, written_at
 

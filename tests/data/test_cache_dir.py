@@ -8,6 +8,7 @@ import pytest
 from layouts import is_sentence
 
 from regseg.data.cache_dir import relative, working_folder
+from regseg.data.sampling.centroids import load_index
 from regseg.data.storage import make
 from regseg.errors import InputError
 
@@ -39,15 +40,29 @@ def test_paths_are_relative_to_the_root(tmp_path):
 
 
 @pytest.mark.parametrize("exists", [True, False])
-def test_a_full_disk_does_not_send_the_files_to_another_one(tmp_path, monkeypatch, exists):
+def test_a_full_disk_does_not_send_large_files_to_another_one(tmp_path, monkeypatch, exists):
     def full(*_, **__):
         raise OSError(errno.ENOSPC, "No space left on device", str(tmp_path / ".regseg"))
 
     if exists:
         (tmp_path / ".regseg").mkdir()
         monkeypatch.setattr(tempfile, "TemporaryFile", full)
-        assert working_folder(tmp_path) == tmp_path / ".regseg"
+        assert working_folder(tmp_path, large=True) == tmp_path / ".regseg"
     else:
         monkeypatch.setattr(Path, "mkdir", full)
         with pytest.raises(OSError, match="No space"):
-            working_folder(tmp_path)
+            working_folder(tmp_path, large=True)
+
+
+def test_on_a_full_disk_the_centroid_index_uses_the_users_cache(dataset, samples, tmp_path, monkeypatch):
+    """It is small; images at half resolution stay in the dataset's folder."""
+
+    def full(*_, dir, **__):
+        raise OSError(errno.ENOSPC, "No space left on device", str(dir))
+
+    monkeypatch.setenv("REGSEG_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(tempfile, "TemporaryFile", full)
+    load_index(samples, dataset.spec, dataset.root)
+    assert [path.suffix for path in (tmp_path / "cache").rglob("centroids-*.bin")] == [".bin"]
+    inside = dataset.root / ".regseg"
+    assert all(inside in path.parents for path in make("half", samples, dataset.spec, dataset.root))

@@ -112,6 +112,9 @@ def test_the_key_covers_weights_versions_and_code(cache, checkpoint, tmp_path, m
         converted._versions.cache_clear()
         keys.append(converted.key_of(checkpoint))
         (tmp_path / "models" / "blocks.py").write_text("another network")
+    monkeypatch.setattr(converted.importlib.metadata, "version", lambda name: None)  # Python 3.11 without a version
+    converted._versions.cache_clear()
+    assert converted.key_of(checkpoint) is None
     monkeypatch.undo()
     converted._versions.cache_clear()
     assert len(set(keys)) == len(keys) == 5 and converted.key_of(checkpoint) == keys[0]
@@ -128,7 +131,7 @@ def test_the_last_used_are_kept(cache, kept, monkeypatch):
     assert {path.name for path in cache.iterdir()} == {key, "c"}
 
 
-def test_a_closed_folder_or_a_full_disk_is_no_error(cache, conversions, checkpoint, photograph, monkeypatch):
+def test_an_unwritable_folder_or_a_full_disk_is_no_error(cache, conversions, checkpoint, photograph, monkeypatch):
     cache.parent.write_text("a file")
     regseg.Predictor(checkpoint, "openvino", "f32")(photograph)
     cache.parent.unlink()

@@ -11,10 +11,10 @@ from regseg.inference.out_folder import (
     digest,
     enter,
     mark,
-    mark_ran,
     missing,
+    note_on_runtimes,
     of_other_settings,
-    of_several_runtimes,
+    record_computed_by,
     writing,
 )
 from regseg.system.locks import lock
@@ -90,21 +90,32 @@ def test_what_computed_each_file_is_recorded(out):
     outputs = origins(out, "abc", auto)
     enter(out, outputs, overwrite=False)
     make(out, outputs)
-    assert of_several_runtimes(out, outputs) == ""  # not known
+    assert note_on_runtimes(out, outputs) == ""  # not known
     first, *others = outputs
-    for ran in ("torch in f32", "openvino in bf16"):
-        mark_ran(out, others, ran)
-    assert of_several_runtimes(out, outputs) == ""
-    mark_ran(out, [first], "torch in f32")
+    for computed_by in ("torch in f32", "openvino in bf16"):
+        record_computed_by(out, others, computed_by)
+    assert note_on_runtimes(out, outputs) == ""
+    record_computed_by(out, [first], "torch in f32")
     enter(out, outputs, overwrite=False)  # a second start keeps it
     assert missing(out, outputs) == set()
-    assert "openvino in bf16 (2), torch in f32 (1)" in of_several_runtimes(out, outputs)
-    assert of_several_runtimes(out, others) == ""
-    ran = {made["ran"]: len(made["outputs"]) for made in json.loads((out / RECORD).read_text())["made"]}
-    assert ran == {"torch in f32": 1, "openvino in bf16": 2}
+    assert "openvino in bf16 (2), torch in f32 (1)" in note_on_runtimes(out, outputs)
+    assert note_on_runtimes(out, others) == ""
+    made = json.loads((out / RECORD).read_text())["made"]
+    assert {group["computed_by"]: len(group["outputs"]) for group in made} == {"torch in f32": 1, "openvino in bf16": 2}
     with pytest.raises(InputError) as error:
         enter(out, origins(out, "b", ONE | {"precision": "f32"}), overwrite=False)
     assert is_sentence(error, "was predicted with precision=auto (openvino in bf16)")
+
+
+def test_new_files_do_not_erase_what_computed_the_others(out):
+    enter(out, origins(out, "ab"), overwrite=False)
+    make(out, origins(out, "ab"))
+    record_computed_by(out, origins(out, "ab"), "openvino in bf16")
+    outputs = origins(out, "abc")
+    enter(out, outputs, overwrite=False)
+    make(out, outputs)
+    record_computed_by(out, origins(out, "c"), "torch in f32")
+    assert "openvino in bf16 (2), torch in f32 (1)" in note_on_runtimes(out, outputs)
 
 
 def test_files_of_earlier_settings_are_named(out):

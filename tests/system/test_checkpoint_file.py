@@ -66,7 +66,7 @@ def test_special_files_are_refused_at_once(tmp_path):
 
 @pytest.mark.parametrize("name", ["a.ckpt", "a.safetensors"])
 def test_a_file_that_cannot_be_read_is_not_called_damaged(tmp_path, monkeypatch, name):
-    """Nobody can download it again into a folder that is closed."""
+    """Nobody can download it again into an unreadable folder."""
 
     def refuse(path, *_, **__):
         raise PermissionError(errno.EACCES, "Permission denied", str(path))

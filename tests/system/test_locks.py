@@ -116,7 +116,7 @@ def test_a_long_wait_is_announced(tmp_path, holder, file_system, monkeypatch, ca
     process, path = holder(), tmp_path / "folder" / "lock"
     threading.Timer(0.5, process.done.set).start()
     with lock(path, wait=True):
-        assert f"Another process holds {path}; wait for it" in capsys.readouterr().out
+        assert f"Waiting for another process, which holds {path}" in capsys.readouterr().out
 
 
 def test_a_folder_that_is_not_writable_is_an_error(tmp_path):

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from lightning.pytorch import Callback
 from lightning.pytorch.plugins.environments import LightningEnvironment, SLURMEnvironment, TorchElasticEnvironment
 from lightning.pytorch.strategies.launchers import _SubprocessScriptLauncher
 
@@ -65,6 +66,7 @@ def _srun(tasks):
     [
         ({"NTASKS": "1"}, {"devices": 2}, LightningEnvironment),  # --ntasks=1 --gres=gpu:2
         ({"NTASKS": "2", "NTASKS_PER_NODE": "2"}, {"devices": 2}, LightningEnvironment),  # without srun
+        ({"NTASKS": "2"}, {"devices": 2, "num_nodes": None}, "must be a positive integer"),
         ({"NTASKS": "1", **_srun(1)}, {"devices": 2}, LightningEnvironment),
         ({"NTASKS": "2", "NTASKS_PER_NODE": "2", **_srun(2)}, {"devices": 2}, SLURMEnvironment),
         ({"NTASKS": "2", **_srun(2)}, {"devices": 2}, "use `--ntasks-per-node=2` instead"),
@@ -113,6 +115,15 @@ def test_arguments_that_contradict_the_records_of_a_run_are_refused(tmp_path, ar
 def test_values_without_an_effect_are_accepted(tmp_path, nothing):
     harmless = {"fast_dev_run": nothing, "val_check_interval": 1.0, "check_val_every_n_epoch": 1, "logger": False}
     make_trainer({"accelerator": "cpu", **harmless}, tmp_path)
+
+
+def test_null_does_not_replace_the_settings_of_this_project(tmp_path):
+    """Lightning's default is the current folder, no callbacks of ours, a logger, and validation by batches."""
+    names = ("default_root_dir", "callbacks", "logger", "check_val_every_n_epoch")
+    callback = Callback()
+    trainer = make_trainer({"accelerator": "cpu", **dict.fromkeys(names)}, tmp_path, [callback])
+    assert trainer.default_root_dir == str(tmp_path) and callback in trainer.callbacks
+    assert not trainer.loggers and trainer.check_val_every_n_epoch == 1
 
 
 @pytest.mark.parametrize(

@@ -24,18 +24,19 @@ def user_cache() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "regseg")
 
 
-def working_folder(root: Path) -> Path:
+def working_folder(root: Path, *, large: bool = False) -> Path:
     """Return the folder for derived files, and create it.
 
-    It is ``<root>/.regseg``, which datasets do not list. If ``root`` is not writable, it is a folder in `user_cache`,
-    but not if the disk is full: the files may have many gigabytes, and those in ``<root>/.regseg`` may be complete.
+    It is ``<root>/.regseg``, which datasets do not list. If ``root`` is not writable, it is a folder in `user_cache`.
+    For ``large`` files, a full disk does not count as unwritable: those in ``<root>/.regseg`` may be complete.
 
     Args:
         root: the dataset's folder.
+        large: whether the files may take many gigabytes, which nobody expects in `user_cache`.
 
     Raises:
         InputError: neither folder is writable.
-        OSError: the disk is full, and there is no such folder yet.
+        OSError: the disk is full, the files are ``large``, and there is no such folder yet.
     """
     root = Path(root).absolute()
     inside = root / ".regseg"
@@ -43,10 +44,10 @@ def working_folder(root: Path) -> Path:
         inside.mkdir(exist_ok=True)
         with tempfile.TemporaryFile(dir=inside):
             return inside
-    except OSError as full:
-        if full.errno in _FULL and inside.is_dir():
-            return inside
-        if full.errno in _FULL:
+    except OSError as unwritable:
+        if large and unwritable.errno in _FULL:
+            if inside.is_dir():
+                return inside
             raise
         folder = user_cache() / f"{root.name}-{_hash(os.fsencode(root), 12)}"
         try:

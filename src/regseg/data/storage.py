@@ -195,7 +195,7 @@ def make(kind: str, samples: Sequence[Sample], spec: DatasetSpec, root: Path, *,
     Raises:
         InputError: a file cannot be read, or the disk is too small.
     """
-    storage = working_folder(root) / kind
+    storage = working_folder(root, large=True) / kind
     folder = storage if kind == "half" else encoding_folder(storage, spec)
     files = [folder / stored_file(sample, kind, root) for sample in samples]
     with lock(storage / "making.lock", wait=True), ThreadPoolExecutor(os.cpu_count()) as pool:

@@ -62,12 +62,12 @@ def to_onnx(network: ExportNetwork, size: tuple[int, int] | None = None) -> Any:
         )
     model = onnx.load_from_string(file.getvalue())
     del model.graph.output[1]  # the tensor keeps its name
-    # The exporter gives the output's sides names of their own, even if they are fixed.
+    # The exporter gives the output's sides symbolic names, even if they are fixed.
     shape = ["batch", *(size or ("height", "width"))]
     if network.output == "logits":
         shape.insert(1, config_of(network.network)["num_classes"])
-    kind = model.graph.output[0].type.tensor_type.elem_type
-    model.graph.output[0].CopyFrom(onnx.helper.make_tensor_value_info(network.output, kind, shape))
+    dtype = model.graph.output[0].type.tensor_type.elem_type
+    model.graph.output[0].CopyFrom(onnx.helper.make_tensor_value_info(network.output, dtype, shape))
     return model
 
 

@@ -35,7 +35,9 @@ def cache_folder() -> Path:
 def key_of(weights: Path) -> str | None:
     """Return the name under which the conversion of a file is kept; None if the installed versions are not known."""
     versions = _versions()
-    return versions and hashlib.sha256(f"{digest(weights)} {versions}".encode()).hexdigest()[:32]
+    if versions is None:
+        return None
+    return hashlib.sha256(f"{digest(weights)} {versions}".encode()).hexdigest()[:32]
 
 
 def read(key: str) -> tuple[Any, ExportInfo] | None:
@@ -79,10 +81,12 @@ def keep(key: str, model: Any, info: ExportInfo) -> None:
 
 @functools.cache
 def _versions() -> str | None:
-    """Return the versions of what converts; None where a package was installed without its metadata."""
+    """Return the versions of torch and openvino and the hash of our code; None if a package has no metadata."""
     try:
-        versions = [str(importlib.metadata.version(name)) for name in ("torch", "openvino")]
+        versions = [importlib.metadata.version(name) for name in ("torch", "openvino")]
     except (importlib.metadata.PackageNotFoundError, KeyError):  # KeyError: metadata without a version
+        return None
+    if None in versions:  # on Python 3.11, the same
         return None
     files = sorted(path for part in _CODE for path in (_PACKAGE / part).glob("*.py"))
     code = hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()

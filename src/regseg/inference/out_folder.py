@@ -30,13 +30,13 @@ class Origin:
     Attributes:
         source: absolute path of the image or video.
         settings: the weights' digest and the options that matter to the file; plain values.
-        ran: what computed the labels, such as "openvino in bf16"; "" if it is not known. It is not compared, because
-            ``auto`` may choose differently on the machines that share a folder.
+        computed_by: runtime and precision, such as "openvino in bf16"; "" if they are not known. It is not compared,
+            because ``auto`` may choose differently on the machines that share a folder.
     """
 
     source: str
     settings: Mapping[str, Any]
-    ran: str = field(default="", compare=False)
+    computed_by: str = field(default="", compare=False)
 
 
 class _Record(NamedTuple):
@@ -98,8 +98,10 @@ def enter(out: Path, outputs: Mapping[Path, Origin], *, overwrite: bool) -> None
             elif former != origin and path.is_file() and path.stat().st_size:
                 reason = f"is not recorded in {out / RECORD}" if former is None else _difference(former, origin)
                 raise InputError(f"{path} {reason}; choose another out, or overwrite=true to replace it.")
-        added = {_name(path, out): origin for path, origin in outputs.items()}
-        if any(record.origins.get(name) != origin for name, origin in added.items()):
+        named = {_name(path, out): origin for path, origin in outputs.items()}
+        # Equal ones stay, because they record what computed the files.
+        added = {name: origin for name, origin in named.items() if record.origins.get(name) != origin}
+        if added:
             _write(out, _Record(record.origins | added, record.incomplete))
 
 
@@ -150,22 +152,23 @@ def mark(out: Path, paths: Iterable[Path], *, incomplete: bool) -> None:
         _write(out, _Record(record.origins, record.incomplete | names if incomplete else record.incomplete - names))
 
 
-def mark_ran(out: Path, paths: Iterable[Path], ran: str) -> None:
-    """Record what computes files; see `Origin.ran`."""
+def record_computed_by(out: Path, paths: Iterable[Path], computed_by: str) -> None:
+    """Record what computes files; see `Origin.computed_by`."""
     with locked(out):
         record = _read(out)
         names = {_name(path, out) for path in paths} & record.origins.keys()
-        _write(out, record._replace(origins=record.origins | {n: replace(record.origins[n], ran=ran) for n in names}))
+        changed = {name: replace(record.origins[name], computed_by=computed_by) for name in names}
+        _write(out, record._replace(origins=record.origins | changed))
 
 
-def of_several_runtimes(out: Path, outputs: Iterable[Path]) -> str:
+def note_on_runtimes(out: Path, outputs: Iterable[Path]) -> str:
     """Return a sentence on ``outputs`` if not all were computed by the same runtime in the same precision, or ""."""
     origins = _read(out).origins
     names = (_name(path, out) for path in outputs if path.is_file())
-    counts = Counter(origins[name].ran for name in names if name in origins and origins[name].ran)
+    counts = Counter(origins[name].computed_by for name in names if name in origins and origins[name].computed_by)
     if len(counts) < 2:
         return ""
-    shown = ", ".join(f"{ran} ({count})" for ran, count in counts.most_common())
+    shown = ", ".join(f"{computed_by} ({count})" for computed_by, count in counts.most_common())
     return (
         f"The files in {out} were computed with {shown}, so their labels can differ slightly; to replace them, set "
         "runtime, precision and device, and add overwrite=true."
@@ -213,7 +216,8 @@ def _difference(former: Origin, origin: Origin) -> str:
     if name == "weights":
         return "was predicted with other weights"
     value = former.settings.get(name)
-    return f"was predicted with {name}={value}{f' ({former.ran})' if value == 'auto' and former.ran else ''}"
+    computed_by = f" ({former.computed_by})" if value == "auto" and former.computed_by else ""
+    return f"was predicted with {name}={value}{computed_by}"
 
 
 def _read(out: Path) -> _Record:
@@ -221,7 +225,7 @@ def _read(out: Path) -> _Record:
     try:
         content = json.loads(read_text(out / RECORD))
         origins = {
-            name: Origin(str(source), dict(made["settings"]), str(made.get("ran", "")))
+            name: Origin(str(source), dict(made["settings"]), str(made.get("computed_by", "")))
             for made in content["made"]
             for name, source in made["outputs"].items()
         }
@@ -234,7 +238,7 @@ def _write(out: Path, record: _Record) -> None:
     """Write the record, one list of files for each combination of settings, runtime and precision."""
     made: list[dict[str, Any]] = []
     for name, origin in record.origins.items():
-        key = {"settings": origin.settings, "ran": origin.ran}
+        key = {"settings": origin.settings, "computed_by": origin.computed_by}
         group = next((one for one in made if key.items() <= one.items()), None)
         if group is None:
             made.append(group := {**key, "outputs": {}})

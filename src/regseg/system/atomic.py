@@ -47,7 +47,7 @@ def write_whole(
             error.filename = str(path)
         raise
     finally:
-        with contextlib.suppress(OSError):  # after a failed write, whose error counts
+        with contextlib.suppress(OSError):  # must not hide the error of the write
             temporary.unlink(missing_ok=True)  # after a kill, `remove_leftovers` removes it
     if durable:
         _flush_folder(path.parent)

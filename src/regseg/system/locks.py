@@ -14,7 +14,7 @@ from regseg.errors import shortened
 _NO_FLOCK = {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP}
 _READ_ONLY = {errno.EACCES, errno.EPERM, errno.EROFS}
 _TIMEOUT = 0.5  # seconds; longer than `is_held` in another process holds the lock
-_NOTICE = 30.0  # seconds of waiting before a message names the holder
+_NOTICE = 30.0  # seconds of waiting before a message is printed
 
 
 class Held(OSError):
@@ -32,7 +32,7 @@ class Held(OSError):
 def lock(path: Path, *, wait: bool) -> Iterator[None]:
     """Hold an inter-process lock on ``path`` in a ``with`` block.
 
-    If the wait takes long, a message says so.
+    With ``wait``, a message is printed after 30 s of waiting.
 
     On file systems without locks, the existence of ``<path>.soft`` is the lock. If the process that created it is on
     this machine and has died, the lock is taken over. Whether a process of another machine or container has died cannot
@@ -63,11 +63,11 @@ def is_held(path: Path) -> bool:
     except Held:
         return True
     except OSError as error:  # `_acquire` opens the file for writing
-        return error.errno in _READ_ONLY and _is_held_by_another_user(path)
+        return error.errno in _READ_ONLY and _is_held_read_only(path)
     return False
 
 
-def _is_held_by_another_user(path: Path) -> bool:
+def _is_held_read_only(path: Path) -> bool:
     """Return whether a process holds the lock on ``path``, a file that this process may only read."""
     try:
         import fcntl
@@ -104,7 +104,7 @@ def _wait(lock: BaseFileLock, path: Path, timeout: float) -> None:
             lock.acquire(timeout=_NOTICE)
             return
         except Timeout:
-            print(f"Another process holds {path}; wait for it{_remedy(_soft(path))}.", flush=True)
+            print(f"Waiting for another process, which holds {path}{_remedy(_soft(path))}.", flush=True)
     lock.acquire(timeout=timeout)
 
 

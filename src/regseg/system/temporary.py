@@ -18,10 +18,9 @@ _LOCK, _FILES = ".lock", "files"
 
 @contextmanager
 def temporary_folder(parent: Path, name: str) -> Iterator[Path]:
-    """Create a hidden folder in ``parent`` for a ``with`` block, and remove it in the end.
+    """Create a hidden, locked folder in ``parent`` for a ``with`` block, and remove it at the end.
 
-    It is locked meanwhile. Folders of the same name that no process holds are removed first: their processes were
-    killed.
+    Folders of the same name whose lock is free are removed first: their processes were killed.
 
     Args:
         parent: an existing folder, in the file system of the target, so that finished files can be renamed.

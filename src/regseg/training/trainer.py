@@ -79,7 +79,8 @@ def make_trainer(
     Raises:
         InputError: An argument is invalid or cannot be used here, or Slurm started another number of processes.
     """
-    given = {key: value for key, value in arguments.items() if key != "smoke"}
+    # Null for an argument of `_FIXED` means its default here: Lightning's would replace ours.
+    given = {key: value for key, value in arguments.items() if key != "smoke" and not (key in _FIXED and value is None)}
     _check_fixed(given, trains=trains)
     own = {"default_root_dir": folder, "callbacks": list(callbacks)}
     options = _DEFAULTS | own | check_options("trainer", given, L.Trainer)
@@ -97,10 +98,9 @@ def make_trainer(
 def _check_fixed(given: Mapping[str, Any], *, trains: bool) -> None:
     """Raise InputError if an argument of `_FIXED` has another value."""
     for name, (accepted, remedy) in _FIXED.items():
-        value = given.get(name)
         # Compared as text, because 1 is an interval of one batch, and 1.0 of one epoch.
-        if value is not None and repr(value) not in map(repr, accepted):
-            raise InputError(f"trainer.{name}={value} cannot be used here; {remedy if trains else 'remove it'}.")
+        if name in given and repr(given[name]) not in map(repr, accepted):
+            raise InputError(f"trainer.{name}={given[name]} cannot be used here; {remedy if trains else 'remove it'}.")
 
 
 def _check_kinds(given: Mapping[str, Any]) -> None:
@@ -174,9 +174,10 @@ def _plugins(options: Mapping[str, Any], spawn: bool) -> list[Any]:
 
 def _environment_in_slurm(num_nodes: Any) -> ClusterEnvironment:
     """Return what starts the processes of a distributed run in a Slurm job: ``srun``, or else Lightning."""
-    # Not SLURM_NTASKS: a job script sees it too, but its commands are single processes, and would wait for the others.
+    # Not SLURM_NTASKS, which job scripts also see: a command without srun is one process and would wait for the other
+    # tasks.
     if int(os.environ.get("SLURM_STEP_NUM_TASKS", 1)) == 1:
-        if num_nodes != 1:
+        if num_nodes not in (None, 1):
             raise InputError(
                 f"trainer.num_nodes={num_nodes} needs one process per device on every node, but only one was started; "
                 "under Slurm, start the command with srun, and the job with --ntasks-per-node=DEVICES."

@@ -1,4 +1,7 @@
-"""Class-uniform sampling (Sec. 4.2): a share of an epoch's crops is placed around centroids, as many for each class."""
+"""Class-uniform sampling (Sec. 4.2).
+
+A share of an epoch's crops is placed around class centroids, the same number for each class.
+"""
 
 from __future__ import annotations
 
