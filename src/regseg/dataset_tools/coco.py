@@ -43,7 +43,8 @@ def import_coco(datamodule: SegmentationDataModule, source: Path) -> None:
 
     Raises:
         InputError: the annotations, an image or the folder of the images are missing or damaged, an annotation is only
-            a box, a label exists already, ``classes.yaml`` lacks a category, or pycocotools is not installed. Nothing is written then.
+            a box, a label exists already, ``classes.yaml`` lacks a category, or pycocotools is not installed.
+            Nothing is written then.
     """
     root, content = datamodule.root, _read(source)
     _check_masks(content, source)
