@@ -3,68 +3,17 @@
 import json
 import os
 import shutil
-import sys
-import threading
-import time
 
 import cv2
 import numpy as np
 import pytest
-from layouts import files, is_sentence, noise, write
+from annotated import run
+from layouts import is_sentence, noise, write
 
-from regseg.data.datamodule import SegmentationDataModule
 from regseg.data.datasets.folder import Folder
-from regseg.dataset_tools.coco import import_coco
 from regseg.errors import InputError
-from regseg.system.atomic import write_bytes
-from regseg.system.locks import lock
 
 coco = pytest.importorskip("pycocotools.mask")
-
-
-@pytest.fixture
-def dataset(tmp_path):
-    """One image of 6x8 with a polygon, both kinds of run-length encodings and a crowd."""
-    root = tmp_path / "mine"
-    write(root / "images/drive/a.png", noise(0, (6, 8)))
-    write(root / "images/b.png", noise(1, (4, 4)))
-    small = np.zeros((6, 8), np.uint8)
-    small[1:3, 1:3] = 1
-    compressed = coco.encode(np.asfortranarray(small))
-    corner = [40, 8]  # column by column: the last column
-    crowd = np.zeros((6, 8), np.uint8)
-    crowd[5, :3] = 1
-    annotations = [
-        {"image_id": 5, "category_id": 30, "segmentation": {"size": [6, 8], "counts": compressed["counts"].decode()}},
-        {"image_id": 5, "category_id": 2, "segmentation": [[0, 0, 4, 0, 4, 4, 0, 4]], "iscrowd": 0},
-        {"image_id": 5, "category_id": 2, "segmentation": {"size": [6, 8], "counts": [42, 6]}},
-        {
-            "image_id": 5,
-            "category_id": 2,
-            "iscrowd": 1,
-            "segmentation": {"size": [6, 8], "counts": coco.encode(np.asfortranarray(crowd))["counts"].decode()},
-        },
-    ]
-    assert sum(corner) == 48
-    content = {
-        "images": [
-            {"id": 5, "file_name": "drive/a.png", "height": 6, "width": 8},
-            {"id": 6, "file_name": "b.png", "height": 4, "width": 4},
-        ],
-        "annotations": annotations,
-        "categories": [{"id": 30, "name": "car"}, {"id": 2, "name": "road: wet"}],
-    }
-    path = tmp_path / "annotations.json"
-    path.write_text(json.dumps(content))
-    return root, path, content
-
-
-def shown_files(root):
-    return [name for name in files(root) if not name.startswith(".regseg")]
-
-
-def run(root, path):
-    import_coco(SegmentationDataModule("folder", root, crop_size=(4, 4), short_side=(4, 4)), path)
 
 
 def test_polygons_and_both_encodings(dataset):
@@ -230,25 +179,6 @@ def test_the_annotations_of_a_second_split(dataset):
     assert cv2.imread(str(root / "labels/val/c.png"), cv2.IMREAD_UNCHANGED)[0].tolist() == [9, 9, 0, 0]
 
 
-def test_a_failed_import_writes_nothing_and_can_be_repeated(dataset, monkeypatch):
-    root, path, content = dataset
-    before = shown_files(root)
-    for change in ({"category_id": 99}, {}):
-        last = {"image_id": 6, "category_id": 2, "segmentation": {"size": [4, 4], "counts": [8, 8]}} | change
-        path.write_text(json.dumps({**content, "annotations": [*content["annotations"], last]}))
-        if change:
-            with pytest.raises(InputError, match="damaged"):
-                run(root, path)
-            assert shown_files(root) == before
-    monkeypatch.setitem(sys.modules, "pycocotools", None)
-    with pytest.raises(InputError) as error:
-        run(root, path)
-    assert is_sentence(error, "pip install") and shown_files(root) == before
-    monkeypatch.undo()
-    run(root, path)
-    assert shown_files(root) == sorted([*before, "classes.yaml", "labels/b.png", "labels/drive/a.png"])
-
-
 @pytest.mark.parametrize(
     ("change", "words"),
     [
@@ -299,56 +229,3 @@ def test_damaged_annotations_are_one_sentence(dataset, change, words):
         run(root, path)
     assert is_sentence(error, *words)
     assert "segmentation" not in str(error.value) or not (root / "labels").exists()
-
-
-def test_what_a_killed_import_left_is_removed(dataset):
-    root, path, _ = dataset
-    left = root / ".regseg/.import.x1y2z3"
-    write(left / "files/0.png", np.zeros((6, 8), np.uint8))
-    (left / ".lock").touch()
-    run(root, path)
-    assert not left.exists() and not list((root / ".regseg").glob(".import*"))
-
-
-def test_a_misspelt_root_gets_no_files(dataset, monkeypatch):
-    root, path, _ = dataset
-    monkeypatch.setenv("REGSEG_CACHE", str(root / "cache"))
-    with pytest.raises(InputError) as error:
-        run(root.parent / "mime", path)
-    assert is_sentence(error, root.parent / "mime/images", "data.root")
-    assert not (root / "cache").exists() and not (root.parent / "mime").exists()
-
-
-def test_a_disk_that_is_full_while_labels_are_moved_leaves_none(dataset, monkeypatch):
-    root, path, _ = dataset
-    before = shown_files(root)
-
-    def full(path, data, **_):
-        if path.name == "b.png":  # the second label
-            raise OSError(28, "No space left on device")
-        write_bytes(path, data)
-
-    monkeypatch.setattr("regseg.dataset_tools.coco.write_bytes", full)
-    with pytest.raises(OSError, match="No space"):
-        run(root, path)
-    assert shown_files(root) == before
-    monkeypatch.undo()
-    run(root, path)
-
-
-def test_imports_at_the_same_time_use_the_same_ids(dataset, tmp_path):
-    """Otherwise each of them would number its own categories."""
-    root, *_ = dataset
-    other = tmp_path / "other.json"
-    write(root / "images/c.png", noise(2, (4, 4)))
-    mask = {"image_id": 7, "category_id": 1, "segmentation": {"size": [4, 4], "counts": [0, 16]}}
-    image = {"id": 7, "file_name": "c.png", "height": 4, "width": 4}
-    other.write_text(json.dumps({"images": [image], "annotations": [mask], "categories": [{"id": 1, "name": "car"}]}))
-    second = threading.Thread(target=run, args=(root, other))
-    with lock(root / ".regseg/importing.lock", wait=True):  # as an import that is running holds it
-        second.start()
-        time.sleep(0.3)
-        assert not (root / "labels").exists()
-        (root / "classes.yaml").write_text("classes: [{name: background, id: 0}, {name: car, id: 5}]\n")
-    second.join()
-    assert (cv2.imread(str(root / "labels/c.png"), cv2.IMREAD_UNCHANGED) == 5).all()

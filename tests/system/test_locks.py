@@ -91,7 +91,7 @@ def test_a_lock_of_another_machine_is_respected(tmp_path, holder, file_system, m
     monkeypatch.setattr(locks, "_NOTICE", 0.01)
     threading.Timer(0.5, path.with_name("lock.soft").unlink).start()
     with lock(path, wait=True):
-        assert f"wait for it{remedy}." in capsys.readouterr().out
+        assert f"holds {path}; {remedy.removeprefix(', or ')}." in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("number", [errno.EACCES, errno.EROFS])

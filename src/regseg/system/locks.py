@@ -104,7 +104,8 @@ def _wait(lock: BaseFileLock, path: Path, timeout: float) -> None:
             lock.acquire(timeout=_NOTICE)
             return
         except Timeout:
-            print(f"Waiting for another process, which holds {path}{_remedy(_soft(path))}.", flush=True)
+            remedy = _remedy(_soft(path)).replace(", or ", "; ", 1)
+            print(f"Waiting for another process, which holds {path}{remedy}.", flush=True)
     lock.acquire(timeout=timeout)
 
 
