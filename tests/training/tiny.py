@@ -56,6 +56,7 @@ def train_tiny(
     ckpt_path=None,
     limits=None,
     stopping=None,
+    logger=None,
     **arguments,
 ):
     """(task, trainer) of a training with the callbacks of a run, evaluated in epoch 0 and at its end.
@@ -74,6 +75,7 @@ def train_tiny(
     own = [Evaluation(every, 1), record, LastCheckpoint(), BestCheckpoint()]
     arguments = {"max_epochs": 2, "accelerator": "cpu", "precision": "32-true"} | arguments
     trainer = make_trainer(arguments, Path(folder), [*callbacks, *own])
+    trainer.loggers = [logger] if logger else []
     trainer.fit(task, tiny_data(root, batch_size), ckpt_path=ckpt_path, weights_only=True)
     return task, trainer
 
