@@ -1,6 +1,7 @@
 """Exported files and networks run with OpenVINO."""
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -49,6 +50,30 @@ def test_bf16_needs_its_instructions(exported, monkeypatch):
     with pytest.raises(InputError, match=r"cannot compute in bf16 on this processor; leave precision=bf16 out\."):
         OpenVinoRuntime.from_file(path, "bf16")
     assert _runtime_of(Path("model.xml"), "bf16") == ("openvino", "auto")
+
+
+@pytest.mark.parametrize("precision", ["int8", "bf16"])
+def test_int8_runs_where_it_cannot_be_combined_with_bf16(exported, monkeypatch, precision):
+    """As ONNX graphs with AMX; a graph that is not quantized keeps the precision that it was opened with."""
+    core, used = openvino_runtime._core(), []
+
+    def compile_model(model, device, given):
+        used.append(given[openvino_runtime._PRECISION])
+        if used[-1] == "bf16":
+            raise RuntimeError("No suitable implementations.")
+        return core.compile_model(model, device, given)
+
+    model, info = read_model(exported("openvino"))
+    runtime = OpenVinoRuntime(model, replace(info, precision=precision), "f32" if precision == "int8" else "auto")
+    runtime._options[openvino_runtime._PRECISION] = "bf16"
+    monkeypatch.setattr(openvino_runtime, "_core", lambda: SimpleNamespace(compile_model=compile_model))
+    image = np.zeros((1, 32, 32, 3), np.uint8)
+    if precision == "int8":
+        assert runtime(image).shape == (1, 32, 32) and used == ["bf16", "f32"]
+    else:
+        with pytest.raises(RuntimeError, match="No suitable"):
+            runtime(image)
+        assert used == ["bf16"]
 
 
 def test_threads_share_a_runtime(exported, photograph):

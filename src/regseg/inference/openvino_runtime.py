@@ -14,6 +14,7 @@ from regseg.inference.export_info import KEY, LOW_RESOLUTION, ExportInfo, check_
 from regseg.inference.exported_runtime import ExportedRuntime, check_input, require
 from regseg.system.cpu import has_slow_bfloat16, num_threads
 
+_PRECISION = "INFERENCE_PRECISION_HINT"  # of the operations that are not quantized
 _SIZES = 4  # number of input shapes that are compiled separately
 
 
@@ -45,7 +46,7 @@ class OpenVinoRuntime(ExportedRuntime):
         self.precision = "int8" if info.precision == "int8" else hint
         self._options = {
             "PERFORMANCE_HINT": "LATENCY",
-            "INFERENCE_PRECISION_HINT": hint,
+            _PRECISION: hint,
             "INFERENCE_NUM_THREADS": num_threads(),
             "NUM_STREAMS": streams,
         }
@@ -100,12 +101,22 @@ class OpenVinoRuntime(ExportedRuntime):
             key = shape if shape in self._compiled or len(self._compiled) < _SIZES else None
             if key not in self._compiled:
                 model = self._model.clone()
-                if key is None:
-                    self._compiled[key] = _for_any_shape(model, self._options)
-                else:
+                if key is not None:
                     model.reshape(list(key))
-                    self._compiled[key] = _core().compile_model(model, "CPU", self._options)
+                compile_model = _for_any_shape if key is None else _for_its_shape
+                try:
+                    self._compiled[key] = compile_model(model, self._options)
+                except RuntimeError:
+                    # With AMX, OpenVINO 2026.4 cannot combine int8 and bfloat16 in graphs that NNCF quantized as ONNX.
+                    if self.precision != "int8" or self._options[_PRECISION] == "f32":
+                        raise
+                    self._options[_PRECISION] = "f32"
+                    self._compiled[key] = compile_model(model, self._options)
             return self._compiled[key]
+
+
+def _for_its_shape(model: Any, options: dict[str, Any]) -> Any:
+    return _core().compile_model(model, "CPU", options)
 
 
 def _for_any_shape(model: Any, options: dict[str, Any]) -> Any:
