@@ -73,7 +73,7 @@ def _show_what_compares(axes: Axes, rows: Sequence[Row]) -> None:
     others = [(place, value) for place, row in enumerate(rows) for value in (*row.ours, *row.unfinished)]
     if not shown or not others:
         return
-    margin = 0.05 * (max(shown) - min(shown)) or 0.5
+    margin = 0.12 * (max(shown) - min(shown)) or 0.5  # room for the values at the edges
     low, high = min(shown) - margin, max(shown) + margin
     axes.set_xlim(low, high)
     for place in range(len(rows)):
