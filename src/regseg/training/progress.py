@@ -98,7 +98,7 @@ class ProgressLine(Checkpoint):
             self._shown, loss = now, float(outputs["loss"])
             self._loss = loss if self._loss != self._loss else 0.9 * self._loss + 0.1 * loss
             lr = trainer.optimizers[0].param_groups[0]["lr"]
-            text = f"loss {self._loss:.3f}  lr {lr:.4f}  {self._rate:.1f} images/s"
+            text = f"loss {self._loss:.3f}  lr {lr:.3g}  {self._rate:.1f} images/s"
             self._bars.update(self._run, completed=self._done, text=f"{self._left()} left")
             self._bars.update(self._epoch, completed=self._epoch_batches, description=_epoch(trainer), text=text)
         elif self._bars is None and trainer.is_global_zero and now - self._logged > self.log_seconds:
