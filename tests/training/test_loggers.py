@@ -4,6 +4,7 @@ import json
 import os
 import re
 import struct
+import time
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -166,8 +167,11 @@ def test_a_run_that_fails_is_failed_there_too(streets_root, tmp_path, fails):
         train_tiny(streets_root, tmp_path, callbacks=[Calls("on_train_end", fail)], logger=logger, **arguments)
     logger.close()
     (file,) = tmp_path.glob("wandb/offline-run-*/run-*.wandb")
-    (end,) = [record.exit for record in records(file) if record.WhichOneof("record_type") == "exit"]
-    assert end.exit_code == int(fails)
+    ends, deadline = [], time.monotonic() + 30
+    while not ends and time.monotonic() < deadline:  # W&B's process may still be writing
+        time.sleep(0.1)
+        ends = [record.exit for record in records(file) if record.WhichOneof("record_type") == "exit"]
+    assert [end.exit_code for end in ends] == [int(fails)]
 
 
 def test_best_and_last_are_those_of_the_run_folder(starts):
