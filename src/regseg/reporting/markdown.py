@@ -95,7 +95,7 @@ def markdown(group: str, rows: Iterable[Row]) -> str:
         "author's runs": [_list(row.author) for row in rows],
         "state": [row.state for row in rows],
     }
-    if group not in paper():  # a group of one's own has nothing to be compared with
+    if group not in paper():  # a custom group: neither the paper nor the author has such runs
         columns = {name: cells for name, cells in columns.items() if name not in ("paper", "author's runs")}
     text = table(Grid(list(columns), list(zip(*columns.values(), strict=True))))
     if any(row.deviation is not None or row.paper_deviation is not None for row in rows):
