@@ -1,7 +1,6 @@
 """The pictures of a report."""
 
 import warnings
-from contextlib import contextmanager
 
 import cv2
 import pytest
@@ -15,21 +14,6 @@ def run(row, *mious, classes=("a", "b"), mismatch=""):
     iou = [[miou] * len(classes) for miou in mious]
     curve = Curve(0, range(len(mious)), mious, mious, iou)
     return Run(row, "finished", len(mious) - 1, len(mious), curve, classes, mismatch, "", None)
-
-
-@pytest.fixture
-def drawn(monkeypatch):
-    """The figures that were drawn."""
-    kept = []
-
-    @contextmanager
-    def keeping(*arguments):
-        with plots.figure(*arguments) as figure:
-            yield figure
-            kept.append(figure)
-
-    monkeypatch.setattr(figures, "figure", keeping)
-    return kept
 
 
 def test_rows_that_are_not_comparable_are_marked(tmp_path, drawn):

@@ -1,11 +1,9 @@
 """mIoU over evaluation sizes."""
 
 import json
-from contextlib import contextmanager
 
 import pytest
 
-from regseg.reporting import plots, val_sizes
 from regseg.reporting.val_sizes import deviation, draw, means_by_size, read, sizes_table
 
 
@@ -65,16 +63,7 @@ def test_how_an_evaluation_differs(options, words):
 
 
 @pytest.mark.parametrize("count", [1, 14])
-def test_the_legend_covers_no_curve(count, tmp_path, monkeypatch):
-    drawn = []
-
-    @contextmanager
-    def keeping(*arguments):
-        with plots.figure(*arguments) as figure:
-            yield figure
-            drawn.append(figure)
-
-    monkeypatch.setattr(val_sizes, "figure", keeping)
+def test_the_legend_covers_no_curve(count, tmp_path, drawn):
     remark = "not comparable: split=train, 5 of 500 images"
     curves = {f"resize_400_1600_crop_768x768_seed{n} ({remark})": results(s512=0.5, s1024=0.6) for n in range(count)}
     draw(curves, tmp_path / "val_sizes.png")
