@@ -140,7 +140,7 @@ def evaluate(cfg: DictConfig, file: OpenedFile | None = None) -> tuple[Scores, S
     from regseg.training.callbacks import Pictures
     from regseg.training.progress import EvaluationBar
     from regseg.training.task import SegmentationTask
-    from regseg.training.trainer import make_trainer, quiet
+    from regseg.training.trainer import is_limited, make_trainer, quiet
     from regseg.training.worst_images import WorstImages
 
     quiet()
@@ -158,7 +158,7 @@ def evaluate(cfg: DictConfig, file: OpenedFile | None = None) -> tuple[Scores, S
     began = time.perf_counter()
     validate(trainer, task, datamodule)
     total = len(datamodule.val_set)
-    count = int(min(total, sum(trainer.num_val_batches) * trainer.world_size))
+    count = int(min(total, sum(trainer.num_val_batches) * trainer.world_size)) if is_limited(trainer) else total
     if trainer.is_global_zero:
         images = f"{total} image{'s' * (total != 1)}" if count == total else f"{count} of the {total} images"
         print(f"{images} in {time.perf_counter() - began:.1f} s")
@@ -174,7 +174,8 @@ def validate(trainer: Trainer, task: SegmentationTask, datamodule: SegmentationD
 
     Precisions such as 16-true change PyTorch's default dtype, which all threads share; there the loader is used too.
     """
-    from regseg.training.trainer import check_limits
+    from regseg.training.callbacks import Pictures
+    from regseg.training.trainer import check_limits, is_limited
 
     on_cpu = trainer.world_size == 1 and trainer.strategy.root_device.type == "cpu"
     if not on_cpu or trainer.precision not in ("32-true", "16-mixed", "bf16-mixed"):
@@ -183,7 +184,10 @@ def validate(trainer: Trainer, task: SegmentationTask, datamodule: SegmentationD
     datamodule.setup("validate")
     check_limits(trainer, datamodule, "validate")
     task.trainer = trainer
-    trainer.validate(task, task.predicted(datamodule.val_set), verbose=False)
+    callbacks: list[Any] = trainer.callbacks  # type: ignore[attr-defined]  # Lightning sets it at run time
+    single = is_limited(trainer) or any(isinstance(callback, Pictures) for callback in callbacks)
+    batches = task.predicted(datamodule.val_set, batch_size=1 if single else 8)  # limits and pictures count batches
+    trainer.validate(task, batches, verbose=False)
 
 
 def make_datamodule(cfg: DictConfig, file: OpenedFile | None = None) -> SegmentationDataModule:

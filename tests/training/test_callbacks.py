@@ -71,7 +71,9 @@ def test_pictures_are_spread_over_the_split(count, total, chosen):
     pictures, trainer = Pictures(count), SimpleNamespace(num_val_batches=[total], is_global_zero=True)
     for number in range(total):
         arrays = torch.full((1, 2, 2), number)
-        pictures.on_validation_batch_end(trainer, None, arrays, {"image": arrays, "label": arrays}, number)
+        pictures.on_validation_batch_end(
+            trainer, None, {"prediction": arrays}, {"image": arrays, "label": arrays}, number
+        )
     assert [row[0].flat[0] for row in pictures._rows] == [number % 256 for number in chosen]
 
 

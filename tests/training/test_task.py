@@ -103,7 +103,7 @@ def test_labels_are_scored_at_their_own_size(datamodule):
     batch = next(iter(datamodule.val_dataloader()))
     assert batch["image"].shape == (1, 32, 64, 3) and batch["label"].shape == (1, 64, 128)
     with torch.inference_mode():
-        assert task.validation_step(batch, 0).shape == (1, 64, 128)
+        assert task.validation_step(batch, 0)["prediction"].shape == (1, 64, 128)
 
 
 def test_a_loss_that_is_not_finite_names_iteration_and_images(datamodule, tmp_path):

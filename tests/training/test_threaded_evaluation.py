@@ -1,6 +1,7 @@
 """Evaluation in threads gives what Lightning's loop gives, image by image."""
 
 import contextlib
+import threading
 
 import numpy as np
 import pytest
@@ -42,7 +43,20 @@ def predict(images, size):
 def test_batches_come_in_order_with_their_predictions():
     batches = list(PredictedImages(Images(), predict, contextlib.nullcontext))
     assert [batch["name"] for batch in batches] == [[str(index)] for index in range(5)]
-    assert [batch[PREDICTION].unique().tolist() for batch in batches] == [[index] for index in range(5)]
+    assert [batch[PREDICTION][0].unique().tolist() for batch in batches] == [[index] for index in range(5)]
+
+
+def test_batches_of_several_images():
+    batches = PredictedImages(Images(), predict, contextlib.nullcontext, batch_size=2)
+    assert [batch["name"] for batch in batches] == [["0", "1"], ["2", "3"], ["4"]] and len(batches) == 3
+    assert [image.shape for batch in batches for image in batch[PREDICTION]] == 5 * [(2, 3)]
+
+
+def test_threads_end_when_the_consumer_stops():
+    batches = iter(PredictedImages(Images(), predict, contextlib.nullcontext))
+    next(batches)
+    batches.close()
+    assert not any(thread.name.startswith("regseg-evaluation") for thread in threading.enumerate())
 
 
 @pytest.mark.parametrize("broken", [False, True])

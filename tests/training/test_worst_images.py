@@ -27,9 +27,9 @@ def test_the_worst_are_kept_in_order(tmp_path):
         prediction = torch.zeros(64, dtype=torch.int64)
         prediction[:wrong] = 1
         batch = {"image": torch.zeros(1, 8, 8, 3, dtype=torch.uint8), "label": label, "name": [f'a/"{number}".png']}
-        worst.on_validation_batch_end(None, module, prediction.view(1, 8, 8), batch, number)
+        worst.on_validation_batch_end(None, module, {"prediction": prediction.view(1, 8, 8)}, batch, number)
     ignored = {"image": batch["image"], "label": label + 255, "name": ["ignored.png"]}
-    worst.on_validation_batch_end(None, module, prediction.view(1, 8, 8), ignored, 4)
+    worst.on_validation_batch_end(None, module, {"prediction": prediction.view(1, 8, 8)}, ignored, 4)
     worst.on_validation_end(SimpleNamespace(is_global_zero=True), module)
     assert (tmp_path / "out/worst.csv").read_text().splitlines() == [
         "miou,image",

@@ -12,6 +12,7 @@ from torch import nn
 from regseg.data.augment.transforms import MEAN, STD, normalize
 from regseg.data.datasets.spec import DatasetSpec
 from regseg.errors import InputError
+from regseg.inference import onednn
 from regseg.inference.cuda_graphs import GraphsBySize
 from regseg.inference.export_info import short_side_of
 from regseg.inference.folding import fold_batch_norm
@@ -28,8 +29,9 @@ DTYPES = {"f32": torch.float32, "f16": torch.float16, "bf16": torch.bfloat16}
 class TorchRuntime:
     """A network of this project in eval mode, with BatchNorm folded, in channels-last memory.
 
-    On a GPU, Triton kernels run the grouped convolutions and the last upsampling, if they agree there with PyTorch's
-    operations. Consecutive images of the same size run as a CUDA graph.
+    On a CPU, convolutions are fused with what follows them (`regseg.inference.onednn`). On a GPU, Triton kernels run
+    the grouped convolutions and the last upsampling, if they agree there with PyTorch's operations. Consecutive images
+    of the same size run as a CUDA graph.
 
     Args:
         network: a model with `low_resolution_logits`; it is copied.
@@ -65,6 +67,8 @@ class TorchRuntime:
         folded = fold_batch_norm(network)
         self.network = folded.to(self.device, self._dtype, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]  # PyTorch's stubs lack memory_format
         on_gpu = self.device.type == "cuda"
+        if self.device.type == "cpu" and onednn.is_available():
+            self.network = onednn.fuse(self.network)
         self._upsample: Upsample = labels_of
         if on_gpu and kernels and self._dtype != torch.float32:
             self.network, self._upsample = with_kernels(self.network)

@@ -15,6 +15,7 @@ from regseg.data.sampling.epochs import stream
 from regseg.errors import check_boolean, check_number
 from regseg.system.atomic import write_bytes
 from regseg.training.pictures import prediction_grid
+from regseg.training.threaded_evaluation import PREDICTION
 
 
 class Evaluation(Checkpoint):
@@ -139,7 +140,7 @@ class Pictures(L.Callback):
         (total,) = trainer.num_val_batches if isinstance(trainer.num_val_batches, list) else [trainer.num_val_batches]
         wanted = {round((place + 0.5) * total / self.count - 0.5) for place in range(self.count)}
         if batch_idx in wanted and trainer.is_global_zero:
-            arrays = (batch["image"][0], batch["label"][0], outputs[0])
+            arrays = (batch["image"][0], batch["label"][0], outputs[PREDICTION][0])
             self._rows.append(tuple(array.cpu().numpy().astype("uint8") for array in arrays))
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:

@@ -151,7 +151,7 @@ def _epoch(trainer: L.Trainer) -> str:
 
 
 class EvaluationBar(L.Callback):
-    """A bar over the images of an evaluation, on a terminal."""
+    """A bar over the batches of an evaluation, on a terminal."""
 
     _bar: Progress | None = None
 

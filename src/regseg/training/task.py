@@ -205,16 +205,17 @@ class SegmentationTask(L.LightningModule):
             return cast(Any, self.network).low_resolution_logits(self._normalized(images))
         return self.network(self._normalized(images))
 
-    def predicted(self, dataset: EvaluationSet) -> PredictedImages:
+    def predicted(self, dataset: EvaluationSet, batch_size: int = 1) -> PredictedImages:
         """Return evaluation batches with their predictions, made in threads; for a Trainer on the CPU."""
-        return PredictedImages(dataset, self.predict_labels, self.trainer.precision_plugin.forward_context)
+        return PredictedImages(dataset, self.predict_labels, self.trainer.precision_plugin.forward_context, batch_size)
 
-    def validation_step(self, batch: Mapping[str, Any], batch_idx: int) -> Tensor:
+    def validation_step(self, batch: Mapping[str, Any], batch_idx: int) -> Mapping[str, Any]:
+        if PREDICTION in batch:  # one update for all images, whose sizes may differ
+            self.confusion.update(*(torch.cat([m.flatten() for m in batch[key]]) for key in (PREDICTION, "label")))
+            return batch
         images, labels = batch["image"], batch["label"]
         size = (labels.shape[1], labels.shape[2])
-        if PREDICTION in batch:
-            predictions: Tensor = batch[PREDICTION]
-        elif self.with_val_loss:
+        if self.with_val_loss:
             logits = self._logits_for(images, size)
             predictions = labels_of(logits, size)
             full = F.interpolate(logits.float(), size, mode="bilinear", align_corners=False)
@@ -222,7 +223,7 @@ class SegmentationTask(L.LightningModule):
         else:
             predictions = self.predict_labels(images, size)
         self.confusion.update(predictions, labels)
-        return predictions
+        return {PREDICTION: predictions}
 
     def on_validation_epoch_end(self) -> None:
         self._end_of_evaluation("val/")
@@ -238,7 +239,7 @@ class SegmentationTask(L.LightningModule):
                 sums = cast(Tensor, self.all_gather(sums.to(self.device))).sum(0)
             self.log(f"{prefix}loss", (sums[0] / sums[1].clamp(min=1)).float())
 
-    def test_step(self, batch: Mapping[str, Any], batch_idx: int) -> Tensor:
+    def test_step(self, batch: Mapping[str, Any], batch_idx: int) -> Mapping[str, Any]:
         """Count the predictions of a test batch."""
         return self.validation_step(batch, batch_idx)
 

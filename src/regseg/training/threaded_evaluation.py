@@ -7,15 +7,14 @@ worker processes: decoders and PyTorch's operators release the GIL.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, closing
 from itertools import islice
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.data import default_collate
 
 from regseg.data.torch_datasets import EvaluationSet
 from regseg.system.cpu import images_at_once, num_threads
@@ -24,16 +23,17 @@ PREDICTION = "prediction"  # the key of the predicted labels in a batch
 
 
 class PredictedImages:
-    """Batches of one image each, in order, with the predicted labels (1, h, w) uint8 as ``prediction``.
+    """Batches of images in order, as lists, with the predicted labels (h, w) uint8 as ``prediction``.
 
-    The work starts with the iteration, so that the network can be prepared before that. At most twice as many images as
-    threads are in memory.
+    The work starts with the iteration, so that the network can be prepared before that. In memory are at most the
+    images of a batch and twice as many as threads.
 
     Args:
         dataset: the images.
         predict: maps (1, H, W, 3) uint8 images and the size (h, w) of the labels to (1, h, w) uint8 class indices;
             called in several threads at once.
         context: entered by each thread around ``predict``, such as autocast, which a thread does not inherit.
+        batch_size: images of a batch. Lightning's loop spends 2 ms on every batch, in which the threads could predict.
     """
 
     def __init__(
@@ -41,35 +41,42 @@ class PredictedImages:
         dataset: EvaluationSet,
         predict: Callable[[Tensor, tuple[int, int]], Tensor],
         context: Callable[[], AbstractContextManager[Any]],
+        batch_size: int = 1,
     ) -> None:
-        self.dataset, self._predict, self._context = dataset, predict, context
+        self.dataset, self._predict, self._context, self.batch_size = dataset, predict, context, batch_size
 
     def __len__(self) -> int:
-        return len(self.dataset)
+        return -(-len(self.dataset) // self.batch_size)
 
-    def __iter__(self) -> Iterator[dict[str, Any]]:
+    def __iter__(self) -> Iterator[dict[str, list[Any]]]:
+        images = self._images()
+        with closing(images):  # ends its threads, also if the consumer stops early
+            while batch := list(islice(images, self.batch_size)):
+                yield {key: [image[key] for image in batch] for key in batch[0]}
+
+    def _images(self) -> Generator[dict[str, Any], None, None]:
         threads = images_at_once()
         each = max(1, num_threads() // threads)
-        indices = iter(range(len(self)))
+        indices = iter(range(len(self.dataset)))
         pool = ThreadPoolExecutor(threads, "regseg-evaluation", torch.set_num_threads, (each,))
         before = torch.get_num_threads()
         # Otherwise the threads of this thread's operations (counting labels) would take the cores from the network's.
         torch.set_num_threads(1)
         try:
             waiting: deque[Future[dict[str, Any]]] = deque(
-                pool.submit(self._batch, index) for index in islice(indices, 2 * threads)
+                pool.submit(self._image, index) for index in islice(indices, 2 * threads)
             )
             while waiting:
-                batch = waiting.popleft().result()
-                waiting.extend(pool.submit(self._batch, index) for index in islice(indices, 1))
-                yield batch
+                image = waiting.popleft().result()
+                waiting.extend(pool.submit(self._image, index) for index in islice(indices, 1))
+                yield image
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
             torch.set_num_threads(before)
 
-    def _batch(self, index: int) -> dict[str, Any]:
-        batch: dict[str, Any] = default_collate([self.dataset[index]])
-        height, width = batch["label"].shape[1:]
+    def _image(self, index: int) -> dict[str, Any]:
+        sample = self.dataset[index]
+        image, label = torch.from_numpy(sample["image"]), torch.from_numpy(sample["label"])
         with torch.inference_mode(), self._context():
-            batch[PREDICTION] = self._predict(batch["image"], (height, width))
-        return batch
+            prediction = self._predict(image[None], (label.shape[0], label.shape[1]))[0]
+        return {"image": image, "label": label, "name": sample["name"], PREDICTION: prediction}

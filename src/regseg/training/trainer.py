@@ -189,6 +189,11 @@ def _environment_in_slurm(num_nodes: Any) -> ClusterEnvironment:
         raise InputError(f"Lightning refuses this Slurm job: {' '.join(str(error).split())}") from error
 
 
+def is_limited(trainer: L.Trainer) -> bool:
+    """Return whether only a part of the images is evaluated; 1 is one batch, 1.0 all of them."""
+    return isinstance(trainer.limit_val_batches, int) or trainer.limit_val_batches < 1
+
+
 def check_limits(trainer: L.Trainer, data: Any, stage: str) -> None:
     """Check that a limit given as a share leaves at least one batch.
 

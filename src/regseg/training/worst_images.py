@@ -14,6 +14,7 @@ from regseg.data.io import encode_png
 from regseg.errors import check_number
 from regseg.system.atomic import write_bytes, write_text
 from regseg.training.pictures import prediction_grid
+from regseg.training.threaded_evaluation import PREDICTION
 
 
 class Scored(NamedTuple):
@@ -54,7 +55,8 @@ class WorstImages(L.Callback):
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int, *_: Any
     ) -> None:
         """Score the images of a batch and keep the worst."""
-        for image, label, prediction, name in zip(batch["image"], batch["label"], outputs, batch["name"], strict=True):
+        maps = batch["image"], batch["label"], outputs[PREDICTION]
+        for image, label, prediction, name in zip(*maps, batch["name"], strict=True):
             arrays = [array.cpu().numpy().astype(np.uint8) for array in (image, label, prediction)]
             score = mean_iou(arrays[1], arrays[2], cast(DatasetSpec, pl_module.spec).num_classes)
             if score is None:
