@@ -206,6 +206,8 @@ def test_shards_at_once_have_a_gpu_each(predict, photos, monkeypatch, device, us
         (["source=missing.mp4"], ["missing.mp4"]),
         (["source=clip.mp4", "save=[index]"], ["save=[index]", "overlay, color"]),
         (["source=clip.mp4", "shards=2"], ["is a video", "shards"]),
+        (["source=clip.mp4", "shard=1"], ["is a video", "shard"]),
+        (["source=clip.mp4", "overlay_format=gif"], ["overlay_format=gif", "png"]),
         (["source=photos", "save=[masks]"], ["masks", "train_ids"]),
         (["source=photos", "save=overlay"], ["save=[overlay,index]"]),
         (["source=photos", "save=[cityscapes]"], ["save=[cityscapes]", "leftImg8bit"]),

@@ -53,10 +53,7 @@ class Outputs:
         self, out: Path, save: Sequence[str], spec: DatasetSpec, *, overlay_format: str = "jpg", opacity: float = 0.5
     ) -> None:
         check_save(save)
-        if overlay_format not in OVERLAY_FORMATS:
-            raise InputError(
-                f"overlay_format={overlay_format} does not exist; choose one of {', '.join(OVERLAY_FORMATS)}."
-            )
+        check_overlay_format(overlay_format)
         self.out, self.save, self.spec = out, tuple(dict.fromkeys(save)), spec
         self.overlay_suffix, self.opacity = f".{overlay_format}", opacity
         makers = {"index": index_values, "train_ids": class_indices, "cityscapes": cityscapes_ids}
@@ -122,6 +119,12 @@ def check_save(save: Sequence[str]) -> None:
         raise InputError(f"save={save} is not a list; write 'save=[overlay,index]'.")
     if unknown := [mode for mode in save if mode not in MODES]:
         raise InputError(f"save=[{unknown[0]}] does not exist; choose from {', '.join(MODES)}.")
+
+
+def check_overlay_format(name: str) -> None:
+    """Raise InputError unless ``name`` is one of `OVERLAY_FORMATS`."""
+    if name not in OVERLAY_FORMATS:
+        raise InputError(f"overlay_format={name} does not exist; choose one of {', '.join(OVERLAY_FORMATS)}.")
 
 
 def index_values(spec: DatasetSpec) -> np.ndarray:
