@@ -157,17 +157,18 @@ def report(checks: list[Check]) -> None:
 
 
 def _move(draft: Path, out: Path) -> None:
-    """Move the checked file to its name; of a pair, the .xml last, because a .bin without it is not a model."""
-    if out.suffix == ".xml":
+    """Move the checked file to its name; of a pair, the .xml last, because a .bin without it is not a model.
+
+    Everything is on the disk before an earlier export is replaced, which takes no time then.
+    """
+    parts = [draft.with_suffix(".bin"), draft] if out.suffix == ".xml" else [draft]
+    for part in parts:
+        with open(part, "rb") as file:
+            os.fsync(file.fileno())
+    if len(parts) > 1:
         out.unlink(missing_ok=True)
-        _replace(draft.with_suffix(".bin"), out.with_suffix(".bin"))
-    _replace(draft, out)
-
-
-def _replace(draft: Path, out: Path) -> None:
-    with open(draft, "rb") as file:
-        os.fsync(file.fileno())
-    os.replace(draft, out)
+    for part in parts:
+        os.replace(part, out.with_suffix(part.suffix))
 
 
 def _data(file: OpenedFile, root: str | None) -> SegmentationDataModule | None:
