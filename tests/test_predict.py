@@ -211,6 +211,8 @@ def test_shards_at_once_have_a_gpu_each(predict, photos, monkeypatch, device, us
         (["source=photos", "save=[masks]"], ["masks", "train_ids"]),
         (["source=photos", "save=overlay"], ["save=[overlay,index]"]),
         (["source=photos", "save=[cityscapes]"], ["save=[cityscapes]", "leftImg8bit"]),
+        (["source=photos", "save={a:1}"], ["save={a:1} has another structure than the default of save, which --help"]),
+        (["source=photos", "overwrite=null"], ["overwrite=null is not a boolean"]),
         (["source=photos", "opacity=2"], ["opacity=2"]),
         (["source=photos", "overwrite=1"], ["overwrite=1"]),
         (["source=photos", "overlay_format=gif"], ["gif", "png"]),
@@ -221,7 +223,7 @@ def test_shards_at_once_have_a_gpu_each(predict, photos, monkeypatch, device, us
         (["source=photos", "data=camvid"], ["This command has no group data; --help lists"]),
         (["source=photos", "classes=5"], ["There is no option classes; choose one of device, opacity, out, "]),
         (["source=photos", "device=gpu"], ["device=gpu cannot be used (PyTorch has no such device); choose cpu"]),
-        (["source=photos", "device=null"], ["device=None cannot be used (PyTorch has no such device); choose cpu"]),
+        (["source=photos", "device=null"], ["device=null cannot be used (PyTorch has no such device); choose cpu"]),
     ],
     ids=" ".join,
 )

@@ -115,7 +115,7 @@ def _of_system(error: BaseException) -> tuple[int, str] | None:
 def _creates_folder(error: BaseException) -> bool:
     """Return whether the creation of a folder raised ``error``, which some file systems, such as /proc, refuse."""
     frames = [frame.f_code.co_name for frame, _ in traceback.walk_tb(error.__traceback__)]
-    return bool(frames) and frames[-1] in ("mkdir", "makedirs")
+    return bool(frames) and frames[-1] in ("mkdir", "makedirs", "mkdtemp")
 
 
 def _of_text(kind: str, text: str) -> tuple[int, str] | None:
@@ -173,6 +173,10 @@ def _of_hydra(chain: list[BaseException]) -> str | None:
         return (
             f"{key}={value} has several values; type '{key}=[{value}]' for a list, add -m to run once per value, or "
             f"type \"{key}='{value}'\" for text with a comma."
+        )
+    if merged := re.match(r"Error merging override (([^=]+).*)", str(first), re.S):
+        return (
+            f"{merged[1]} has another structure than the default of {merged[2]}, which --help shows; give one like it."
         )
     if group := re.match(r"Could not override '([^']+)'\. No match in the defaults list", str(first)):
         return f"This command has no group {group[1].partition('@')[0]}; --help lists its groups and options."

@@ -34,6 +34,8 @@ def main(cfg: DictConfig) -> float:
     OmegaConf.resolve(cfg)
     for name in ("flip", "confusion"):
         check_boolean(name, cfg[name])
+    if cfg.split is None:
+        raise InputError("split=null is not a split; choose one of train, val, test, trainval.")
     if cfg.worst is not None:
         check_number("worst", cfg.worst, lowest=1, integer=True)
     if cfg.trainer.smoke:
@@ -72,7 +74,7 @@ def check_scales(cfg: DictConfig) -> None:
     if not OmegaConf.is_list(cfg.scales) or not cfg.scales:
         raise InputError(f"scales={cfg.scales} is not a list of factors; write 'scales=[0.75,1.0]'.")
     for scale in cfg.scales:
-        check_number("scales", scale, lowest=0.01)
+        check_number("scales", scale, lowest=0.01, highest=10)
 
 
 def compare_sizes(cfg: DictConfig) -> float:
