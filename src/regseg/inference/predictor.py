@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, overload
 
@@ -140,7 +140,7 @@ class Predictor:
         return overlay(image, labels, self.spec)
 
 
-def _copy(kind: type[Predictor], arguments: tuple[Any, ...], path: Path) -> Predictor:
+def _copy(kind: Callable[..., Predictor], arguments: tuple[Any, ...], path: Path) -> Predictor:
     """Return a predictor of the weights in ``path``, which `Predictor.__reduce__` describes."""
     try:
         status = os.stat(path)
@@ -150,7 +150,7 @@ def _copy(kind: type[Predictor], arguments: tuple[Any, ...], path: Path) -> Pred
 
 
 @functools.lru_cache(maxsize=1)
-def _opened(kind: type[Predictor], arguments: tuple[Any, ...], state: tuple[str, int, int] | None) -> Predictor:
+def _opened(kind: Callable[..., Predictor], arguments: tuple[Any, ...], state: tuple[str, int, int] | None) -> Predictor:
     """Return a new predictor; the last one is kept for the same arguments and ``state`` of the file."""
     *others, short_side = arguments
     return kind(*others, short_side=short_side)
