@@ -150,7 +150,9 @@ def _copy(kind: Callable[..., Predictor], arguments: tuple[Any, ...], path: Path
 
 
 @functools.lru_cache(maxsize=1)
-def _opened(kind: Callable[..., Predictor], arguments: tuple[Any, ...], state: tuple[str, int, int] | None) -> Predictor:
+def _opened(
+    kind: Callable[..., Predictor], arguments: tuple[Any, ...], state: tuple[str, int, int] | None
+) -> Predictor:
     """Return a new predictor; the last one is kept for the same arguments and ``state`` of the file."""
     *others, short_side = arguments
     return kind(*others, short_side=short_side)
