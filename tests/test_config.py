@@ -59,6 +59,25 @@ def test_a_needed_path_that_is_null_is_refused(compose, command, given, name):
         check_paths(command, cfg)
 
 
+@pytest.mark.parametrize(
+    ("command", "given"),
+    [
+        ("predict", ["source=", "out=x"]),
+        ("predict", ["source=a.jpg", "out=''"]),
+        ("evaluate", ["weights=x", "data.root="]),
+        ("evaluate", ["weights=x", "pictures="]),
+        ("export", ["weights="]),
+        ("report", ["runs="]),
+        ("train", ["data.root="]),
+    ],
+)
+def test_an_empty_path_is_not_the_current_folder(compose, command, given):
+    """As of a shell's variable that is not set."""
+    name = next(text.partition("=")[0] for text in given if text.endswith(("=", "''")))
+    with pytest.raises(InputError, match=rf"^{name} is empty; set {name}=PATH, where \. is the current folder\.$"):
+        check_paths(command, compose(*given, config=command))
+
+
 def test_the_recipe_of_the_paper(compose):
     """Sec. 4.2 on Cityscapes, by default."""
     cfg = compose("data=cityscapes")

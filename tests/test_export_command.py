@@ -10,7 +10,7 @@ def test_an_export_is_not_exported_again(run_module, tmp_path):
     assert done.returncode == 2 and "is already an export" in done.stderr, done.stderr
 
 
-@pytest.mark.parametrize("size", ["512", "[64]", "[64,16]", "[64,x]"])
+@pytest.mark.parametrize("size", ["512", "[64]", "[64,16]", "[64,x]", "[64,99999]"])
 def test_a_wrong_size_is_one_sentence(run_module, tiny_weights, size):
     done = run_module("regseg.export", f"weights={tiny_weights}", f"size={size}")
     assert done.returncode == 2 and "size=" in done.stderr and len(done.stderr.splitlines()) == 1

@@ -120,6 +120,10 @@ def test_values_at_another_level(answer, line, words):
     assert words in answer("train", *line.split())
 
 
+def test_a_group_of_other_commands_is_not_null(answer):
+    assert answer("export", "data=null") == "This command has no group data; --help lists its groups and options."
+
+
 @pytest.fixture
 def own(tmp_path):
     """A user's own configuration files: a dataset, an experiment with it, and a primary configuration."""

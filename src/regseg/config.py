@@ -127,7 +127,13 @@ def output_folders(config_name: str, arguments: Sequence[str]) -> list[str]:
 
 
 def check_paths(config_name: str, cfg: DictConfig) -> None:
-    """Raise InputError if a path is null whose default is not null."""
+    """Raise InputError if a path is null whose default is not null, or if a path is empty.
+
+    `Path("")` is the current folder, which nobody means who types ``source=$PHOTOS`` while the variable is not set.
+    """
+    for name in sorted(PATHS - OUTPUT):
+        if OmegaConf.select(cfg, name) == "":
+            raise InputError(f"{name} is empty; set {name}=PATH, where . is the current folder.")
     needed = {name: (cfg, name) for name, default in _content(config_name).items() if default is not None}
     if "_target_" in (cfg.get("data") or {}):  # elsewhere, null means the dataset of the weights
         needed["data.root"] = (cfg.data, "root")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import re
+import traceback
 from collections.abc import Iterator
 from typing import Any
 
@@ -104,11 +105,17 @@ def _of_system(error: BaseException) -> tuple[int, str] | None:
     if not isinstance(error, OSError):
         return None
     place = f"{error.filename or 'A file'} cannot be read or written ({error.strerror})"
-    if error.errno in _UNWRITABLE:
+    if error.errno in _UNWRITABLE or (error.errno == errno.ENOENT and _creates_folder(error)):
         return MISTAKE, f"{place}; choose another path or change its permissions."
     if error.errno in _BROKEN and error.filename is not None:  # otherwise it may be a connection's
         return FAILURE, f"{place}; check the disk, or the connection to its server, and repeat the command."
     return (FAILURE, f"{place}; free some space or choose another path.") if error.errno in _FULL else None
+
+
+def _creates_folder(error: BaseException) -> bool:
+    """Return whether the creation of a folder raised ``error``, which some file systems, such as /proc, refuse."""
+    frames = [frame.f_code.co_name for frame, _ in traceback.walk_tb(error.__traceback__)]
+    return bool(frames) and frames[-1] in ("mkdir", "makedirs", "mkdtemp")
 
 
 def _of_text(kind: str, text: str) -> tuple[int, str] | None:
@@ -166,6 +173,10 @@ def _of_hydra(chain: list[BaseException]) -> str | None:
         return (
             f"{key}={value} has several values; type '{key}=[{value}]' for a list, add -m to run once per value, or "
             f"type \"{key}='{value}'\" for text with a comma."
+        )
+    if merged := re.match(r"Error merging override (([^=]+).*)", str(first), re.S):
+        return (
+            f"{merged[1]} has another structure than the default of {merged[2]}, which --help shows; give one like it."
         )
     if group := re.match(r"Could not override '([^']+)'\. No match in the defaults list", str(first)):
         return f"This command has no group {group[1].partition('@')[0]}; --help lists its groups and options."

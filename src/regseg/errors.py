@@ -5,7 +5,7 @@ import inspect
 import math
 import reprlib
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, cast
 
 # Names of options in other projects -> the options they may mean here; the first that the command has is suggested.
 _SYNONYMS = {
@@ -109,23 +109,29 @@ def near_names(given: str, choices: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(near))[:2]
 
 
+def as_typed(value: object) -> str:
+    """Return the value of an option as it is typed: ``null``, ``true`` and ``false`` for Python's constants."""
+    return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+
+
 def check_number(
     name: str, value: object, *, lowest: float = 0, highest: float = math.inf, integer: bool = False
 ) -> None:
-    """Raise InputError unless ``value`` is a number (or an integer) from ``lowest`` to ``highest``."""
+    """Raise InputError unless ``value`` is a finite number (or an integer) from ``lowest`` to ``highest``."""
     kinds = int if integer else (int, float)
-    if isinstance(value, bool) or not isinstance(value, kinds) or not lowest <= value <= highest:
+    number = isinstance(value, kinds) and not isinstance(value, bool) and abs(cast(float, value)) != math.inf
+    if not number or not lowest <= cast(float, value) <= highest:
         kind = "an integer" if integer else "a number"
         limits = f"of at least {lowest}" if highest == math.inf else f"from {lowest} to {highest}"
         limits = "" if lowest == -math.inf else f" {limits}"
-        typed = "null" if value is None else str(value).lower() if isinstance(value, bool) else repr(value)
+        typed = as_typed(value) if value is None or isinstance(value, bool) else repr(value)
         raise InputError(f"{name}={typed} is not {kind}{limits}.")
 
 
 def check_boolean(name: str, value: object) -> None:
     """Raise InputError unless ``value`` is True or False."""
     if not isinstance(value, bool):
-        raise InputError(f"{name}={value} is not a boolean; use true or false.")
+        raise InputError(f"{name}={as_typed(value)} is not a boolean; use true or false.")
 
 
 def check_options(

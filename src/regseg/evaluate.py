@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
     from regseg.data.datamodule import SegmentationDataModule
     from regseg.data.datasets.spec import DatasetSpec
-    from regseg.inference.position_prior import PositionPrior
     from regseg.inference.runtime_network import RuntimeNetwork
     from regseg.system.checkpoint_file import OpenedFile
     from regseg.training.metrics import Scores
@@ -35,6 +34,10 @@ def main(cfg: DictConfig) -> float:
     OmegaConf.resolve(cfg)
     for name in ("flip", "confusion"):
         check_boolean(name, cfg[name])
+    if cfg.split is None:
+        raise InputError("split=null is not a split; choose one of train, val, test, trainval.")
+    if cfg.worst is not None:
+        check_number("worst", cfg.worst, lowest=1, integer=True)
     if cfg.trainer.smoke:
         raise InputError("trainer=smoke is for training; use trainer.limit_val_batches=2 to evaluate a few images.")
     if cfg.weights != "position":
@@ -71,7 +74,7 @@ def check_scales(cfg: DictConfig) -> None:
     if not OmegaConf.is_list(cfg.scales) or not cfg.scales:
         raise InputError(f"scales={cfg.scales} is not a list of factors; write 'scales=[0.75,1.0]'.")
     for scale in cfg.scales:
-        check_number("scales", scale, lowest=0.01)
+        check_number("scales", scale, lowest=0.01, highest=10)
 
 
 def compare_sizes(cfg: DictConfig) -> float:
@@ -225,6 +228,8 @@ def make_network(cfg: DictConfig, datamodule: SegmentationDataModule, file: Open
     spec = datamodule.spec
     check_model(cfg)
     if cfg.weights == "position":
+        from regseg.inference.position_prior import position_prior
+
         return position_prior(datamodule)
     if runs_otherwise(cfg):
         return open_network(cfg, spec)
@@ -282,18 +287,13 @@ def open_network(cfg: DictConfig, spec: DatasetSpec) -> RuntimeNetwork:
             f"{shown_weights(cfg.weights)} has other classes than {spec.name}; choose the dataset it was trained on "
             "with data=NAME."
         )
+    if runtime.size and cfg.val_size is not None:  # each of val_sizes comes here, too
+        height, width = runtime.size
+        raise InputError(
+            f"{cfg.weights} accepts only images that are {height} pixels high and {width} wide; leave val_size and "
+            "val_sizes out."
+        )
     return RuntimeNetwork(runtime)
-
-
-def position_prior(datamodule: SegmentationDataModule) -> PositionPrior:
-    """Return the baseline that predicts the most frequent class at each position, from the training labels."""
-    from regseg.data.datasets.layout import list_samples
-    from regseg.data.io import read_label
-    from regseg.inference.position_prior import PositionPrior
-
-    spec, samples = datamodule.spec, list_samples(datamodule.dataset, datamodule.train_split)
-    first = read_label(samples[0].label, spec)
-    return PositionPrior((read_label(sample.label, spec) for sample in samples), spec.num_classes, first.shape)
 
 
 if __name__ == "__main__":

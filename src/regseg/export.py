@@ -62,8 +62,10 @@ def checked_size(size: Any) -> tuple[int, int] | None:
         return None
     if not OmegaConf.is_list(size) or len(size) != 2:
         raise InputError(f"size={size} is not a height and a width; write 'size=[1024,2048]'.")
+    from regseg.data.decoding import LARGEST_SIDE
+
     for side in size:
-        check_number("size", side, lowest=32, integer=True)
+        check_number("size", side, lowest=32, highest=LARGEST_SIDE, integer=True)
     return size[0], size[1]
 
 

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 def main(cfg: DictConfig) -> None:
     """Predict ``source`` into ``out``."""
     from regseg.inference.sources import check_source, is_video
-    from regseg.inference.writers import check_save
+    from regseg.inference.writers import check_overlay_format, check_save
 
     OmegaConf.resolve(cfg)
     check_number("opacity", cfg.opacity, highest=1)
@@ -42,6 +42,7 @@ def main(cfg: DictConfig) -> None:
     options = values_of(cfg)
     check_source(options["source"])
     check_save(options["save"])
+    check_overlay_format(options["overlay_format"])
     (predict_video if is_video(cfg.source) else predict_images)(options)
 
 
@@ -96,8 +97,8 @@ def predict_video(options: dict[str, Any]) -> None:
     from regseg.inference.video_reader import Video
 
     out, source = Path(options["out"]), Path(options["source"])
-    if options["shards"] != 1:
-        raise InputError(f"{source} is a video, which cannot be divided into shards; remove shards.")
+    if (options["shard"], options["shards"]) != (0, 1):
+        raise InputError(f"{source} is a video, which cannot be divided into shards; remove shard and shards.")
     targets = video_outputs(out, source, options["save"])
     check_out(out, [source])
     Video(source).close()  # reports a bad file before the network is loaded

@@ -1,5 +1,6 @@
 """Exported files are evaluated like checkpoints, and labels come from low-resolution logits."""
 
+import contextlib
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -72,6 +73,15 @@ def test_evaluate_an_exported_file(run_module, exported, checkpoint, streets_roo
 def test_what_a_graph_cannot_do(run_module, exported, streets_root):
     done = run_module("regseg.evaluate", f"weights={exported('onnx')}", f"data.root={streets_root}", "flip=true")
     assert done.returncode == 2 and "flip and scales need logits" in done.stderr
+
+
+def test_a_graph_of_one_size_has_no_other(exported, compose):
+    weights = exported("onnx", size=(64, 96))
+    for options in ([], ["val_size=48"]):
+        cfg = compose(f"weights={weights}", *options, config="evaluate")
+        with pytest.raises(InputError) if options else contextlib.nullcontext() as error:
+            make_network(cfg, SimpleNamespace(spec=SPEC))
+    assert is_sentence(error, weights, "64 pixels high and 96 wide; leave val_size and val_sizes out")
 
 
 def test_a_precision_without_a_runtime_is_not_ignored(run_module, checkpoint, streets_root):

@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from regseg.data.datasets.cityscapes import SPEC
 from regseg.errors import InputError
 from regseg.inference import export as export_module
 from regseg.inference import export_check
-from regseg.inference.export import SUFFIXES, export
+from regseg.inference.export import SUFFIXES, _move, export
 from regseg.inference.runtimes import open_runtime
 
 pytest.importorskip("openvino")
@@ -121,6 +122,21 @@ def test_a_full_disk_leaves_no_file(checkpoint, tmp_path, monkeypatch, format):
     with pytest.raises(OSError, match="No space") as error:
         export(checkpoint, out, format)
     assert error.value.filename == str(out) and list(tmp_path.iterdir()) == []
+
+
+def test_an_earlier_pair_stays_until_both_new_files_are_on_the_disk(tmp_path, monkeypatch):
+    """Flushing a large .bin takes seconds, in which a signal may end the export."""
+    for folder, text in (("old", "former"), ("new", "latter")):
+        (tmp_path / folder).mkdir()
+        for suffix in (".xml", ".bin"):
+            (tmp_path / folder / f"m{suffix}").write_text(text)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", Mock(side_effect=[None, KeyboardInterrupt]))
+        with pytest.raises(KeyboardInterrupt):
+            _move(tmp_path / "new" / "m.xml", tmp_path / "old" / "m.xml")
+    assert {path.read_text() for path in (tmp_path / "old").iterdir()} == {"former"}
+    _move(tmp_path / "new" / "m.xml", tmp_path / "old" / "m.xml")
+    assert [path.read_text() for path in (tmp_path / "old").iterdir()] == ["latter", "latter"]
 
 
 def test_what_a_killed_export_left_is_removed(checkpoint, tmp_path):

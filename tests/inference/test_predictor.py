@@ -1,6 +1,8 @@
 """`regseg.Predictor`: images to labels."""
 
+import os
 import pickle
+import shutil
 import subprocess
 import sys
 import warnings
@@ -176,3 +178,19 @@ def test_pickle_opens_the_weights_again(checkpoint, photograph):
     copy = pickle.loads(pickle.dumps(predictor))
     assert (copy.runtime.name, copy.runtime.precision, copy.short_side) == ("torch", "f32", 50)
     assert (copy(photograph) == predictor(photograph)).all()
+    other = regseg.Predictor(checkpoint, "torch", "f32", "cpu", short_side=49)
+    assert pickle.loads(pickle.dumps(other)).short_side == 49
+
+
+def test_a_process_opens_the_weights_of_copies_once(checkpoint, photograph, tmp_path):
+    """`multiprocessing.Pool.map` pickles the predictor for every chunk of images."""
+    path = Path(shutil.copy(checkpoint, tmp_path))
+    pickled = pickle.dumps(regseg.Predictor(path, "torch", "f32", "cpu"))
+    copy = pickle.loads(pickled)
+    assert pickle.loads(pickled) is copy
+    os.utime(path, ns=(0, 0))  # as after another training
+    assert pickle.loads(pickled) is not copy
+    path.unlink()
+    with pytest.raises(InputError) as error:
+        pickle.loads(pickled)
+    assert is_sentence(error, path)

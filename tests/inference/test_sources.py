@@ -39,6 +39,10 @@ def test_a_folder_keeps_its_subfolders(photos):
         ("photos/t*/?.png", ["trip/c"]),
         ("photos/*/*/*", ["trip/far/d"]),
         ("photos/trip/[cd].png", ["c"]),
+        ("photos/**/far/*", ["trip/far/d"]),
+        ("photos/t*/**/*.[pP]*", ["trip/c", "trip/far/d"]),
+        ("**/*.jpg", ["photos/a"]),
+        ("photos/**/**/?.jpg", ["a"]),
     ],
 )
 def test_a_pattern_keeps_the_subfolders_below_its_fixed_part(photos, pattern, found):
@@ -49,6 +53,20 @@ def test_wildcards_in_the_name_of_a_file_or_folder_that_exists(photos):
     photos.rename("photos [1]")
     write(photos.parent / "what?[0].png", noise(0))
     assert names("photos [1]") == ["a", "b", "trip/c", "trip/far/d"] and names("what?[0].png") == ["what?[0]"]
+    assert names("photos [1]/*.png") == ["b"] and names("photos [1]/**/*.png") == ["b", "trip/c"]
+    assert names("photos [1]/t[rs]ip/*") == ["trip/c"]
+
+
+def test_a_pattern_with_two_links_to_a_folder_that_contains_them(photos):
+    for name in ("here", "again"):
+        (photos / "trip" / name).symlink_to("..")
+    assert names("photos/**/*.png") == ["b", "trip/c"]
+
+
+def test_a_pattern_whose_images_may_be_elsewhere(photos):
+    with pytest.raises(InputError) as error:
+        names("photos/*/../*.png")
+    assert is_sentence(error, "source=photos/*/../*.png has ..")
 
 
 def test_a_list_is_relative_to_its_own_folder_and_keeps_its_order(photos):
@@ -59,6 +77,12 @@ def test_a_list_is_relative_to_its_own_folder_and_keeps_its_order(photos):
     assert names("photos/list.txt") == ["far/d", "c"]
     (photos / "list.txt").write_bytes(b"# the trip\r\n\r\ntrip/c.png\r\n# its end\r\n./# a.png\r\n")
     assert names("photos/list.txt") == ["trip/c", "# a"]
+    (photos / "list.txt").write_text("a.jpg\r\ntrip/c.png\r\n", encoding="utf-16")
+    assert names("photos/list.txt") == ["a", "trip/c"]
+    (photos / "list.txt").write_text("a.jpg\n", encoding="utf-16-le")  # without a mark
+    with pytest.raises(InputError) as error:
+        names("photos/list.txt")
+    assert is_sentence(error, "photos/list.txt is not a text file in UTF-8")
     (photos / "list.txt").write_text("notes.doc")
     with pytest.raises(InputError) as error:
         names("photos/list.txt")

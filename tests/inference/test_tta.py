@@ -38,6 +38,8 @@ def test_scales_are_averaged_at_the_size_of_the_image():
     network = Columns()
     found = tta.TestTimeAugmentation(network, scales=(1.0, 0.5, 1.5))(torch.zeros(1, 3, 4, 8))
     assert network.sizes == [(4, 8), (2, 4), (6, 12)] and found.shape == (1, 2, 4, 8)
+    tta.TestTimeAugmentation(network, scales=(0.1,))(torch.zeros(1, 3, 4, 8))
+    assert network.sizes[-1] == (1, 1)  # a size is never 0
     assert torch.allclose(found.sum(1), torch.ones(1, 4, 8))
 
 

@@ -36,3 +36,14 @@ def test_error_messages_onto_a_full_disk_are_discarded():
     with open("/dev/full", "w") as full:
         result = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=full, timeout=60)
     assert (result.returncode, result.stdout) == (5, b"kept\n")
+
+
+def test_streams_that_are_closed_when_python_starts(tmp_path):
+    """A file that is opened later does not get a descriptor to which libraries print."""
+    code = job(
+        "print('lost', file=sys.stderr); print('lost', flush=True); sys.stdin.read()\n"
+        "with open('end', 'w') as file: print(file.fileno(), file=file)\nraise SystemExit(5)"
+    )
+    shell = ["bash", "-c", '"$0" -c "$1" <&- >&- 2>&-', sys.executable, code]
+    assert subprocess.run(shell, cwd=tmp_path, timeout=60).returncode == 5
+    assert int((tmp_path / "end").read_text()) > 2

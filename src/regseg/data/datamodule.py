@@ -18,6 +18,7 @@ from regseg.data.datasets.layout import DatasetLayout, Sample, check_split, list
 from regseg.data.datasets.names import CUSTOM_DATASET, DATASETS, accepted_options, create_dataset, dataset_class
 from regseg.data.datasets.spec import DatasetSpec
 from regseg.data.datasets.streets import only_read
+from regseg.data.decoding import LARGEST_SIDE
 from regseg.data.io import any_labelled
 from regseg.data.sampling.centroids import CentroidIndex, load_index
 from regseg.data.sampling.class_uniform import ClassUniformSampler
@@ -106,7 +107,7 @@ class SegmentationDataModule(L.LightningDataModule):
         if self.storage not in STORAGE:
             raise InputError(f"data.storage={self.storage} does not exist; choose one of {', '.join(STORAGE)}.")
         if self.val_size is not None:
-            check_number("data.val_size", self.val_size, lowest=1, integer=True)
+            check_number("data.val_size", self.val_size, lowest=1, highest=LARGEST_SIDE, integer=True)
         check_number("data.num_workers", self.num_workers, integer=True)
         for split in (self.train_split, self.val_split):
             check_split(split)

@@ -17,6 +17,7 @@ cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 
 
 LARGEST = 2**30  # pixels per image
+LARGEST_SIDE = 2**15  # pixels of a side to which images may be resized
 # An upper bound: deflate compresses by a factor of at most 1032; a byte contains at most 8 pixels.
 PIXELS_PER_BYTE = 8 * 1032
 GRAY, RGB, PALETTE, GRAY_ALPHA = 0, 2, 3, 4  # colour types of PNG

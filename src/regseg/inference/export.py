@@ -17,7 +17,7 @@ from torch import nn
 from regseg.data.augment.transforms import MEAN, STD
 from regseg.data.datamodule import SegmentationDataModule
 from regseg.data.datasets.spec import DatasetSpec
-from regseg.errors import InputError
+from regseg.errors import InputError, as_typed
 from regseg.inference.export_check import Check, check_export, evaluation_images
 from regseg.inference.export_files import replace_record, write_graph
 from regseg.inference.export_info import ExportInfo, seal, unsealed
@@ -134,7 +134,8 @@ def check_choices(out: Path, format: str, output: str, size: tuple[int, int] | N
     for name, (value, known) in choices.items():
         if value not in known:
             given = f" for format={format}" if name == "precision" else ""
-            raise InputError(f"{name}={value} does not exist{given}; choose one of {', '.join(known)}.")
+            listed = ", ".join(known)
+            raise InputError(f"{name}={as_typed(value)} does not exist{given}; choose one of {listed}.")
     if out.suffix != SUFFIXES[format]:
         raise InputError(f"out={out} does not end in {SUFFIXES[format]}, the suffix of format={format}; rename it.")
     if size is not None and min(size) < SMALLEST:
@@ -157,17 +158,18 @@ def report(checks: list[Check]) -> None:
 
 
 def _move(draft: Path, out: Path) -> None:
-    """Move the checked file to its name; of a pair, the .xml last, because a .bin without it is not a model."""
-    if out.suffix == ".xml":
+    """Move the checked file to its name; of a pair, the .xml last, because a .bin without it is not a model.
+
+    Everything is on the disk before an earlier export is replaced, which takes no time then.
+    """
+    parts = [draft.with_suffix(".bin"), draft] if out.suffix == ".xml" else [draft]
+    for part in parts:
+        with open(part, "rb") as file:
+            os.fsync(file.fileno())
+    if len(parts) > 1:
         out.unlink(missing_ok=True)
-        _replace(draft.with_suffix(".bin"), out.with_suffix(".bin"))
-    _replace(draft, out)
-
-
-def _replace(draft: Path, out: Path) -> None:
-    with open(draft, "rb") as file:
-        os.fsync(file.fileno())
-    os.replace(draft, out)
+    for part in parts:
+        os.replace(part, out.with_suffix(part.suffix))
 
 
 def _data(file: OpenedFile, root: str | None) -> SegmentationDataModule | None:

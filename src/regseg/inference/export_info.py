@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from regseg.data.datasets.spec import DatasetSpec
+from regseg.data.decoding import LARGEST_SIDE
 from regseg.errors import InputError, shortened
 
 KEY = "regseg"  # key of the record in the file's metadata
 LOW_RESOLUTION = "low_resolution_logits"  # the tensor in an exported graph before the last upsampling
 _CHECKSUM, _NO_CHECKSUM = "sha256", 64 * "0"  # key in `ExportInfo.provenance`, and its value before it is known
-LARGEST_SIDE = 2**15  # pixels; a larger one in a record is damage
 PRECISIONS = ("f32", "f16", "bf16", "int8")
 
 

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from regseg.data.datasets.layout import list_samples
+from regseg.data.io import read_label
+
+if TYPE_CHECKING:
+    from regseg.data.datamodule import SegmentationDataModule
 
 
 class PositionPrior(nn.Module):
@@ -35,3 +42,10 @@ class PositionPrior(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Map (B, 3, H, W) to logits (B, C, H, W)."""
         return F.interpolate(self.logits, images.shape[2:], mode="nearest").expand(len(images), -1, -1, -1)
+
+
+def position_prior(datamodule: SegmentationDataModule) -> PositionPrior:
+    """Return the baseline for a dataset, from the labels of its training split."""
+    spec, samples = datamodule.spec, list_samples(datamodule.dataset, datamodule.train_split)
+    first = read_label(samples[0].label, spec)
+    return PositionPrior((read_label(sample.label, spec) for sample in samples), spec.num_classes, first.shape)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import partial
+import functools
+import os
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, overload
 
@@ -14,6 +15,7 @@ from regseg.data.augment.crop_resize import resize_image
 from regseg.data.datasets.spec import DatasetSpec
 from regseg.errors import InputError, check_number
 from regseg.inference.runtimes import Runtime, open_runtime
+from regseg.system.weights_files import resolve_weights
 
 SMALLEST = 32  # pixels of an image's shorter side: the networks divide it by 16 or more
 
@@ -24,7 +26,8 @@ class Predictor:
         predictor = regseg.Predictor("camvid_360")
         labels = predictor(image)
 
-    Several threads may call it at once. A copy in another process, through pickle, opens the weights again.
+    Several threads may call it at once. A copy in another process, through pickle, opens the weights again, once per
+    process as long as the file does not change: `multiprocessing.Pool.map` pickles its function for every chunk.
 
     Args:
         weights: one of `regseg.list_weights()`, a checkpoint, a run's folder, or an exported file (.onnx, .xml,
@@ -58,19 +61,19 @@ class Predictor:
         if short_side not in ("auto", None):
             check_number("short_side", short_side, lowest=SMALLEST, integer=True)
         self._weights = str(weights)
-        self.runtime: Runtime = open_runtime(weights, runtime, precision, device)
+        path = resolve_weights(weights)
+        self.runtime: Runtime = open_runtime(path, runtime, precision, device)
         if self.runtime.size and isinstance(short_side, int):
             height, width = self.runtime.size
             raise InputError(
                 f"{weights} accepts only images that are {height} pixels high and {width} wide; leave short_side out."
             )
-        self._arguments = (weights, runtime, precision, device), short_side
+        self._arguments, self._path = (weights, runtime, precision, device, short_side), path
         recorded = None if self.runtime.size else self.runtime.short_side  # images of one size are not reduced
         self.short_side = recorded if isinstance(short_side, str) else short_side
 
     def __reduce__(self) -> tuple[Any, ...]:
-        arguments, short_side = self._arguments
-        return partial(type(self), short_side=short_side), arguments
+        return _copy, (type(self), self._arguments, self._path)
 
     @property
     def spec(self) -> DatasetSpec:
@@ -135,6 +138,24 @@ class Predictor:
         check_pixels(image)
         check_labels(labels, image)
         return overlay(image, labels, self.spec)
+
+
+def _copy(kind: Callable[..., Predictor], arguments: tuple[Any, ...], path: Path) -> Predictor:
+    """Return a predictor of the weights in ``path``, which `Predictor.__reduce__` describes."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return _opened(kind, arguments, None)  # raises with a sentence
+    return _opened(kind, arguments, (str(path), status.st_mtime_ns, status.st_size))
+
+
+@functools.lru_cache(maxsize=1)
+def _opened(
+    kind: Callable[..., Predictor], arguments: tuple[Any, ...], state: tuple[str, int, int] | None
+) -> Predictor:
+    """Return a new predictor; the last one is kept for the same arguments and ``state`` of the file."""
+    *others, short_side = arguments
+    return kind(*others, short_side=short_side)
 
 
 def at_size(image: np.ndarray, size: tuple[int, int] | None) -> np.ndarray:

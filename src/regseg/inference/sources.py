@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import codecs
 import difflib
+import fnmatch
 import glob
 import os
 import re
@@ -22,6 +24,7 @@ VIDEO_SUFFIXES = (
     *(".3gp", ".flv", ".ogv", ".gif"),
 )
 LIST_SUFFIX = ".txt"
+_UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)  # as Windows PowerShell writes what a command prints into a file
 
 
 class Item(NamedTuple):
@@ -73,8 +76,8 @@ def find_images(source: str | Path, out: Path) -> list[Item]:
         paths = _listed(path)
         base = Path(os.path.commonpath([one.parent for one in paths])) if paths else path.parent
     elif _is_pattern(path):
-        found = (Path(one) for one in glob.glob(str(path), recursive=True))
-        base, paths = _fixed_part(path), sorted(one for one in found if _is_image(one))
+        base, rest = _divided(path)
+        paths = sorted(one for one in _matches(base, rest) if _is_image(one))
     else:
         base, paths = path.parent, [_check_file(path)]
     searched = path.is_dir() or _is_pattern(path)
@@ -145,11 +148,42 @@ def _is_pattern(path: Path) -> bool:
     return glob.has_magic(str(path)) and not path.exists()
 
 
-def _fixed_part(pattern: Path) -> Path:
-    """Return the folders of a pattern before its first wildcard."""
-    parts = pattern.parts[:-1]
-    first = next((number for number, part in enumerate(parts) if glob.has_magic(part)), len(parts))
-    return Path(*parts[:first])
+def _divided(pattern: Path) -> tuple[Path, tuple[str, ...]]:
+    """Return the folders of a pattern before its first wildcard, and its other parts.
+
+    Brackets in the name of a folder that exists are not wildcards.
+
+    Raises:
+        InputError: ``..`` follows a wildcard, so that images may not be below the fixed folders.
+    """
+    parts = pattern.parts
+    wild = (n for n, part in enumerate(parts) if glob.has_magic(part) and not Path(*parts[: n + 1]).exists())
+    first = next(wild, len(parts) - 1)
+    if ".." in parts[first:]:
+        raise InputError(f"source={pattern} has .. after a wildcard; give a pattern without it.")
+    return Path(*parts[:first]), parts[first:]
+
+
+def _matches(base: Path, rest: tuple[str, ...]) -> list[Path]:
+    """Return what matches a pattern; below ``**``, the images that `image_files` lists.
+
+    `glob` would follow a link to a folder that contains it, 40 times, and two such links practically forever.
+    """
+    at = rest.index("**") if "**" in rest else len(rest)
+    found = [Path(one) for one in glob.glob(str(Path(glob.escape(str(base)), *rest[:at])))]
+    if at == len(rest):
+        return found
+    images = ((one.relative_to(folder), one) for folder in found if folder.is_dir() for one in image_files(folder))
+    return [one for relative, one in images if _fits(relative.parts, rest[at:])]
+
+
+def _fits(parts: tuple[str, ...], pattern: tuple[str, ...]) -> bool:
+    """Return whether the parts of a path match those of a pattern, of which ``**`` matches any number of parts."""
+    if not parts or not pattern:
+        return not parts and set(pattern) <= {"**"}
+    if pattern[0] == "**":
+        return _fits(parts, pattern[1:]) or _fits(parts[1:], pattern)
+    return fnmatch.fnmatch(parts[0], pattern[0]) and _fits(parts[1:], pattern[1:])
 
 
 def _check_file(path: Path) -> Path:
@@ -168,10 +202,14 @@ def _check_file(path: Path) -> Path:
 
 def _listed(path: Path) -> list[Path]:
     """Return the paths in a list file; the images need not exist."""
-    lines = read_bytes(path).decode("utf-8-sig", "surrogateescape").split("\n")
+    data = read_bytes(path)
+    text = data.decode("utf-16", "replace") if data.startswith(_UTF16) else data.decode("utf-8-sig", "surrogateescape")
+    if "\0" in text:
+        raise InputError(f"{path} is not a text file in UTF-8; save it in that encoding.")
+    lines = text.split("\n")
     texts = [line.strip("\r\t ") for line in lines]
     paths = [path.parent / expanded(text) for text in texts if text and not text.startswith("# ")]
-    if wrong := next((one for one in paths if "\0" in str(one) or not _is_image(one)), None):
+    if wrong := next((one for one in paths if not _is_image(one)), None):
         kinds = ", ".join(IMAGE_SUFFIXES)
         raise InputError(f"{path} lists {str(wrong)!r}, which is not an image ({kinds}); correct or remove that line.")
     return [Path(os.path.abspath(one)) for one in paths]

@@ -26,7 +26,8 @@ class TestTimeAugmentation(nn.Module):
         """Map (B, 3, H, W) float to mean class probabilities (B, C, H, W)."""
         total = torch.zeros((), device=images.device)
         for scale in self.scales:
-            scaled = images if scale == 1 else _resize(images, [round(side * scale) for side in images.shape[2:]])
+            size = [max(1, round(side * scale)) for side in images.shape[2:]]
+            scaled = images if scale == 1 else _resize(images, size)
             for mirrored in (False, True) if self.flip else (False,):
                 logits = self.network(scaled.flip(3) if mirrored else scaled)
                 probabilities = torch.softmax(logits.float(), 1)

@@ -13,7 +13,8 @@ _ERRORS = 2  # the descriptor of stderr
 
 
 def guard_output() -> None:
-    """Keep print from failing: unencodable characters are escaped, and output to a closed pipe is discarded."""
+    """Keep print from failing: unencodable characters are escaped, and output that nothing can receive is discarded."""
+    _replace_closed()
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if not isinstance(stream, io.TextIOWrapper) or isinstance(getattr(stream.buffer, "raw", None), _Output):
@@ -24,6 +25,22 @@ def guard_output() -> None:
             at_once = stream.line_buffering or stream.write_through or name == "stderr"  # write_through: python -u
             guarded = io.TextIOWrapper(buffer, stream.encoding, "backslashreplace", line_buffering=at_once)
             setattr(sys, name, guarded)
+
+
+def _replace_closed() -> None:
+    """Replace the streams that were closed before Python started, as by ``>&-`` in a shell, where they are None.
+
+    Their descriptors are taken, too: otherwise, the next file that is opened would get what libraries print.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            nothing = open(os.devnull, "w" if number else "r", encoding="utf-8")  # noqa: SIM115  # open until the end
+            setattr(sys, name, nothing)
+            setattr(sys, f"__{name}__", nothing)  # keeps it open after `guard_output` has replaced the other
+            try:
+                os.fstat(number)
+            except OSError:
+                os.dup2(nothing.fileno(), number)
 
 
 class _Output(io.FileIO):

@@ -59,9 +59,11 @@ def exit_on_signals() -> None:
 
 
 def _exit(number: int, frame: object) -> None:
-    if is_first():
-        os.write(2, b"regseg: interrupted.\n")
-    os._exit(128 + number)
+    try:
+        if is_first():
+            os.write(2, b"regseg: interrupted.\n")
+    finally:  # also where stderr is closed
+        os._exit(128 + number)
 
 
 def end_on_signals() -> None:
