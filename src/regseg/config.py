@@ -127,7 +127,7 @@ def output_folders(config_name: str, arguments: Sequence[str]) -> list[str]:
 
 
 def check_paths(config_name: str, cfg: DictConfig) -> None:
-    """Raise InputError if a path is null whose default is not null."""
+    """Raise InputError if a path is empty, as of an unset shell variable, or null although its default is not null."""
     needed = {name: (cfg, name) for name, default in _content(config_name).items() if default is not None}
     if "_target_" in (cfg.get("data") or {}):  # elsewhere, null means the dataset of the weights
         needed["data.root"] = (cfg.data, "root")

@@ -4,7 +4,7 @@ import difflib
 import inspect
 import math
 import reprlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 # Names of options in other projects -> the options they may mean here; the first that the command has is suggested.
@@ -78,6 +78,19 @@ def shortened(value: object, longest: int = 200) -> str:
     return text if len(text) <= longest else f"{text[:longest]}…"
 
 
+def typed(value: Any) -> str:
+    """Return the text of a plain value in a command or a YAML file: ``[0.5,1]``, ``true``, ``null``."""
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    is_list = isinstance(value, Sequence) and not isinstance(value, str)
+    return f"[{','.join(map(typed, value))}]" if is_list else str(value)
+
+
+def counted(number: int, noun: str) -> str:
+    """Return ``1 image`` or ``2 images``, of a noun with a regular plural."""
+    return f"{number} {noun}{'s' * (number != 1)}"
+
+
 def did_you_mean(given: str, choices: Iterable[str]) -> str:
     """Return ``did you mean …?`` for a mistyped name; empty if none of the choices is near; see `near_names`."""
     near = near_names(given, choices)
@@ -118,14 +131,23 @@ def check_number(
         kind = "an integer" if integer else "a number"
         limits = f"of at least {lowest}" if highest == math.inf else f"from {lowest} to {highest}"
         limits = "" if lowest == -math.inf else f" {limits}"
-        typed = "null" if value is None else str(value).lower() if isinstance(value, bool) else repr(value)
-        raise InputError(f"{name}={typed} is not {kind}{limits}.")
+        shown = repr(value) if isinstance(value, str) else typed(value)  # quotes tell '0' from 0
+        raise InputError(f"{name}={shown} is not {kind}{limits}.")
 
 
 def check_boolean(name: str, value: object) -> None:
     """Raise InputError unless ``value`` is True or False."""
     if not isinstance(value, bool):
-        raise InputError(f"{name}={value} is not a boolean; use true or false.")
+        raise InputError(f"{name}={typed(value)} is not a boolean; use true or false.")
+
+
+def check_choice(name: str, value: object, choices: Iterable[str]) -> None:
+    """Raise InputError unless ``value`` is one of ``choices``."""
+    names = list(choices)
+    if value not in names:
+        hint = did_you_mean(typed(value), names)
+        hint = f" ({hint})" if hint else ""
+        raise InputError(f"{name}={typed(value)} does not exist{hint}; choose one of {', '.join(names)}.")
 
 
 def check_options(

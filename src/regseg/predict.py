@@ -19,7 +19,7 @@ from omegaconf import DictConfig, OmegaConf
 from regseg.cli import entry_point
 from regseg.config import values_of
 from regseg.continuation import entered
-from regseg.errors import InputError, RunFailure, check_boolean, check_number
+from regseg.errors import InputError, RunFailure, check_boolean, check_number, counted
 from regseg.multirun import is_one_of_several, own_gpu
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def predict_images(options: dict[str, Any]) -> None:
         missing = out_folder.missing(out, files)
         todo = [item for item in mine if not missing.isdisjoint(outputs.paths(item).values())]
         if len(todo) < len(mine):
-            print(f"Skipping {len(mine) - len(todo)} of {len(mine)} images: already predicted.")
+            print(f"Skipping {len(mine) - len(todo)} of {counted(len(mine), 'image')}: already predicted.")
         if todo and "cityscapes" in outputs.save:
             (out / out_folder.ARCHIVE).unlink(missing_ok=True)  # of an earlier command
         if todo:
@@ -85,7 +85,9 @@ def predict_images(options: dict[str, Any]) -> None:
             with out_folder.locked(out):  # otherwise another shard may add the last result in between
                 print(zip_labels(outputs, items, out_folder.missing(out, origins)))
     if failures:
-        raise RunFailure(f"{len(failures)} of {len(todo)} images could not be predicted; they are named above.")
+        raise RunFailure(
+            f"{len(failures)} of {counted(len(todo), 'image')} could not be predicted; see the messages above."
+        )
 
 
 def predict_video(options: dict[str, Any]) -> None:

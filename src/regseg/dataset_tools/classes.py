@@ -20,7 +20,7 @@ from regseg.data.datasets.layout import image_files
 from regseg.data.datasets.spec import MAX_CLASSES, Color
 from regseg.data.decoding import PALETTE, png_kind
 from regseg.data.io import decode_label
-from regseg.errors import InputError
+from regseg.errors import InputError, counted
 from regseg.system.atomic import write_text
 from regseg.system.console import progress, shown
 from regseg.system.reading import is_file, read_bytes
@@ -76,7 +76,8 @@ def classes(datamodule: SegmentationDataModule, out: Path) -> None:
     found = _read_all(files)
     labelmap = _read_labelmap(root / "labelmap.txt")
     write_text(path, _yaml(found, labelmap, len(files)))
-    print(f"{len(found.pixels)} values in {len(files)} labels; edit the names in {shown(path)}, then run what=check")
+    values = f"{counted(len(found.pixels), 'value')} in {counted(len(files), 'label')}"
+    print(f"{values}; edit the names in {shown(path)}, then run what=check")
     thin = len({*found.pixels} - found.areas - {255})
     if found.areas and thin:
         never = "1 value never fills" if thin == 1 else f"{thin} values never fill"
@@ -219,6 +220,6 @@ def _yaml(found: Found, labelmap: Mapping[Color, str], files: int) -> str:
     note = f"# In labelmap.txt, but in no label: {', '.join(unused)}\n" if unused else ""
     kept = [list(value) if isinstance(value, tuple) else value for value in ignored]
     return (
-        f"# Written from {files} labels. Edit the names; move values that are not classes to `ignore`.\n"
+        f"# Written from {counted(files, 'label')}. Edit the names; move values that are not classes to `ignore`.\n"
         f"classes:\n{''.join(lines)}{note}ignore: {kept}\n"
     )

@@ -19,7 +19,7 @@ from regseg.data.datasets.spec import IGNORE_INDEX, is_printable
 from regseg.data.decoding import LARGEST, claimed_size
 from regseg.data.io import encode_png
 from regseg.dataset_tools.coco_masks import draw_objects
-from regseg.errors import InputError, shortened
+from regseg.errors import InputError, counted, shortened
 from regseg.system.atomic import write_bytes, write_text
 from regseg.system.console import progress, shown
 from regseg.system.locks import lock
@@ -59,8 +59,8 @@ def import_coco(datamodule: SegmentationDataModule, source: Path) -> None:
     listed = ", ".join(f"{number} in {shown(place)}" for place, number in places.most_common(_SHOWN))
     more = ", …" if len(places) > _SHOWN else ""
     print(
-        f"{len(labels)} labels ({listed}{more}) and {shown(root / 'classes.yaml')}; inspect them with what=check and "
-        "what=show"
+        f"{counted(len(labels), 'label')} ({listed}{more}) and {shown(root / 'classes.yaml')}; inspect them with "
+        "what=check and what=show"
     )
 
 
@@ -134,8 +134,8 @@ def _check_masks(content: Mapping[str, Any], source: Path) -> None:
         names = {image["id"]: image["file_name"] for image in content["images"]}
         first = shortened(names.get(boxes[0]["image_id"], f"image_id {boxes[0]['image_id']}"))
         raise InputError(
-            f"{source}: {len(boxes)} of {len(annotations)} annotations have no segmentation (the first is of {first}), "
-            "and boxes label no pixels; export the masks too, or remove these annotations."
+            f"{source}: {len(boxes)} of {counted(len(annotations), 'annotation')} have no segmentation (the first is "
+            f"of {first}), and boxes label no pixels; export the masks too, or remove these annotations."
         )
 
 
@@ -151,8 +151,8 @@ def _check_references(content: Mapping[str, Any], source: Path) -> None:
     annotations, images = content["annotations"], {image["id"] for image in content["images"]}
     if lost := [entry["image_id"] for entry in annotations if entry["image_id"] not in images]:
         raise InputError(
-            f"{source}: {len(lost)} of {len(annotations)} annotations belong to no image (the first has image_id "
-            f"{shortened(lost[0])}); add their images to the list of images, or remove these annotations."
+            f"{source}: {len(lost)} of {counted(len(annotations), 'annotation')} belong to no image (the first has "
+            f"image_id {shortened(lost[0])}); add their images to the list of images, or remove these annotations."
         )
 
 

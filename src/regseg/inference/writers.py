@@ -14,7 +14,7 @@ import numpy as np
 from regseg.data.datasets.cityscapes import SPEC as CITYSCAPES
 from regseg.data.datasets.spec import IGNORE_INDEX, DatasetSpec
 from regseg.data.legend import legend
-from regseg.errors import InputError
+from regseg.errors import InputError, check_choice
 from regseg.inference.drawing import overlay, with_legend
 from regseg.inference.out_folder import ARCHIVE, Origin
 from regseg.inference.sources import Item
@@ -53,10 +53,7 @@ class Outputs:
         self, out: Path, save: Sequence[str], spec: DatasetSpec, *, overlay_format: str = "jpg", opacity: float = 0.5
     ) -> None:
         check_save(save)
-        if overlay_format not in OVERLAY_FORMATS:
-            raise InputError(
-                f"overlay_format={overlay_format} does not exist; choose one of {', '.join(OVERLAY_FORMATS)}."
-            )
+        check_choice("overlay_format", overlay_format, OVERLAY_FORMATS)
         self.out, self.save, self.spec = out, tuple(dict.fromkeys(save)), spec
         self.overlay_suffix, self.opacity = f".{overlay_format}", opacity
         makers = {"index": index_values, "train_ids": class_indices, "cityscapes": cityscapes_ids}

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from regseg.errors import counted
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -38,7 +40,7 @@ def progress(results: Iterable[T], total: int, what: str) -> Iterator[T]:
         what: the text to print.
     """
     if not sys.stdout.isatty():
-        print(f"{what}: {total} image{'s' * (total != 1)}", flush=True)
+        print(f"{what}: {counted(total, 'image')}", flush=True)
     yield from bar(results, total, what)
 
 

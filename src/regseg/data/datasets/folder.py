@@ -19,7 +19,7 @@ from regseg.data.datasets.layout import (
     split_of,
 )
 from regseg.data.datasets.spec import DatasetSpec
-from regseg.errors import InputError, check_number
+from regseg.errors import InputError, check_choice, check_number
 from regseg.system.folders import expanded
 
 # Suffixes that tools append to the names of labels.
@@ -59,8 +59,7 @@ class Folder:
             InputError: an argument is wrong.
         """
         check_number("data.val_share", val_share, highest=1)
-        if split_by not in ("image", "folder"):
-            raise InputError(f"data.split_by={split_by} does not exist; choose image or folder.")
+        check_choice("data.split_by", split_by, ("image", "folder"))
         self.root, self.val_share, self.split_by = expanded(root), val_share, split_by
 
     @cached_property
