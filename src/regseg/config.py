@@ -128,12 +128,17 @@ def output_folders(config_name: str, arguments: Sequence[str]) -> list[str]:
 
 def check_paths(config_name: str, cfg: DictConfig) -> None:
     """Raise InputError if a path is empty, as of an unset shell variable, or null although its default is not null."""
-    needed = {name: (cfg, name) for name, default in _content(config_name).items() if default is not None}
+    needed = {name for name, default in _content(config_name).items() if default is not None}
     if "_target_" in (cfg.get("data") or {}):  # elsewhere, null means the dataset of the weights
-        needed["data.root"] = (cfg.data, "root")
-    for name in sorted(PATHS & needed.keys()):
-        node, key = needed[name]
-        if key in node and not OmegaConf.is_missing(node, key) and node[key] is None:
+        needed.add("data.root")
+    for name in sorted(PATHS - OUTPUT):
+        parent, _, key = name.rpartition(".")
+        node = cfg.get(parent) if parent else cfg
+        if not OmegaConf.is_dict(node) or key not in node or OmegaConf.is_missing(node, key):
+            continue
+        if node[key] == "":
+            raise InputError(f"{name} is empty; set {name}=PATH.")
+        if node[key] is None and name in needed:
             raise InputError(f"{name}=null is not a path; set {name}=PATH.")
 
 
