@@ -59,6 +59,14 @@ def test_a_needed_path_that_is_null_is_refused(compose, command, given, name):
         check_paths(command, cfg)
 
 
+@pytest.mark.parametrize(("command", "name"), [("report", "out"), ("prepare", "data.root"), ("describe", "weights")])
+def test_an_empty_path_is_refused(compose, command, name):
+    """As of an unset variable of a shell: ``out=$OUT``."""
+    cfg = compose(*{"report": ["table=4"], "prepare": ["what=check"]}.get(command, []), f"{name}=", config=command)
+    with pytest.raises(InputError, match=f"^{name} is empty; set {name}=PATH."):
+        check_paths(command, cfg)
+
+
 def test_the_recipe_of_the_paper(compose):
     """Sec. 4.2 on Cityscapes, by default."""
     cfg = compose("data=cityscapes")

@@ -28,6 +28,7 @@ _SYNONYMS = {
     **dict.fromkeys(("force", "replace", "f"), "overwrite"),
 }
 
+_LARGEST = 2**63 - 1  # what PyTorch and NumPy can represent
 _REPR = reprlib.Repr()
 _REPR.maxlevel, _REPR.maxstring, _REPR.maxlist, _REPR.maxdict = 3, 80, 10, 10
 
@@ -127,6 +128,8 @@ def check_number(
 ) -> None:
     """Raise InputError unless ``value`` is a number (or an integer) from ``lowest`` to ``highest``."""
     kinds = int if integer else (int, float)
+    if integer and isinstance(value, int) and value > _LARGEST:
+        highest = min(highest, _LARGEST)
     if isinstance(value, bool) or not isinstance(value, kinds) or not lowest <= value <= highest:
         kind = "an integer" if integer else "a number"
         limits = f"of at least {lowest}" if highest == math.inf else f"from {lowest} to {highest}"
@@ -170,7 +173,7 @@ def check_options(
     """
     options = {} if options is None else options
     if not isinstance(options, Mapping):
-        raise InputError(f"{name}={options} is not a mapping; use {name}={{OPTION: VALUE}}.")
+        raise InputError(f"{name}={typed(options)} is not a mapping; use {name}={{OPTION: VALUE}}.")
     signature = inspect.signature(function)
     try:
         signature.bind(*args, **options)

@@ -85,9 +85,7 @@ def predict_images(options: dict[str, Any]) -> None:
             with out_folder.locked(out):  # otherwise another shard may add the last result in between
                 print(zip_labels(outputs, items, out_folder.missing(out, origins)))
     if failures:
-        raise RunFailure(
-            f"{len(failures)} of {counted(len(todo), 'image')} could not be predicted; see the messages above."
-        )
+        raise RunFailure(f"{len(failures)} of {counted(len(todo), 'image')} could not be predicted; see above.")
 
 
 def predict_video(options: dict[str, Any]) -> None:

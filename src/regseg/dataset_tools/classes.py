@@ -16,7 +16,7 @@ from PIL import Image
 from regseg.data.datamodule import SegmentationDataModule
 from regseg.data.datasets.camvid import SPEC as CAMVID
 from regseg.data.datasets.cityscapes import SPEC as CITYSCAPES
-from regseg.data.datasets.layout import image_files
+from regseg.data.datasets.layout import deeper_root, image_files, other_labels
 from regseg.data.datasets.spec import MAX_CLASSES, Color
 from regseg.data.decoding import PALETTE, png_kind
 from regseg.data.io import decode_label
@@ -62,6 +62,8 @@ def classes(datamodule: SegmentationDataModule, out: Path) -> None:
     path = root / "classes.yaml"
     if path.exists():
         raise InputError(f"{path} exists already; rename it, then run the command again to write a new one.")
+    if not (root / "labels").is_dir() and (hint := deeper_root(root) or other_labels(root)):
+        raise InputError(f"{root} has no label PNGs in labels or */labels; {hint}put them there.")
     folders = [root / "labels"] if (root / "labels").is_dir() else sorted(root.glob("*/labels"))
     listed = [file for folder in folders for file in image_files(folder)]
     files = [file for file in listed if file.suffix.lower() == ".png"]

@@ -14,7 +14,7 @@ from typing import Any
 from regseg.data.cache_dir import working_folder
 from regseg.data.datamodule import SegmentationDataModule
 from regseg.data.datasets.classes_file import read_classes
-from regseg.data.datasets.layout import image_files, shared_start, split_of
+from regseg.data.datasets.layout import deeper_root, image_files, shared_start, split_of
 from regseg.data.datasets.spec import IGNORE_INDEX, is_printable
 from regseg.data.decoding import LARGEST, claimed_size
 from regseg.data.io import encode_png
@@ -51,7 +51,8 @@ def import_coco(datamodule: SegmentationDataModule, source: Path) -> None:
     _check_masks(content, source)
     _check_references(content, source)
     if not (root / "images").is_dir():
-        raise InputError(f"The folder {root / 'images'} is missing; put the images there, or set data.root.")
+        hint = deeper_root(root)
+        raise InputError(f"The folder {root / 'images'} is missing; {hint}put the images there, or set data.root.")
     folder = working_folder(root)
     # One import at a time: the first one decides the ids in classes.yaml, and its labels must not be replaced.
     with lock(folder / "importing.lock", wait=True):

@@ -58,6 +58,11 @@ def shown(path: str | Path) -> str:
     return str(absolute.relative_to(here)) if absolute.is_relative_to(here) else str(path)
 
 
+def size_on_disk(number: float) -> str:
+    """Format bytes: 2.41 GB, 15.5 MB."""
+    return f"{number / 1e9:.3g} GB" if number >= 1e9 else f"{number / 1e6:.3g} MB"
+
+
 def duration(seconds: float) -> str:
     """Format seconds: 42 s, 3 min 10 s, 5 h 20 min; a negative number, as of a clock that was set back, is 0 s."""
     minutes, rest = divmod(max(0, round(seconds)), 60)

@@ -57,6 +57,9 @@ def test_any_language_and_a_byte_order_mark(tmp_path):
     text = "classes: [{name: Straße, id: 0}, {name: 道路, id: 1}]"
     assert classes(tmp_path, text).classes == ("Straße", "道路")
     assert classes(tmp_path, text, encoding="utf-8-sig").classes == ("Straße", "道路")
+    with pytest.raises(InputError) as error:
+        classes(tmp_path, text, encoding="utf-16")
+    assert is_sentence(error, "classes.yaml is not encoded in UTF-8", "save it as UTF-8")
 
 
 NESTED = "[x, x, x, x, x, x, x, x, x, x]"  # a few hundred bytes that are gigabytes when they are written out
