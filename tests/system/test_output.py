@@ -7,6 +7,8 @@ import sys
 import pytest
 from child_processes import job
 
+from regseg.system.output import guard_output, occupy
+
 
 @pytest.mark.parametrize("printer", ["print('é', 'a' * 9999, flush=True)", "rich.console.Console().print('é' * 99)"])
 def test_output_to_a_closed_pipe_is_discarded(printer, tmp_path):
@@ -36,3 +38,26 @@ def test_error_messages_onto_a_full_disk_are_discarded():
     with open("/dev/full", "w") as full:
         result = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=full, timeout=60)
     assert (result.returncode, result.stdout) == (5, b"kept\n")
+
+
+@pytest.mark.parametrize("name", ["stdout", "stderr"])
+def test_a_stream_that_was_closed_before_the_start_takes_output(monkeypatch, name):
+    """As with >&-."""
+    monkeypatch.setattr(sys, name, None)
+    guard_output()
+    with getattr(sys, name) as stream:
+        print("é 店", file=stream, flush=True)
+
+
+def test_a_closed_descriptor_is_not_given_to_a_file():
+    """Otherwise what a library prints would be written into that file."""
+    descriptor = os.dup(0)
+    os.close(descriptor)
+    occupy(descriptor)
+    try:
+        assert os.path.samestat(os.fstat(descriptor), os.stat(os.devnull))
+        before = os.fstat(descriptor)
+        occupy(descriptor)
+        assert os.path.samestat(os.fstat(descriptor), before)
+    finally:
+        os.close(descriptor)

@@ -14,16 +14,30 @@ _ERRORS = 2  # the descriptor of stderr
 
 def guard_output() -> None:
     """Keep print from failing: unencodable characters are escaped, and output to a closed pipe is discarded."""
-    for name in ("stdout", "stderr"):
+    for number, name in ((1, "stdout"), (_ERRORS, "stderr")):
+        if getattr(sys, name) is None:  # closed before Python started, as with >&-
+            occupy(number)
+            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_WRONLY), "w", encoding="utf-8"))
         stream = getattr(sys, name)
         if not isinstance(stream, io.TextIOWrapper) or isinstance(getattr(stream.buffer, "raw", None), _Output):
-            continue  # replaced by a test, missing, or already guarded
+            continue  # replaced by a test, or already guarded
         with contextlib.suppress(OSError, ValueError):
             buffer = io.BufferedWriter(_Output(stream.fileno(), "w", closefd=False))
             stream.flush()
             at_once = stream.line_buffering or stream.write_through or name == "stderr"  # write_through: python -u
             guarded = io.TextIOWrapper(buffer, stream.encoding, "backslashreplace", line_buffering=at_once)
             setattr(sys, name, guarded)
+
+
+def occupy(descriptor: int) -> None:
+    """Open the null device as ``descriptor`` if that is closed; otherwise the next file that is opened would get it."""
+    try:
+        os.fstat(descriptor)
+    except OSError:
+        nothing = os.open(os.devnull, os.O_WRONLY)
+        if nothing != descriptor:
+            os.dup2(nothing, descriptor)
+            os.close(nothing)
 
 
 class _Output(io.FileIO):

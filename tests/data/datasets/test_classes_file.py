@@ -143,7 +143,7 @@ def test_a_classes_file_that_cannot_be_read(tmp_path):
     path.write_bytes("classes: [{name: Straße, id: 0}]".encode("latin-1"))
     with pytest.raises(InputError) as error:
         read_classes(path)
-    assert is_sentence(error, path, "utf-8")
+    assert is_sentence(error, path, "UTF-8")
     path.unlink()
     path.mkdir()
     with pytest.raises(InputError) as error:
