@@ -1,5 +1,6 @@
 """Output that nobody reads, or that an encoding lacks."""
 
+import io
 import os
 import subprocess
 import sys
@@ -43,7 +44,8 @@ def test_error_messages_onto_a_full_disk_are_discarded():
 @pytest.mark.parametrize("name", ["stdout", "stderr"])
 def test_a_stream_that_was_closed_before_the_start_takes_output(monkeypatch, name):
     """As with >&-."""
-    monkeypatch.setattr(sys, name, None)
+    for other in ("stdout", "stderr"):  # streams of pytest are not changed
+        monkeypatch.setattr(sys, other, None if other == name else io.StringIO())
     guard_output()
     with getattr(sys, name) as stream:
         print("é 店", file=stream, flush=True)

@@ -18,6 +18,7 @@ def guard_output() -> None:
         if getattr(sys, name) is None:  # closed before Python started, as with >&-
             occupy(number)
             setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_WRONLY), "w", encoding="utf-8"))
+            continue
         stream = getattr(sys, name)
         if not isinstance(stream, io.TextIOWrapper) or isinstance(getattr(stream.buffer, "raw", None), _Output):
             continue  # replaced by a test, or already guarded
