@@ -17,8 +17,8 @@ def guard_output() -> None:
     for number, name in ((1, "stdout"), (_ERRORS, "stderr")):
         if getattr(sys, name) is None:  # closed before Python started, as with >&-
             occupy(number)
-            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_WRONLY), "w", encoding="utf-8"))
-            continue
+            nothing = io.BufferedWriter(_Output(os.devnull, "w"))
+            setattr(sys, name, io.TextIOWrapper(nothing, "utf-8", "backslashreplace"))
         stream = getattr(sys, name)
         if not isinstance(stream, io.TextIOWrapper) or isinstance(getattr(stream.buffer, "raw", None), _Output):
             continue  # replaced by a test, or already guarded
