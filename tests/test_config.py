@@ -69,6 +69,8 @@ def test_a_needed_path_that_is_null_is_refused(compose, command, given, name):
         ("export", ["weights="]),
         ("report", ["runs="]),
         ("train", ["data.root="]),
+        ("prepare", ["what=check", "data.root="]),
+        ("describe", ["weights="]),
     ],
 )
 def test_an_empty_path_is_not_the_current_folder(compose, command, given):

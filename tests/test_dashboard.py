@@ -45,6 +45,13 @@ def test_smoke_tests_are_not_averaged_with_other_runs(run_module, tmp_path, real
     assert found == [("group", "=", "mine"), *([("jobType", "!=", "smoke")] if real else [])]
 
 
+@pytest.mark.parametrize("option", ["group=null", "group=", "project=null", "project=[1]", "entity=true", "entity="])
+def test_what_is_no_name_is_refused(run_module, tmp_path, option):
+    write_group(tmp_path / "runs" / "mine", (["weed"], []))
+    result = run_module("regseg.dashboard", "group=mine", "out=workspace.json", option)
+    assert failed(result, f"{option} is not a name; set {option.partition('=')[0]}=NAME.")
+
+
 def test_runs_of_earlier_versions_show_reduced_means_that_differ(tmp_path):
     for reduced in (0.5, 0.6):
         metrics = {"val/miou": 0.5, "val/miou_reduced": reduced}

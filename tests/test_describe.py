@@ -80,7 +80,7 @@ def test_trained_weights_as_json(run_module, tmp_path, streets_root):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ("format=xml", "choose text or json"),
+        ("format=xml", "choose one of text, json"),
         ("all=ture", "all=ture is not a boolean"),
         ("size=[64]", "size=[1024,2048]"),
         ("size=[8,64]", "of at least 32"),
@@ -88,6 +88,8 @@ def test_trained_weights_as_json(run_module, tmp_path, streets_root):
         ("model/decoder=unet", "choose one of"),
         ("picture=true", "write picture=field_of_view.png"),
         ("picture=x.png images=. count=0", "count=0 is not an integer of at least 1."),
+        ("images=2024", "images is for the picture of the field of view; add picture="),
+        ("num_classes=99999999999999999999", "is not a number of classes from 1 to 65536."),
         ("picture=x.png images=2024", "2024 contains no images"),
         ("picture=x.png all=true", "picture is for a single network; remove picture or all=true."),
         ("weights=camvid_360 all=true", "weights is for a single network; remove weights or all=true."),

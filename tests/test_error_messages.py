@@ -4,6 +4,8 @@ import errno
 from pathlib import Path
 
 import pytest
+from hydra.errors import InstantiationException
+from hydra.utils import instantiate
 
 from regseg.error_messages import explain
 
@@ -23,3 +25,11 @@ def test_unwritable_or_full_paths_are_named():
         status, sentence = explain(OSError(number, "Input/output error", "runs/summary.json"))
         assert status == 1 and sentence.startswith("runs/summary.json cannot be read or written")
     assert explain(OSError(errno.ETIMEDOUT, "of a connection")) is None
+
+
+@pytest.mark.parametrize(("target", "shown"), [(None, "null"), (5, "5"), ([1], "[1]")])
+def test_a_target_that_is_no_name_is_named(target, shown):
+    with pytest.raises(InstantiationException) as caught:
+        instantiate({"_target_": target})
+    sentence = f"_target_={shown} is not the name of a class; remove it, or write package.module.Class."
+    assert explain(caught.value) == (2, sentence)

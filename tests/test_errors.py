@@ -1,8 +1,19 @@
-"""Suggestions for mistyped names."""
+"""Suggestions for mistyped names, and values as they are typed."""
+
+import re
 
 import pytest
 
-from regseg.errors import InputError, check_number, check_options, did_you_mean
+from regseg.errors import (
+    InputError,
+    check_boolean,
+    check_choice,
+    check_number,
+    check_options,
+    counted,
+    did_you_mean,
+    typed,
+)
 
 NAMES = [
     "data",
@@ -57,7 +68,34 @@ def test_an_unknown_option_is_named_with_the_nearest_and_all():
         check_options("a", {"zzz": 3}, function, None)
 
 
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        (None, "null does not exist; choose one of half, cache."),
+        (True, "true does not exist"),
+        (["half", 1], "[half,1] does not exist"),
+        ("hlaf", "hlaf does not exist (did you mean half?); choose"),
+    ],
+)
+def test_a_choice_is_named_as_it_is_typed(value, words):
+    check_choice("a", "half", ("half", "cache"))
+    with pytest.raises(InputError, match=f"^a={re.escape(words)}"):
+        check_choice("a", value, ("half", "cache"))
+
+
+@pytest.mark.parametrize("value", [None, [True]])
+def test_what_is_no_boolean_is_named_as_it_is_typed(value):
+    with pytest.raises(InputError, match=f"^a={re.escape(typed(value))} is not a boolean"):
+        check_boolean("a", value)
+
+
+def test_numbers_of_things():
+    assert [counted(number, "image") for number in (0, 1, 2)] == ["0 images", "1 image", "2 images"]
+
+
 def test_a_number_is_named_as_it_is_typed():
+    with pytest.raises(InputError, match=f"^a={2**63} is not an integer from 1 to {2**63 - 1}\\.$"):
+        check_number("a", 2**63, lowest=1, integer=True)
     for value, shown in ((None, "null"), (True, "true"), ("a", "'a'"), (float("nan"), "nan")):
         with pytest.raises(InputError, match=f"^a.b={shown} is not a number of at least 0\\.$"):
             check_number("a.b", value)

@@ -57,9 +57,9 @@ def test_broken_images_are_named_each_time(predict, photos, tmp_path):
     (tmp_path / "list.txt").write_text("photos/trip/c.png\nphotos/b.png\nphotos/gone.png\n")
     for _ in range(2):
         result = predict("source=photos")
-        assert ended(result, 1, "1 of 1 images") and "photos/b.png" in result.err
+        assert ended(result, 1, "1 of 1 image could") and "photos/b.png" in result.err
         assert ended(predict("source=list.txt"), 1, "2 of 2 images could not be predicted")
-        assert ended(predict("source=photos", "shards=2", "shard=1"), 1, "1 of 1 images")
+        assert ended(predict("source=photos", "shards=2", "shard=1"), 1, "1 of 1 image could")
         assert predict("source=photos", "shards=2", "shard=0").returncode == 0
     write(photos / "b.png", noise(1, (40, 56)))
     write(photos / "gone.png", noise(1, (40, 56)))

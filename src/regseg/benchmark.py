@@ -12,7 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from regseg.cli import entry_point
 from regseg.config import values_of
-from regseg.errors import InputError, check_boolean, check_number, check_options
+from regseg.errors import InputError, check_boolean, check_choice, check_number, check_options, counted, typed
 from regseg.system.console import plain_console
 
 if TYPE_CHECKING:
@@ -25,8 +25,7 @@ if TYPE_CHECKING:
 def main(cfg: DictConfig) -> None:
     """Run the benchmark ``what`` and print its table."""
     OmegaConf.resolve(cfg)
-    if cfg.what not in WHAT:
-        raise InputError(f"what={cfg.what} does not exist; choose one of {', '.join(WHAT)}.")
+    check_choice("what", cfg.what, WHAT)
     for name in ("images", "rounds", "steps", "epochs", "iterations"):
         check_number(name, cfg[name], lowest=1, integer=True)
     check_number("seed", cfg.seed, highest=2**32 - 1, integer=True)
@@ -40,7 +39,7 @@ def loader(cfg: DictConfig) -> None:
     from regseg.benchmarks.loader import benchmark_loader, index_seconds, loader_table, worker_memory
 
     datamodule = make_datamodule(cfg)
-    print(f"{cfg.rounds} rounds of {cfg.images} crops per pipeline, after a warm-up round")
+    print(f"{counted(cfg.rounds, 'round')} of {counted(cfg.images, 'crop')} per pipeline, after a warm-up round")
     plain_console().print(loader_table(benchmark_loader(datamodule, cfg.images, cfg.rounds)))
     print(f"Peak memory of a worker: {worker_memory(datamodule, cfg.images):.0f} MB")
     seconds, cores = index_seconds(datamodule, 100), os.cpu_count()
@@ -80,7 +79,10 @@ def training(cfg: DictConfig) -> None:
     task = SegmentationTask(network, spec, loss=loss, scheduler=constant)
     size, batch_size = data["crop_size"], data["batch_size"]
     check_number("data.batch_size", batch_size, lowest=1, integer=True)
-    print(f"{title_of(network)}, {cfg.steps} training steps of {batch_size} x {size[0]} x {size[1]}", flush=True)
+    print(
+        f"{title_of(network)}, {counted(cfg.steps, 'training step')} of {batch_size} x {size[0]} x {size[1]}",
+        flush=True,
+    )
     found = benchmark_training(task, batch_size, tuple(size), values["trainer"], cfg.steps)
     print(describe(found, batch_size, 2975, cfg.epochs))
 
@@ -133,7 +135,7 @@ def networks(cfg: DictConfig) -> Iterator[tuple[str, nn.Module]]:
     from regseg.models.factory import all_networks
 
     if cfg.networks not in (None, "all"):
-        raise InputError(f"networks={cfg.networks} does not exist; write networks=all or leave it out.")
+        raise InputError(f"networks={typed(cfg.networks)} does not exist; write networks=all or leave it out.")
     if cfg.networks == "all":
         yield from all_networks(19)
     elif cfg.weights is not None:
@@ -153,7 +155,9 @@ def checked_sizes(sizes: Any) -> list[tuple[int, int]]:
     """
     pairs = list(sizes) if OmegaConf.is_list(sizes) else []
     if not pairs or not all(OmegaConf.is_list(pair) and len(pair) == 2 for pair in pairs):
-        raise InputError(f"sizes={sizes} is not a list of heights and widths; write 'sizes=[[1024,2048],[720,960]]'.")
+        raise InputError(
+            f"sizes={typed(sizes)} is not a list of heights and widths; write 'sizes=[[1024,2048],[720,960]]'."
+        )
     for pair in pairs:
         for side in pair:
             check_number("sizes", side, lowest=32, integer=True)

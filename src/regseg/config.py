@@ -131,15 +131,17 @@ def check_paths(config_name: str, cfg: DictConfig) -> None:
 
     `Path("")` is the current folder, which nobody means who types ``source=$PHOTOS`` while the variable is not set.
     """
-    for name in sorted(PATHS - OUTPUT):
-        if OmegaConf.select(cfg, name) == "":
-            raise InputError(f"{name} is empty; set {name}=PATH, where . is the current folder.")
-    needed = {name: (cfg, name) for name, default in _content(config_name).items() if default is not None}
+    needed = {name for name, default in _content(config_name).items() if default is not None}
     if "_target_" in (cfg.get("data") or {}):  # elsewhere, null means the dataset of the weights
-        needed["data.root"] = (cfg.data, "root")
-    for name in sorted(PATHS & needed.keys()):
-        node, key = needed[name]
-        if key in node and not OmegaConf.is_missing(node, key) and node[key] is None:
+        needed.add("data.root")
+    for name in sorted(PATHS - OUTPUT):
+        parent, _, key = name.rpartition(".")
+        node = cfg.get(parent) if parent else cfg
+        if not OmegaConf.is_dict(node) or key not in node or OmegaConf.is_missing(node, key):
+            continue
+        if node[key] == "":
+            raise InputError(f"{name} is empty; set {name}=PATH, where . is the current folder.")
+        if node[key] is None and name in needed:
             raise InputError(f"{name}=null is not a path; set {name}=PATH.")
 
 

@@ -13,7 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from regseg.cli import entry_point
 from regseg.config import is_typed, values_of
-from regseg.errors import InputError, check_boolean, check_number
+from regseg.errors import InputError, check_boolean, check_choice, check_number, typed
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -46,16 +46,19 @@ def main(cfg: DictConfig) -> None:
 
 def check_values(cfg: DictConfig) -> None:
     """Raise InputError for an option that has an invalid value or cannot be combined with another one."""
-    if cfg.format not in ("text", "json"):
-        raise InputError(f"format={cfg.format} does not exist; choose text or json.")
+    check_choice("format", cfg.format, ("text", "json"))
     if not OmegaConf.is_list(cfg.size) or len(cfg.size) != 2:
-        raise InputError(f"size={cfg.size} is not a height and a width; write 'size=[1024,2048]'.")
+        raise InputError(f"size={typed(cfg.size)} is not a height and a width; write 'size=[1024,2048]'.")
     for side in cfg.size:
         check_number("size", side, lowest=32, integer=True)
     check_number("count", cfg.count, lowest=1, integer=True)
     check_boolean("all", cfg.all)
     if cfg.picture and Path(str(cfg.picture)).suffix not in (".png", ".pdf", ".svg", ".jpg"):
         raise InputError(f"picture={cfg.picture} has an unknown format; write picture=field_of_view.png.")
+    if cfg.images is not None and not cfg.picture:
+        raise InputError(
+            "images is for the picture of the field of view; add picture=field_of_view.png or remove images."
+        )
     for name in ("picture", "weights"):
         if cfg.all and cfg[name]:
             raise InputError(f"{name} is for a single network; remove {name} or all=true.")

@@ -211,6 +211,9 @@ def _of_instantiation(text: str, cause: BaseException) -> str | None:
     # A _target_ that does not exist is the user's mistake; an error inside a target is a bug.
     if text.startswith("Error locating target"):
         return f"{text.split(', set env')[0]} ({cause})."
+    if refused := re.match(r"Expected a callable target, got '(.*)' of type", text):
+        target = "null" if refused[1] == "None" else refused[1]
+        return f"_target_={target} is not the name of a class; remove it, or write package.module.Class."
     if isinstance(cause, ImportError) and (target := re.search(r"in call to target '[\w.]*?(\w+)'", text)):
         name = target[1]
         remedy = f"pip install 'regseg[{_EXTRAS[name]}]'" if name in _EXTRAS else f"install it ({cause})"

@@ -4,7 +4,7 @@ import difflib
 import inspect
 import math
 import reprlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, cast
 
 # Names of options in other projects -> the options they may mean here; the first that the command has is suggested.
@@ -28,6 +28,7 @@ _SYNONYMS = {
     **dict.fromkeys(("force", "replace", "f"), "overwrite"),
 }
 
+_LARGEST = 2**63 - 1  # what PyTorch and NumPy can represent
 _REPR = reprlib.Repr()
 _REPR.maxlevel, _REPR.maxstring, _REPR.maxlist, _REPR.maxdict = 3, 80, 10, 10
 
@@ -78,6 +79,19 @@ def shortened(value: object, longest: int = 200) -> str:
     return text if len(text) <= longest else f"{text[:longest]}…"
 
 
+def typed(value: Any) -> str:
+    """Return the text of a plain value in a command or a YAML file: ``[0.5,1]``, ``true``, ``null``."""
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    is_list = isinstance(value, Sequence) and not isinstance(value, str)
+    return f"[{','.join(map(typed, value))}]" if is_list else str(value)
+
+
+def counted(number: int, noun: str) -> str:
+    """Return ``1 image`` or ``2 images``, of a noun with a regular plural."""
+    return f"{number} {noun}{'s' * (number != 1)}"
+
+
 def did_you_mean(given: str, choices: Iterable[str]) -> str:
     """Return ``did you mean …?`` for a mistyped name; empty if none of the choices is near; see `near_names`."""
     near = near_names(given, choices)
@@ -109,29 +123,35 @@ def near_names(given: str, choices: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(near))[:2]
 
 
-def as_typed(value: object) -> str:
-    """Return the value of an option as it is typed: ``null``, ``true`` and ``false`` for Python's constants."""
-    return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
-
-
 def check_number(
     name: str, value: object, *, lowest: float = 0, highest: float = math.inf, integer: bool = False
 ) -> None:
     """Raise InputError unless ``value`` is a finite number (or an integer) from ``lowest`` to ``highest``."""
     kinds = int if integer else (int, float)
+    if integer and isinstance(value, int) and value > _LARGEST:
+        highest = min(highest, _LARGEST)
     number = isinstance(value, kinds) and not isinstance(value, bool) and abs(cast(float, value)) != math.inf
     if not number or not lowest <= cast(float, value) <= highest:
         kind = "an integer" if integer else "a number"
         limits = f"of at least {lowest}" if highest == math.inf else f"from {lowest} to {highest}"
         limits = "" if lowest == -math.inf else f" {limits}"
-        typed = as_typed(value) if value is None or isinstance(value, bool) else repr(value)
-        raise InputError(f"{name}={typed} is not {kind}{limits}.")
+        shown = repr(value) if isinstance(value, str) else typed(value)  # quotes tell '0' from 0
+        raise InputError(f"{name}={shown} is not {kind}{limits}.")
 
 
 def check_boolean(name: str, value: object) -> None:
     """Raise InputError unless ``value`` is True or False."""
     if not isinstance(value, bool):
-        raise InputError(f"{name}={as_typed(value)} is not a boolean; use true or false.")
+        raise InputError(f"{name}={typed(value)} is not a boolean; use true or false.")
+
+
+def check_choice(name: str, value: object, choices: Iterable[str]) -> None:
+    """Raise InputError unless ``value`` is one of ``choices``."""
+    names = list(choices)
+    if value not in names:
+        hint = did_you_mean(typed(value), names)
+        hint = f" ({hint})" if hint else ""
+        raise InputError(f"{name}={typed(value)} does not exist{hint}; choose one of {', '.join(names)}.")
 
 
 def check_options(
@@ -154,7 +174,7 @@ def check_options(
     """
     options = {} if options is None else options
     if not isinstance(options, Mapping):
-        raise InputError(f"{name}={options} is not a mapping; use {name}={{OPTION: VALUE}}.")
+        raise InputError(f"{name}={typed(options)} is not a mapping; use {name}={{OPTION: VALUE}}.")
     signature = inspect.signature(function)
     try:
         signature.bind(*args, **options)

@@ -12,7 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from regseg.cli import entry_point
 from regseg.config import is_typed, values_of
-from regseg.errors import InputError, check_boolean, check_number
+from regseg.errors import InputError, check_boolean, check_number, counted, typed
 from regseg.system.processes import printed_once
 from regseg.system.weights_files import resolve_weights, shown_weights
 
@@ -72,7 +72,7 @@ def main(cfg: DictConfig) -> float:
 def check_scales(cfg: DictConfig) -> None:
     """Raise InputError unless ``scales`` is a list of factors."""
     if not OmegaConf.is_list(cfg.scales) or not cfg.scales:
-        raise InputError(f"scales={cfg.scales} is not a list of factors; write 'scales=[0.75,1.0]'.")
+        raise InputError(f"scales={typed(cfg.scales)} is not a list of factors; write 'scales=[0.75,1.0]'.")
     for scale in cfg.scales:
         check_number("scales", scale, lowest=0.01, highest=10)
 
@@ -80,7 +80,9 @@ def check_scales(cfg: DictConfig) -> None:
 def compare_sizes(cfg: DictConfig) -> float:
     """Evaluate at every one of ``val_sizes`` (Fig. 6): print the table, write JSON and curve; return the best mIoU."""
     if not OmegaConf.is_list(cfg.val_sizes) or not cfg.val_sizes:
-        raise InputError(f"val_sizes={cfg.val_sizes} is not a list of sizes; write 'val_sizes=[512,768,1024,1280]'.")
+        raise InputError(
+            f"val_sizes={typed(cfg.val_sizes)} is not a list of sizes; write 'val_sizes=[512,768,1024,1280]'."
+        )
     for size in cfg.val_sizes:
         check_number("val_sizes", size, lowest=1, integer=True)
     from lightning.pytorch.utilities import rank_zero_only
@@ -163,7 +165,7 @@ def evaluate(cfg: DictConfig, file: OpenedFile | None = None) -> tuple[Scores, S
     total = len(datamodule.val_set)
     count = int(min(total, sum(trainer.num_val_batches) * trainer.world_size)) if is_limited(trainer) else total
     if trainer.is_global_zero:
-        images = f"{total} image{'s' * (total != 1)}" if count == total else f"{count} of the {total} images"
+        images = counted(total, "image") if count == total else f"{count} of the {total} images"
         print(f"{images} in {time.perf_counter() - began:.1f} s")
     if cfg.confusion and trainer.is_global_zero:
         path = out_folder(cfg) / "confusion.png"

@@ -12,8 +12,9 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from regseg.arguments import overrides_of, typed
+from regseg.arguments import overrides_of
 from regseg.config import composed, config_dir, config_dirs, names_of, open_groups, values_of
+from regseg.errors import typed
 
 _LINE = re.compile(r"^( *)([\w.]+):(?: +(?P<value>(?:'[^']*'|\"[^\"]*\"|[^#'\"])*?))?(?: *# *(?P<comment>.*))?$")
 _PACKAGE = re.compile(r"# @package (\S+)")

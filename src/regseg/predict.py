@@ -19,7 +19,7 @@ from omegaconf import DictConfig, OmegaConf
 from regseg.cli import entry_point
 from regseg.config import values_of
 from regseg.continuation import entered
-from regseg.errors import InputError, RunFailure, check_boolean, check_number
+from regseg.errors import InputError, RunFailure, check_boolean, check_choice, check_number, counted
 from regseg.multirun import is_one_of_several, own_gpu
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 def main(cfg: DictConfig) -> None:
     """Predict ``source`` into ``out``."""
     from regseg.inference.sources import check_source, is_video
-    from regseg.inference.writers import check_overlay_format, check_save
+    from regseg.inference.writers import OVERLAY_FORMATS, check_save
 
     OmegaConf.resolve(cfg)
     check_number("opacity", cfg.opacity, highest=1)
@@ -42,7 +42,7 @@ def main(cfg: DictConfig) -> None:
     options = values_of(cfg)
     check_source(options["source"])
     check_save(options["save"])
-    check_overlay_format(options["overlay_format"])
+    check_choice("overlay_format", options["overlay_format"], OVERLAY_FORMATS)
     (predict_video if is_video(cfg.source) else predict_images)(options)
 
 
@@ -68,7 +68,7 @@ def predict_images(options: dict[str, Any]) -> None:
         missing = out_folder.missing(out, files)
         todo = [item for item in mine if not missing.isdisjoint(outputs.paths(item).values())]
         if len(todo) < len(mine):
-            print(f"Skipping {len(mine) - len(todo)} of {len(mine)} images: already predicted.")
+            print(f"Skipping {len(mine) - len(todo)} of {counted(len(mine), 'image')}: already predicted.")
         if todo and "cityscapes" in outputs.save:
             (out / out_folder.ARCHIVE).unlink(missing_ok=True)  # of an earlier command
         if todo:
@@ -86,7 +86,7 @@ def predict_images(options: dict[str, Any]) -> None:
             with out_folder.locked(out):  # otherwise another shard may add the last result in between
                 print(zip_labels(outputs, items, out_folder.missing(out, origins)))
     if failures:
-        raise RunFailure(f"{len(failures)} of {len(todo)} images could not be predicted; they are named above.")
+        raise RunFailure(f"{len(failures)} of {counted(len(todo), 'image')} could not be predicted; see above.")
 
 
 def predict_video(options: dict[str, Any]) -> None:

@@ -11,7 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from regseg.cli import entry_point
 from regseg.config import config_dir
-from regseg.errors import InputError
+from regseg.errors import InputError, typed
 from regseg.system.temporary import temporary_folder
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def main(cfg: DictConfig) -> None:
     from regseg.reporting.speeds import read_speeds
 
     OmegaConf.resolve(cfg)
-    group = group_of(str(cfg.table), Path(cfg.runs))
+    group = group_of(typed(cfg.table), Path(cfg.runs))
     out = Path(cfg.out) if cfg.out else Path("reports") / group
     text, pictures = write(group, Path(cfg.runs), out, read_speeds(cfg.benchmark))
     print(text)

@@ -18,7 +18,7 @@ from regseg.auto_values import fill_in
 from regseg.cli import entry_point
 from regseg.config import is_typed, values_of
 from regseg.continuation import entered
-from regseg.errors import InputError, check_boolean, check_number, check_options
+from regseg.errors import InputError, check_boolean, check_number, check_options, counted
 from regseg.multirun import (
     beginning_of_sweep,
     check_launch,
@@ -58,7 +58,7 @@ def main(cfg: DictConfig) -> float | None:
     elif not typed & {"data", "experiment"}:
         with printed_once():
             print(
-                f"No dataset was chosen: training for {cfg.trainer.max_epochs} epochs on synthetic streets "
+                f"No dataset was chosen: training for {counted(cfg.trainer.max_epochs, 'epoch')} on synthetic streets "
                 "(data=streets). Choose a dataset with data=NAME, or a short run with experiment=demo."
             )
     requeued = slurm_job() if queued_again() else None

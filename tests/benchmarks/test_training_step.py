@@ -29,5 +29,5 @@ def test_hours_of_a_run():
 def test_as_its_users_run_it(run_module):
     result = run_module("regseg.benchmark", "what=training", "steps=1", "data.batch_size=2", "data.crop_size=[64,64]")
     assert result.returncode == 0, result.stderr
-    assert "1 training steps of 2 x 64 x 64" in result.stdout and "h without evaluations" in result.stdout
+    assert "1 training step of 2 x 64 x 64" in result.stdout and "h without evaluations" in result.stdout
     assert not result.stderr

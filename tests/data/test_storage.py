@@ -142,7 +142,7 @@ def test_a_full_disk_is_reported_before_anything_is_written(dataset, samples, mo
     monkeypatch.setattr(storage.shutil, "disk_usage", lambda path: SimpleNamespace(free=1000))
     with pytest.raises(InputError) as error:
         make("cache", samples, dataset.spec, dataset.root)
-    assert is_sentence(error, ".regseg", "GB", "data.storage=full")
+    assert is_sentence(error, ".regseg", "MB but the disk has 0.001 MB free", "data.storage=full")
     assert not list((dataset.root / ".regseg" / "cache").rglob("*.npy"))
 
 

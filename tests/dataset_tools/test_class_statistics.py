@@ -7,7 +7,7 @@ import pytest
 from layouts import write_folder
 
 from regseg.data.datamodule import SegmentationDataModule
-from regseg.dataset_tools.class_statistics import measure, report
+from regseg.dataset_tools.class_statistics import _use_log_if_wide, measure, report
 
 
 @pytest.fixture
@@ -44,3 +44,14 @@ def test_the_report_is_a_table_and_a_picture(mine, tmp_path, capsys):
     assert sum(float(row[1]) for row in rows) == pytest.approx(1, abs=1e-5)
     assert (tmp_path / "out" / "class_frequencies.png").stat().st_size > 5000
     assert "class_frequencies.csv" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("shares", "scale"), [((0.49, 0.51), "linear"), ((0.9, 0.05, 0), "log")])
+def test_the_axis_is_logarithmic_only_if_the_classes_differ_much(shares, scale):
+    """On a logarithmic axis without a zero, 49 % and 51 % would look like a rare and a frequent class."""
+    from matplotlib.figure import Figure
+
+    axes = Figure().add_subplot()
+    axes.barh(range(len(shares)), shares)
+    _use_log_if_wide(axes, np.array(shares))
+    assert axes.get_xscale() == scale and axes.get_xlim()[0] == pytest.approx(0.01 if scale == "log" else 0)

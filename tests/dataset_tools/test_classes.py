@@ -37,7 +37,7 @@ def test_index_labels_are_numbered_with_their_shares(tmp_path, capsys, folder):
     spec, text = written(tmp_path)
     assert spec.classes == ("class_0", "class_1") and spec.ids == {2: 0, 7: 1, 255: IGNORE_INDEX}
     assert "30.00 % of all pixels" in text and "60.00 % of all pixels" in text
-    assert "3 values in 1 labels" in capsys.readouterr().out
+    assert "3 values in 1 label; edit" in capsys.readouterr().out
 
 
 def test_a_voc_palette_gives_its_names(tmp_path):

@@ -115,6 +115,17 @@ def test_the_folder_decides_between_images_of_the_same_name(dataset, name, expec
         assert (root / "labels" / expected).exists()
 
 
+@pytest.mark.parametrize("name", ["a.png", "val/a.png", "train/val/a.png"])
+def test_an_image_in_a_split_folder_within_another(dataset, name):
+    root, path, content = dataset
+    (root / "images/train/val").mkdir(parents=True)
+    shutil.move(root / "images/drive/a.png", root / "images/train/val/a.png")
+    content["images"][0]["file_name"] = name
+    path.write_text(json.dumps(content))
+    run(root, path)
+    assert (root / "labels/train/val/a.png").exists()
+
+
 def test_the_folders_of_the_labels_are_listed(dataset, capsys):
     root, path, _ = dataset
     run(root, path)

@@ -46,6 +46,22 @@ def test_what_a_killed_import_left_is_removed(dataset):
     assert not left.exists() and not list((root / ".regseg").glob(".import*"))
 
 
+def test_an_import_that_was_killed_while_it_wrote_its_labels_is_repeated(dataset, tmp_path):
+    """Labels that it wrote stay as they are; another label is not replaced."""
+    root, path, _ = dataset
+    run(root, path)
+    expected = (root / "classes.yaml").read_text()
+    (root / "classes.yaml").unlink()
+    (root / "labels/b.png").unlink()
+    run(root, path)
+    assert (root / "labels/b.png").exists() and (root / "classes.yaml").read_text() == expected
+    (root / "classes.yaml").unlink()
+    write(root / "labels/b.png", np.full((4, 4), 3, np.uint8))
+    with pytest.raises(InputError) as error:
+        run(root, path)
+    assert is_sentence(error, root / "labels/b.png", "differs from") and not (root / "classes.yaml").exists()
+
+
 def test_a_misspelt_root_gets_no_files(dataset, monkeypatch):
     root, path, _ = dataset
     monkeypatch.setenv("REGSEG_CACHE", str(root / "cache"))

@@ -3,7 +3,7 @@
 import io
 from pathlib import Path
 
-from regseg.system.console import duration, plain_console, progress, shown
+from regseg.system.console import duration, plain_console, progress, shown, size_on_disk
 
 
 def test_names_are_printed_without_markup_or_emoji():
@@ -30,6 +30,7 @@ def test_paths_are_shown_as_they_are_typed(tmp_path, monkeypatch):
 
 
 def test_durations():
+    assert [size_on_disk(number) for number in (2.41e9, 15.5e6, 1000)] == ["2.41 GB", "15.5 MB", "0.001 MB"]
     assert [duration(s) for s in (42, 190, 19200, -60)] == ["42 s", "3 min 10 s", "5 h 20 min", "0 s"]
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from regseg.errors import counted
 from regseg.system.atomic import write_text
 from regseg.system.cpu import num_threads
 
@@ -23,7 +24,7 @@ def machine() -> str:
     if os.path.exists("/proc/cpuinfo"):
         lines = Path("/proc/cpuinfo").read_text().splitlines()
         name = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), name)
-    return f"{name}, {num_threads()} threads, PyTorch {torch.__version__}"
+    return f"{name}, {counted(num_threads(), 'thread')}, PyTorch {torch.__version__}"
 
 
 def write_results(results: Sequence[Mapping[str, Any]], folder: Path, name: str, **settings: Any) -> Path:

@@ -13,6 +13,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from regseg.data.datasets.spec import DatasetSpec
+from regseg.errors import counted
 from regseg.training.batch_norm import check_batch_size
 from regseg.training.task import SegmentationTask
 from regseg.training.trainer import make_trainer, quiet
@@ -64,7 +65,7 @@ def benchmark_training(
     batches = _OneBatch(task.spec, batch_size, crop_size, WARM_UP + steps)
     lightning.fit(task, DataLoader(batches, batch_size=None))
     on_gpu = lightning.strategy.root_device.type == "cuda"
-    device = torch.cuda.get_device_name() if on_gpu else f"{torch.get_num_threads()} threads of a CPU"
+    device = torch.cuda.get_device_name() if on_gpu else f"{counted(torch.get_num_threads(), 'thread')} of a CPU"
     memory = torch.cuda.max_memory_allocated() if on_gpu else clock.kept
     return StepTime(f"{device}, {lightning.precision}", clock.milliseconds[WARM_UP:], memory)
 
@@ -76,7 +77,8 @@ def describe(found: StepTime, batch_size: int, images: int, epochs: int) -> str:
     return (
         f"{found.device}: {step:.0f} ms per step ({spread}), {1000 * batch_size / step:.1f} images/s, "
         f"{found.memory / 2**30:.1f} GiB\n"
-        f"{epochs} epochs of {images} images: {iterations} steps, {iterations * step / 3.6e6:.1f} h without evaluations"
+        f"{counted(epochs, 'epoch')} of {images} images: {counted(iterations, 'step')}, "
+        f"{iterations * step / 3.6e6:.1f} h without evaluations"
     )
 
 

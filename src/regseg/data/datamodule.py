@@ -26,7 +26,7 @@ from regseg.data.sampling.epochs import EpochSampler, UnpaddedSampler
 from regseg.data.storage import STORAGE, Storage, open_storage
 from regseg.data.torch_datasets import EvaluationSet, TrainSet
 from regseg.data.worker import set_up_worker
-from regseg.errors import InputError, check_number, check_options, shortened
+from regseg.errors import InputError, check_choice, check_number, check_options, counted, shortened
 from regseg.system.checkpoint_file import dataset_in
 from regseg.system.cpu import usable_cores
 from regseg.system.folders import expanded
@@ -104,8 +104,7 @@ class SegmentationDataModule(L.LightningDataModule):
         check_number("data.batch_size", self.batch_size, lowest=1, integer=True)
         check_number("data.seed", self.seed, integer=True)
         check_number("data.class_uniform", self.class_uniform, highest=1)
-        if self.storage not in STORAGE:
-            raise InputError(f"data.storage={self.storage} does not exist; choose one of {', '.join(STORAGE)}.")
+        check_choice("data.storage", self.storage, STORAGE)
         if self.val_size is not None:
             check_number("data.val_size", self.val_size, lowest=1, highest=LARGEST_SIDE, integer=True)
         check_number("data.num_workers", self.num_workers, integer=True)
@@ -189,8 +188,8 @@ class SegmentationDataModule(L.LightningDataModule):
                 fitting = len(samples) // self._world[1]
                 remedy = f"set data.batch_size to at most {fitting}" if fitting else "use fewer devices"
                 raise InputError(
-                    f"{self.root} has {len(samples)} images in the split {self.train_split}, fewer than one batch of "
-                    f"{needed}; {remedy}."
+                    f"{self.root} has {counted(len(samples), 'image')} in the split {self.train_split}, fewer than one "
+                    f"batch of {needed}; {remedy}."
                 )
             if not any_labelled(samples, self.spec):
                 raise InputError(f"There is nothing to learn: {self._ignored(self.train_split)}.")

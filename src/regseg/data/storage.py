@@ -31,7 +31,7 @@ from regseg.data.datasets.spec import DatasetSpec
 from regseg.data.io import encode_png, read_image, read_label, read_sample
 from regseg.errors import InputError
 from regseg.system.atomic import remove_leftovers, write_whole
-from regseg.system.console import progress
+from regseg.system.console import progress, size_on_disk
 from regseg.system.locks import lock
 from regseg.system.reading import file_status, is_file, retried
 
@@ -225,7 +225,7 @@ def _write_files(
     sizes = [*pool.map(lambda job: len(encode(job[1], spec)), measured)]
     needed = len(wanted) * sum(sizes) // len(sizes)
     _check_disk(folder, needed - sum(file.stat().st_size for file, *_ in wanted if file.exists()))
-    what = f"creating the {kind} storage in {folder}, about {needed / 1e9:.3g} GB"
+    what = f"creating the {kind} storage in {folder}, about {size_on_disk(needed)}"
 
     def write(job: tuple[Path, Sample, bytes]) -> None:
         path, sample, mark = job
@@ -284,6 +284,6 @@ def _check_disk(folder: Path, needed: int) -> None:
     free = shutil.disk_usage(folder).free
     if free < needed * 1.02:
         raise InputError(
-            f"{folder} needs {needed / 1e9:.1f} GB but the disk has {free / 1e9:.1f} GB free; free some space, set "
+            f"{folder} needs {size_on_disk(needed)} but the disk has {size_on_disk(free)} free; free some space, set "
             "data.storage=full, or link that folder to another disk."
         )

@@ -22,7 +22,7 @@ from regseg.data.datasets.layout import (
 )
 from regseg.data.datasets.spec import IGNORE_INDEX, DatasetSpec
 from regseg.dataset_tools.file_check import Checked, check_pair
-from regseg.errors import InputError
+from regseg.errors import InputError, counted
 from regseg.system.atomic import write_text
 from regseg.system.console import progress, shown
 from regseg.system.reading import file_status
@@ -56,12 +56,13 @@ def check(datamodule: SegmentationDataModule, out: Path) -> None:
     if not problems:
         listed = "1 notice is" if len(found) == 1 else f"{len(found)} notices are"
         notices = f" {listed} listed in {out / 'problems.txt'}." if found else ""
-        print(f"No problems in {sum(counts.values())} pairs ({pairs}) of {shown(datamodule.root)}.{notices}")
+        print(f"No problems in {counted(sum(counts.values()), 'pair')} ({pairs}) of {shown(datamodule.root)}.{notices}")
         return
     kinds = Counter(problem.kind for problem in problems)
     listed = ", ".join(f"{number} x {kind}" for kind, number in kinds.most_common())
-    total = f"{len(problems)} problem{'s' if len(problems) > 1 else ''}"
-    raise InputError(f"{datamodule.root} has {total} ({listed}); see {out / 'problems.txt'}.")
+    raise InputError(
+        f"{datamodule.root} has {counted(len(problems), 'problem')} ({listed}); see {out / 'problems.txt'}."
+    )
 
 
 def find_problems(

@@ -110,13 +110,21 @@ def draw(classes: Sequence[str], plain: Frequencies, uniform: Frequencies, share
             ):
                 values = 100 * getattr(frequencies, name)[order]
                 axes.barh(places + offset, values, 0.4, color=color, label=label)
-            if name == "pixels":  # road and motorcycle differ by three orders of magnitude
-                set_log_x(axes)
+            if name == "pixels":
+                _use_log_if_wide(axes, 100 * np.concatenate([plain.pixels, uniform.pixels]))
             axes.set_xlabel(f"{title}, %")
             axes.set_yticks(places, [classes[index] for index in order])
             axes.grid(axis="y", visible=False)
         handles, labels = axes.get_legend_handles_labels()
         drawn.legend(handles, labels, loc="outside upper center", ncols=2, frameon=False)
+
+
+def _use_log_if_wide(axes: Any, values: np.ndarray) -> None:
+    """Make the axis of bars logarithmic if they differ much: road and motorcycle by three orders of magnitude."""
+    positive = values[values > 0]
+    if len(positive) and positive.max() > 10 * positive.min():
+        set_log_x(axes)
+        axes.set_xlim(left=10 ** np.floor(np.log10(positive.min()) - 0.1))  # otherwise the shortest bar has no length
 
 
 def _crop_counts(datamodule: SegmentationDataModule, draw: CropRequest) -> np.ndarray:

@@ -16,11 +16,11 @@ from PIL import Image
 from regseg.data.datamodule import SegmentationDataModule
 from regseg.data.datasets.camvid import SPEC as CAMVID
 from regseg.data.datasets.cityscapes import SPEC as CITYSCAPES
-from regseg.data.datasets.layout import image_files
+from regseg.data.datasets.layout import deeper_root, image_files, other_labels
 from regseg.data.datasets.spec import MAX_CLASSES, Color
 from regseg.data.decoding import PALETTE, png_kind
 from regseg.data.io import decode_label
-from regseg.errors import InputError
+from regseg.errors import InputError, counted
 from regseg.system.atomic import write_text
 from regseg.system.console import progress, shown
 from regseg.system.reading import is_file, read_bytes
@@ -62,6 +62,8 @@ def classes(datamodule: SegmentationDataModule, out: Path) -> None:
     path = root / "classes.yaml"
     if path.exists():
         raise InputError(f"{path} exists already; rename it, then run the command again to write a new one.")
+    if not (root / "labels").is_dir() and (hint := deeper_root(root) or other_labels(root)):
+        raise InputError(f"{root} has no label PNGs in labels or */labels; {hint}put them there.")
     folders = [root / "labels"] if (root / "labels").is_dir() else sorted(root.glob("*/labels"))
     listed = [file for folder in folders for file in image_files(folder)]
     files = [file for file in listed if file.suffix.lower() == ".png"]
@@ -76,7 +78,8 @@ def classes(datamodule: SegmentationDataModule, out: Path) -> None:
     found = _read_all(files)
     labelmap = _read_labelmap(root / "labelmap.txt")
     write_text(path, _yaml(found, labelmap, len(files)))
-    print(f"{len(found.pixels)} values in {len(files)} labels; edit the names in {shown(path)}, then run what=check")
+    values = f"{counted(len(found.pixels), 'value')} in {counted(len(files), 'label')}"
+    print(f"{values}; edit the names in {shown(path)}, then run what=check")
     thin = len({*found.pixels} - found.areas - {255})
     if found.areas and thin:
         never = "1 value never fills" if thin == 1 else f"{thin} values never fill"
@@ -219,6 +222,6 @@ def _yaml(found: Found, labelmap: Mapping[Color, str], files: int) -> str:
     note = f"# In labelmap.txt, but in no label: {', '.join(unused)}\n" if unused else ""
     kept = [list(value) if isinstance(value, tuple) else value for value in ignored]
     return (
-        f"# Written from {files} labels. Edit the names; move values that are not classes to `ignore`.\n"
+        f"# Written from {counted(files, 'label')}. Edit the names; move values that are not classes to `ignore`.\n"
         f"classes:\n{''.join(lines)}{note}ignore: {kept}\n"
     )

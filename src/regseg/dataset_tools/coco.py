@@ -14,15 +14,16 @@ from typing import Any
 from regseg.data.cache_dir import working_folder
 from regseg.data.datamodule import SegmentationDataModule
 from regseg.data.datasets.classes_file import read_classes
-from regseg.data.datasets.layout import image_files, shared_start, split_of
+from regseg.data.datasets.layout import deeper_root, image_files, shared_start, split_of
 from regseg.data.datasets.spec import IGNORE_INDEX, is_printable
 from regseg.data.decoding import LARGEST, claimed_size
 from regseg.data.io import encode_png
 from regseg.dataset_tools.coco_masks import draw_objects
-from regseg.errors import InputError, shortened
+from regseg.errors import InputError, counted, shortened
 from regseg.system.atomic import write_bytes, write_text
 from regseg.system.console import progress, shown
 from regseg.system.locks import lock
+from regseg.system.reading import read_bytes
 from regseg.system.records import read_text
 from regseg.system.temporary import temporary_folder
 
@@ -43,14 +44,15 @@ def import_coco(datamodule: SegmentationDataModule, source: Path) -> None:
 
     Raises:
         InputError: the annotations, an image or the folder of the images are missing or damaged, an annotation is only
-            a box, a label exists already, ``classes.yaml`` lacks a category, or pycocotools is not installed. Nothing
-            is written then.
+            a box, another label exists already, ``classes.yaml`` lacks a category, or pycocotools is not installed.
+            Nothing is written then.
     """
     root, content = datamodule.root, _read(source)
     _check_masks(content, source)
     _check_references(content, source)
     if not (root / "images").is_dir():
-        raise InputError(f"The folder {root / 'images'} is missing; put the images there, or set data.root.")
+        hint = deeper_root(root)
+        raise InputError(f"The folder {root / 'images'} is missing; {hint}put the images there, or set data.root.")
     folder = working_folder(root)
     # One import at a time: the first one decides the ids in classes.yaml, and its labels must not be replaced.
     with lock(folder / "importing.lock", wait=True):
@@ -59,8 +61,8 @@ def import_coco(datamodule: SegmentationDataModule, source: Path) -> None:
     listed = ", ".join(f"{number} in {shown(place)}" for place, number in places.most_common(_SHOWN))
     more = ", …" if len(places) > _SHOWN else ""
     print(
-        f"{len(labels)} labels ({listed}{more}) and {shown(root / 'classes.yaml')}; inspect them with what=check and "
-        "what=show"
+        f"{counted(len(labels), 'label')} ({listed}{more}) and {shown(root / 'classes.yaml')}; inspect them with "
+        "what=check and what=show"
     )
 
 
@@ -73,16 +75,28 @@ def _import(root: Path, content: Mapping[str, Any], source: Path, working: Path)
     with temporary_folder(working, "import") as folder:
         drawn = [folder / f"{number}.png" for number in range(len(targets))]
         _draw(content, values, drawn, source)
+        new = [
+            (path, target) for path, target in zip(drawn, targets, strict=True) if not _is_same(path, target, source)
+        ]
         try:
-            for path, target in zip(drawn, targets, strict=True):  # only now, so that a failed import can be repeated
+            for path, target in new:  # only now, so that a failed import can be repeated
                 write_bytes(target, path.read_bytes(), durable=False)  # `folder` may be on another disk
             if not (root / "classes.yaml").exists():
                 write_text(root / "classes.yaml", _classes(list(names.values()), source))
         except BaseException:  # a full disk or a signal
-            for target in targets:
+            for _, target in new:
                 target.unlink(missing_ok=True)
             raise
     return targets
+
+
+def _is_same(drawn: Path, target: Path, source: Path) -> bool:
+    """Return whether a label exists already, as an import that was killed leaves it; refuse to replace another one."""
+    if not target.exists():
+        return False
+    if read_bytes(target) != drawn.read_bytes():
+        raise InputError(f"{target} exists and differs from {source}; move it away to import {source}.")
+    return True
 
 
 def _draw(content: Mapping[str, Any], values: Mapping[Any, int], paths: list[Path], source: Path) -> None:
@@ -134,8 +148,8 @@ def _check_masks(content: Mapping[str, Any], source: Path) -> None:
         names = {image["id"]: image["file_name"] for image in content["images"]}
         first = shortened(names.get(boxes[0]["image_id"], f"image_id {boxes[0]['image_id']}"))
         raise InputError(
-            f"{source}: {len(boxes)} of {len(annotations)} annotations have no segmentation (the first is of {first}), "
-            "and boxes label no pixels; export the masks too, or remove these annotations."
+            f"{source}: {len(boxes)} of {counted(len(annotations), 'annotation')} have no segmentation (the first is "
+            f"of {first}), and boxes label no pixels; export the masks too, or remove these annotations."
         )
 
 
@@ -151,8 +165,8 @@ def _check_references(content: Mapping[str, Any], source: Path) -> None:
     annotations, images = content["annotations"], {image["id"] for image in content["images"]}
     if lost := [entry["image_id"] for entry in annotations if entry["image_id"] not in images]:
         raise InputError(
-            f"{source}: {len(lost)} of {len(annotations)} annotations belong to no image (the first has image_id "
-            f"{shortened(lost[0])}); add their images to the list of images, or remove these annotations."
+            f"{source}: {len(lost)} of {counted(len(annotations), 'annotation')} belong to no image (the first has "
+            f"image_id {shortened(lost[0])}); add their images to the list of images, or remove these annotations."
         )
 
 
@@ -179,7 +193,7 @@ def _values(names: Mapping[Any, str], used: Collection[Any], path: Path, source:
 
 
 def _targets(root: Path, content: Mapping[str, Any], source: Path) -> list[Path]:
-    """Return the label of each image, checked: none exists, no two images share one, and the images fit."""
+    """Return the label of each image, checked: no two images share one, and the images fit."""
     images = root / "images"
     by_name: dict[str, list[Path]] = defaultdict(list)
     for path in image_files(images):
@@ -189,8 +203,6 @@ def _targets(root: Path, content: Mapping[str, Any], source: Path) -> list[Path]
     targets = [root / "labels" / path.relative_to(images).with_suffix(".png") for path in found]
     if twice := [path for path, number in Counter(targets).items() if number > 1]:
         raise InputError(f"{source} has two images that would share the label {twice[0]}; rename one of them.")
-    if taken := [path for path in targets if path.exists()]:
-        raise InputError(f"{taken[0]} exists; move it away to import {source}.")
     for path, image in zip(found, content["images"], strict=True):
         _check_size(path, image, source)
     return targets
@@ -224,8 +236,8 @@ def _find_images(images: Path, folders: list[str], named: list[Path], known: Set
     Annotation tools write their own paths: ``images/a.jpg``, with backslashes, or ``../../media/upload/4/a.jpg``. The
     leading folders of such a path need not exist in ``images``, and the file may lack the eight hexadecimal digits that
     Label Studio puts in front of names (``61148fa2-a.jpg``). Tools that export each split, as COCO does, omit the
-    split's folder. But an image is not taken from another split, or from outside a subfolder of ``images`` that the
-    annotations name.
+    split's folder. But an image is not taken from another split than the one that the annotations name, or from outside
+    a subfolder of ``images`` that they name.
 
     Args:
         images: the folder of the images.
@@ -238,8 +250,8 @@ def _find_images(images: Path, folders: list[str], named: list[Path], known: Set
         inside = path.parent.relative_to(images.parent).parts
         agreeing = shared_start(inside[::-1], folders[::-1])
         above = folders[len(folders) - agreeing - 1] if agreeing < len(folders) else ""  # the first that differs
-        splits = {split for folder in (above, *inside[1:]) if (split := split_of(folder))}
-        if above not in known and len(splits) <= 1:
+        splits = {split for folder in inside[1:] if (split := split_of(folder))}
+        if above not in known and not (split_of(above) and splits - {split_of(above)}):
             matches[path] = agreeing, folders == list(inside[1:])
     return [path for path in matches if matches[path] == max(matches.values())]
 

@@ -13,6 +13,7 @@ from regseg.data.datamodule import SegmentationDataModule
 from regseg.data.datasets.spec import IGNORE_INDEX, DatasetSpec
 from regseg.data.io import encode_png
 from regseg.data.legend import legend
+from regseg.errors import counted
 from regseg.system.atomic import write_bytes
 
 COLUMNS, ROWS, WIDTH, GAP = 3, 4, 480, 6
@@ -26,7 +27,7 @@ def show(datamodule: SegmentationDataModule, out: Path) -> None:
     crops = [datamodule.train_set[draw] for draw in draws]
     sheet = contact_sheet([(crop["image"], crop["label"]) for crop in crops], datamodule.spec)
     write_bytes(out / "crops.png", encode_png(sheet))
-    print(f"{len(crops)} training crops: {out / 'crops.png'}")
+    print(f"{counted(len(crops), 'training crop')}: {out / 'crops.png'}")
 
 
 def contact_sheet(crops: Sequence[tuple[np.ndarray, np.ndarray]], spec: DatasetSpec) -> np.ndarray:

@@ -7,7 +7,8 @@ from pathlib import Path
 from regseg.data.datamodule import SegmentationDataModule
 from regseg.data.datasets.layout import PARTS, list_samples
 from regseg.data.storage import make
-from regseg.errors import InputError
+from regseg.errors import InputError, counted
+from regseg.system.console import size_on_disk
 
 
 def half(datamodule: SegmentationDataModule, out: Path) -> None:
@@ -33,4 +34,4 @@ def _store(kind: str, datamodule: SegmentationDataModule) -> None:
         total, count = total + sum(path.stat().st_size for path in files), count + len(files)
     if not count:
         raise InputError(f"{root} contains no split; set data.root to the folder of the dataset.")
-    print(f"{count} files, {total / 1e9:.2f} GB; use them with data.storage={kind}.")
+    print(f"{counted(count, 'file')}, {size_on_disk(total)}; use them with data.storage={kind}.")

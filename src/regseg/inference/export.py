@@ -17,7 +17,7 @@ from torch import nn
 from regseg.data.augment.transforms import MEAN, STD
 from regseg.data.datamodule import SegmentationDataModule
 from regseg.data.datasets.spec import DatasetSpec
-from regseg.errors import InputError, as_typed
+from regseg.errors import InputError, typed
 from regseg.inference.export_check import Check, check_export, evaluation_images
 from regseg.inference.export_files import replace_record, write_graph
 from regseg.inference.export_info import ExportInfo, seal, unsealed
@@ -135,7 +135,7 @@ def check_choices(out: Path, format: str, output: str, size: tuple[int, int] | N
         if value not in known:
             given = f" for format={format}" if name == "precision" else ""
             listed = ", ".join(known)
-            raise InputError(f"{name}={as_typed(value)} does not exist{given}; choose one of {listed}.")
+            raise InputError(f"{name}={typed(value)} does not exist{given}; choose one of {listed}.")
     if out.suffix != SUFFIXES[format]:
         raise InputError(f"out={out} does not end in {SUFFIXES[format]}, the suffix of format={format}; rename it.")
     if size is not None and min(size) < SMALLEST:

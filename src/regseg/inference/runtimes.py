@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from regseg.data.datasets.spec import DatasetSpec
-from regseg.errors import InputError, as_typed
+from regseg.errors import InputError, check_choice
 from regseg.inference import converted
 from regseg.inference.export_info import ExportInfo
 from regseg.inference.exported_runtime import require
@@ -90,8 +90,7 @@ def open_runtime(
         InputError: the file is missing, damaged or from another project, or a package is missing.
     """
     for name, value, choices in (("runtime", runtime, RUNTIMES), ("precision", precision, PRECISIONS)):
-        if value not in ("auto", *choices):
-            raise InputError(f"{name}={as_typed(value)} does not exist; choose one of auto, {', '.join(choices)}.")
+        check_choice(name, value, ("auto", *choices))
     path = resolve_weights(weights)
     chosen = runtime_for(path, runtime, device)
     if path.suffix in GRAPHS and chosen == "torch":

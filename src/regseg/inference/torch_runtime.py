@@ -11,7 +11,7 @@ from torch import nn
 
 from regseg.data.augment.transforms import MEAN, STD, normalize
 from regseg.data.datasets.spec import DatasetSpec
-from regseg.errors import InputError, as_typed
+from regseg.errors import InputError, typed
 from regseg.inference import onednn
 from regseg.inference.cuda_graphs import GraphsBySize
 from regseg.inference.export_info import short_side_of
@@ -181,5 +181,5 @@ def _device(name: str) -> torch.device:
         if isinstance(error, TypeError) or reason.startswith("Expected one of"):
             reason = "PyTorch has no such device"
         raise InputError(
-            f"device={as_typed(name)} cannot be used ({reason}); choose cpu, auto, or a GPU such as cuda:0."
+            f"device={typed(name)} cannot be used ({reason}); choose cpu, auto, or a GPU such as cuda:0."
         ) from error

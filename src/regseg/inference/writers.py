@@ -14,7 +14,7 @@ import numpy as np
 from regseg.data.datasets.cityscapes import SPEC as CITYSCAPES
 from regseg.data.datasets.spec import IGNORE_INDEX, DatasetSpec
 from regseg.data.legend import legend
-from regseg.errors import InputError, as_typed
+from regseg.errors import InputError, check_choice, typed
 from regseg.inference.drawing import overlay, with_legend
 from regseg.inference.out_folder import ARCHIVE, Origin
 from regseg.inference.sources import Item
@@ -53,7 +53,7 @@ class Outputs:
         self, out: Path, save: Sequence[str], spec: DatasetSpec, *, overlay_format: str = "jpg", opacity: float = 0.5
     ) -> None:
         check_save(save)
-        check_overlay_format(overlay_format)
+        check_choice("overlay_format", overlay_format, OVERLAY_FORMATS)
         self.out, self.save, self.spec = out, tuple(dict.fromkeys(save)), spec
         self.overlay_suffix, self.opacity = f".{overlay_format}", opacity
         makers = {"index": index_values, "train_ids": class_indices, "cityscapes": cityscapes_ids}
@@ -116,15 +116,9 @@ class Outputs:
 def check_save(save: Sequence[str]) -> None:
     """Raise InputError unless ``save`` is a list of `MODES`."""
     if isinstance(save, str) or not isinstance(save, Sequence) or not save:
-        raise InputError(f"save={as_typed(save)} is not a list; write 'save=[overlay,index]'.")
+        raise InputError(f"save={typed(save)} is not a list; write 'save=[overlay,index]'.")
     if unknown := [mode for mode in save if mode not in MODES]:
-        raise InputError(f"save=[{as_typed(unknown[0])}] does not exist; choose from {', '.join(MODES)}.")
-
-
-def check_overlay_format(name: str) -> None:
-    """Raise InputError unless ``name`` is one of `OVERLAY_FORMATS`."""
-    if name not in OVERLAY_FORMATS:
-        raise InputError(f"overlay_format={as_typed(name)} does not exist; choose one of {', '.join(OVERLAY_FORMATS)}.")
+        raise InputError(f"save=[{typed(unknown[0])}] does not exist; choose from {', '.join(MODES)}.")
 
 
 def index_values(spec: DatasetSpec) -> np.ndarray:

@@ -31,6 +31,7 @@ from regseg.system.checkpoint_file import OpenedFile
 
 Backbone = str | Dilations | Mapping[str, Any]
 Decoder = str | Mapping[str, Any]
+_MOST_CLASSES = 2**16  # no dataset has more
 
 
 def create_model(
@@ -79,8 +80,8 @@ def build_model(
     name: str = "regseg", *, backbone: Backbone | None = None, decoder: Decoder | None = None, num_classes: int = 19
 ) -> nn.Module:
     """Create a model with random initial weights. It reads no files; see `create_model`."""
-    if isinstance(num_classes, bool) or not isinstance(num_classes, int) or num_classes < 1:
-        raise InputError(f"num_classes={num_classes!r} is not a number of classes; give a positive integer.")
+    if isinstance(num_classes, bool) or not isinstance(num_classes, int) or not 1 <= num_classes <= _MOST_CLASSES:
+        raise InputError(f"num_classes={num_classes!r} is not a number of classes from 1 to {_MOST_CLASSES}.")
     build = MODELS[_known("model", name, MODELS)]
     return build(backbone=backbone, decoder=decoder, num_classes=num_classes)
 

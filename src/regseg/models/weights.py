@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from torch import Tensor, nn
 
-from regseg.errors import InputError
+from regseg.errors import InputError, check_choice
 from regseg.models.author_keys import remap_key
 from regseg.models.description import config_of
 from regseg.models.finite import first_not_finite
@@ -101,8 +101,7 @@ def load_weights(model: nn.Module, source: Source | Checkpoint, *, part: str = "
     """
     model = _uncompiled(model)
     checkpoint = source if isinstance(source, Checkpoint) else read_checkpoint(source)
-    if part not in ("all", "backbone"):
-        raise InputError(f"weights_part={part} does not exist; choose all or backbone.")
+    check_choice("weights_part", part, ("all", "backbone"))
     others: list[str] = []
     if part == "backbone":
         checkpoint, others = _backbone_of(checkpoint, model)

@@ -36,7 +36,8 @@ def build_workspace(
         InputError: wandb-workspaces is missing.
     """
     wr, ws = _libraries()
-    filters = [ws.Metric("Group") == group, *([] if smoke else [ws.Metric("JobType") != "smoke"])]
+    conditions = [ws.Metric("Group") == group, *([] if smoke else [ws.Metric("JobType") != "smoke"])]
+    filters = ws.And(*conditions) if hasattr(ws, "And") else conditions  # newer versions deprecate lists
     names = {"miou": "mIoU"} | ({"miou_reduced": "reduced mIoU"} if reduced else {})
     return ws.Workspace(
         entity=entity,

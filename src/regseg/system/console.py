@@ -7,6 +7,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from regseg.errors import counted
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -38,7 +40,7 @@ def progress(results: Iterable[T], total: int, what: str) -> Iterator[T]:
         what: the text to print.
     """
     if not sys.stdout.isatty():
-        print(f"{what}: {total} image{'s' * (total != 1)}", flush=True)
+        print(f"{what}: {counted(total, 'image')}", flush=True)
     yield from bar(results, total, what)
 
 
@@ -54,6 +56,11 @@ def shown(path: str | Path) -> str:
     """Return a path as a user would type it: relative to the current folder if it is inside."""
     absolute, here = Path(path).absolute(), Path.cwd()
     return str(absolute.relative_to(here)) if absolute.is_relative_to(here) else str(path)
+
+
+def size_on_disk(number: float) -> str:
+    """Format bytes: 2.41 GB, 15.5 MB."""
+    return f"{number / 1e9:.3g} GB" if number >= 1e9 else f"{number / 1e6:.3g} MB"
 
 
 def duration(seconds: float) -> str:

@@ -18,7 +18,7 @@ def guard_output() -> None:
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if not isinstance(stream, io.TextIOWrapper) or isinstance(getattr(stream.buffer, "raw", None), _Output):
-            continue  # replaced by a test, missing, or already guarded
+            continue  # replaced by a test, or already guarded
         with contextlib.suppress(OSError, ValueError):
             buffer = io.BufferedWriter(_Output(stream.fileno(), "w", closefd=False))
             stream.flush()

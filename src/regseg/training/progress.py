@@ -15,6 +15,7 @@ from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 
 from regseg.data.datamodule import SegmentationDataModule
+from regseg.errors import counted
 from regseg.models import count_parameters, title_of
 from regseg.run_dir import read_summary
 from regseg.system.console import duration, plain_console, shown
@@ -235,7 +236,7 @@ def print_plan(
     print(
         f"{title_of(task.network)}, {parameters:.2f} M parameters, on {datamodule.spec.name} "
         f"(training on {datamodule.train_split}, evaluating on {datamodule.val_split}), "
-        f"{values['trainer']['max_epochs']} epochs, batch {datamodule.batch_size}, seed {values['seed']}"
+        f"{counted(values['trainer']['max_epochs'], 'epoch')}, batch {datamodule.batch_size}, seed {values['seed']}"
     )
     print(f"images: {len(datamodule.train_set)} for training, {len(datamodule.val_set)} for evaluation")
     continuing = f", continuing from {start.path.name} at epoch {start.epochs}" if start else ""

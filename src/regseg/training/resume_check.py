@@ -11,7 +11,7 @@ import lightning as L
 
 from regseg.data.cache_dir import relative
 from regseg.data.datasets.layout import list_samples
-from regseg.errors import InputError
+from regseg.errors import InputError, counted
 from regseg.run_settings import check_same_options, check_settings, current_settings, options_of, settings_of
 from regseg.system.records import section
 from regseg.training.schedules import EXTENSIBLE, total_iterations
@@ -129,8 +129,8 @@ def _changed_schedule(folder: Path, before: Mapping[str, Any], now: Mapping[str,
         )
     if now["max_epochs"] not in (None, -1) and now["max_epochs"] < epochs:
         raise InputError(
-            f"{folder} has been trained for {epochs} epochs, more than trainer.max_epochs={now['max_epochs']}; use a "
-            f"larger value, {_END}"
+            f"{folder} has been trained for {counted(epochs, 'epoch')}, more than trainer.max_epochs="
+            f"{now['max_epochs']}; use a larger value, {_END}"
         )
     scheduler = section(now, "settings").get("scheduler", EXTENSIBLE[0])
     if scheduler not in EXTENSIBLE:  # PyTorch restores its length with its state

@@ -19,7 +19,7 @@ from lightning.pytorch.strategies.launchers import _SubprocessScriptLauncher, su
 from lightning.pytorch.trainer.connectors.signal_connector import _SignalConnector
 from lightning.pytorch.utilities import rank_zero_only
 
-from regseg.errors import InputError, check_boolean, check_number, check_options
+from regseg.errors import InputError, check_boolean, check_choice, check_number, check_options
 from regseg.system import processes
 from regseg.system.cpu import bfloat16_is_faster
 from regseg.training.checkpoint_io import WholeCheckpointIO
@@ -120,8 +120,7 @@ def _check_kinds(given: Mapping[str, Any]) -> None:
 def _usable_precision(given: Any, accelerator: Any, *, chosen: bool) -> str:
     """Return one of `PRECISIONS`; on a CPU another one than 16-mixed, which is printed if the user chose that."""
     precision = _SHORT_FORMS.get(str(given), given)
-    if precision not in PRECISIONS:
-        raise InputError(f"trainer.precision={given} does not exist; choose one of {', '.join(PRECISIONS)}.")
+    check_choice("trainer.precision", precision, PRECISIONS)
     if precision != "16-mixed" or not _runs_on_cpu(accelerator):
         return precision
     precision = "bf16-mixed" if bfloat16_is_faster() else "32-true"

@@ -239,7 +239,7 @@ def test_no_colour_operation_by_default(calls):
         ({"jitter": {"hue": 0.1}}, ["data.augment.jitter.hue does", "brightness, contrast, saturation"]),
         ({"jitter": {"contrast": -0.1}}, ["data.augment.jitter.contrast=-0.1"]),
         ({"jitter": {"saturation": 2}}, ["data.augment.jitter.saturation=2"]),
-        ({"jitter": True}, ["data.augment.jitter=True"]),
+        ({"jitter": True}, ["data.augment.jitter=true"]),
     ],
 )
 def test_invalid_options_are_reported(augment, words):

@@ -57,6 +57,9 @@ def test_any_language_and_a_byte_order_mark(tmp_path):
     text = "classes: [{name: Straße, id: 0}, {name: 道路, id: 1}]"
     assert classes(tmp_path, text).classes == ("Straße", "道路")
     assert classes(tmp_path, text, encoding="utf-8-sig").classes == ("Straße", "道路")
+    with pytest.raises(InputError) as error:
+        classes(tmp_path, text, encoding="utf-16")
+    assert is_sentence(error, "classes.yaml is not encoded in UTF-8", "save it as UTF-8")
 
 
 NESTED = "[x, x, x, x, x, x, x, x, x, x]"  # a few hundred bytes that are gigabytes when they are written out
@@ -140,7 +143,7 @@ def test_a_classes_file_that_cannot_be_read(tmp_path):
     path.write_bytes("classes: [{name: Straße, id: 0}]".encode("latin-1"))
     with pytest.raises(InputError) as error:
         read_classes(path)
-    assert is_sentence(error, path, "utf-8")
+    assert is_sentence(error, path, "UTF-8")
     path.unlink()
     path.mkdir()
     with pytest.raises(InputError) as error:

@@ -52,6 +52,27 @@ def test_what_is_missing_is_named(tmp_path, gone, words):
     assert is_sentence(error, root, *words)
 
 
+@pytest.mark.parametrize("splits", [True, False])
+def test_labels_in_a_folder_of_another_name_are_noticed(tmp_path, splits):
+    root = write_folder(tmp_path / "mine")
+    (root / "labels").rename(root / "masks")
+    if not splits:
+        for kind in ("images", "masks"):
+            (root / kind / "train").rename(root / kind / "drive1")
+            shutil.rmtree(root / kind / "val")
+    with pytest.raises(InputError) as error:
+        Folder(root).samples("train")
+    assert is_sentence(error, root / "labels", f"is missing; rename {root / 'masks'} to labels, or put")
+
+
+def test_a_root_above_the_dataset_is_noticed(tmp_path):
+    """Unpacked archives often contain a folder of the same name."""
+    write_folder(tmp_path / "mine/mine")
+    with pytest.raises(InputError) as error:
+        Folder(tmp_path / "mine").samples("train")
+    assert is_sentence(error, "mine/images is missing", f"perhaps data.root={tmp_path / 'mine/mine'} is meant")
+
+
 def test_all_images_in_one_split(tmp_path):
     root = write_folder(tmp_path / "mine", (("train", 3),))
     with pytest.raises(InputError) as error:

@@ -75,7 +75,10 @@ def test_incomplete_pairs_are_reported(tmp_path):
     for samples, words in (
         ([], [tmp_path, "no images", "train"]),
         ([Sample(image, tmp_path / "b.png")], [image, tmp_path / "b.png", "add the label"]),
-        ([Sample(image, tmp_path / "b.png"), Sample(Path("c.png"), tmp_path / "c.png")], [image, "1 more image"]),
+        (
+            [Sample(image, tmp_path / "b.png"), Sample(Path("c.png"), tmp_path / "c.png")],
+            [image, "and 1 more image has none"],
+        ),
         ([Sample(image, label), Sample(Path("images/a.jpg"), label)], ["images/a.jpg", image, label, "rename"]),
     ):
         with pytest.raises(InputError) as error:
@@ -83,15 +86,25 @@ def test_incomplete_pairs_are_reported(tmp_path):
         assert is_sentence(error, *words)
 
 
-@pytest.mark.parametrize("name", ["a-mask.png", "a.jpg.png", "mask_a.png", "A_labelIds.png"])
-def test_a_label_under_another_name_is_named(tmp_path, name):
-    image, label = Path("images/a.jpg"), tmp_path / "a.png"
+@pytest.mark.parametrize(
+    ("image", "name", "reason"),
+    [
+        *(
+            ("a", name, "its name does not match")
+            for name in ("a-mask.png", "a.jpg.png", "mask_a.png", "A_labelIds.png")
+        ),
+        ("a_image", "a_mask.png", "its name does not match"),
+        ("a", "a_mask.jpg", "labels must be PNGs"),
+    ],
+)
+def test_a_label_under_another_name_is_named(tmp_path, image, name, reason):
+    image, label = Path(f"images/{image}.jpg"), tmp_path / f"{image}.png"
     for other in ("ab.png", "a_b.png", name):
         write(tmp_path / other, noise(0))
     samples = [Sample(image, label), Sample(Path("images/a_b.jpg"), tmp_path / "a_b.png")]
     with pytest.raises(InputError) as error:
         check_pairs(samples, "train", tmp_path)
-    assert is_sentence(error, f"there is {tmp_path / name}, but its name does not match the image")
+    assert is_sentence(error, f"there is {tmp_path / name}, but {reason}")
     problems = []
     check_pairs([*samples, Sample(Path("images/c.jpg"), tmp_path / "c.png")], "train", tmp_path, problems)
     assert [name in problem.sentence for problem in problems] == [True, False]

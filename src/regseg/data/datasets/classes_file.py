@@ -139,6 +139,8 @@ def _load_yaml(path: Path) -> Mapping[str, Any]:
         raise InputError(f"{path} cannot be read ({error.strerror}); check the file and its permissions.") from error
     except InputError:
         raise
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path} is not encoded in UTF-8; save it as UTF-8 in your editor.") from error
     except Exception as error:  # PyYAML raises others than its own for wrong dates, numbers and deep nesting
         reason = shortened(" ".join(str(error).split()).rstrip("."), 500)
         raise InputError(f"{path} is not valid YAML ({reason}); correct it.") from error

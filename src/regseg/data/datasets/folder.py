@@ -15,11 +15,13 @@ from regseg.data.datasets.layout import (
     check_folder,
     check_pairs,
     check_split,
+    deeper_root,
     image_files,
+    other_labels,
     split_of,
 )
 from regseg.data.datasets.spec import DatasetSpec
-from regseg.errors import InputError, check_number
+from regseg.errors import InputError, check_choice, check_number
 from regseg.system.folders import expanded
 
 # Suffixes that tools append to the names of labels.
@@ -59,8 +61,7 @@ class Folder:
             InputError: an argument is wrong.
         """
         check_number("data.val_share", val_share, highest=1)
-        if split_by not in ("image", "folder"):
-            raise InputError(f"data.split_by={split_by} does not exist; choose image or folder.")
+        check_choice("data.split_by", split_by, ("image", "folder"))
         self.root, self.val_share, self.split_by = expanded(root), val_share, split_by
 
     @cached_property
@@ -95,7 +96,8 @@ class Folder:
             files = f"the {kind} of the split {part}"
             no_val = kind == "images" and part == "val"
             other = " evaluate on the training images with data.val_split=train," if no_val else ""
-            raise InputError(f"The folder {folder} is missing; put {files} there,{other} or change data.root.")
+            hint = other_labels(self.root) if kind == "labels" else ""
+            raise InputError(f"The folder {folder} is missing; {hint}put {files} there,{other} or change data.root.")
         return folder
 
     def _check_names(self, kind: str) -> None:
@@ -112,6 +114,10 @@ class Folder:
     def _divided(self, split: str, parts: tuple[str, ...]) -> list[Sample]:
         """Return the pairs of ``images/`` and ``labels/`` whose name falls into ``split``."""
         self._check_names("images")
+        if not (self.root / "images").is_dir() and (hint := deeper_root(self.root)):
+            raise InputError(f"The folder {self.root / 'images'} is missing; {hint}put the images there.")
+        if hint := other_labels(self.root):
+            raise InputError(f"The folder {self.root / 'labels'} is missing; {hint}put the labels there.")
         images, labels = (check_folder(self.root / name, self.layout) for name in ("images", "labels"))
         for folder in sorted(labels.iterdir()):
             if split_of(folder.name) and folder.is_dir():

@@ -21,6 +21,11 @@ SPLITS = (*PARTS, "trainval")
 # Four digits must be a year, because test0001 may be a drive.
 _SPLIT_NAME = re.compile(r"(?:(train)(?:ing)?|(val)(?:id|idation)?|(test)(?:ing)?)(?:(?:19|20)\d\d)?", re.IGNORECASE)
 
+_OTHER_LABELS = ("masks", "mask", "label", "annotations", "annots", "gt", "SegmentationClass")  # names of folders
+_IMAGE_ENDING = re.compile(
+    r"[ _-](?:image|img|photo|rgb)$", re.IGNORECASE
+)  # as in 7_image.jpg, whose label is 7_mask.png
+
 
 class Sample(NamedTuple):
     """An image file and its label file."""
@@ -126,7 +131,8 @@ def check_pairs(
     if problems is not None:
         problems += [Problem("no label", f"{message}.") for message in messages]
     elif missing:
-        more = f" and {len(missing) - 1} more images have none" if len(missing) > 1 else ""
+        others = {1: "", 2: " and 1 more image has none"}
+        more = others.get(len(missing), f" and {len(missing) - 1} more images have none")
         hint = "; add the label or remove the image (python -m regseg.prepare what=check lists all problems)."
         raise InputError(f"{next(messages)}{more}{hint}")
     owners: dict[Path, Path] = {}
@@ -165,7 +171,8 @@ def _missing_label_messages(missing: Iterable[Sample], used: set[Path]) -> Itera
         if other := next((path for path in others if path != image and is_file(path)), None):
             hint = f" (there is {other}, but labels must be PNGs)"
         elif label.parent not in searched and (other := _named_like(image, label, used)):
-            hint = f" (there is {other}, but its name does not match the image)"
+            reason = "its name does not match the image" if other.suffix.lower() == ".png" else "labels must be PNGs"
+            hint = f" (there is {other}, but {reason})"
         searched.add(label.parent)
         yield f"{image} has no label: {label} is missing{hint}"
 
@@ -173,6 +180,7 @@ def _missing_label_messages(missing: Iterable[Sample], used: set[Path]) -> Itera
 def _named_like(image: Path, label: Path, used: set[Path]) -> Path | None:
     """Return a file next to ``label`` whose name contains that of the image; None if there is none."""
     stem = image.stem[: shared_start(image.stem, label.stem)].rstrip("_")  # without the endings of Cityscapes
+    stem = _IMAGE_ENDING.sub("", stem) or stem
     pattern = re.compile(rf"(?<![^\W_]){re.escape(stem)}(?![^\W_])", re.IGNORECASE)  # 1, but not 10
     files = image_files(label.parent) if stem and label.parent.is_dir() else []
     return next((path for path in files if pattern.search(path.name) and path != image and path not in used), None)
@@ -202,6 +210,18 @@ def check_folder(folder: Path, layout: str) -> Path:
     if not folder.is_dir():
         raise InputError(f"The folder {folder} is missing; set data.root to a folder with the layout {layout}.")
     return folder
+
+
+def deeper_root(root: Path) -> str:
+    """Return a hint if a folder in ``root`` is the dataset, as after unpacking an archive; empty otherwise."""
+    found = sorted(path.parent for path in root.glob("*/images") if path.is_dir() and not split_of(path.parent.name))
+    return f"perhaps data.root={found[0]} is meant; otherwise " if found else ""
+
+
+def other_labels(root: Path) -> str:
+    """Return a hint if the labels are in a folder of another name, such as ``masks``; empty otherwise."""
+    found = [root / name for name in _OTHER_LABELS if (root / name).is_dir()]
+    return f"rename {found[0]} to labels, or " if found and not (root / "labels").is_dir() else ""
 
 
 def check_split(split: str) -> tuple[str, ...]:

@@ -63,8 +63,18 @@ def accepted_options(name: str | Callable[..., DatasetLayout], options: Mapping[
 
     A custom class takes the place of another dataset (``data=folder data.dataset=package.module.Class``), whose options
     with default values it need not accept.
+
+    Raises:
+        InputError: the dataset has one of our names, and an option is that of another one, as with
+            ``data=folder data.dataset=cityscapes``.
     """
-    if name in DATASETS:
-        return dict(options)
     parameters = inspect.signature(dataset_class(name)).parameters
-    return {key: value for key, value in options.items() if key in parameters}
+    if name not in DATASETS:
+        return {key: value for key, value in options.items() if key in parameters}
+    for option in (option for option in options if option not in parameters):
+        for other in DATASETS:
+            if option in inspect.signature(dataset_class(other)).parameters:
+                raise InputError(
+                    f"data.{option} is an option of data={other}, not of {name}; type data={name} instead."
+                )
+    return dict(options)
