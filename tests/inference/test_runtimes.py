@@ -29,7 +29,7 @@ def test_a_runs_folder(checkpoint, tmp_path, capsys):
         ({"runtime": "onnxruntime"}, r"export it first: python -m regseg.export weights=\S+best.ckpt format=onnx"),
         ({"runtime": "torch", "device": "cuda:7"}, "device=cuda:7 cannot be used"),
         ({"runtime": "openvino", "device": "cuda:0"}, "runs on the CPU"),
-        ({"device": None}, r"device=None cannot be used \(PyTorch has no such device\); choose cpu"),
+        ({"device": None}, r"device=null cannot be used \(PyTorch has no such device\); choose cpu"),
         ({"runtime": "torch", "device": "meta"}, "device=meta cannot be used"),
     ],
 )
