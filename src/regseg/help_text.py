@@ -12,8 +12,9 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from regseg.arguments import overrides_of, typed
+from regseg.arguments import overrides_of
 from regseg.config import composed, config_dir, config_dirs, names_of, open_groups, values_of
+from regseg.errors import typed
 
 _LINE = re.compile(r"^( *)([\w.]+):(?: +(?P<value>(?:'[^']*'|\"[^\"]*\"|[^#'\"])*?))?(?: *# *(?P<comment>.*))?$")
 _PACKAGE = re.compile(r"# @package (\S+)")
@@ -91,7 +92,8 @@ def lines_of(path: Path) -> Iterator[tuple[str, str, str]]:
 
 
 def _choices(group: str, choice: str | None, folders: Sequence[Path]) -> str:
-    names = (name for name in names_of(group, folders) if "/" not in name)
+    found = names_of(group, folders)
+    names = [name for name in found if "/" not in name] or found  # those of `row` are in folders by table
     return ", ".join(f"[{name}]" if name in (choice or "").split(",") else name for name in names)
 
 

@@ -178,6 +178,8 @@ def _check_levels(config_name: str, arguments: Sequence[str]) -> None:
         key, value = key_of(text), text.partition("=")[2]
         if key in files and not is_name(text):
             raise InputError(f"{key}/{value} does not exist; choose one of {', '.join(names_of(key))}.")
+        if key in files and key != "logger" and re.fullmatch(r"\[\s*\]", value):
+            raise InputError(f"{key}=[] chooses nothing; choose one of {', '.join(names_of(key))}.")
         if key in files and value.lower() == "null" and key.partition("/")[0] in default_groups(config_name):
             raise InputError(f"{key} cannot be null; choose one of {', '.join(names_of(key))}.")
         above = [name for name in _parents(key) if name in leaves - groups]
