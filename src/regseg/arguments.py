@@ -188,13 +188,6 @@ def key_of(text: str) -> str:
     return text.lstrip("+~").partition("=")[0]
 
 
-def typed(value: Any) -> str:
-    """Return the text of a plain value in a command or a YAML file: ``[0.5,1]``, ``true``, ``null``."""
-    if value is None or isinstance(value, bool):
-        return {None: "null", True: "true", False: "false"}[value]
-    return f"[{','.join(map(typed, value))}]" if isinstance(value, list) else str(value)
-
-
 def config_flags(arguments: Sequence[str]) -> dict[str, str]:
     """Return the values of ``config_name`` and ``config_dir``, with which Hydra finds a user's own configuration."""
     flags = _divided(arguments)[0]

@@ -11,9 +11,8 @@ from typing import Any
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from regseg.arguments import typed
 from regseg.config import values_of
-from regseg.errors import check_number
+from regseg.errors import check_number, typed
 from regseg.system.processes import printed_once
 from regseg.system.weights_files import list_weights, network_of
 

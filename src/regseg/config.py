@@ -129,8 +129,8 @@ def output_folders(config_name: str, arguments: Sequence[str]) -> list[str]:
 def check_paths(config_name: str, cfg: DictConfig) -> None:
     """Raise InputError if a path is null whose default is not null."""
     needed = {name: (cfg, name) for name, default in _content(config_name).items() if default is not None}
-    if "_target_" in (cfg.get("data") or {}):  # elsewhere, null means the dataset of the weights
-        needed["data.root"] = (cfg.data, "root")
+    if OmegaConf.is_dict(data := cfg.get("data")) and "_target_" in data:  # elsewhere, null: the dataset of the weights
+        needed["data.root"] = (data, "root")
     for name in sorted(PATHS & needed.keys()):
         node, key = needed[name]
         if key in node and not OmegaConf.is_missing(node, key) and node[key] is None:

@@ -4,7 +4,7 @@ import difflib
 import inspect
 import math
 import reprlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 # Names of options in other projects -> the options they may mean here; the first that the command has is suggested.
@@ -72,10 +72,17 @@ def message(error: BaseException) -> str:
 def shortened(value: object, longest: int = 200) -> str:
     """Return a value from a file as text for a message: a nested or shared value may be huge when it is written out."""
     try:
-        text = value if isinstance(value, str) else _REPR.repr(value)
+        text = typed(value) if value is None or isinstance(value, (bool, str)) else _REPR.repr(value)
     except ValueError:  # an integer of more digits than Python writes
         text = "a huge number"
     return text if len(text) <= longest else f"{text[:longest]}…"
+
+
+def typed(value: Any) -> str:
+    """Return the text of a plain value in a command or a YAML file: ``[0.5,1]``, ``true``, ``null``."""
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    return f"[{','.join(map(typed, value))}]" if isinstance(value, list) else str(value)
 
 
 def did_you_mean(given: str, choices: Iterable[str]) -> str:
@@ -118,14 +125,15 @@ def check_number(
         kind = "an integer" if integer else "a number"
         limits = f"of at least {lowest}" if highest == math.inf else f"from {lowest} to {highest}"
         limits = "" if lowest == -math.inf else f" {limits}"
-        typed = "null" if value is None else str(value).lower() if isinstance(value, bool) else repr(value)
-        raise InputError(f"{name}={typed} is not {kind}{limits}.")
+        shown = repr(value) if isinstance(value, str) else typed(value)
+        raise InputError(f"{name}={shown} is not {kind}{limits}.")
 
 
-def check_boolean(name: str, value: object) -> None:
-    """Raise InputError unless ``value`` is True or False."""
-    if not isinstance(value, bool):
-        raise InputError(f"{name}={value} is not a boolean; use true or false.")
+def check_boolean(name: str, value: object, words: Sequence[object] = ()) -> None:
+    """Raise InputError unless ``value`` is True, False or one of the ``words``."""
+    if not isinstance(value, bool) and value not in words:
+        choices = ["true", *map(str, words)]
+        raise InputError(f"{name}={typed(value)} is not a boolean; use {', '.join(choices)} or false.")
 
 
 def check_options(
@@ -148,7 +156,7 @@ def check_options(
     """
     options = {} if options is None else options
     if not isinstance(options, Mapping):
-        raise InputError(f"{name}={options} is not a mapping; use {name}={{OPTION: VALUE}}.")
+        raise InputError(f"{name}={typed(options)} is not a mapping; use {name}={{OPTION: VALUE}}.")
     signature = inspect.signature(function)
     try:
         signature.bind(*args, **options)

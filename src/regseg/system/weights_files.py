@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from regseg.errors import InputError, did_you_mean
+from regseg.errors import InputError, did_you_mean, typed
 from regseg.system.folders import expanded
 
 SHIPPED = Path(__file__).parents[1] / "weights"  # <name>.safetensors, each with its model card <name>.md
@@ -22,6 +22,12 @@ def network_of(name: str) -> dict[str, Any]:
     with open(SHIPPED / f"{name}.safetensors", "rb") as file:
         header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
     return json.loads(header["__metadata__"]["regseg"])["network"]
+
+
+def check_part(part: object) -> None:
+    """Raise InputError unless ``part`` names a part of weights: ``all`` or ``backbone``."""
+    if part not in ("all", "backbone"):
+        raise InputError(f"weights_part={typed(part)} does not exist; choose all or backbone.")
 
 
 def shown_weights(path: str | Path) -> str:
