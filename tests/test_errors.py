@@ -2,7 +2,7 @@
 
 import pytest
 
-from regseg.errors import InputError, check_number, check_options, did_you_mean
+from regseg.errors import InputError, check_boolean, check_number, check_options, did_you_mean, shortened
 
 NAMES = [
     "data",
@@ -57,7 +57,10 @@ def test_an_unknown_option_is_named_with_the_nearest_and_all():
         check_options("a", {"zzz": 3}, function, None)
 
 
-def test_a_number_is_named_as_it_is_typed():
+def test_a_value_is_named_as_it_is_typed():
+    assert [shortened(value) for value in (None, True, "a", [1, 2])] == ["null", "true", "a", "[1, 2]"]
+    with pytest.raises(InputError, match=r"^a=null is not a boolean; use true or false\."):
+        check_boolean("a", None)
     for value, shown in ((None, "null"), (True, "true"), ("a", "'a'"), (float("nan"), "nan")):
         with pytest.raises(InputError, match=f"^a.b={shown} is not a number of at least 0\\.$"):
             check_number("a.b", value)

@@ -12,7 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from regseg.cli import entry_point
 from regseg.config import values_of
-from regseg.errors import InputError, check_boolean, check_number, check_options
+from regseg.errors import InputError, check_boolean, check_number, check_options, typed
 from regseg.system.console import plain_console
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def main(cfg: DictConfig) -> None:
     """Run the benchmark ``what`` and print its table."""
     OmegaConf.resolve(cfg)
     if cfg.what not in WHAT:
-        raise InputError(f"what={cfg.what} does not exist; choose one of {', '.join(WHAT)}.")
+        raise InputError(f"what={typed(cfg.what)} does not exist; choose one of {', '.join(WHAT)}.")
     for name in ("images", "rounds", "steps", "epochs", "iterations"):
         check_number(name, cfg[name], lowest=1, integer=True)
     check_number("seed", cfg.seed, highest=2**32 - 1, integer=True)
@@ -133,7 +133,7 @@ def networks(cfg: DictConfig) -> Iterator[tuple[str, nn.Module]]:
     from regseg.models.factory import all_networks
 
     if cfg.networks not in (None, "all"):
-        raise InputError(f"networks={cfg.networks} does not exist; write networks=all or leave it out.")
+        raise InputError(f"networks={typed(cfg.networks)} does not exist; write networks=all or leave it out.")
     if cfg.networks == "all":
         yield from all_networks(19)
     elif cfg.weights is not None:
@@ -153,7 +153,9 @@ def checked_sizes(sizes: Any) -> list[tuple[int, int]]:
     """
     pairs = list(sizes) if OmegaConf.is_list(sizes) else []
     if not pairs or not all(OmegaConf.is_list(pair) and len(pair) == 2 for pair in pairs):
-        raise InputError(f"sizes={sizes} is not a list of heights and widths; write 'sizes=[[1024,2048],[720,960]]'.")
+        raise InputError(
+            f"sizes={typed(sizes)} is not a list of heights and widths; write 'sizes=[[1024,2048],[720,960]]'."
+        )
     for pair in pairs:
         for side in pair:
             check_number("sizes", side, lowest=32, integer=True)

@@ -25,10 +25,12 @@ from regseg.data.sampling.epochs import EpochSampler, UnpaddedSampler
 from regseg.data.storage import STORAGE, Storage, open_storage
 from regseg.data.torch_datasets import EvaluationSet, TrainSet
 from regseg.data.worker import set_up_worker
-from regseg.errors import InputError, check_number, check_options, shortened
+from regseg.errors import InputError, check_number, check_options, shortened, typed
 from regseg.system.checkpoint_file import dataset_in
 from regseg.system.cpu import usable_cores
 from regseg.system.folders import expanded
+
+MOST_WORKERS = 1024  # far more than any machine has cores; without a limit, a typo would fill the process table
 
 
 class SegmentationDataModule(L.LightningDataModule):
@@ -85,6 +87,8 @@ class SegmentationDataModule(L.LightningDataModule):
         self.train_split, self.val_split = train_split, val_split
         self.num_workers = min(8, usable_cores()) if num_workers is None else num_workers
         self._check_values()
+        if not isinstance(root, (str, Path)):
+            raise InputError(f"data.root={typed(root)} is not a path; write it in quotes in a YAML file.")
         augment = check_options("data.augment", augment, TrainTransform, crop_size, short_side)
         self.transform = TrainTransform(crop_size, short_side, **augment)
         # Absolute, because checkpoints store it and may be evaluated from another working directory.
@@ -104,10 +108,10 @@ class SegmentationDataModule(L.LightningDataModule):
         check_number("data.seed", self.seed, integer=True)
         check_number("data.class_uniform", self.class_uniform, highest=1)
         if self.storage not in STORAGE:
-            raise InputError(f"data.storage={self.storage} does not exist; choose one of {', '.join(STORAGE)}.")
+            raise InputError(f"data.storage={typed(self.storage)} does not exist; choose one of {', '.join(STORAGE)}.")
         if self.val_size is not None:
             check_number("data.val_size", self.val_size, lowest=1, integer=True)
-        check_number("data.num_workers", self.num_workers, integer=True)
+        check_number("data.num_workers", self.num_workers, highest=MOST_WORKERS, integer=True)
         for split in (self.train_split, self.val_split):
             check_split(split)
 
