@@ -175,6 +175,21 @@ def as_earlier_versions_stored(config):
     }
 
 
+def test_changed_callbacks_of_a_users_own_are_named(root):
+    """Only the user knows whether they change the training, so it continues."""
+    given = {"mine": {"_target_": "my.Freeze", "epochs": 5}, "last": {"_target_": "regseg.Last"}}
+    before = print_of(root, config=CONFIG | {"callbacks": given})
+    assert "my." not in str(before)  # a checkpoint names nothing that could be imported
+    assert continues(before, print_of(root, config=CONFIG | {"callbacks": given | {"last": None}})) is None
+    other = given | {"mine": {"_target_": "my.Freeze", "epochs": 6}}
+    assert continues(before, print_of(root, config=CONFIG | {"callbacks": other})) == (
+        "Custom callbacks differ from those of the finished epochs: callbacks.mine.epochs."
+    )
+    assert "callbacks.mine, callbacks.mine.epochs" in continues(before, print_of(root))
+    del before["custom_callbacks"]  # of an earlier version
+    assert continues(before, print_of(root)) is None
+
+
 @pytest.mark.parametrize(
     ("choices", "difference"),
     [
