@@ -19,6 +19,7 @@ from regseg.data.datasets.names import CUSTOM_DATASET, DATASETS, accepted_option
 from regseg.data.datasets.spec import DatasetSpec
 from regseg.data.datasets.streets import only_read
 from regseg.data.io import any_labelled
+from regseg.data.plausible import notes_on_training
 from regseg.data.sampling.centroids import CentroidIndex, load_index
 from regseg.data.sampling.class_uniform import ClassUniformSampler
 from regseg.data.sampling.epochs import EpochSampler, UnpaddedSampler
@@ -139,7 +140,7 @@ class SegmentationDataModule(L.LightningDataModule):
         if "dataset" not in changes and values.get("dataset") not in tuple(DATASETS):
             raise InputError(
                 f"{source} was trained on a custom dataset class; name the class again with data=folder "
-                "data.dataset=package.module.Class data.root=FOLDER."
+                "data.dataset=package.module.Class data.root=FOLDER (in Python, dataset=Class)."
             )
         try:
             datamodule = cls(**check_options("data", arguments, cls))
@@ -195,6 +196,8 @@ class SegmentationDataModule(L.LightningDataModule):
                     f"{self.root} has {len(samples)} images in the split {self.train_split}, fewer than one batch of "
                     f"{needed}; {remedy}."
                 )
+            for note in notes_on_training(self.spec, self.transform):
+                rank_zero_only(print)(note)
             if not any_labelled(samples, self.spec):
                 raise InputError(f"There is nothing to learn: {self._ignored(self.train_split)}.")
             self.train_set = TrainSet(samples, self.open(samples), self.transform, self.seed)

@@ -231,11 +231,11 @@ def print_plan(
         folder: The run's folder.
         start: Where the run continues, or None.
     """
-    parameters = count_parameters(task.network) / 1e6
+    parameters, epochs = count_parameters(task.network) / 1e6, values["trainer"]["max_epochs"]
     print(
         f"{title_of(task.network)}, {parameters:.2f} M parameters, on {datamodule.spec.name} "
         f"(training on {datamodule.train_split}, evaluating on {datamodule.val_split}), "
-        f"{values['trainer']['max_epochs']} epochs, batch {datamodule.batch_size}, seed {values['seed']}"
+        f"{epochs} {'epoch' if epochs == 1 else 'epochs'}, batch {datamodule.batch_size}, seed {values['seed']}"
     )
     print(f"images: {len(datamodule.train_set)} for training, {len(datamodule.val_set)} for evaluation")
     continuing = f", continuing from {start.path.name} at epoch {start.epochs}" if start else ""
