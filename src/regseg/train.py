@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import ExitStack, nullcontext
 from functools import partial
 from pathlib import Path
@@ -234,7 +235,7 @@ def make_task(values: dict[str, Any], spec: DatasetSpec, *, continued: bool) -> 
     return SegmentationTask(network, spec, **parts)
 
 
-def nodes_of(group: DictConfig) -> list[Any]:
+def nodes_of(group: Mapping[str, Any]) -> list[Any]:
     """Return the nodes of a group that contains one node, or several by name."""
     return [group] if "_target_" in group else [node for node in group.values() if node]
 

@@ -157,8 +157,8 @@ def _lightning_trainer(arguments: dict[str, Any], spawn: bool) -> L.Trainer:
         reason = " ".join(str(error).split()).rstrip(".!")
         if "No supported gpu backend" in reason:
             raise InputError(
-                f"PyTorch finds no GPU for trainer.accelerator={arguments['accelerator']}; use trainer.accelerator=cpu "
-                "or install a PyTorch build and a driver for the GPU."
+                f"PyTorch finds no GPU for trainer.accelerator={arguments['accelerator']}; install a driver and a "
+                "PyTorch build for it, or use trainer.accelerator=cpu."
             ) from error
         raise InputError(f"Lightning refuses these trainer options: {reason}.") from error
     if spawn and trainer.world_size > 1 and isinstance(trainer.strategy.launcher, _SubprocessScriptLauncher):
