@@ -15,7 +15,7 @@ from regseg.error_messages import explain
     [
         (
             {"_target_": "torch.optim"},
-            r"_target_=.*torch.optim.* is not a class or a function; name one with its module",
+            r"_target_=torch\.optim is not a class or a function; name one with its module",
         ),
         ({"_target_": None}, "_target_=None is not a class or a function"),
         ({"_target_": "torch.nn.ReLU", "_partial_": "x"}, "_partial_ flag must be a bool"),

@@ -59,6 +59,7 @@ def test_an_unknown_option_is_named_with_the_nearest_and_all():
 
 def test_a_value_is_named_as_it_is_typed():
     assert [shortened(value) for value in (None, True, "a", [1, 2])] == ["null", "true", "a", "[1, 2]"]
+    assert shortened([1] * 18 + [2]) != shortened([1] * 19) and len(shortened([1] * 999)) < 200
     with pytest.raises(InputError, match=r"^a=null is not a boolean; use true or false\."):
         check_boolean("a", None)
     for value, shown in ((None, "null"), (True, "true"), ("a", "'a'"), (float("nan"), "nan")):

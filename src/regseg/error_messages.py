@@ -202,7 +202,7 @@ def _of_instantiation(text: str, cause: BaseException) -> str | None:
     # A _target_ that does not exist is the user's mistake; an error inside a target is a bug.
     if text.startswith("Error locating target"):
         return f"{text.split(', set env')[0]} ({cause})."
-    if wrong := re.match(r"Expected a callable target, got '(.*)' of type", text):
+    if wrong := re.match(r"Expected a callable target, got '(?:<module ')?(.*?)(?:' .*>)?' of type", text):
         return f"_target_={wrong[1]} is not a class or a function; name one with its module, such as torch.optim.SGD."
     called = re.search(r"in call to target '((?:lightning|torch)\.[\w.]+)'", text)
     if called and type(cause) in (TypeError, ValueError):
