@@ -13,7 +13,7 @@ from lightning.pytorch.callbacks import EarlyStopping
 from lightning.pytorch.plugins.environments import LightningEnvironment, SLURMEnvironment, TorchElasticEnvironment
 from lightning.pytorch.strategies.launchers import _SubprocessScriptLauncher
 
-from regseg.errors import InputError
+from regseg.errors import InputError, typed
 from regseg.system import processes
 from regseg.training.trainer import end_ranks, make_trainer, quiet
 
@@ -115,7 +115,7 @@ def test_arguments_that_contradict_the_records_of_a_run_are_refused(tmp_path, ar
 @pytest.mark.parametrize("nothing", [False, 0])
 def test_values_without_an_effect_are_accepted(tmp_path, nothing):
     harmless = {"fast_dev_run": nothing, "val_check_interval": 1.0, "check_val_every_n_epoch": 1, "logger": False}
-    make_trainer({"accelerator": "cpu", "deterministic": "warn", **harmless}, tmp_path)
+    make_trainer({"accelerator": "cpu", "deterministic": "warn", "max_time": {"hours": 1}, **harmless}, tmp_path)
 
 
 def test_null_does_not_replace_the_settings_of_this_project(tmp_path):
@@ -142,12 +142,15 @@ def test_null_does_not_replace_the_settings_of_this_project(tmp_path):
         ("num_nodes", 0, "an integer of at least 1"),
         ("devices", 10**6, "an integer from -1 to 4096"),  # each is a process
         ("deterministic", "x", "a boolean"),
+        ("max_time", 60, "a time such as 00:12:00:00 .days:hours:minutes:seconds."),
+        ("gradient_clip_algorithm", 2, "a name"),
+        ("profiler", True, "a name"),  # which Lightning would call
         ("enable_progress_bar", "x", "a boolean"),
         ("detect_anomaly", "x", "a boolean"),
     ],
 )
 def test_a_value_of_another_kind_is_named(tmp_path, name, value, kind):
-    with pytest.raises(InputError, match=rf"^trainer\.{name}='?{value}'? is not {kind}(\.|; use)"):
+    with pytest.raises(InputError, match=rf"^trainer\.{name}='?{typed(value)}'? is not {kind}(\.|; use)"):
         make_trainer({"accelerator": "cpu", name: value}, tmp_path)
 
 

@@ -48,14 +48,8 @@ _FIXED: dict[str, tuple[tuple[Any, ...], str]] = {
 }
 MOST_DEVICES = 4096  # far more than any machine has; each is a process
 # The lowest values of arguments that Lightning does not check: a negative limit would reverse the gradients.
-_LOWEST = {
-    "accumulate_grad_batches": 1,
-    "gradient_clip_val": 0,
-    "log_every_n_steps": 0,
-    "min_epochs": 0,
-    "min_steps": 0,
-    "num_nodes": 1,
-}
+_LOWEST = dict.fromkeys(("gradient_clip_val", "log_every_n_steps", "min_epochs", "min_steps"), 0)
+_LOWEST |= {"accumulate_grad_batches": 1, "num_nodes": 1}
 
 announce = rank_zero_only(print)  # prints once in a distributed run
 
@@ -117,14 +111,22 @@ def _check_fixed(given: Mapping[str, Any], *, trains: bool) -> None:
 
 
 def _check_kinds(given: Mapping[str, Any]) -> None:
-    """Raise InputError if a number or boolean has a value of another kind, which Lightning accepts or does not name."""
+    """Raise InputError if a value is of another kind than the argument's, which Lightning accepts or does not name."""
     if type(devices := given.get("devices")) in (bool, int):  # or a list, or text such as 0,1
         check_number("trainer.devices", devices, lowest=-1, highest=MOST_DEVICES, integer=True)
     hints = get_type_hints(L.Trainer.__init__)
     for name, value in given.items():
         kinds = set(get_args(hints[name]) or [hints[name]]) - {type(None)}
         words = [word for kind in kinds if get_origin(kind) is Literal for word in get_args(kind)]
-        kinds = {kind for kind in kinds if get_origin(kind) is not Literal}
+        kinds = {get_origin(kind) or kind for kind in kinds if get_origin(kind) is not Literal}
+        if (
+            value is not None
+            and str in kinds
+            and not kinds & {bool, int, float}
+            and not isinstance(value, tuple(kinds))
+        ):
+            form = "a time such as 00:12:00:00 (days:hours:minutes:seconds)" if name == "max_time" else "a name"
+            raise InputError(f"trainer.{name}={typed(value)} is not {form}.")
         if value is None or value in words or not kinds or not kinds <= {bool, int, float}:
             continue
         if kinds == {bool}:
