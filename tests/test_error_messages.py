@@ -1,6 +1,7 @@
 """Exceptions as one sentence with an exit status."""
 
 import errno
+import re
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,32 @@ from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 
 from regseg.error_messages import explain
+
+
+@pytest.mark.parametrize(
+    ("node", "sentence"),
+    [
+        (
+            {"_target_": "torch.optim"},
+            r"_target_=torch\.optim is not a class or a function; name one with its module",
+        ),
+        ({"_target_": None}, "_target_=None is not a class or a function"),
+        ({"_target_": "torch.nn.ReLU", "_partial_": "x"}, "_partial_ flag must be a bool"),
+        (
+            {"_target_": "lightning.pytorch.callbacks.EMAWeightAveraging", "decay": 2},
+            "EMAWeightAveraging refuses its opt",
+        ),
+        ({"_target_": "torch.nn.Softplus", "betas": 2}, "unexpected keyword argument 'betas'"),
+    ],
+)
+def test_nodes_that_cannot_be_created(node, sentence):
+    with pytest.raises((InstantiationException, TypeError)) as caught:
+        instantiate(node)
+    status, text = explain(caught.value)
+    assert status == 2 and re.search(sentence, text) and "\n" not in text
+    own = InstantiationException("Error in call to target 'mine.Loss':\nValueError('x')")
+    own.__cause__ = ValueError("x")  # a bug in a user's own class keeps its trace
+    assert explain(own) is None
 
 
 def test_unwritable_or_full_paths_are_named():

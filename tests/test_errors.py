@@ -12,6 +12,7 @@ from regseg.errors import (
     check_options,
     counted,
     did_you_mean,
+    shortened,
     typed,
 )
 
@@ -96,6 +97,13 @@ def test_numbers_of_things():
 def test_a_number_is_named_as_it_is_typed():
     with pytest.raises(InputError, match=f"^a={2**63} is not an integer from 1 to {2**63 - 1}\\.$"):
         check_number("a", 2**63, lowest=1, integer=True)
+
+
+def test_a_value_is_named_as_it_is_typed():
+    assert [shortened(value) for value in (None, True, "a", [1, 2])] == ["null", "true", "a", "[1, 2]"]
+    assert shortened([1] * 18 + [2]) != shortened([1] * 19) and len(shortened([1] * 999)) < 200
+    with pytest.raises(InputError, match=r"^a=null is not a boolean; use true or false\."):
+        check_boolean("a", None)
     for value, shown in ((None, "null"), (True, "true"), ("a", "'a'"), (float("nan"), "nan")):
         with pytest.raises(InputError, match=f"^a.b={shown} is not a number of at least 0\\.$"):
             check_number("a.b", value)

@@ -31,6 +31,7 @@ def test_help_with_an_empty_argument(run_module):
 def test_help_of_several_loggers(run_module):
     result = run_module("regseg.train", "logger=[tensorboard,wandb]", "--help")
     assert result.returncode == 0, result.stderr
+    assert "camvid_table4/dilation_1, " in result.stdout  # the rows of a table, in a folder of its own
     assert result.stdout.count("csv, mlflow, [tensorboard], [wandb]") == 1
     assert "Powered by Hydra" not in result.stdout  # the help of Hydra, which is printed by running it
     assert "logger.wandb.project=regseg         the W&B project" in result.stdout

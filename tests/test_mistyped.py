@@ -109,6 +109,8 @@ def test_paths_are_quoted_for_the_shell(answer):
         ("+optimizer.lr.x=1", "type optimizer.lr=1."),
         ("trainer.max_epochs.x=1", "type trainer.max_epochs=1."),
         ("seed.x=3", "type seed=3."),
+        ("callbacks=[]", "callbacks=[] chooses nothing; choose one of default, early_stopping, ema."),
+        ("augment=[]", "augment=[] chooses nothing; choose one of flip, jitter, randaug."),
         ("augment=null", "augment cannot be null; choose one of flip, jitter, randaug."),
         ("model/decoder=Null", "model/decoder cannot be null; choose one of bisenet, "),
         ("row=5", "row/5 does not exist; choose one of camvid_table4/dilation_1, "),
@@ -163,7 +165,8 @@ def test_a_primary_configuration_of_a_users_own(answer, own, run_module, tmp_pat
     [
         "",
         "-m experiment=table4 seed=0,1 hydra/launcher=parallel",
-        "callbacks.pictures=null callbacks.evaluation=false +callbacks@callbacks.ema=ema",
+        "callbacks.pictures=null callbacks.evaluation=false +callbacks@callbacks.ema=ema logger=[]",
+        "callbacks=[default,ema,early_stopping] callbacks.ema.decay=0.99",
         "model.backbone.dilations=[[1],[1,2]] ~scheduler.warmup_iters +data.options={height:64}",
         "data=camvid data.augment={flip:0.5} logger=[tensorboard,wandb] logger.wandb.offline=true",
         "trainer=smoke trainer.limit_train_batches=2 +trainer.plugins.x=1 --config-dir conf",

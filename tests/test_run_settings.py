@@ -40,9 +40,9 @@ def test_the_batch_is_counted_over_devices_and_accumulated_steps():
     ("change", "name"),
     [
         ({"weights": "b.ckpt"}, "weights=a.ckpt, but the command has b.ckpt"),
-        ({"weights": None}, "weights=a.ckpt, but the command has None"),
+        ({"weights": None}, "weights=a.ckpt, but the command has null"),
         ({"weights_part": "backbone"}, "weights_part=all, but the command has backbone"),
-        ({"trainer": {"gradient_clip_val": 0.5}}, r"trainer\.gradient_clip_val=None, but the command has 0\.5"),
+        ({"trainer": {"gradient_clip_val": 0.5}}, r"trainer\.gradient_clip_val=null, but the command has 0\.5"),
         ({"trainer": {"overfit_batches": 2}}, r"trainer\.overfit_batches=0\.0, but the command has 2"),
         ({"trainer": {"limit_val_batches": 2}}, r"trainer\.limit_val_batches=1\.0, but the command has 2"),
         ({"trainer": {"limit_val_batches": 1}}, r"trainer\.limit_val_batches=1\.0, .* 1;"),

@@ -132,7 +132,7 @@ def check_paths(config_name: str, cfg: DictConfig) -> None:
     `Path("")` is the current folder, which nobody means who types ``source=$PHOTOS`` while the variable is not set.
     """
     needed = {name for name, default in _content(config_name).items() if default is not None}
-    if "_target_" in (cfg.get("data") or {}):  # elsewhere, null means the dataset of the weights
+    if OmegaConf.is_dict(data := cfg.get("data")) and "_target_" in data:  # elsewhere, null: the dataset of the weights
         needed.add("data.root")
     for name in sorted(PATHS - OUTPUT):
         parent, _, key = name.rpartition(".")

@@ -131,6 +131,8 @@ def _of_text(kind: str, text: str) -> tuple[int, str] | None:
         return MISTAKE, f"Lightning refuses this configuration: {' '.join(text.split()).rstrip('.')}."
     if found := re.search(r"DataLoader worker \(pid\(?s?\)? ?[\d, ]+\) (?:is killed by signal: ([\w ]+)|exited)", text):
         return FAILURE, _of_worker(found[1])
+    if text.startswith("Instantiation: "):  # a wrong value of one of Hydra's keywords, such as _partial_
+        return MISTAKE, f"{text}."
     if kind == "FailedJobError":  # of the submission; the failures of jobs are recorded
         reason = ", ".join(line.removeprefix("sbatch: error: ") for line in text.splitlines())
         return MISTAKE, (
@@ -211,9 +213,12 @@ def _of_instantiation(text: str, cause: BaseException) -> str | None:
     # A _target_ that does not exist is the user's mistake; an error inside a target is a bug.
     if text.startswith("Error locating target"):
         return f"{text.split(', set env')[0]} ({cause})."
-    if refused := re.match(r"Expected a callable target, got '(.*)' of type", text):
-        target = "null" if refused[1] == "None" else refused[1]
-        return f"_target_={target} is not the name of a class; remove it, or write package.module.Class."
+    if wrong := re.match(r"Expected a callable target, got '(?:<module ')?(.*?)(?:' .*>)?' of type", text):
+        target = "null" if wrong[1] == "None" else wrong[1]
+        return f"_target_={target} is not a class or a function; name one with its module, such as torch.optim.SGD."
+    called = re.search(r"in call to target '((?:lightning|torch)\.[\w.]+)'", text)
+    if called and type(cause) in (TypeError, ValueError):
+        return f"{called[1].rpartition('.')[2]} refuses its options: {' '.join(str(cause).split()).rstrip('.')}."
     if isinstance(cause, ImportError) and (target := re.search(r"in call to target '[\w.]*?(\w+)'", text)):
         name = target[1]
         remedy = f"pip install 'regseg[{_EXTRAS[name]}]'" if name in _EXTRAS else f"install it ({cause})"

@@ -30,7 +30,8 @@ _SYNONYMS = {
 
 _LARGEST = 2**63 - 1  # what PyTorch and NumPy can represent
 _REPR = reprlib.Repr()
-_REPR.maxlevel, _REPR.maxstring, _REPR.maxlist, _REPR.maxdict = 3, 80, 10, 10
+# 30: class weights that differ in the last of 19 classes must not look alike.
+_REPR.maxlevel, _REPR.maxstring, _REPR.maxlist, _REPR.maxdict = 3, 80, 30, 10
 
 
 class InputError(ValueError):
@@ -73,7 +74,7 @@ def message(error: BaseException) -> str:
 def shortened(value: object, longest: int = 200) -> str:
     """Return a value from a file as text for a message: a nested or shared value may be huge when it is written out."""
     try:
-        text = value if isinstance(value, str) else _REPR.repr(value)
+        text = typed(value) if value is None or isinstance(value, (bool, str)) else _REPR.repr(value)
     except ValueError:  # an integer of more digits than Python writes
         text = "a huge number"
     return text if len(text) <= longest else f"{text[:longest]}…"
@@ -139,10 +140,11 @@ def check_number(
         raise InputError(f"{name}={shown} is not {kind}{limits}.")
 
 
-def check_boolean(name: str, value: object) -> None:
-    """Raise InputError unless ``value`` is True or False."""
-    if not isinstance(value, bool):
-        raise InputError(f"{name}={typed(value)} is not a boolean; use true or false.")
+def check_boolean(name: str, value: object, words: Sequence[object] = ()) -> None:
+    """Raise InputError unless ``value`` is True, False or one of the ``words``."""
+    if not isinstance(value, bool) and value not in words:
+        choices = ["true", *map(str, words)]
+        raise InputError(f"{name}={typed(value)} is not a boolean; use {', '.join(choices)} or false.")
 
 
 def check_choice(name: str, value: object, choices: Iterable[str]) -> None:

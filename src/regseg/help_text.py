@@ -92,7 +92,8 @@ def lines_of(path: Path) -> Iterator[tuple[str, str, str]]:
 
 
 def _choices(group: str, choice: str | None, folders: Sequence[Path]) -> str:
-    names = (name for name in names_of(group, folders) if "/" not in name)
+    found = names_of(group, folders)
+    names = [name for name in found if "/" not in name] or found  # those of `row` are in folders by table
     return ", ".join(f"[{name}]" if name in (choice or "").split(",") else name for name in names)
 
 

@@ -178,6 +178,8 @@ def _check_levels(config_name: str, arguments: Sequence[str]) -> None:
         key, value = key_of(text), text.partition("=")[2]
         if key in files and not is_name(text):
             raise InputError(f"{key}/{value} does not exist; choose one of {', '.join(names_of(key))}.")
+        if key in files and key != "logger" and re.fullmatch(r"\[\s*\]", value):
+            raise InputError(f"{key}=[] chooses nothing; choose one of {', '.join(names_of(key))}.")
         if key in files and value.lower() == "null":
             if key.partition("/")[0] not in (*default_groups(config_name), "hydra"):
                 raise InputError(f"This command has no group {key}; --help lists its groups and options.")

@@ -9,7 +9,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from regseg.cli import entry_point
-from regseg.errors import InputError, check_choice
+from regseg.errors import InputError, check_choice, typed
 
 # what=… -> the function that is called with the DataModule (before setup) and the folder `out`, or `source`.
 WHAT = {
@@ -31,7 +31,7 @@ def main(cfg: DictConfig) -> None:
     if (cfg.what == "import") != (cfg.source is not None):
         raise InputError("what=import needs source=FILE (the annotations); remove source for any other value of what.")
     if cfg.what in ("classes", "import") and cfg.data.dataset != "folder":
-        raise InputError(f"what={cfg.what} is for custom datasets; use data=folder data.root=FOLDER.")
+        raise InputError(f"what={typed(cfg.what)} is for custom datasets; use data=folder data.root=FOLDER.")
     place = Path(cfg.out if cfg.source is None else cfg.source)
     module, _, function = WHAT[cfg.what].rpartition(".")
     getattr(importlib.import_module(module), function)(instantiate(cfg.data), place)

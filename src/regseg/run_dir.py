@@ -19,7 +19,7 @@ from typing import Any
 
 import yaml
 
-from regseg.errors import InputError
+from regseg.errors import InputError, typed
 from regseg.run_settings import check_same_options, check_settings, images_per_step, limits_of, options_of, settings_of
 from regseg.system.atomic import remove_leftovers, write_text
 from regseg.system.locks import Held, is_held, lock
@@ -45,7 +45,7 @@ def check_free(folder: Path, *, resume: str | None, overwrite: bool, held: bool 
         InputError: The folder contains results that would be lost, or files that do not belong to a run.
     """
     if resume not in (None, "last"):
-        raise InputError(f"resume={resume} is invalid; use resume=last, or weights=FILE to start from weights.")
+        raise InputError(f"resume={typed(resume)} is invalid; use resume=last, or weights=FILE to start from weights.")
     strange = [name for name in _CONTENTS if (folder / name).exists()]
     if strange and not (folder / "summary.json").exists():
         raise InputError(

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from regseg.errors import InputError
+from regseg.errors import InputError, typed
 from regseg.run_dir import holds_results, load_summary
 from regseg.system.records import section
 
@@ -29,8 +29,8 @@ def check_overwrite(value: object) -> None:
     """Raise InputError unless ``value`` is a boolean or a time."""
     if not isinstance(value, bool) and (not isinstance(value, str) or _time(value) is None):
         raise InputError(
-            f"overwrite={value} is neither a boolean nor a time; use overwrite=true, or a time such as {now()} to "
-            "replace only runs that began before."
+            f"overwrite={typed(value)} is neither a boolean nor a time; use overwrite=true, or a time such as {now()} "
+            "to replace only runs that began before."
         )
 
 

@@ -36,7 +36,7 @@ def shrink(cfg: DictConfig, explicit: Collection[str] = ()) -> None:
         values["scheduler.warmup_iters"] = _at_most(1, cfg.scheduler.warmup_iters)
     if cfg.data.get("dataset") != "streets":  # do not build a storage of thousands of images just to read a few
         values["data.storage"] = "full"
-    if cfg.callbacks.evaluation:
+    if cfg.callbacks.get("evaluation"):
         values |= {"callbacks.evaluation.every": 1, "callbacks.evaluation.last": 1}
     if OmegaConf.select(cfg, "logger.wandb"):
         values["logger.wandb.job_type"] = "smoke"  # regseg.dashboard leaves these runs out

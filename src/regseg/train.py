@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import ExitStack, nullcontext
 from functools import partial
 from pathlib import Path
@@ -18,7 +19,7 @@ from regseg.auto_values import fill_in
 from regseg.cli import entry_point
 from regseg.config import is_typed, values_of
 from regseg.continuation import entered
-from regseg.errors import InputError, check_boolean, check_number, check_options, counted
+from regseg.errors import InputError, check_boolean, check_choice, check_number, check_options, counted, typed
 from regseg.multirun import (
     beginning_of_sweep,
     check_launch,
@@ -33,6 +34,7 @@ from regseg.run_start import beginning, check_names, check_overwrite, how_to_sta
 from regseg.smoke import shrink
 from regseg.system.processes import is_rank, printed_once
 from regseg.system.provenance import provenance
+from regseg.system.weights_files import PARTS
 
 if TYPE_CHECKING:
     from lightning import Trainer
@@ -50,6 +52,7 @@ def main(cfg: DictConfig) -> float | None:
     sweep = hydra.mode == RunMode.MULTIRUN
     check_launch(cfg.table, hydra.runtime.choices["hydra/launcher"], sweep=sweep)
     OmegaConf.resolve(cfg)
+    check_groups(cfg)
     fill_in(cfg)
     check_options_of_run(cfg)
     typed = {key_of(text) for text in hydra.overrides.task}
@@ -70,16 +73,32 @@ def main(cfg: DictConfig) -> float | None:
     return best_miou(folder)
 
 
+def check_groups(cfg: DictConfig) -> None:
+    """Raise InputError unless every group that a run needs contains options, which a user's own file may replace."""
+    for name in ("model", "data", "loss", "optimizer", "scheduler", "trainer", "callbacks", "logger"):
+        if not OmegaConf.is_dict(node := cfg.get(name)) and (name not in ("callbacks", "logger") or node):
+            raise InputError(f"{name}={typed(node)} contains no options; choose a file of the group {name}.")
+    if {"evaluation", "last"}.isdisjoint(cfg.get("callbacks") or {}):
+        raise InputError(
+            "The callbacks of `default`, which evaluate and save a run, are missing; type 'callbacks=[default,NAME]' "
+            "to add others, and callbacks.NAME=null to remove one."
+        )
+    for group, kind in (("callbacks", "callback"), ("logger", "logger")):
+        for name, node in (cfg.get(group) or {}).items():
+            if node and "_target_" not in cfg[group] and not (OmegaConf.is_dict(node) and "_target_" in node):
+                raise InputError(f"{group}.{name} must be a {kind} with a _target_; {group}.{name}=null removes it.")
+    if cfg.data.get("augment", True) is None:
+        raise InputError("data.augment=null would still flip images; use data.augment.flip=0 for none of them.")
+
+
 def check_options_of_run(cfg: DictConfig) -> None:
     """Raise InputError if an option of the run itself has an invalid value, or one that its table needs has none."""
     from regseg.reporting.published import needs_of
 
     check_number("seed", cfg.seed, highest=2**32 - 1, integer=True)
     check_number("trainer.max_epochs", cfg.trainer.max_epochs, lowest=1, integer=True)
-    for name, node in cfg.callbacks.items():
-        if node and not OmegaConf.is_dict(node):
-            raise InputError(f"callbacks.{name} must be a callback with a _target_; callbacks.{name}=null removes it.")
     check_overwrite(cfg.overwrite)
+    check_choice("weights_part", cfg.weights_part, PARTS)
     check_boolean("trainer.smoke", cfg.trainer.smoke)
     check_names(cfg.run)
     for option, what in needs_of(cfg.table).items() if cfg.table and not cfg.trainer.smoke else ():
@@ -196,7 +215,7 @@ def make_parts(
         check_batch_size(task.network, datamodule.batch_size, datamodule.hparams.crop_size)
     callbacks = [instantiate(callback) for callback in cfg.callbacks.values() if callback]  # false and null remove one
     trainer = make_trainer(values["trainer"], folder, callbacks, spawn=spawn, chosen=is_typed("trainer.precision"))
-    trainer.loggers = [instantiate(node) for node in nodes_of(cfg.logger)]
+    trainer.loggers = [instantiate(node) for node in nodes_of(cfg.get("logger") or {})]
     return task, datamodule, trainer
 
 
@@ -216,7 +235,7 @@ def make_task(values: dict[str, Any], spec: DatasetSpec, *, continued: bool) -> 
     return SegmentationTask(network, spec, **parts)
 
 
-def nodes_of(group: DictConfig) -> list[Any]:
+def nodes_of(group: Mapping[str, Any]) -> list[Any]:
     """Return the nodes of a group that contains one node, or several by name."""
     return [group] if "_target_" in group else [node for node in group.values() if node]
 

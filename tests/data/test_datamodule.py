@@ -147,6 +147,9 @@ def test_a_class_that_is_no_dataset(tmp_path):
         ({"batch_size": None}, ["data.batch_size=null"]),
         ({"batch_size": 2.5}, ["data.batch_size=2.5"]),
         ({"num_workers": -1}, ["data.num_workers=-1"]),
+        ({"num_workers": 10**6}, ["data.num_workers=1000000", "from 0 to 1024"]),
+        ({"root": 2024}, ["data.root=2024 is not a path", "quotes"]),  # as YAML reads it
+        ({"augment": {"flip": True}}, ["data.augment.flip=true"]),  # would flip every image
         ({"val_size": 0}, ["data.val_size=0"]),
         ({"val_size": [1024, 2048]}, ["data.val_size=[1024,2048]"]),
         ({"seed": -1}, ["data.seed=-1"]),

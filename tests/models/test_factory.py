@@ -90,6 +90,8 @@ def test_config_has_the_given_parts():
         ({"name": None}, "no model None"),
         ({"backbone": "dilation_1_15"}, "no backbone 'dilation_1_15' .*regnety_600mf"),
         ({"decoder": "lrasp"}, "no decoder 'lrasp' .*did you mean 'lraspp'"),
+        ({"decoder": ""}, "no decoder ''; choose"),
+        ({"backbone": {"name": 0, "dilations": [[1]]}}, "no backbone 0; choose"),
         ({"decoder": ["lraspp"]}, "decoder is"),
         ({"decoder": {"nam": "lraspp"}}, "unknown setting 'nam'"),
         ({"num_classes": 0}, "num_classes=0"),

@@ -7,6 +7,8 @@ import sys
 import pytest
 from child_processes import job
 
+from regseg.system.output import guard_output
+
 
 @pytest.mark.parametrize("printer", ["print('é', 'a' * 9999, flush=True)", "rich.console.Console().print('é' * 99)"])
 def test_output_to_a_closed_pipe_is_discarded(printer, tmp_path):
@@ -17,6 +19,19 @@ def test_output_to_a_closed_pipe_is_discarded(printer, tmp_path):
     shell = ["bash", "-c", 'set -o pipefail; "$0" -c "$1" | head -n 1', sys.executable, code]
     result = subprocess.run(shell, cwd=tmp_path, capture_output=True, text=True, timeout=60)
     assert (result.returncode, result.stdout, result.stderr) == (0, "ready\n", "") and (tmp_path / "end").exists()
+
+
+def test_a_log_file_gets_each_line_at_once(tmp_path, monkeypatch):
+    files = {name: (tmp_path / name).open("w") for name in ("stdout", "stderr")}
+    for name, file in files.items():
+        monkeypatch.setattr(sys, name, file)
+    guard_output()
+    print("images: 3")
+    print("regseg: careful", file=sys.stderr)
+    assert ((tmp_path / "stdout").read_text(), (tmp_path / "stderr").read_text()) == (
+        "images: 3\n",
+        "regseg: careful\n",
+    )
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1"])

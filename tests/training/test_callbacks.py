@@ -77,7 +77,7 @@ def test_pictures_are_spread_over_the_split(count, total, chosen):
     assert [row[0].flat[0] for row in pictures._rows] == [number % 256 for number in chosen]
 
 
-@pytest.mark.parametrize(("count", "chosen"), [(1, [1]), (4, [0, 1, 2])])
+@pytest.mark.parametrize(("count", "chosen"), [(1, [1]), (4, [0, 1, 2]), (10**15, [0, 1, 2])])
 def test_pictures_of_more_or_fewer_images_than_asked_for(streets_root, tmp_path, monkeypatch, count, chosen):
     drawn, draw = [], callbacks.prediction_grid
 

@@ -14,7 +14,7 @@ from regseg.data.datasets.cityscapes import SPEC
 from regseg.error_messages import explain
 from regseg.errors import InputError
 from regseg.models.factory import load_model
-from regseg.train import nodes_of
+from regseg.train import check_groups, check_options_of_run, nodes_of
 from regseg.training.schedules import constant
 from regseg.training.task import SegmentationTask
 
@@ -70,7 +70,7 @@ def test_a_loss_of_a_users_own(compose, streets_root, tmp_path, monkeypatch):
 
 
 def test_no_checkpoint_names_what_could_be_imported(compose, streets_root, tmp_path):
-    cfg = compose("loss=ohem", "optimizer=adamw", "scheduler=cosine", "+callbacks@callbacks.ema=ema")
+    cfg = compose("loss=ohem", "optimizer=adamw", "scheduler=cosine", "callbacks=[default,ema]")
     network = regseg.create_model(backbone=[[1]], num_classes=19)
     ema = [instantiate(cfg.callbacks.ema)]
     train_tiny(streets_root, tmp_path, network=network, parts=parts_of(cfg), callbacks=ema)
@@ -160,6 +160,36 @@ def test_a_logger_that_is_not_installed_names_its_extra():
         )
         error.__cause__ = ModuleNotFoundError("Requirement not met")
         assert explain(error) == (2, f"{target} needs a package that is not installed: pip install 'regseg[{extra}]'.")
+
+
+@pytest.mark.parametrize(
+    ("choices", "sentence"),
+    [
+        (["callbacks=ema"], r"callbacks of `default`.* are missing; type 'callbacks=\[default,NAME\]'"),
+        (["data.augment=null"], r"data\.augment=null would still flip images; use data\.augment\.flip=0"),
+        (["+callbacks.mine=1"], r"callbacks\.mine must be a callback with a _target_; callbacks\.mine=null"),
+        (["+callbacks.mine={a:1}"], r"callbacks\.mine must be a callback"),
+        (["+logger.mine=1"], r"logger\.mine must be a logger with a _target_; logger\.mine=null removes it"),
+        (["~trainer"], "trainer=null contains no options; choose a file of the group trainer"),
+        (["~callbacks"], "callbacks of `default`"),
+    ],
+)
+def test_groups_that_would_train_otherwise_than_meant_are_refused(compose, choices, sentence):
+    with pytest.raises(InputError, match=sentence):
+        check_groups(compose(*choices))
+
+
+def test_the_parts_of_weights_are_checked_without_weights_too(compose):
+    with pytest.raises(InputError, match="weights_part=decoder does not exist; choose all or backbone"):
+        check_options_of_run(compose("weights_part=decoder", "run.group=a", "run.name=b"))
+
+
+def test_several_files_of_callbacks(compose):
+    """Those of `default` stay, and an experiment's values count."""
+    cfg = compose("callbacks=[default,ema,early_stopping]", "callbacks.ema.decay=0.5", "experiment=camvid", "logger=[]")
+    check_groups(cfg)
+    assert (cfg.callbacks.ema.decay, cfg.callbacks.early_stopping.mode) == (0.5, "max")
+    assert cfg.callbacks.evaluation == compose("experiment=camvid").callbacks.evaluation
 
 
 def test_a_node_without_a_target_is_refused(compose):

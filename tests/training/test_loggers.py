@@ -14,6 +14,7 @@ import torch
 from tiny import Calls, train_tiny
 
 import regseg
+from regseg.errors import InputError
 from regseg.run_dir import read_metrics
 from regseg.training.loggers import WandbRun, _remembered_id
 
@@ -131,6 +132,14 @@ def test_the_console_gets_one_line(logged):
     assert overrides.startswith("run ")
     (folder,) = re.fullmatch(r"W&B: offline; upload it with `wandb sync (.*)`", line).groups()
     assert "offline-run-" in folder and (logged.folder.parents[2] / folder).is_dir()
+
+
+def test_a_tag_is_not_divided_into_letters(tmp_path):
+    given = {"folder": tmp_path, "group": "demo", "name": "run", "offline": True}
+    for tags in ("mine", ["mine"]):
+        assert WandbRun(**given, tags=tags)._wandb_init["tags"] == ["mine"]
+    with pytest.raises(InputError, match=r"logger\.wandb\.tags=5 is not a list of tags"):
+        WandbRun(**given, tags=5)
 
 
 @pytest.mark.parametrize("content", [None, b"", b"a/b", b"\xff", "a pipe", b"abc_12\n"])

@@ -130,7 +130,7 @@ def test_precision_and_settings(root, before):
         continues(before, print_of(root, precision="bf16-mixed"))
     with pytest.raises(InputError, match=r"optimizer\.lr=0\.05, but the command has 0\.1"):
         continues(before, print_of(root, config={**CONFIG, "optimizer": {"lr": 0.1}}))
-    with pytest.raises(InputError, match=r"loss\.threshold=None, but the command has 0\.5"):
+    with pytest.raises(InputError, match=r"loss\.threshold=null, but the command has 0\.5"):
         continues(before, print_of(root, config={**CONFIG, "loss": {"name": "ohem", "threshold": 0.5}}))
 
 
@@ -175,6 +175,21 @@ def as_earlier_versions_stored(config):
     }
 
 
+def test_changed_callbacks_of_a_users_own_are_named(root):
+    """Only the user knows whether they change the training, so it continues."""
+    given = {"mine": {"_target_": "my.Freeze", "epochs": 5}, "last": {"_target_": "regseg.Last"}}
+    before = print_of(root, config=CONFIG | {"callbacks": given})
+    assert "my." not in str(before)  # a checkpoint names nothing that could be imported
+    assert continues(before, print_of(root, config=CONFIG | {"callbacks": given | {"last": None}})) is None
+    other = given | {"mine": {"_target_": "my.Freeze", "epochs": 6}}
+    assert continues(before, print_of(root, config=CONFIG | {"callbacks": other})) == (
+        "Custom callbacks differ from those of the finished epochs: callbacks.mine.epochs."
+    )
+    assert "callbacks.mine, callbacks.mine.epochs" in continues(before, print_of(root))
+    del before["custom_callbacks"]  # of an earlier version
+    assert continues(before, print_of(root)) is None
+
+
 @pytest.mark.parametrize(
     ("choices", "difference"),
     [
@@ -187,7 +202,7 @@ def as_earlier_versions_stored(config):
         ),
         (["loss=ohem", "scheduler.power=1"], r"scheduler\.power=0\.9, but the command has 1"),
         (["loss=ohem", "scheduler.warmup_iters=10"], r"scheduler\.warmup_iters=300, but the command has 10"),
-        (["loss=ohem", "+callbacks@callbacks.ema=ema"], r"callbacks\.ema=None, but the command has EMAWeightAveraging"),
+        (["loss=ohem", "+callbacks@callbacks.ema=ema"], r"callbacks\.ema=null, but the command has EMAWeightAveraging"),
     ],
 )
 def test_a_run_of_an_earlier_version_is_compared_by_todays_names(compose, root, choices, difference):

@@ -76,6 +76,13 @@ def test_the_length_counts_optimizer_steps(accumulated, max_steps, total):
     assert total_iterations(trainer, SimpleNamespace(train_set=range(41), batch_size=4)) == total
 
 
+def test_the_length_of_an_endless_training_takes_no_time():
+    trainer = SimpleNamespace(
+        world_size=1, limit_train_batches=1.0, max_epochs=10**15, max_steps=-1, accumulate_grad_batches=1, callbacks=[]
+    )
+    assert total_iterations(trainer, SimpleNamespace(train_set=range(9), batch_size=4)) == 2 * 10**15
+
+
 def test_constant():
     assert rates(constant, 8, 5, warmup_iters=2) == pytest.approx([0.1, 0.55, 1, 1, 1])
 

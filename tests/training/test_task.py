@@ -170,8 +170,8 @@ def test_a_limit_below_one_batch_is_refused(limits, words, streets_root, tmp_pat
         train_tiny(streets_root, tmp_path, **limits)
 
 
-def test_one_class_trains(tmp_path):
-    """With the rest ignored: the loss is 0, and nothing divides by it."""
+def test_one_class_trains(tmp_path, capsys):
+    """With the rest ignored: the loss is 0, nothing divides by it, and a note says so."""
     rng = np.random.default_rng(0)
     for split, count in (("train", 4), ("val", 2)):
         for number in range(count):
@@ -189,6 +189,7 @@ def test_one_class_trains(tmp_path):
     trainer = make_trainer({"max_epochs": 1, "accelerator": "cpu"}, tmp_path, [Pictures()])
     trainer.fit(task, data)
     assert trainer.callback_metrics["val/miou"] == 1 and task.scores.iou == {"a [b]": 1.0}
+    assert "a [b] is the only class of data, so the loss is 0" in capsys.readouterr().out
 
 
 def test_testing_and_predicting_by_the_trainer(datamodule, tmp_path):

@@ -9,10 +9,11 @@ from types import SimpleNamespace
 import pytest
 import torch
 from lightning.pytorch import Callback
+from lightning.pytorch.callbacks import EarlyStopping
 from lightning.pytorch.plugins.environments import LightningEnvironment, SLURMEnvironment, TorchElasticEnvironment
 from lightning.pytorch.strategies.launchers import _SubprocessScriptLauncher
 
-from regseg.errors import InputError
+from regseg.errors import InputError, typed
 from regseg.system import processes
 from regseg.training.trainer import end_ranks, make_trainer, quiet
 
@@ -114,7 +115,7 @@ def test_arguments_that_contradict_the_records_of_a_run_are_refused(tmp_path, ar
 @pytest.mark.parametrize("nothing", [False, 0])
 def test_values_without_an_effect_are_accepted(tmp_path, nothing):
     harmless = {"fast_dev_run": nothing, "val_check_interval": 1.0, "check_val_every_n_epoch": 1, "logger": False}
-    make_trainer({"accelerator": "cpu", **harmless}, tmp_path)
+    make_trainer({"accelerator": "cpu", "deterministic": "warn", "max_time": {"hours": 1}, **harmless}, tmp_path)
 
 
 def test_null_does_not_replace_the_settings_of_this_project(tmp_path):
@@ -135,14 +136,33 @@ def test_null_does_not_replace_the_settings_of_this_project(tmp_path):
         ("gradient_clip_val", "x", "a number of at least 0"),
         ("limit_train_batches", "x", "a number"),
         ("max_steps", "x", "an integer"),
-        ("log_every_n_steps", "x", "an integer"),
+        ("log_every_n_steps", "x", "an integer of at least 0"),
+        ("log_every_n_steps", -1, "an integer of at least 0"),
+        ("min_epochs", -1, "an integer of at least 0"),
+        ("num_nodes", 0, "an integer of at least 1"),
+        ("devices", 10**6, "an integer from -1 to 4096"),  # each is a process
+        ("deterministic", "x", "a boolean"),
+        ("max_time", 60, "a time such as 00:12:00:00 .days:hours:minutes:seconds."),
+        ("gradient_clip_algorithm", 2, "a name"),
+        ("profiler", True, "a name"),  # which Lightning would call
         ("enable_progress_bar", "x", "a boolean"),
         ("detect_anomaly", "x", "a boolean"),
     ],
 )
 def test_a_value_of_another_kind_is_named(tmp_path, name, value, kind):
-    with pytest.raises(InputError, match=rf"^trainer\.{name}='?{value}'? is not {kind}(\.|; use)"):
+    with pytest.raises(InputError, match=rf"^trainer\.{name}='?{typed(value)}'? is not {kind}(\.|; use)"):
         make_trainer({"accelerator": "cpu", name: value}, tmp_path)
+
+
+@pytest.mark.skipif(torch.cuda.is_available() or torch.backends.mps.is_available(), reason="there is a GPU")
+def test_a_gpu_that_is_not_there(tmp_path):
+    with pytest.raises(InputError, match=r"finds no GPU for trainer\.accelerator=gpu; .* use trainer\.accelerator=cpu"):
+        make_trainer({"accelerator": "gpu"}, tmp_path)
+
+
+def test_a_patience_that_is_no_number_is_refused_before_an_epoch_is_trained(tmp_path):
+    with pytest.raises(InputError, match=r"^callbacks\.early_stopping\.patience='x' is not an integer of at least 0"):
+        make_trainer({"accelerator": "cpu"}, tmp_path, [EarlyStopping("val/miou", patience="x")])
 
 
 @pytest.fixture

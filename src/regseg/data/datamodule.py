@@ -20,16 +20,19 @@ from regseg.data.datasets.spec import DatasetSpec
 from regseg.data.datasets.streets import only_read
 from regseg.data.decoding import LARGEST_SIDE
 from regseg.data.io import any_labelled
+from regseg.data.plausible import notes_on_training
 from regseg.data.sampling.centroids import CentroidIndex, load_index
 from regseg.data.sampling.class_uniform import ClassUniformSampler
 from regseg.data.sampling.epochs import EpochSampler, UnpaddedSampler
 from regseg.data.storage import STORAGE, Storage, open_storage
 from regseg.data.torch_datasets import EvaluationSet, TrainSet
 from regseg.data.worker import set_up_worker
-from regseg.errors import InputError, check_choice, check_number, check_options, counted, shortened
+from regseg.errors import InputError, check_choice, check_number, check_options, counted, shortened, typed
 from regseg.system.checkpoint_file import dataset_in
 from regseg.system.cpu import usable_cores
 from regseg.system.folders import expanded
+
+MOST_WORKERS = 1024  # far more than any machine has cores; without a limit, a typo would fill the process table
 
 
 class SegmentationDataModule(L.LightningDataModule):
@@ -86,6 +89,8 @@ class SegmentationDataModule(L.LightningDataModule):
         self.train_split, self.val_split = train_split, val_split
         self.num_workers = min(8, usable_cores()) if num_workers is None else num_workers
         self._check_values()
+        if not isinstance(root, (str, Path)):
+            raise InputError(f"data.root={typed(root)} is not a path; write it in quotes in a YAML file.")
         augment = check_options("data.augment", augment, TrainTransform, crop_size, short_side)
         self.transform = TrainTransform(crop_size, short_side, **augment)
         # Absolute, because checkpoints store it and may be evaluated from another working directory.
@@ -107,7 +112,7 @@ class SegmentationDataModule(L.LightningDataModule):
         check_choice("data.storage", self.storage, STORAGE)
         if self.val_size is not None:
             check_number("data.val_size", self.val_size, lowest=1, highest=LARGEST_SIDE, integer=True)
-        check_number("data.num_workers", self.num_workers, integer=True)
+        check_number("data.num_workers", self.num_workers, highest=MOST_WORKERS, integer=True)
         for split in (self.train_split, self.val_split):
             check_split(split)
 
@@ -135,7 +140,7 @@ class SegmentationDataModule(L.LightningDataModule):
         if "dataset" not in changes and values.get("dataset") not in tuple(DATASETS):
             raise InputError(
                 f"{source} was trained on a custom dataset class; name the class again with data=folder "
-                "data.dataset=package.module.Class data.root=FOLDER."
+                "data.dataset=package.module.Class data.root=FOLDER (in Python, dataset=Class)."
             )
         try:
             datamodule = cls(**check_options("data", arguments, cls))
@@ -191,6 +196,8 @@ class SegmentationDataModule(L.LightningDataModule):
                     f"{self.root} has {counted(len(samples), 'image')} in the split {self.train_split}, fewer than one "
                     f"batch of {needed}; {remedy}."
                 )
+            for note in notes_on_training(self.spec, self.transform):
+                rank_zero_only(print)(note)
             if not any_labelled(samples, self.spec):
                 raise InputError(f"There is nothing to learn: {self._ignored(self.train_split)}.")
             self.train_set = TrainSet(samples, self.open(samples), self.transform, self.seed)

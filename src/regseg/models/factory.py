@@ -144,7 +144,7 @@ def _regseg(
     num_classes: int,
 ) -> RegSeg:
     backbone_name, dilations = _read_backbone(backbone, default_backbone)
-    decoder_name = _known("decoder", _read_part("decoder", decoder, {"name"}).get("name") or default_decoder, DECODERS)
+    decoder_name = _named("decoder", _read_part("decoder", decoder, {"name"}), default_decoder, DECODERS)
     stem = conv3x3(3, STEM_CHANNELS, stride=2)
     body = BACKBONES[backbone_name]() if dilations is None else BACKBONES[backbone_name](dilations=dilations)
     model = RegSeg(stem, body, DECODERS[decoder_name](body.out_channels, num_classes))
@@ -186,7 +186,7 @@ def _read_backbone(given: Backbone | None, default: str) -> tuple[str, Dilations
     if isinstance(given, Sequence) and not isinstance(given, str):
         given = {"dilations": given}
     spec = _read_part("backbone", given, {"name", "dilations"})
-    name, dilations = _known("backbone", spec.get("name") or default, BACKBONES), spec.get("dilations")
+    name, dilations = _named("backbone", spec, default, BACKBONES), spec.get("dilations")
     if dilations is None:
         return name, None
     if BACKBONES[name] is RegNetY:
@@ -206,6 +206,12 @@ def _read_part(part: str, given: Any, keys: set[str]) -> Mapping[str, Any]:
         if key not in keys:
             raise InputError(f"The {part} has an unknown setting {key!r}; it accepts {' and '.join(sorted(keys))}.")
     return given
+
+
+def _named(part: str, given: Mapping[str, Any], default: str, choices: Iterable[str]) -> str:
+    """Return the name of a part, or ``default`` if it is None."""
+    name = given.get("name")
+    return _known(part, default if name is None else name, choices)
 
 
 def _described_model(checkpoint: Checkpoint) -> nn.Module:

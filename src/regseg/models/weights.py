@@ -17,7 +17,7 @@ from regseg.models.author_keys import remap_key
 from regseg.models.description import config_of
 from regseg.models.finite import first_not_finite
 from regseg.system.checkpoint_file import OpenedFile, read_checkpoint_file, write_checkpoint_file
-from regseg.system.weights_files import resolve_weights, shown_weights
+from regseg.system.weights_files import PARTS, resolve_weights, shown_weights
 
 # The LightningModule stores the model's config as its hyperparameter "network"; its attribute `network` is the model.
 HYPERPARAMETERS, NETWORK = "hyper_parameters", "network"
@@ -101,7 +101,7 @@ def load_weights(model: nn.Module, source: Source | Checkpoint, *, part: str = "
     """
     model = _uncompiled(model)
     checkpoint = source if isinstance(source, Checkpoint) else read_checkpoint(source)
-    check_choice("weights_part", part, ("all", "backbone"))
+    check_choice("weights_part", part, PARTS)
     others: list[str] = []
     if part == "backbone":
         checkpoint, others = _backbone_of(checkpoint, model)

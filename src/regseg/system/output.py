@@ -13,7 +13,10 @@ _ERRORS = 2  # the descriptor of stderr
 
 
 def guard_output() -> None:
-    """Keep print from failing: unencodable characters are escaped, and output that nothing can receive is discarded."""
+    """Make print safe and prompt.
+
+    Unencodable characters are escaped, output that nothing can receive is discarded, and each line is written at once.
+    """
     _replace_closed()
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
@@ -22,8 +25,8 @@ def guard_output() -> None:
         with contextlib.suppress(OSError, ValueError):
             buffer = io.BufferedWriter(_Output(stream.fileno(), "w", closefd=False))
             stream.flush()
-            at_once = stream.line_buffering or stream.write_through or name == "stderr"  # write_through: python -u
-            guarded = io.TextIOWrapper(buffer, stream.encoding, "backslashreplace", line_buffering=at_once)
+            # A pipe or a log file gets each line at once, too: the first epoch may take an hour.
+            guarded = io.TextIOWrapper(buffer, stream.encoding, "backslashreplace", line_buffering=True)
             setattr(sys, name, guarded)
 
 

@@ -10,6 +10,7 @@ from regseg.errors import InputError, did_you_mean
 from regseg.system.folders import expanded
 
 SHIPPED = Path(__file__).parents[1] / "weights"  # <name>.safetensors, each with its model card <name>.md
+PARTS = ("all", "backbone")  # values of weights_part
 
 
 def list_weights() -> list[str]:

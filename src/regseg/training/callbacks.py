@@ -138,7 +138,8 @@ class Pictures(L.Callback):
     ) -> None:
         """Keep the arrays of a chosen image."""
         (total,) = trainer.num_val_batches if isinstance(trainer.num_val_batches, list) else [trainer.num_val_batches]
-        wanted = {round((place + 0.5) * total / self.count - 0.5) for place in range(self.count)}
+        count = int(min(self.count, total))
+        wanted = {round((place + 0.5) * total / count - 0.5) for place in range(count)}
         if batch_idx in wanted and trainer.is_global_zero:
             arrays = (batch["image"][0], batch["label"][0], outputs[PREDICTION][0])
             self._rows.append(tuple(array.cpu().numpy().astype("uint8") for array in arrays))

@@ -14,7 +14,7 @@ from lightning.pytorch.loggers import WandbLogger
 from lightning.pytorch.loggers.logger import rank_zero_experiment
 from lightning.pytorch.utilities import rank_zero_only
 
-from regseg.errors import InputError
+from regseg.errors import InputError, typed
 from regseg.system.atomic import write_text
 from regseg.system.records import read_text
 
@@ -45,18 +45,21 @@ class WandbRun(WandbLogger):
         *,
         group: str,
         name: str,
-        tags: Sequence[str] = (),
+        tags: Sequence[str] | str = (),
         job_type: str = "train",
         project: str = "regseg",
         entity: str | None = None,
         offline: bool = False,
     ) -> None:
+        if not isinstance(tags, (str, Sequence)):
+            raise InputError(f"logger.wandb.tags={typed(tags)} is not a list of tags; use 'logger.wandb.tags=[NAME]'.")
+        tags = [tags] if isinstance(tags, str) else list(tags)
         if not offline:
             _check_login()
         self._folder, self._last_step, self._failed = Path(folder), 0, False
         super().__init__(
             project=project, entity=entity, group=group, name=name, save_dir=folder, offline=offline,
-            tags=list(tags), job_type=job_type, allow_val_change=True, settings=wandb.Settings(silent=True),
+            tags=tags, job_type=job_type, allow_val_change=True, settings=wandb.Settings(silent=True),
         )  # fmt: skip
         del self._wandb_init["anonymous"]  # wandb warns about any value of it
 

@@ -11,8 +11,15 @@ import lightning as L
 
 from regseg.data.cache_dir import relative
 from regseg.data.datasets.layout import list_samples
-from regseg.errors import InputError, counted
-from regseg.run_settings import check_same_options, check_settings, current_settings, options_of, settings_of
+from regseg.errors import InputError, counted, shortened
+from regseg.run_settings import (
+    check_same_options,
+    check_settings,
+    current_settings,
+    custom_callbacks_of,
+    options_of,
+    settings_of,
+)
 from regseg.system.records import section
 from regseg.training.schedules import EXTENSIBLE, total_iterations
 
@@ -28,15 +35,16 @@ def fingerprint(config: Mapping[str, Any], datamodule: Any, trainer: L.Trainer) 
         trainer: Its Trainer.
 
     Returns:
-        Plain values: ``settings`` and ``options`` (by dotted name), ``classes``, ``excluded`` (of them), ``labels``
-        (their encoding in label files), ``files`` (number of files and digest of their names, per split), ``batch``
-        (images per optimizer step over all devices), ``precision``, ``iterations`` (of the whole schedule),
-        ``max_epochs`` and ``max_steps``.
+        Plain values: ``settings``, ``options`` and ``custom_callbacks`` (by dotted name), ``classes``,
+        ``excluded`` (of them), ``labels`` (their encoding in label files), ``files`` (number of files and
+        digest of their names, per split), ``batch`` (images per optimizer step over all devices),
+        ``precision``, ``iterations`` (of the whole schedule), ``max_epochs`` and ``max_steps``.
     """
     settings = settings_of(config) | {"data.dataset": datamodule.hparams.dataset}
     return {
         "settings": settings,
         "options": options_of(config),
+        "custom_callbacks": custom_callbacks_of(config),
         **data_of(datamodule),
         "batch": datamodule.batch_size * trainer.world_size * trainer.accumulate_grad_batches,
         "precision": str(trainer.precision),
@@ -78,7 +86,7 @@ def check_continues(folder: Path, before: Mapping[str, Any], now: Mapping[str, A
         epochs: The number of trained epochs.
 
     Returns:
-        A remark on a changed schedule; None if it is the same.
+        A remark on a changed schedule or on changed callbacks of a user's own; None if both are the same.
 
     Raises:
         InputError: The training would not be the same; names the first difference.
@@ -89,7 +97,8 @@ def check_continues(folder: Path, before: Mapping[str, Any], now: Mapping[str, A
         check_same_options(folder, before["options"], now.get("options", {}))
     _check_data(folder, before, now)
     _check_steps(folder, before, now)
-    return _changed_schedule(folder, before, now, epochs) if _differs("iterations", before, now) else None
+    schedule = _changed_schedule(folder, before, now, epochs) if _differs("iterations", before, now) else None
+    return " ".join(filter(None, [schedule, _changed_callbacks(before, now)])) or None
 
 
 def _check_data(folder: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
@@ -143,6 +152,15 @@ def _changed_schedule(folder: Path, before: Mapping[str, Any], now: Mapping[str,
     if now["iterations"] <= before["iterations"]:
         return f"{change}."
     return f"{change}; the learning rate of the finished epochs followed the old schedule."
+
+
+def _changed_callbacks(before: Mapping[str, Any], now: Mapping[str, Any]) -> str | None:
+    """Return a remark on callbacks of a user's own, of which only the user knows whether they change the training."""
+    if not _differs("custom_callbacks", before, now):
+        return None
+    old, new = (section(found, "custom_callbacks") for found in (before, now))
+    changed = sorted(shortened(str(name)) for name in {*old, *new} if old.get(name) != new.get(name))
+    return f"Custom callbacks differ from those of the finished epochs: {', '.join(changed)}."
 
 
 def _differs(name: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> bool:

@@ -80,9 +80,8 @@ def total_iterations(trainer: Any, datamodule: Any) -> int:
     limit = trainer.limit_train_batches
     batches = min(batches, limit) if isinstance(limit, int) else int(batches * limit)
     callbacks = [callback for callback in trainer.callbacks if isinstance(callback, GradientAccumulationScheduler)]
-    accumulated = (
-        callbacks[0].get_accumulate_grad_batches(epoch) if callbacks else trainer.accumulate_grad_batches
-        for epoch in range(trainer.max_epochs or 0)
-    )
-    total = sum(-(-batches // number) for number in accumulated)
+    accumulated = callbacks[0].scheduling if callbacks else {0: trainer.accumulate_grad_batches}  # from an epoch on
+    starts, end = sorted(accumulated), trainer.max_epochs or 0
+    lengths = [max(0, min(stop, end) - start) for start, stop in zip(starts, [*starts[1:], end], strict=True)]
+    total = sum(length * -(-batches // accumulated[start]) for start, length in zip(starts, lengths, strict=True))
     return total if trainer.max_steps == -1 else min(total, trainer.max_steps)

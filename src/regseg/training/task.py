@@ -19,7 +19,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from regseg.data.augment.transforms import normalize
 from regseg.data.datasets.spec import DatasetSpec
 from regseg.data.torch_datasets import EvaluationSet
-from regseg.errors import InputError, check_number, check_options
+from regseg.errors import InputError, check_options
 from regseg.inference.runtime_network import RuntimeNetwork
 from regseg.inference.torch_runtime import TorchRuntime
 from regseg.inference.upsample import labels_of
@@ -30,13 +30,12 @@ from regseg.training.batch_norm import check_batch_size, share_statistics
 from regseg.training.finite_steps import FiniteSteps
 from regseg.training.losses import CrossEntropy
 from regseg.training.metrics import ConfusionMatrix, PixelLoss, Scores
+from regseg.training.parts import check_part
 from regseg.training.schedules import poly, total_iterations
 from regseg.training.threaded_evaluation import PREDICTION, PredictedImages
 from regseg.training.trainer import check_limits
 
 SGD_OF_THE_PAPER = partial(SGD, lr=0.05, momentum=0.9, weight_decay=1e-4)
-# Options of optimizers and schedulers that are non-negative numbers.
-_NUMBERS = {"lr", "momentum", "weight_decay", "warmup_iters", "power"}
 
 
 class SegmentationTask(L.LightningModule):
@@ -81,9 +80,9 @@ class SegmentationTask(L.LightningModule):
         self.loss = CrossEntropy() if loss is None else loss
         self._make_optimizer = SGD_OF_THE_PAPER if optimizer is None else optimizer
         self._make_scheduler = poly if scheduler is None else scheduler
-        _check_part("loss", self.loss, None, None)
-        _check_part("optimizer", self._make_optimizer, [])
-        _check_part("scheduler", self._make_scheduler, None, 1)
+        check_part("loss", self.loss, None, None)
+        check_part("optimizer", self._make_optimizer, [])
+        check_part("scheduler", self._make_scheduler, None, 1)
         self.confusion = ConfusionMatrix(self.spec.num_classes)
         self.with_val_loss, self._val_loss = False, PixelLoss()
         self._steps = FiniteSteps()
@@ -141,7 +140,7 @@ class SegmentationTask(L.LightningModule):
 
     def training_step(self, batch: Mapping[str, Any], batch_idx: int) -> Tensor:
         loss = self.loss(self(batch["image"]), batch["label"].long())
-        self._steps.add(loss, batch["name"])
+        self._steps.add(loss, batch.get("name", ()))
         # As a tensor of the CPU: Lightning would copy a number to the GPU and wait for everything that is queued there.
         self.log("lr", torch.tensor(float(self.trainer.optimizers[0].param_groups[0]["lr"])))
         if self.trainer.loggers:  # every trainer.log_every_n_steps, of the first process
@@ -271,18 +270,6 @@ def _check_classes(network: nn.Module, spec: DatasetSpec) -> None:
             f"The network has {classes} classes, but {spec.name} has {spec.num_classes}; create the network with "
             f"num_classes={spec.num_classes}."
         )
-
-
-def _check_part(name: str, part: Any, *arguments: Any) -> None:
-    """Check a part before anything is trained with it; ``arguments`` are what a partial one will be called with."""
-    if not callable(part):
-        raise InputError(
-            f"{name}={part!r} is not callable; choose a file of the group {name}, or set a node with a _target_."
-        )
-    if isinstance(part, partial):
-        for option in _NUMBERS & part.keywords.keys():
-            check_number(f"{name}.{option}", part.keywords[option], highest=1e38)  # within float32
-        check_options(name, part.keywords, part.func, *arguments)
 
 
 def parameter_groups(network: nn.Module) -> list[dict[str, Any]]:

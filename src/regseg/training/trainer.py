@@ -9,17 +9,18 @@ import signal
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, cast, get_args, get_type_hints
+from typing import Any, Literal, cast, get_args, get_origin, get_type_hints
 
 import lightning as L
 import torch
 from lightning.fabric.plugins.environments import ClusterEnvironment
+from lightning.pytorch.callbacks import EarlyStopping
 from lightning.pytorch.plugins.environments import LightningEnvironment, SLURMEnvironment, TorchElasticEnvironment
 from lightning.pytorch.strategies.launchers import _SubprocessScriptLauncher, subprocess_script
 from lightning.pytorch.trainer.connectors.signal_connector import _SignalConnector
 from lightning.pytorch.utilities import rank_zero_only
 
-from regseg.errors import InputError, check_boolean, check_choice, check_number, check_options
+from regseg.errors import InputError, check_boolean, check_choice, check_number, check_options, typed
 from regseg.system import processes
 from regseg.system.cpu import bfloat16_is_faster
 from regseg.training.checkpoint_io import WholeCheckpointIO
@@ -45,8 +46,10 @@ _FIXED: dict[str, tuple[tuple[Any, ...], str]] = {
     "default_root_dir": ((), "use hydra.run.dir=FOLDER"),
     "use_distributed_sampler": ((False,), "remove it"),
 }
+MOST_DEVICES = 4096  # far more than any machine has; each is a process
 # The lowest values of arguments that Lightning does not check: a negative limit would reverse the gradients.
-_LOWEST = {"accumulate_grad_batches": 1, "gradient_clip_val": 0}
+_LOWEST = dict.fromkeys(("gradient_clip_val", "log_every_n_steps", "min_epochs", "min_steps"), 0)
+_LOWEST |= {"accumulate_grad_batches": 1, "num_nodes": 1}
 
 announce = rank_zero_only(print)  # prints once in a distributed run
 
@@ -82,6 +85,8 @@ def make_trainer(
     # Null for an argument of `_FIXED` means its default here: Lightning's would replace ours.
     given = {key: value for key, value in arguments.items() if key != "smoke" and not (key in _FIXED and value is None)}
     _check_fixed(given, trains=trains)
+    for stopping in (one for one in callbacks if isinstance(one, EarlyStopping)):
+        check_number("callbacks.early_stopping.patience", stopping.patience, integer=True)
     own = {"default_root_dir": folder, "callbacks": list(callbacks)}
     options = _DEFAULTS | own | check_options("trainer", given, L.Trainer)
     _check_kinds(given)
@@ -100,18 +105,32 @@ def _check_fixed(given: Mapping[str, Any], *, trains: bool) -> None:
     for name, (accepted, remedy) in _FIXED.items():
         # Compared as text, because 1 is an interval of one batch, and 1.0 of one epoch.
         if name in given and repr(given[name]) not in map(repr, accepted):
-            raise InputError(f"trainer.{name}={given[name]} cannot be used here; {remedy if trains else 'remove it'}.")
+            raise InputError(
+                f"trainer.{name}={typed(given[name])} cannot be used here; {remedy if trains else 'remove it'}."
+            )
 
 
 def _check_kinds(given: Mapping[str, Any]) -> None:
-    """Raise InputError if a number or boolean has a value of another kind, which Lightning accepts or does not name."""
+    """Raise InputError if a value is of another kind than the argument's, which Lightning accepts or does not name."""
+    if type(devices := given.get("devices")) in (bool, int):  # or a list, or text such as 0,1
+        check_number("trainer.devices", devices, lowest=-1, highest=MOST_DEVICES, integer=True)
     hints = get_type_hints(L.Trainer.__init__)
     for name, value in given.items():
         kinds = set(get_args(hints[name]) or [hints[name]]) - {type(None)}
-        if value is None or not kinds <= {bool, int, float}:
+        words = [word for kind in kinds if get_origin(kind) is Literal for word in get_args(kind)]
+        kinds = {get_origin(kind) or kind for kind in kinds if get_origin(kind) is not Literal}
+        if (
+            value is not None
+            and str in kinds
+            and not kinds & {bool, int, float}
+            and not isinstance(value, tuple(kinds))
+        ):
+            form = "a time such as 00:12:00:00 (days:hours:minutes:seconds)" if name == "max_time" else "a name"
+            raise InputError(f"trainer.{name}={typed(value)} is not {form}.")
+        if value is None or value in words or not kinds or not kinds <= {bool, int, float}:
             continue
         if kinds == {bool}:
-            check_boolean(f"trainer.{name}", value)
+            check_boolean(f"trainer.{name}", value, words)
         elif kinds != {bool, int}:
             lowest = _LOWEST.get(name, -math.inf)
             check_number(f"trainer.{name}", value, lowest=lowest, integer=float not in kinds)
@@ -136,7 +155,13 @@ def _lightning_trainer(arguments: dict[str, Any], spawn: bool) -> L.Trainer:
         if spawn and trainer.world_size > 1 and arguments.get("strategy", "auto") in ("auto", "ddp"):
             trainer = L.Trainer(**(arguments | {"strategy": "ddp_spawn"}))
     except (TypeError, ValueError, L.fabric.utilities.exceptions.MisconfigurationException) as error:
-        raise InputError(f"Lightning refuses these trainer options: {' '.join(str(error).split())}") from error
+        reason = " ".join(str(error).split()).rstrip(".!")
+        if "No supported gpu backend" in reason:
+            raise InputError(
+                f"PyTorch finds no GPU for trainer.accelerator={arguments['accelerator']}; install a driver and a "
+                "PyTorch build for it, or use trainer.accelerator=cpu."
+            ) from error
+        raise InputError(f"Lightning refuses these trainer options: {reason}.") from error
     if spawn and trainer.world_size > 1 and isinstance(trainer.strategy.launcher, _SubprocessScriptLauncher):
         strategy = arguments["strategy"]
         raise InputError(f"trainer.strategy={strategy} cannot run in a sweep; remove it, or start the rows one by one.")

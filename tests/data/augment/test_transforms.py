@@ -143,7 +143,7 @@ def test_the_crop_depends_on_the_stream_only():
         ([64, 64], [0, 300], 0.5, ["data.short_side=[0,300]"]),
         ([64, 64], [1, 2], 1.5, ["data.augment.flip=1.5", "0 to 1"]),
         ([64, 64], [1, 2], -0.1, ["data.augment.flip=-0.1"]),
-        ([64, 64], [1, 2], "often", ["data.augment.flip=often"]),
+        ([64, 64], [1, 2], "often", ["data.augment.flip='often'"]),
         ([64, 64], [1, 2], float("nan"), ["data.augment.flip=nan"]),
     ],
 )

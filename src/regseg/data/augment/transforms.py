@@ -14,7 +14,7 @@ import torch
 from regseg.data.augment.crop_resize import cut_image, cut_label, draw_window
 from regseg.data.augment.randaug import color_jitter, rand_augment
 from regseg.data.datasets.spec import IGNORE_INDEX
-from regseg.errors import InputError, check_options, typed
+from regseg.errors import InputError, check_number, check_options, typed
 
 # ImageNet's mean and standard deviation on a scale of 0 to 255, and its mean colour for padding (author's release).
 MEAN = (123.675, 116.28, 103.53)
@@ -53,8 +53,7 @@ class TrainTransform:
         if self.short_side[0] > self.short_side[1]:
             smallest, largest = self.short_side
             raise InputError(f"data.short_side=[{smallest},{largest}] is not ascending; give the smaller length first.")
-        if not isinstance(flip, (int, float)) or not 0 <= flip <= 1:
-            raise InputError(f"data.augment.flip={typed(flip)} is not a probability; give a number from 0 to 1.")
+        check_number("data.augment.flip", flip, highest=1)  # a probability
         colours = _colour_operations(randaug, jitter)
         self.augment = A.Compose([A.HorizontalFlip(p=flip), *colours])
         self.pad = A.Compose([A.PadIfNeeded(*self.crop_size, position="random", fill=FILL, fill_mask=IGNORE_INDEX)])

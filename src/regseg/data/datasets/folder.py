@@ -21,7 +21,7 @@ from regseg.data.datasets.layout import (
     split_of,
 )
 from regseg.data.datasets.spec import DatasetSpec
-from regseg.errors import InputError, check_choice, check_number
+from regseg.errors import InputError, check_choice, check_number, typed
 from regseg.system.folders import expanded
 
 # Suffixes that tools append to the names of labels.
@@ -140,8 +140,9 @@ class Folder:
         if found and not chosen:
             units = "subfolders" if self.split_by == "folder" else "images"
             raise InputError(
-                f"With data.val_share={self.val_share}, none of the {units} of {images} falls into the split {split}; "
-                f"{_better_share(set(places), split)}divide them yourself into {images / 'train'} and {images / 'val'}."
+                f"With data.val_share={typed(self.val_share)}, none of the {units} of {images} falls into the split "
+                f"{split}; {_better_share(set(places), split)}divide them yourself into {images / 'train'} and "
+                f"{images / 'val'}."
             )
         return [Sample(images / path, _label(labels / path)) for path in chosen]
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from regseg.data.datasets.layout import DatasetLayout
-from regseg.errors import InputError
+from regseg.errors import InputError, typed
 
 DATASETS = {
     "cityscapes": "regseg.data.datasets.cityscapes.Cityscapes",
@@ -37,8 +37,8 @@ def dataset_class(name: str | Callable[..., DatasetLayout]) -> Any:
         return getattr(importlib.import_module(module), attribute)
     except (ImportError, AttributeError, ValueError) as error:
         raise InputError(
-            f"data.dataset={name} is not a dataset ({error}); choose one of {', '.join(DATASETS)} or name a class as "
-            "package.module.Class."
+            f"data.dataset={typed(name)} is not a dataset ({error}); choose one of {', '.join(DATASETS)} or name a "
+            "class as package.module.Class."
         ) from error
 
 
