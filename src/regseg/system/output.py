@@ -16,8 +16,10 @@ def guard_output() -> None:
     """Keep print from failing: unencodable characters are escaped, and output to a closed pipe is discarded."""
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
-        if not isinstance(stream, io.TextIOWrapper) or isinstance(getattr(stream.buffer, "raw", None), _Output):
-            continue  # replaced by a test, missing, or already guarded
+        raw = getattr(stream.buffer, "raw", None) if isinstance(stream, io.TextIOWrapper) else None
+        # Windows consoles take all characters as UTF-16; written to their descriptor, UTF-8 would be garbled.
+        if raw is None or isinstance(raw, _Output) or type(raw).__name__ == "_WindowsConsoleIO":
+            continue  # replaced by a test, missing, already guarded, or such a console
         with contextlib.suppress(OSError, ValueError):
             buffer = io.BufferedWriter(_Output(stream.fileno(), "w", closefd=False))
             stream.flush()
