@@ -141,7 +141,8 @@ def train(cfg: DictConfig, folder: Path, *, spawn: bool = False) -> None:
         print_start(folder, start, change, asked=bool(cfg.resume) and not spawn)
     spawned = spawn and trainer.world_size > 1  # then the spawned training process takes the lock
     began = beginning(folder, keep=keep, earliest=beginning_of_sweep())
-    insert_record(trainer, RunRecord(folder, facts_of(values, began), common, lock=spawned))
+    trained = start.epochs if start else 0
+    insert_record(trainer, RunRecord(folder, facts_of(values, began), common, trained=trained, lock=spawned))
     with ExitStack() as lock:
         if first:
             lock.enter_context(lock_folder(folder))
