@@ -34,7 +34,7 @@ def version_of(package: str) -> str | None:
     """Return the version of an installed package; None for a checkout on PYTHONPATH, or another build of OpenCV."""
     try:
         return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
+    except (importlib.metadata.PackageNotFoundError, KeyError):  # KeyError: metadata without a version
         return None
 
 
