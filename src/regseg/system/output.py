@@ -16,15 +16,16 @@ def guard_output() -> None:
     """Keep print from failing: unencodable characters are escaped, and output to a closed pipe is discarded."""
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
-        raw = getattr(stream.buffer, "raw", None) if isinstance(stream, io.TextIOWrapper) else None
+        buffer = stream.buffer if isinstance(stream, io.TextIOWrapper) else None
+        raw = getattr(buffer, "raw", buffer)  # python -u has no buffer
         # Windows consoles take all characters as UTF-16; written to their descriptor, UTF-8 would be garbled.
         if raw is None or isinstance(raw, _Output) or type(raw).__name__ == "_WindowsConsoleIO":
             continue  # replaced by a test, missing, already guarded, or such a console
         with contextlib.suppress(OSError, ValueError):
-            buffer = io.BufferedWriter(_Output(stream.fileno(), "w", closefd=False))
+            output = io.BufferedWriter(_Output(stream.fileno(), "w", closefd=False))
             stream.flush()
             at_once = stream.line_buffering or stream.write_through or name == "stderr"  # write_through: python -u
-            guarded = io.TextIOWrapper(buffer, stream.encoding, "backslashreplace", line_buffering=at_once)
+            guarded = io.TextIOWrapper(output, stream.encoding, "backslashreplace", line_buffering=at_once)
             setattr(sys, name, guarded)
 
 
