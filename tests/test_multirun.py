@@ -180,6 +180,12 @@ def test_a_missing_local_queue_is_left_to_hydra_to_name(monkeypatch):
     multirun.detach_local_queue()
 
 
+def test_the_local_queue_is_refused_on_windows(monkeypatch):
+    monkeypatch.setattr(sys, "platform", "win32")
+    with pytest.raises(InputError, match=r"submitit_local needs signals.*parallel"):
+        multirun.detach_local_queue()
+
+
 def test_two_runs_of_a_sweep_do_not_share_a_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with sweep_folder("python -m regseg.train -m"):

@@ -158,6 +158,8 @@ def detach_local_queue() -> None:
 
     Ctrl-C in a terminal would reach its controllers too, which print traces and kill their jobs a second later.
     """
+    if sys.platform == "win32":
+        raise InputError("hydra/launcher=submitit_local needs signals that Windows lacks; use hydra/launcher=parallel.")
     try:
         from submitit.local import local
     except ImportError:  # Hydra names the missing launcher
