@@ -10,7 +10,9 @@ import sys
 import pytest
 from commands import EVALUATE, RUN, TRAIN, failed
 
+from regseg import cli
 from regseg.cli import _end_within
+from regseg.errors import InputError
 
 
 @pytest.mark.parametrize("module", [TRAIN, EVALUATE, "regseg.describe"])
@@ -100,6 +102,17 @@ def test_a_sweep_that_never_began_leaves_no_folder(run_module, tmp_path, argumen
     result = run_module(arguments[0], "-m", *arguments[1:])
     assert result.returncode in (1, 2) and "Traceback" not in result.stderr, result.stderr
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(("count", "rank"), [("WORLD_SIZE", "RANK"), ("SLURM_STEP_NUM_TASKS", "SLURM_PROCID")])
+def test_a_sweep_is_not_started_by_each_process_of_torchrun_or_srun(monkeypatch, capsys, count, rank):
+    monkeypatch.setenv(count, "2")
+    with pytest.raises(InputError, match=f"started as 2 processes .{count}.; start it without"):
+        cli._check_started_once()
+    monkeypatch.setenv(rank, "1")
+    with pytest.raises(SystemExit) as ended:
+        cli._check_started_once()
+    assert ended.value.code == 2 and capsys.readouterr().err == ""  # the first one prints
 
 
 def test_a_bad_file_met_by_a_worker_gets_one_sentence(run_module, streets_root, tmp_path):

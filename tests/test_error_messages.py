@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
+from torch.distributed import DistBackendError, DistStoreError
 
 from regseg.error_messages import explain
+from regseg.errors import message
 
 
 @pytest.mark.parametrize(
@@ -18,7 +20,6 @@ from regseg.error_messages import explain
             {"_target_": "torch.optim"},
             r"_target_=torch\.optim is not a class or a function; name one with its module",
         ),
-        ({"_target_": None}, "_target_=None is not a class or a function"),
         ({"_target_": "torch.nn.ReLU", "_partial_": "x"}, "_partial_ flag must be a bool"),
         (
             {"_target_": "lightning.pytorch.callbacks.EMAWeightAveraging", "decay": 2},
@@ -58,5 +59,27 @@ def test_unwritable_or_full_paths_are_named():
 def test_a_target_that_is_no_name_is_named(target, shown):
     with pytest.raises(InstantiationException) as caught:
         instantiate({"_target_": target})
-    sentence = f"_target_={shown} is not the name of a class; remove it, or write package.module.Class."
+    sentence = f"_target_={shown} is not a class or a function; name one with its module, such as torch.optim.SGD."
     assert explain(caught.value) == (2, sentence)
+
+
+def test_a_name_that_a_file_system_refuses():
+    invalid = OSError(errno.EINVAL, "Invalid argument", "runs/a:b")  # on Windows, and on its file systems
+    assert explain(invalid)[0] == 2 and "runs/a:b cannot be" in explain(invalid)[1] and "name" in explain(invalid)[1]
+    assert explain(OSError(errno.EINVAL, "Invalid argument")) is None
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (RuntimeError("[/x/third_party/gloo/pair.cc:553] Connection closed by peer [10.0.0.2]:1."), "closed by peer"),
+        (RuntimeError("[/x/third_party/gloo/pair.cc:537] Read error: Connection reset by peer."), "reset by peer"),
+        (DistBackendError("NCCL error: remote process exited or there was a network error"), "remote process exited"),
+        (DistStoreError("Timed out after 1801 seconds waiting for clients. 1/2 clients joined."), "Timed out"),
+    ],
+)
+def test_a_process_of_another_machine_that_ended_is_one_sentence(error, reason):
+    status, sentence = explain(error)
+    assert status == 1 and reason in sentence and sentence.count(". ") == 0
+    assert message(error) == sentence  # in the run's summary
+    assert explain(RuntimeError("gloo")) is None and explain(RuntimeError("Connection closed by peer")) is None

@@ -34,7 +34,7 @@ def test_a_signal_ends_a_command_with_its_status_and_how_to_continue(name):
     )
 
 
-@pytest.mark.parametrize("name", ["RANK", "SLURM_PROCID"])
+@pytest.mark.parametrize("name", ["RANK", "NODE_RANK", "SLURM_PROCID"])
 def test_of_the_processes_that_get_a_signal_the_first_one_prints(name):
     """torchrun and srun start all processes of a run, and send signals to all of them."""
     with started(job(WAIT), env={name: "1"}) as process:

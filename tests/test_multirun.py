@@ -180,6 +180,12 @@ def test_a_missing_local_queue_is_left_to_hydra_to_name(monkeypatch):
     multirun.detach_local_queue()
 
 
+def test_the_local_queue_is_refused_on_windows(monkeypatch):
+    monkeypatch.setattr(sys, "platform", "win32")
+    with pytest.raises(InputError, match=r"submitit_local needs signals.*parallel"):
+        multirun.detach_local_queue()
+
+
 def test_two_runs_of_a_sweep_do_not_share_a_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with sweep_folder("python -m regseg.train -m"):
@@ -190,3 +196,13 @@ def test_two_runs_of_a_sweep_do_not_share_a_folder(tmp_path, monkeypatch):
         with pytest.raises(InputError, match="already used by the sweep's run seed=0 trainer"):
             note_run(2, "seed=0 trainer.max_epochs=2", tmp_path / "r", "c")
         assert sorted(run_folders()) == [tmp_path / "r", tmp_path / "s"]
+
+
+def test_a_job_that_was_killed_while_it_wrote_its_note_is_not_waited_for(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(multirun, "_WRITING", 0.1)
+    with sweep_folder("python -m regseg.train -m"):
+        assert note_run(0, "seed=0", tmp_path / "r", "a")
+        (note,) = tmp_path.glob(".regseg_sweep_*/run_*.json")
+        note.write_text("")
+        assert note_run(0, "seed=0", tmp_path / "r", "a") and run_folders() == [tmp_path / "r"]

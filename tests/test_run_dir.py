@@ -78,7 +78,8 @@ def test_a_damaged_summary_is_reported_and_can_be_replaced(tmp_path, content):
 
 
 @pytest.mark.parametrize(
-    "content", ["", "a: [", "5", "!!python/object/apply:os.system [touch RAN]", "a: !!timestamp now"]
+    "content",
+    ["", "a: [", "5", "!!python/object/apply:os.system [touch RAN]", "a: !!timestamp now", "m: &a {x: *a}"],
 )
 def test_a_damaged_configuration_is_ignored(tmp_path, content):
     (tmp_path / "config.yaml").write_text(content)

@@ -261,8 +261,9 @@ def _element(value: str, is_path: bool) -> str:
     override = _parsed(f"key={value}")
     if override is None or (is_path and _is_simple_choice(override)):
         return _as_text(value)
-    no_path = is_path and isinstance(override.value(), (bool, int, float, list, dict))
-    return _as_text(value) if no_path else value
+    # Hydra would read the two backslashes of \\server\share as one.
+    no_path = isinstance(override.value(), (bool, int, float, list, dict)) or value.startswith("\\\\")
+    return _as_text(value) if is_path and no_path else value
 
 
 def _is_simple_choice(override: Override) -> bool:

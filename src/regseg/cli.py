@@ -22,7 +22,7 @@ from regseg import continuation, multirun, slurm
 from regseg.arguments import asks_for_help, asks_for_sweep, flags_first, for_hydra, one_run
 from regseg.config import check_paths, config_dir, open_groups, output_folders, sweep_dir, without_null_groups
 from regseg.error_messages import explain
-from regseg.errors import RunFailure, is_cause
+from regseg.errors import InputError, RunFailure, is_cause
 from regseg.help_text import print_help
 from regseg.mistyped import check_arguments
 from regseg.run_dir import mark_ended
@@ -104,7 +104,8 @@ def _run_in_hydra(job: Job, config_name: str, began: str, resumable: bool) -> No
     if not _current_folder_exists():
         raise RunFailure("The current folder was removed; change to an existing one.")
     typed, arguments = sys.argv, sys.argv[1:]
-    sweeps = asks_for_sweep(arguments)
+    if sweeps := asks_for_sweep(arguments):
+        _check_started_once()
     note_existing([Path(folder) for folder in output_folders(config_name, arguments)])
     main = hydra.main(version_base="1.3", config_path=str(config_dir()), config_name=config_name)
     sys.argv = [typed[0], *for_hydra(arguments, open_groups(config_name))]
@@ -124,6 +125,18 @@ def _run_in_hydra(job: Job, config_name: str, began: str, resumable: bool) -> No
         sys.argv = typed
         if sweeps and (sweep := sweep_dir(config_name, arguments)) is not None:
             _tidy_up(sweep)
+
+
+def _check_started_once() -> None:
+    """Raise InputError if torchrun or srun started several processes, each of which would start the whole sweep."""
+    for name in ("WORLD_SIZE", "SLURM_STEP_NUM_TASKS"):
+        if (number := os.environ.get(name, "")).isdigit() and int(number) > 1:
+            if not signals.is_first():
+                processes.end(2)
+            raise InputError(
+                f"-m starts a sweep, but this command was started as {number} processes ({name}); start it without "
+                "torchrun or srun, and set trainer.devices for several processes per run."
+            )
 
 
 def _in_hydra(job: Job, config_name: str, typed: list[str]) -> Job:

@@ -15,7 +15,7 @@ from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBase
 
 from regseg.arguments import is_readable
 from regseg.config import group_names, names_of
-from regseg.errors import InputError, RunFailure, did_you_mean
+from regseg.errors import InputError, RunFailure, did_you_mean, lost_connection
 from regseg.help_text import option_comments
 from regseg.system.processes import killed_sentence
 
@@ -107,6 +107,8 @@ def _of_system(error: BaseException) -> tuple[int, str] | None:
     place = f"{error.filename or 'A file'} cannot be read or written ({error.strerror})"
     if error.errno in _UNWRITABLE or (error.errno == errno.ENOENT and _creates_folder(error)):
         return MISTAKE, f"{place}; choose another path or change its permissions."
+    if error.errno == errno.EINVAL and error.filename is not None:  # of a character such as : or ? in a name
+        return MISTAKE, f"{place}; choose a name that its file system allows."
     if error.errno in _BROKEN and error.filename is not None:  # otherwise it may be a connection's
         return FAILURE, f"{place}; check the disk, or the connection to its server, and repeat the command."
     return (FAILURE, f"{place}; free some space or choose another path.") if error.errno in _FULL else None
@@ -127,6 +129,8 @@ def _of_text(kind: str, text: str) -> tuple[int, str] | None:
         return _of_text(kind, text)
     if kind == "ProcessExitedException" and (found := re.search(r"signal (\w+)", text)):
         return FAILURE, killed_sentence(found[1])
+    if sentence := lost_connection(kind, text):
+        return FAILURE, sentence
     if kind in _MISCONFIGURED or text.startswith(_UNKNOWN_METRIC):
         return MISTAKE, f"Lightning refuses this configuration: {' '.join(text.split()).rstrip('.')}."
     if found := re.search(r"DataLoader worker \(pid\(?s?\)? ?[\d, ]+\) (?:is killed by signal: ([\w ]+)|exited)", text):

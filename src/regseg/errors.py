@@ -3,6 +3,7 @@
 import difflib
 import inspect
 import math
+import re
 import reprlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, cast
@@ -29,6 +30,10 @@ _SYNONYMS = {
 }
 
 _LARGEST = 2**63 - 1  # what PyTorch and NumPy can represent
+# Errors of torch.distributed, and what they say if another process has ended or never started.
+_OF_CONNECTIONS = ("DistBackendError", "DistNetworkError", "DistStoreError")
+_REASONS = r"Connection (closed|reset) by peer|remote process exited|[Bb]roken pipe|[Tt]imed out|[Cc]onnection refused"
+
 _REPR = reprlib.Repr()
 # 30: class weights that differ in the last of 19 classes must not look alike.
 _REPR.maxlevel, _REPR.maxstring, _REPR.maxlist, _REPR.maxdict = 3, 80, 30, 10
@@ -64,9 +69,26 @@ def is_cause(error: BaseException) -> bool:
     return isinstance(error, (InputError, RunFailure)) and not isinstance(error, Consequence)
 
 
+def lost_connection(kind: str, text: str) -> str | None:
+    """Return a sentence for an error of PyTorch with this type and text if another process of a run has gone.
+
+    On one machine, its parent knows why it ended. The processes of other machines see only this.
+    """
+    if kind not in _OF_CONNECTIONS and not (kind == "RuntimeError" and "/gloo/" in text):
+        return None
+    if not (reason := re.search(_REASONS, text)):
+        return None
+    return (
+        f"The connection to another process of the distributed run was lost ({reason[0]}); look for the cause in the "
+        "output of that process, and start all of them again."
+    )
+
+
 def message(error: BaseException) -> str:
     """Return the message of ``error``; for an error from another process, the last line of its trace."""
     text = str(error).strip()
+    if sentence := lost_connection(type(error).__name__, text):
+        return sentence
     last = text.splitlines()[-1] if "Traceback (most recent call last)" in text else text
     return last.rpartition("InputError: ")[2]
 

@@ -27,6 +27,7 @@ from regseg.run_dir import best_miou
 from regseg.system.locks import Held, lock
 
 _FOLDER, _PROCESS, _COMMAND, _BEGAN = "REGSEG_SWEEP", "REGSEG_SWEEP_PROCESS", "REGSEG_COMMAND", "REGSEG_SWEEP_BEGAN"
+_WRITING = 20.0  # seconds in which a job that has created its note also writes it, on slow network file systems too
 _held: list[tuple[int, Any]] = []  # (number, lock) of the GPU that this process uses until it ends
 
 
@@ -96,8 +97,12 @@ def note_run(number: int, overrides: str, folder: Path, config: str) -> bool:
             outlives = is_queued() and main_of_local_queue() is None
             json.dump([str(folder), number, overrides, digest, outlives], file)
     except FileExistsError:
-        while not (text := note.read_text(encoding="utf-8")):  # the other job is about to write it
-            time.sleep(0.05)
+        until = time.monotonic() + _WRITING
+        while not (text := note.read_text(encoding="utf-8")) and time.monotonic() < until:
+            time.sleep(0.05)  # the other job is about to write it
+        if not text:  # the other job was killed, and may be this one, which was queued again
+            note.unlink(missing_ok=True)
+            return note_run(number, overrides, folder, config)
         _, first, its_overrides, its_digest, _ = json.loads(text)
         if first == number:  # requeued
             return True
@@ -153,6 +158,8 @@ def detach_local_queue() -> None:
 
     Ctrl-C in a terminal would reach its controllers too, which print traces and kill their jobs a second later.
     """
+    if sys.platform == "win32":
+        raise InputError("hydra/launcher=submitit_local needs signals that Windows lacks; use hydra/launcher=parallel.")
     try:
         from submitit.local import local
     except ImportError:  # Hydra names the missing launcher

@@ -223,11 +223,17 @@ def load_summary(folder: Path) -> dict[str, Any]:
 
 
 def config_of(folder: Path) -> Mapping[str, Any]:
-    """Return the configuration of a run from its summary, or else from ``config.yaml``; empty without both."""
+    """Return the configuration of a run from its summary, or else from ``config.yaml``; empty without both.
+
+    A ``config.yaml`` with aliases is ignored: this project writes none, and with them a mapping could contain itself.
+    """
     if config := section(load_summary(folder), "config"):
         return config
     try:
-        content = yaml.safe_load(read_text(folder / "config.yaml"))
+        text = read_text(folder / "config.yaml")
+        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, Loader=yaml.SafeLoader)):
+            return {}
+        content = yaml.safe_load(text)
     except Exception:  # unreadable, or PyYAML's many exceptions for what is no YAML
         return {}
     return content if isinstance(content, Mapping) else {}

@@ -34,6 +34,7 @@ from regseg.run_start import beginning, check_names, check_overwrite, how_to_sta
 from regseg.smoke import shrink
 from regseg.system.processes import is_rank, printed_once
 from regseg.system.provenance import provenance
+from regseg.system.signals import is_first
 from regseg.system.weights_files import PARTS
 
 if TYPE_CHECKING:
@@ -135,8 +136,6 @@ def found_data(data: DictConfig) -> dict[str, Any] | None:
 
 def train(cfg: DictConfig, folder: Path, *, spawn: bool = False) -> None:
     """Train into ``folder`` as the resolved ``cfg`` describes. Nothing there is touched before all parts are built."""
-    from lightning.pytorch.utilities import rank_zero_only
-
     from regseg.training.checkpoints import find_start, insert_record, written_at
     from regseg.training.progress import print_result, print_start
     from regseg.training.record import RunRecord, end_noted
@@ -146,7 +145,7 @@ def train(cfg: DictConfig, folder: Path, *, spawn: bool = False) -> None:
     quiet()
     values = values_of(cfg)
     # Lightning starts the other processes of a distributed run with the same command, once the first one gets here.
-    first = rank_zero_only.rank == 0  # type: ignore[attr-defined]  # Lightning sets it at run time
+    first = is_first()
     if first:
         check_free(folder, resume=cfg.resume, overwrite=cfg.overwrite)
     keep = bool(cfg.resume) and not cfg.overwrite
@@ -161,7 +160,8 @@ def train(cfg: DictConfig, folder: Path, *, spawn: bool = False) -> None:
         print_start(folder, start, change, asked=bool(cfg.resume) and not spawn)
     spawned = spawn and trainer.world_size > 1  # then the spawned training process takes the lock
     began = beginning(folder, keep=keep, earliest=beginning_of_sweep())
-    insert_record(trainer, RunRecord(folder, facts_of(values, began), common, lock=spawned))
+    trained = start.epochs if start else 0
+    insert_record(trainer, RunRecord(folder, facts_of(values, began), common, trained=trained, lock=spawned))
     with ExitStack() as lock:
         if first:
             lock.enter_context(lock_folder(folder))

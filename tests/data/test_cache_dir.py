@@ -1,13 +1,16 @@
 """The folder for derived files."""
 
 import errno
+import os
 import tempfile
 from pathlib import Path
 
 import pytest
 from layouts import is_sentence
 
-from regseg.data.cache_dir import relative, working_folder
+from regseg.data import cache_dir
+from regseg.data.cache_dir import relative, stored_file, working_folder
+from regseg.data.datasets.layout import Sample
 from regseg.data.sampling.centroids import load_index
 from regseg.data.storage import make
 from regseg.errors import InputError
@@ -37,6 +40,20 @@ def test_a_root_that_is_not_writable_uses_the_users_cache(tmp_path, monkeypatch)
 def test_paths_are_relative_to_the_root(tmp_path):
     assert relative(tmp_path / "a" / "b.png", tmp_path) == "a/b.png"
     assert relative(tmp_path / "c.png", tmp_path / "a") == "../c.png"
+
+
+def test_images_on_another_drive_of_windows_are_stored_in_the_datasets_folder(monkeypatch):
+    """There is no relative path to them."""
+
+    def fail(*_):
+        raise ValueError("path is on mount 'D:', start on mount 'C:'")
+
+    monkeypatch.setattr(os.path, "relpath", fail)
+    assert relative(Path("/images/a.png"), Path("/data")) == "/images/a.png"
+    sample = Sample(Path("/images/a.png"), Path("/labels/a.png"))
+    assert stored_file(sample, "half", Path("/data")) == "__/images/a.png.png"
+    monkeypatch.setattr(cache_dir, "relative", lambda *_: "D:/images/a.png")
+    assert stored_file(sample, "half", Path("/data")) == "__/D/images/a.png.png"
 
 
 @pytest.mark.parametrize("exists", [True, False])

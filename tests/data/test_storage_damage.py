@@ -2,6 +2,7 @@
 
 import errno
 import io
+import mmap
 import os
 
 import cv2
@@ -160,3 +161,16 @@ def test_names_of_the_greatest_length(tmp_path, kind):
         open_storage(kind, samples, dataset.spec, root).read(0)[1].shape
         == read_label(samples[0].label, dataset.spec).shape
     )
+
+
+@pytest.mark.parametrize("number", [errno.ENODEV, errno.EINVAL])
+def test_a_file_system_without_memory_mapping_is_read(dataset, samples, monkeypatch, number):
+    """Such as some FUSE and 9p mounts."""
+
+    def refuse(*_, **__):
+        raise OSError(number, os.strerror(number))
+
+    mapped = [array.copy() for array in open_storage("cache", samples, dataset.spec, dataset.root).read(1)]
+    monkeypatch.setattr(mmap, "mmap", refuse)
+    read = open_storage("cache", samples, dataset.spec, dataset.root).read(1)
+    assert all(np.array_equal(*pair) for pair in zip(mapped, read, strict=True))

@@ -99,3 +99,17 @@ def test_weights_that_are_missing_are_named(exported, tmp_path):
     (tmp_path / "model.xml").write_bytes(exported("openvino").read_bytes())
     with pytest.raises(InputError, match=r"There is no file .*model\.bin"):
         read_model(tmp_path / "model.xml")
+
+
+def test_a_file_system_without_memory_mapping_is_read(exported, monkeypatch):
+    """Such as some FUSE and 9p mounts."""
+    core, options = openvino_runtime._core(), {}
+
+    def read(path):
+        if options.get("ENABLE_MMAP", True):
+            raise RuntimeError("Can not create file mapping for 5, err=No such device")
+        return core.read_model(path)
+
+    fake = SimpleNamespace(read_model=read, set_property=options.update)
+    monkeypatch.setattr(openvino_runtime, "_core", lambda: fake)
+    assert read_model(exported("openvino"))[0].inputs and options == {"ENABLE_MMAP": False}

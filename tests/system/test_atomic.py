@@ -5,6 +5,7 @@ import os
 
 import pytest
 
+from regseg.system import atomic
 from regseg.system.atomic import hidden_name, remove_leftovers, write_text, write_whole
 
 
@@ -82,3 +83,23 @@ def test_the_longest_names_of_a_file_system(tmp_path):
     hidden = hidden_name("长" * 83 + ".jpg", "4711")
     assert len(hidden.encode()) <= 255 and hidden.startswith(".") and hidden.endswith(".4711")
     assert hidden_name("last.ckpt", "4711") == ".last.ckpt.4711"
+
+
+def test_on_windows_a_file_that_another_process_reads_is_replaced_afterwards(tmp_path, monkeypatch):
+    replace, refusals = os.replace, [PermissionError(errno.EACCES, "Access is denied")] * 3
+
+    def busy(*paths):
+        if refusals:
+            raise refusals.pop()
+        replace(*paths)
+
+    monkeypatch.setattr(os, "replace", busy)
+    with pytest.raises(PermissionError):  # elsewhere, it is final
+        write_text(tmp_path / "file", "first")
+    monkeypatch.setattr(atomic, "_WINDOWS", True)
+    write_text(tmp_path / "file", "second")
+    assert (tmp_path / "file").read_text() == "second" and os.listdir(tmp_path) == ["file"]
+    refusals[:] = [PermissionError(errno.EACCES, "Access is denied")] * 999
+    monkeypatch.setattr(atomic, "_BUSY", 0.1)
+    with pytest.raises(PermissionError):
+        write_text(tmp_path / "file", "third")

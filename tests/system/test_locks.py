@@ -9,6 +9,7 @@ import socket
 import threading
 
 import pytest
+from filelock import SoftFileLock
 
 from regseg.system import locks
 from regseg.system.locks import Held, is_held, lock
@@ -39,15 +40,18 @@ def holder(tmp_path):
         process.join()
 
 
-@pytest.fixture(params=["flock", "ENOSYS", "ENOLCK", "EOPNOTSUPP"])
+@pytest.fixture(params=["flock", "ENOSYS", "ENOLCK", "EOPNOTSUPP", "no exchange"])
 def file_system(request, monkeypatch):
-    """A file system with flock, or one that fails with this error."""
+    """A file system with flock, or one that fails with this error; FUSE, NFS and 9p cannot exchange files either."""
     if request.param != "flock":
+        error = "ENOLCK" if request.param == "no exchange" else request.param
 
         def refuse(*args):
-            raise OSError(getattr(errno, request.param), "no locks here")
+            raise OSError(getattr(errno, error), "no locks here")
 
         monkeypatch.setattr(fcntl, "flock", refuse)
+    if request.param == "no exchange":  # with which filelock replaces the file of a killed process
+        monkeypatch.setattr(SoftFileLock, "_try_break_stale_lock", lambda _: None)
 
 
 def test_one_process_at_a_time(tmp_path, holder, file_system):
@@ -76,7 +80,15 @@ def test_a_killed_process_releases_its_lock(tmp_path, holder, file_system):
         pass
 
 
-@pytest.mark.parametrize("file_system", ["ENOLCK"], indirect=True)
+def test_the_holder_may_be_killed_while_another_process_waits(tmp_path, holder, file_system):
+    process = holder()
+    threading.Timer(0.3, lambda: (process.kill(), process.join())).start()
+    with lock(tmp_path / "folder" / "lock", wait=True):
+        assert not process.is_alive()
+    assert {path.name for path in (tmp_path / "folder").iterdir()} <= {"lock"}
+
+
+@pytest.mark.parametrize("file_system", ["ENOLCK", "no exchange"], indirect=True)
 def test_a_lock_of_another_machine_is_respected(tmp_path, holder, file_system, monkeypatch, capsys):
     path, host = tmp_path / "folder" / "lock", socket.gethostname()
     process = holder()

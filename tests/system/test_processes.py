@@ -1,6 +1,9 @@
 """Child processes that exit with their parent, and what processes of a distributed run print."""
 
+import sys
+import threading
 import time
+from types import SimpleNamespace
 
 import pytest
 from child_processes import WAIT, started
@@ -21,10 +24,25 @@ def test_processes_exit_with_their_parent(child):
         assert time.monotonic() - since < 10
 
 
-@pytest.mark.parametrize("rank", [None, "RANK", "LOCAL_RANK", "SLURM_PROCID"])
+@pytest.mark.parametrize("rank", [None, "RANK", "LOCAL_RANK", "NODE_RANK", "SLURM_PROCID"])
 def test_only_the_first_process_prints(monkeypatch, capsys, rank):
-    for name in ("RANK", "LOCAL_RANK", "SLURM_PROCID"):
+    for name in ("RANK", "LOCAL_RANK", "NODE_RANK", "SLURM_PROCID"):
         monkeypatch.setenv(name, "1" if name == rank else "0")
     with processes.printed_once():
         print("once")
     assert capsys.readouterr().out == ("" if rank else "once\n")
+
+
+def test_on_windows_a_process_waits_for_the_handle_of_its_parent(monkeypatch):
+    """There, os.getppid returns the id of a parent that has ended too."""
+    ended, exited, opened = threading.Event(), threading.Event(), []
+    fake = SimpleNamespace(SYNCHRONIZE=0x100000, INFINITE=0xFFFFFFFF)
+    fake.OpenProcess = lambda *arguments: opened.append(arguments) or 7
+    fake.WaitForSingleObject = lambda handle, limit: ended.wait(20)
+    monkeypatch.setitem(sys.modules, "_winapi", fake)
+    monkeypatch.setattr(processes, "_WINDOWS", True)
+    monkeypatch.setattr(processes.os, "_exit", lambda status: exited.set())
+    processes._end_with(1234)
+    assert not exited.wait(0.1)
+    ended.set()
+    assert exited.wait(20) and opened == [(0x100000, False, 1234)]

@@ -27,3 +27,17 @@ def test_without_git_there_is_no_commit(monkeypatch, error):
 
     monkeypatch.setattr(module.subprocess, "run", fail)
     assert provenance()["git_commit"] is None
+
+
+def test_a_package_that_is_not_installed_has_no_version(monkeypatch):
+    """A checkout on PYTHONPATH, or another build of OpenCV."""
+    installed = importlib.metadata.version
+
+    def version(name):
+        if name in ("regseg", "opencv-python-headless"):
+            raise importlib.metadata.PackageNotFoundError(name)
+        return installed(name)
+
+    monkeypatch.setattr(importlib.metadata, "version", version)
+    versions = provenance()["versions"]
+    assert versions["regseg"] is None and versions["opencv-python-headless"] is None and versions["torch"]

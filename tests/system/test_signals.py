@@ -1,11 +1,15 @@
 """Termination signals."""
 
+import os
 import signal
 import subprocess
+import threading
 import time
 
 import pytest
 from child_processes import WAIT, job, started
+
+from regseg.system import signals
 
 CHILD = "import os\nfrom regseg.system import processes, signals\nprocesses."
 
@@ -45,3 +49,17 @@ def test_workers_and_ranks_leave_signals_to_their_parent():
         assert process.poll() is None  # its parent ends it, or it ends itself
         assert process.wait(timeout=10) == -signal.SIGALRM
         assert process.stderr.read() == ""
+
+
+def test_on_windows_workers_ignore_ctrl_c_and_a_signal_is_raised_again_without_os_kill(monkeypatch):
+    """There, Ctrl-C reaches all processes of a console, and os.kill ends a process whatever the signal."""
+    handlers, raised = {}, threading.Event()
+    monkeypatch.setattr(signals, "_WINDOWS", True)
+    monkeypatch.setattr(signal, "signal", lambda number, handler: handlers.update({number: handler}))
+    signals.leave_signals()
+    assert handlers[signal.SIGINT] is signal.SIG_IGN
+    monkeypatch.setattr(signal, "raise_signal", lambda number: raised.set())
+    monkeypatch.setattr(signals, "_received", (signal.SIGINT, 0.0))
+    monkeypatch.setattr(os, "kill", None)
+    signals._send_again()
+    assert raised.wait(20)

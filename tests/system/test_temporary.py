@@ -3,10 +3,12 @@
 import errno
 import multiprocessing
 import os
+import shutil
 import signal
 
 import pytest
 
+from regseg.system.locks import is_held
 from regseg.system.temporary import temporary_folder
 
 
@@ -67,3 +69,17 @@ def test_an_error_names_the_folder_that_the_user_knows(tmp_path, monkeypatch):
     with pytest.raises(OSError, match="No space") as error, temporary_folder(tmp_path, "net.onnx"):
         pass
     assert error.value.filename == str(tmp_path) and list(tmp_path.iterdir()) == []
+
+
+def test_on_windows_the_open_lock_file_is_removed_after_its_release(tmp_path, monkeypatch):
+    remove, held = shutil.rmtree, []
+    (tmp_path / ".report.killed" / "files").mkdir(parents=True)
+    (tmp_path / ".report.killed" / ".lock").touch()
+
+    def of_windows(folder, **options):
+        held.append(is_held(folder / ".lock"))
+        remove(folder / "files" if held[-1] else folder, **options)
+
+    monkeypatch.setattr(shutil, "rmtree", of_windows)
+    with temporary_folder(tmp_path, "report"):
+        assert held == [True, False] and not (tmp_path / ".report.killed").exists()

@@ -24,7 +24,8 @@ def test_a_parent_that_did_not_train_keeps_what_its_processes_found(tmp_path):
 def test_a_spawned_training_locks_its_folder(tmp_path):
     """As the training processes of a run on several devices in a sweep: the first of them takes the lock."""
     first, second = (
-        SimpleNamespace(is_global_zero=is_first, strategy=SimpleNamespace(launcher=None)) for is_first in (True, False)
+        SimpleNamespace(is_global_zero=is_first, world_size=1, strategy=SimpleNamespace(launcher=None))
+        for is_first in (True, False)
     )
     with lock_folder(tmp_path), pytest.raises(InputError, match="another process"):
         RunRecord(tmp_path, {}, lock=True).setup(first, None, "fit")

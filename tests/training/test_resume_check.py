@@ -11,7 +11,7 @@ from omegaconf import OmegaConf
 from regseg.data.datamodule import SegmentationDataModule
 from regseg.errors import InputError
 from regseg.run_settings import settings_of
-from regseg.training.resume_check import check_continues, files_of, fingerprint
+from regseg.training.resume_check import check_continues, check_processes_agree, files_of, fingerprint
 
 CONFIG = {"seed": 0, "model": {"name": "regseg"}, "loss": {"name": "ohem"}, "optimizer": {"lr": 0.05}, "data": {}}
 
@@ -214,3 +214,25 @@ def test_a_run_of_an_earlier_version_is_compared_by_todays_names(compose, root, 
         else:
             with pytest.raises(InputError, match=difference):
                 continues({"settings": before}, {"settings": now})
+
+
+class Connected:
+    """A strategy whose first process has sent ``first``; ``agree`` is whether the other processes have the same."""
+
+    def __init__(self, first, agree):
+        self.broadcast, self.agree = lambda _: first, agree
+
+    def reduce_boolean_decision(self, decision, all):
+        return decision and self.agree
+
+
+def test_the_processes_of_several_nodes_must_agree():
+    own = {"settings": {"optimizer.lr": 0.05, "seed": 0}, "classes": ["a", "b"], "trained epochs": 3}
+    first = own | {"settings": {"optimizer.lr": 0.1, "seed": 0}}
+    check_processes_agree(Connected(own, True), own | {"classes": ("a", "b")})
+    with pytest.raises(InputError, match=r"optimizer\.lr is 0\.05, not 0\.1; start all of them"):
+        check_processes_agree(Connected(first, True), own)
+    with pytest.raises(InputError, match=r"trained epochs is 3, not 9; .*the same folder of runs"):
+        check_processes_agree(Connected(own | {"trained epochs": 9}, True), own)
+    with pytest.raises(InputError, match="Another process of the distributed run has settings, data or"):
+        check_processes_agree(Connected(own, False), own)

@@ -6,6 +6,7 @@ import errno
 import hashlib
 import json
 import os
+import re
 import tempfile
 from pathlib import Path
 
@@ -60,8 +61,15 @@ def working_folder(root: Path, *, large: bool = False) -> Path:
 
 
 def relative(path: Path, root: Path) -> str:
-    """Return ``path`` relative to ``root``, with forward slashes, so that a dataset can be moved."""
-    return Path(os.path.relpath(Path(path).absolute(), Path(root).absolute())).as_posix()
+    """Return ``path`` relative to ``root``, with forward slashes, so that a dataset can be moved.
+
+    On Windows, a path on another drive than ``root`` is returned as it is.
+    """
+    path = Path(path).absolute()
+    try:
+        return Path(os.path.relpath(path, Path(root).absolute())).as_posix()
+    except ValueError:
+        return path.as_posix()
 
 
 def encoding_folder(cache: Path, spec: DatasetSpec) -> Path:
@@ -93,7 +101,10 @@ def stored_file(sample: Sample, kind: str, root: Path) -> str:
         root: the dataset's folder.
     """
     suffix = ".png" if kind == "half" else f".{_hash(os.fsencode(relative(sample.label, root)), 8)}.npy"
-    parent, slash, name = relative(sample.image, root).replace("../", "__/").rpartition("/")
+    inside = relative(sample.image, root).replace("../", "__/")
+    if re.match("[A-Za-z]:/|/", inside):  # on another drive of Windows
+        inside = f"__/{inside.replace(':', '', 1).lstrip('/')}"
+    parent, slash, name = inside.rpartition("/")
     if len(os.fsencode(name + suffix)) > _LONGEST_NAME:
         name = _hash(os.fsencode(name), 64)
     return f"{parent}{slash}{name}{suffix}"

@@ -7,6 +7,7 @@ source and contains a checksum, so that an interrupted creation is continued and
 
 from __future__ import annotations
 
+import errno
 import functools
 import hashlib
 import io
@@ -39,6 +40,7 @@ STORAGE = ("full", "half", "cache")
 _NPY_HEADER = 128  # bytes that np.save writes for such an array
 _TRAILER = struct.Struct("<16sI")  # identity of the source, CRC-32 of everything before the trailer
 _LAYOUT = 3  # version of the file layout; files of another version are created again
+_NO_MMAP = (errno.ENODEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP)  # of file systems without shared mappings
 _MEASURED = 20  # files that are encoded to estimate the size of all
 
 
@@ -136,7 +138,13 @@ def _map_pair(path: Path) -> tuple[np.ndarray, np.ndarray]:
         pixels, values = math.prod(shape[:2]), math.prod(shape)
         if os.fstat(file.fileno()).st_size != _NPY_HEADER + values + pixels + _TRAILER.size:
             raise ValueError("its size contradicts its header")
-        content = np.memmap(file, np.uint8, "r", _NPY_HEADER, values + pixels)
+        try:
+            content: np.ndarray = np.memmap(file, np.uint8, "r", _NPY_HEADER, values + pixels)
+        except OSError as error:
+            if error.errno not in _NO_MMAP:
+                raise
+            file.seek(_NPY_HEADER)
+            content = np.fromfile(file, np.uint8, values + pixels)
     return content[:values].reshape(shape), content[values:].reshape(shape[:2])
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import datetime
-import importlib.metadata
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -25,6 +24,7 @@ from regseg.inference.predictor import SMALLEST
 from regseg.inference.torch_runtime import network_and_spec
 from regseg.models.description import config_of
 from regseg.system.checkpoint_file import OpenedFile, dataset_in, open_checkpoint_file
+from regseg.system.provenance import version_of
 from regseg.system.temporary import temporary_folder
 from regseg.system.weights_files import shown_weights
 
@@ -215,6 +215,6 @@ def _portable(description: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _provenance(weights: Path) -> dict[str, Any]:
-    packages = {name: importlib.metadata.version(name) for name in ("regseg", "torch")}
+    packages = {name: version_of(name) for name in ("regseg", "torch")}
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     return {"weights": weights.name, "created": now, **packages}

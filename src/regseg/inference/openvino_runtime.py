@@ -139,7 +139,7 @@ def read_model(path: str | Path) -> tuple[Any, ExportInfo]:
         if not needed.is_file():
             raise InputError(f"There is no file {needed}; check the path.")
     try:
-        model = _core().read_model(path)
+        model = _model_in(path)
         place = ["framework", KEY] if path.suffix == ".onnx" else [KEY]
         text = model.get_rt_info(place).value if model.has_rt_info(place) else None
     except RuntimeError as error:
@@ -151,6 +151,17 @@ def read_model(path: str | Path) -> tuple[Any, ExportInfo]:
     check_seal(path, info)
     check_input(path, [name for one in model.inputs for name in one.get_names()], kind, length)
     return model, info
+
+
+def _model_in(path: Path) -> Any:
+    """Return the model in a file, also on file systems that cannot map it into memory, such as some FUSE mounts."""
+    try:
+        return _core().read_model(path)
+    except RuntimeError as error:
+        if "mapping" not in str(error):
+            raise
+    _core().set_property({"ENABLE_MMAP": False})
+    return _core().read_model(path)
 
 
 def has_bfloat16() -> bool:

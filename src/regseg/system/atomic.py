@@ -6,10 +6,13 @@ import contextlib
 import hashlib
 import os
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
 
+_WINDOWS = os.name == "nt"
+_BUSY = 3.0  # seconds to try again on Windows, where a file that another process has open cannot be replaced
 _LONGEST = 220  # bytes of a name; most file systems allow 255, and the process and thread follow
 
 
@@ -40,8 +43,8 @@ def write_whole(
                 file.flush()
                 os.fsync(file.fileno())
         if keep is not None and path.exists():
-            os.replace(path, keep)
-        os.replace(temporary, path)
+            _replace(path, keep)
+        _replace(temporary, path)
     except OSError as error:
         if error.filename in (None, str(temporary)):  # ENOSPC comes without a file name
             error.filename = str(path)
@@ -94,6 +97,19 @@ def _short(name: str) -> str:
     """Return ``name``, or a hash of it if the name of a temporary file would be longer than file systems allow."""
     encoded = os.fsencode(name)
     return name if len(encoded) <= _LONGEST else hashlib.sha256(encoded).hexdigest()
+
+
+def _replace(source: Path, target: Path) -> None:
+    """Rename a file; on Windows, wait until other processes, such as virus scanners, have closed both."""
+    until = time.monotonic() + _BUSY
+    while True:
+        try:
+            os.replace(source, target)
+            return
+        except PermissionError:
+            if not _WINDOWS or time.monotonic() > until:
+                raise
+        time.sleep(0.05)
 
 
 def _flush_folder(folder: Path) -> None:

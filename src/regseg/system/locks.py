@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import errno
+import os
+import re
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from filelock import BaseFileLock, FileLock, SoftFileLock, Timeout
@@ -14,6 +17,7 @@ from regseg.errors import shortened
 _NO_FLOCK = {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP}
 _READ_ONLY = {errno.EACCES, errno.EPERM, errno.EROFS}
 _TIMEOUT = 0.5  # seconds; longer than `is_held` in another process holds the lock
+_CHECK = 1.0  # seconds between looks whether the holder was killed, while waiting
 _NOTICE = 30.0  # seconds of waiting before a message is printed
 
 
@@ -99,23 +103,66 @@ def _acquire(path: Path, timeout: float) -> BaseFileLock:
 
 def _wait(lock: BaseFileLock, path: Path, timeout: float) -> None:
     """Acquire a lock; without a limit, print for which process it waits if that takes long."""
-    if timeout < 0:
+    began, noticed = time.monotonic(), False
+    while True:
+        left = timeout - (time.monotonic() - began)
         try:
-            lock.acquire(timeout=_NOTICE)
+            lock.acquire(timeout=min(_CHECK, _NOTICE) if timeout < 0 else max(0.0, min(_CHECK, left)))
             return
         except Timeout:
+            if _remove_stale(_soft(path)):
+                continue
+            if 0 <= timeout <= time.monotonic() - began:
+                raise
+        if timeout < 0 and not noticed and time.monotonic() - began >= _NOTICE:
+            noticed = True
             remedy = _remedy(_soft(path)).replace(", or ", "; ", 1)
             print(f"Waiting for another process, which holds {path}{remedy}.", flush=True)
-    lock.acquire(timeout=timeout)
+
+
+def _remove_stale(soft: Path) -> bool:
+    """Remove the lock file ``soft`` of a killed process of this machine; return whether it was removed.
+
+    filelock does so by exchanging two files, which FUSE, NFS and 9p file systems refuse. Here, the processes that would
+    remove it take turns by another lock file, so that none removes the new lock of another one.
+    """
+    turn = soft.with_name(f"{soft.name}.turn")
+    if os.name == "nt" or not _is_stale(soft, None):  # on Windows, filelock needs no exchange
+        return False
+    with suppress(OSError), SoftFileLock(turn, timeout=0):  # Timeout is an OSError
+        if _is_stale(soft, _holder(turn)[1]):
+            soft.unlink()
+            return True
+    return False
+
+
+def _is_stale(soft: Path, host: str | None) -> bool:
+    """Return whether the process that created ``soft`` has ended; False if it is of another machine than ``host``."""
+    process, its_host = _holder(soft)
+    if process is None or (host is not None and host != its_host):
+        return False
+    try:
+        os.kill(process, 0)
+    except OSError as error:
+        return error.errno == errno.ESRCH
+    return False
+
+
+def _holder(soft: Path) -> tuple[int | None, str]:
+    """Return (process, machine) of the lock file ``soft``; (None, "") if it names none."""
+    try:
+        lines = soft.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return None, ""
+    return (int(lines[0]), lines[1]) if len(lines) > 1 and re.fullmatch("[0-9]{1,9}", lines[0]) else (None, "")
 
 
 def _remedy(soft: Path) -> str:
     """Return what to do if the process that created the file ``soft`` is gone; empty without that file."""
-    try:
-        lines = soft.read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
+    if not soft.exists():
         return ""
-    holder = f"process {lines[0]} on {shortened(lines[1])}" if len(lines) > 1 and lines[0].isdigit() else "its process"
+    process, host = _holder(soft)
+    holder = "its process" if process is None else f"process {process} on {shortened(host)}"
     return f", or delete {soft} if {holder} is gone"
 
 

@@ -20,13 +20,16 @@ def guard_output() -> None:
     _replace_closed()
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
-        if not isinstance(stream, io.TextIOWrapper) or isinstance(getattr(stream.buffer, "raw", None), _Output):
-            continue  # replaced by a test, or already guarded
+        buffer = stream.buffer if isinstance(stream, io.TextIOWrapper) else None
+        raw = getattr(buffer, "raw", buffer)  # python -u has no buffer
+        # Windows consoles take all characters as UTF-16; written to their descriptor, UTF-8 would be garbled.
+        if raw is None or isinstance(raw, _Output) or type(raw).__name__ == "_WindowsConsoleIO":
+            continue  # replaced by a test, already guarded, or such a console
         with contextlib.suppress(OSError, ValueError):
-            buffer = io.BufferedWriter(_Output(stream.fileno(), "w", closefd=False))
+            output = io.BufferedWriter(_Output(stream.fileno(), "w", closefd=False))
             stream.flush()
             # A pipe or a log file gets each line at once, too: the first epoch may take an hour.
-            guarded = io.TextIOWrapper(buffer, stream.encoding, "backslashreplace", line_buffering=True)
+            guarded = io.TextIOWrapper(output, stream.encoding, "backslashreplace", line_buffering=True)
             setattr(sys, name, guarded)
 
 

@@ -19,6 +19,7 @@ from typing import Any, NoReturn
 from regseg.system.output import guard_output
 from regseg.system.signals import end_on_signals, is_first, leave_pending, leave_signals
 
+_WINDOWS = os.name == "nt"
 _MAIN = "REGSEG_MAIN_PROCESS"
 _PR_SET_PDEATHSIG = 1  # from linux/prctl.h
 _TIMEOUT = 10.0  # seconds for the main process to exit by itself after another rank has failed
@@ -185,9 +186,20 @@ def _end_with(parent: int) -> None:
     """Exit this process when its parent process ``parent`` has exited."""
 
     def watch() -> None:
-        while os.getppid() == parent:
+        if _WINDOWS:
+            _wait_for_handle(parent)
+        while not _WINDOWS and os.getppid() == parent:
             time.sleep(1.0)
         os._exit(1)
 
-    if hasattr(os, "getppid"):
-        threading.Thread(target=watch, daemon=True).start()
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def _wait_for_handle(process: int) -> None:
+    """Wait until a process has ended, on Windows, where os.getppid returns the id of an ended parent too."""
+    import _winapi
+
+    windows: Any = _winapi
+    with contextlib.suppress(OSError):  # it has ended already
+        handle = windows.OpenProcess(windows.SYNCHRONIZE, False, process)
+        windows.WaitForSingleObject(handle, windows.INFINITE)

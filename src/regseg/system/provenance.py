@@ -22,12 +22,20 @@ def provenance(command: str | None = None) -> dict[str, Any]:
     Returns:
         Plain values with the keys ``command``, ``git_commit`` and ``versions``.
     """
-    versions = {name: importlib.metadata.version(name) for name in ("regseg", *_PACKAGES)}
+    versions = {name: version_of(name) for name in ("regseg", *_PACKAGES)}
     return {
         "command": command or shlex.join(["python", "-m", _module(), *sys.argv[1:]]),
         "git_commit": _git_commit(),
         "versions": {"python": platform.python_version(), **versions},
     }
+
+
+def version_of(package: str) -> str | None:
+    """Return the version of an installed package; None for a checkout on PYTHONPATH, or another build of OpenCV."""
+    try:
+        return importlib.metadata.version(package)
+    except (importlib.metadata.PackageNotFoundError, KeyError):  # KeyError: metadata without a version
+        return None
 
 
 def _module() -> str:

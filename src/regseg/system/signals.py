@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from types import FrameType
     from typing import Any
 
-NAMES = ("SIGTERM", "SIGINT", "SIGHUP")
+NAMES = ("SIGTERM", "SIGINT", "SIGHUP", "SIGBREAK")  # the last one is Ctrl-Break on Windows
+_WINDOWS = os.name == "nt"
 _GRACE = 5.0  # seconds for the main process to end its workers after a signal to the process group
 _AGAIN = 0.5  # seconds; a later signal counts as a second one (`timeout` sends the same signal twice at once)
 _received: tuple[int, float] | None = None
@@ -43,8 +44,11 @@ def is_command() -> bool:
 
 
 def is_first() -> bool:
-    """Return whether this is the first process of a distributed run, which prints for all, or the only one."""
-    return {os.environ.get(name, "0") for name in ("RANK", "LOCAL_RANK", "SLURM_PROCID")} == {"0"}
+    """Return whether this is the first process of a distributed run, which prints for all, or the only one.
+
+    The first process of another node than the first one has NODE_RANK, and no RANK unless torchrun started it.
+    """
+    return {os.environ.get(name, "0") for name in ("RANK", "LOCAL_RANK", "NODE_RANK", "SLURM_PROCID")} == {"0"}
 
 
 def exit_on_signals() -> None:
@@ -81,10 +85,13 @@ def leave_signals() -> None:
     """
     for name in {"SIGUSR1", "SIGUSR2"} & set(dir(signal)):
         signal.signal(getattr(signal, name), signal.SIG_IGN)
-    if hasattr(signal, "setitimer"):
+    if not _WINDOWS:
         signal.signal(signal.SIGALRM, signal.SIG_DFL)
         for number in _unignored():
             signal.signal(number, lambda *_: signal.setitimer(signal.ITIMER_REAL, _GRACE))
+    else:  # there, Ctrl-C reaches all processes of a console; `_end_with` ends this one with its parent
+        for number in _unignored():
+            signal.signal(number, signal.SIG_IGN)
 
 
 def received() -> int | None:
@@ -127,6 +134,9 @@ def _send_again() -> None:
     import threading
 
     number, _received = _received[0], None
-    timer = threading.Timer(0.1, os.kill, (os.getpid(), number))
+    if _WINDOWS:  # there, os.kill would end the process at once
+        timer = threading.Timer(0.1, signal.raise_signal, (number,))
+    else:
+        timer = threading.Timer(0.1, os.kill, (os.getpid(), number))
     timer.daemon = True
     timer.start()

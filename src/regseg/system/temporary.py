@@ -60,5 +60,7 @@ def _remove_abandoned(folder: Path) -> None:
     path = folder / _LOCK
     if not any(file.exists() for file in (path, path.with_name(f"{_LOCK}.soft"))):
         return  # not locked yet, or not such a folder
-    with contextlib.suppress(OSError), lock(path, wait=False):  # `Held` is an OSError
-        shutil.rmtree(folder, ignore_errors=True)
+    with contextlib.suppress(OSError):  # `Held` is one
+        with lock(path, wait=False):
+            shutil.rmtree(folder, ignore_errors=True)
+        shutil.rmtree(folder, ignore_errors=True)  # again: on Windows, the open lock file could not be removed

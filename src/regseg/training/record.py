@@ -24,6 +24,7 @@ from regseg.system import processes, signals
 from regseg.system.processes import WAIT_FOR_RANKS
 from regseg.training.callbacks import ended_by
 from regseg.training.metrics import Scores
+from regseg.training.resume_check import check_processes_agree
 from regseg.training.trainer import end_ranks, quiet
 
 KEY = "regseg"  # key of the record in a checkpoint
@@ -43,6 +44,7 @@ class RunRecord(Checkpoint):
         folder: The run's folder.
         facts: Further content of the summary: configuration, command, versions.
         fingerprint: What a continued run must share, see `fingerprint`.
+        trained: The number of epochs that the run continues.
         lock: Whether to lock the folder in the training process, for spawned processes.
     """
 
@@ -52,8 +54,10 @@ class RunRecord(Checkpoint):
         facts: Mapping[str, Any],
         fingerprint: Mapping[str, Any] | None = None,
         *,
+        trained: int = 0,
         lock: bool = False,
     ) -> None:
+        self.trained = trained
         self.folder, self.fingerprint, self.lock = Path(folder), dict(fingerprint or {}), lock
         self.limits = limits_of(facts.get("config", {}))
         self.rows: list[dict[str, Any]] = []
@@ -71,6 +75,8 @@ class RunRecord(Checkpoint):
         quiet()  # here, because the other processes of a distributed run execute nothing before
         if isinstance(trainer.strategy.launcher, _MultiProcessingLauncher):
             processes.set_up_rank(os.getppid())
+        if trainer.world_size > 1:
+            check_processes_agree(trainer.strategy, self.fingerprint | {"trained epochs": self.trained})
         if self.lock and trainer.is_global_zero:
             self._held.enter_context(lock_folder(self.folder))
 

@@ -11,7 +11,7 @@ import lightning as L
 
 from regseg.data.cache_dir import relative
 from regseg.data.datasets.layout import list_samples
-from regseg.errors import InputError, counted, shortened
+from regseg.errors import Consequence, InputError, counted, shortened
 from regseg.run_settings import (
     check_same_options,
     check_settings,
@@ -99,6 +99,38 @@ def check_continues(folder: Path, before: Mapping[str, Any], now: Mapping[str, A
     _check_steps(folder, before, now)
     schedule = _changed_schedule(folder, before, now, epochs) if _differs("iterations", before, now) else None
     return " ".join(filter(None, [schedule, _changed_callbacks(before, now)])) or None
+
+
+def check_processes_agree(strategy: Any, own: Mapping[str, Any]) -> None:
+    """Check that all processes of a distributed run train the same; those of other nodes have commands of their own.
+
+    Otherwise they would train with different settings without a word, or wait for each other without end.
+
+    Args:
+        strategy: The Trainer's strategy, which connects the processes.
+        own: What must be the same in all of them: the fingerprint, and the number of ``trained epochs``.
+
+    Raises:
+        InputError: They differ; names the first difference in the process that has it.
+    """
+    own = {name: _plain(value) for name, value in own.items()}
+    first = strategy.broadcast(own)
+    differing = [name for name in own if own[name] != first.get(name)]
+    if strategy.reduce_boolean_decision(not differing, all=True):
+        return
+    if not differing:
+        raise Consequence(
+            "Another process of the distributed run has settings, data or checkpoints of its own; see its message."
+        )
+    name = differing[0]
+    its, ours = first.get(name), own[name]
+    if isinstance(its, Mapping) and isinstance(ours, Mapping):
+        part = next(key for key in {**its, **ours} if its.get(key) != ours.get(key))
+        its, ours, name = its.get(part), ours.get(part), f"{name} {part}" if name == "files" else part
+    raise InputError(
+        f"This process differs from the first one of the distributed run: {name} is {shortened(ours)}, not "
+        f"{shortened(its)}; start all of them with the same options, data and, to continue, the same folder of runs."
+    )
 
 
 def _check_data(folder: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:

@@ -260,7 +260,7 @@ def end_ranks(trainer: L.Trainer, *, wait: float) -> None:
         processes.failed_rank(wait)
         ranks = processes.watched_ranks()
         failed = [rank for rank in ranks if rank.poll()]
-        launcher.kill(signal.SIGKILL)
+        launcher.kill(getattr(signal, "SIGKILL", signal.SIGTERM))  # on Windows, SIGTERM kills
         ranks[:] = failed  # what is killed here has not failed
 
 
