@@ -189,8 +189,7 @@ def validate(trainer: Trainer, task: SegmentationTask, datamodule: SegmentationD
     datamodule.setup("validate")
     check_limits(trainer, datamodule, "validate")
     task.trainer = trainer
-    callbacks: list[Any] = trainer.callbacks  # type: ignore[attr-defined]  # Lightning sets it at run time
-    single = is_limited(trainer) or any(isinstance(callback, Pictures) for callback in callbacks)
+    single = is_limited(trainer) or any(isinstance(callback, Pictures) for callback in cast(Any, trainer).callbacks)
     batches = task.predicted(datamodule.val_set, batch_size=1 if single else 8)  # limits and pictures count batches
     trainer.validate(task, batches, verbose=False)
 
@@ -199,8 +198,8 @@ def make_datamodule(cfg: DictConfig, file: OpenedFile | None = None) -> Segmenta
     """Return the chosen dataset, or the one the checkpoint was trained on, at the chosen split and size."""
     from regseg.data.datamodule import SegmentationDataModule
 
-    changes = {"val_split": cfg.split, "val_size": cfg.val_size}
-    changes = {key: value for key, value in changes.items() if value is not None}
+    given = (("val_split", cfg.split), ("val_size", cfg.val_size))
+    changes = {key: value for key, value in given if value is not None}
     if "_target_" in cfg.data:
         return instantiate(cfg.data, **changes)
     if cfg.weights == "position":
