@@ -100,8 +100,8 @@ def test_a_changed_setting_is_not_skipped(run_module, streets_root, streets_opti
 def test_each_process_of_a_sweep_takes_a_gpu_of_its_own(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     code = (
-        "import sys, torch; from regseg import multirun as sweep\n"
-        "torch.cuda.device_count = lambda: 2\n"
+        "import sys; from types import SimpleNamespace; from regseg import multirun as sweep\n"
+        "sys.modules['torch'] = SimpleNamespace(cuda=SimpleNamespace(device_count=lambda: 2))\n"  # import takes seconds
         "print(sweep.own_gpu(), sweep.own_gpu(), flush=True); sys.stdin.read()"
     )
     with sweep_folder("python -m regseg.train -m"):
