@@ -7,7 +7,8 @@ RUN = "runs/streets_custom_dilations_regseg/run_seed0"
 
 
 # The smallest network, and no worker processes: what is tested here is the program around them.
-TINY = ["trainer=smoke", "model.backbone.dilations=[[1]]"]
+SMALL = "model.backbone.dilations=[[1]]"
+TINY = ["trainer=smoke", SMALL]
 
 
 def failed(result, *words):

@@ -4,20 +4,28 @@ Reads requests as lines of JSON (module, arguments, cwd, env, out, err, timeout)
 null after the timeout. Everything of this project is imported in the fork.
 """
 
+import atexit
 import gc
 import json
 import os
 import runpy
 import signal
 import sys
+import threading
 import time
 
+os.environ["MPLBACKEND"] = "agg"  # read when matplotlib is imported; the notebooks draw
+
 import albumentations  # noqa: F401
+import cykooz_resizer  # noqa: F401
+import filelock  # noqa: F401
 import hydra  # noqa: F401
+import kornia_rs  # noqa: F401
 import lightning.pytorch  # noqa: F401
 import matplotlib.pyplot  # noqa: F401
-import numba  # noqa: F401
+import numba
 import torchmetrics  # noqa: F401
+from hydra.core.plugins import Plugins
 
 
 def serve() -> dict | None:
@@ -37,6 +45,17 @@ def serve() -> dict | None:
     return None
 
 
+def leave(status: int) -> None:
+    """Exit as Python does, except that it frees nothing: that would write to every page, and so copy it."""
+    threading._shutdown()  # waits for threads that are no daemons
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
+
+
+Plugins.instance()  # imports Hydra's launchers
+numba.njit(lambda: None)()  # sets up the compiler, which the fused upsampling needs even if its code is cached
 gc.collect()
 gc.freeze()  # otherwise, a garbage collection in a fork would write to every page, and so copy it, which takes seconds
 request = serve()
@@ -51,4 +70,10 @@ if request is not None:
     sys.path[:1] = [request["cwd"], *filter(None, request["env"].get("PYTHONPATH", "").split(os.pathsep))]
     sys.argv = ["-m", *request["arguments"]]
     sys.stdin, sys.stdout, sys.stderr = (os.fdopen(number, "rw"[number > 0], closefd=False) for number in range(3))
-    runpy.run_module(request["module"], run_name="__main__", alter_sys=True)
+    try:
+        runpy.run_module(request["module"], run_name="__main__", alter_sys=True)
+    except SystemExit as end:
+        if not isinstance(end.code, int | None):
+            raise
+        leave(end.code or 0)
+    leave(0)

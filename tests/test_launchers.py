@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from child_processes import default_signals
-from commands import TINY, smoke
+from commands import SMALL, TINY, smoke
 from hydra import compose, initialize_config_dir
 
 import regseg
@@ -20,12 +20,12 @@ from regseg.run_dir import read_metrics, read_summary, write_json
 
 def test_two_rows_on_two_processes_each(run_module, streets_root, streets_options, tmp_path):
     """Every row is trained once, by two processes, and none of them sees the sweep."""
-    rows = "model/backbone=dilation_1_6,dilation_1_14"
-    result = smoke(run_module, streets_root, streets_options, "table4", rows, "trainer.devices=2")
+    rows = "model/decoder=lraspp,sum_conv1x1"
+    result = smoke(run_module, streets_root, streets_options, "table5", rows, SMALL, "trainer.devices=2")
     assert result.returncode == 0, result.stderr
     assert result.stdout.count("parameters, on streets") == 2
-    for name in ("dilation_1_6", "dilation_1_14"):
-        metrics = read_metrics(tmp_path / "runs" / "table4" / f"{name}_seed0")
+    for name in ("lraspp", "sum_conv1x1"):
+        metrics = read_metrics(tmp_path / "runs" / "table5" / f"{name}_seed0")
         assert [int(row["epoch"]) for row in metrics] == [0, 1]
 
 
@@ -33,7 +33,7 @@ def test_several_runs_at_once(run_module, streets_root, streets_options, tmp_pat
     """Each prints into its folder, a mistake ends only its own run, and the last lines report it."""
     rows = ("hydra/launcher=parallel", "model/decoder=lraspp,sum_conv1x1,nonsense")
     assert smoke(run_module, streets_root, streets_options, "table5", *rows).returncode == 2  # before any is begun
-    rows = (*rows[:1], "model/decoder=lraspp,sum_conv1x1", "seed=0,-1")
+    rows = (*rows[:1], "model/decoder=lraspp,sum_conv1x1", "seed=0,-1", SMALL)
     result = smoke(run_module, streets_root, streets_options, "table5", *rows)
     assert result.returncode == 1 and result.stderr.count("regseg: failed:") == 2
     assert all("seed=-1" in line for line in result.stderr.splitlines() if line.startswith("regseg: failed:"))
@@ -49,7 +49,8 @@ def test_loader_workers_of_several_runs_at_once(run_module, streets_root, street
     """This is no smoke test, because a smoke test reads images in the training process."""
     result = run_module(
         "regseg.train", "-m", "hydra/launcher=parallel", *streets_options, f"data.root={streets_root}",
-        "model/decoder=lraspp,sum_conv1x1", "trainer.accelerator=cpu", "trainer.max_epochs=1", "data.batch_size=4",
+        "model/decoder=lraspp,sum_conv1x1", SMALL, "trainer.accelerator=cpu", "trainer.max_epochs=1",
+        "data.batch_size=4",
         "data.crop_size=[64,64]", "data.num_workers=1", "scheduler.warmup_iters=1",
     )  # fmt: skip
     assert result.returncode == 0, result.stderr
@@ -59,7 +60,13 @@ def test_loader_workers_of_several_runs_at_once(run_module, streets_root, street
 
 def test_as_jobs_of_a_queue(run_module, streets_root, streets_options, tmp_path):
     """submitit on this machine: a job file, a separate process and a result file per run, as under Slurm."""
-    queue = ("hydra/launcher=submitit_local", "trainer.devices=2", "model/decoder=lraspp", "optimizer.lr=0.05,fast")
+    queue = (
+        "hydra/launcher=submitit_local",
+        "trainer.devices=2",
+        "model/decoder=lraspp",
+        SMALL,
+        "optimizer.lr=0.05,fast",
+    )
     result = smoke(run_module, streets_root, streets_options, "table5", *queue)
     assert result.returncode == 1 and "failed: model/decoder=lraspp" in result.stderr and "fast" in result.stderr
     folder = tmp_path / "runs" / "table5" / "lraspp_seed0"
@@ -131,7 +138,7 @@ def test_a_launcher_that_dies_is_reported(run_module, streets_root, streets_opti
         "class Die(lightning.Callback):\n"
         "    def on_train_start(self, trainer, module): os.kill(os.getpid(), 9)\n"
     )
-    die = ("hydra/launcher=parallel", "model/decoder=lraspp", "+callbacks.die={_target_: tests_die.Die}")
+    die = ("hydra/launcher=parallel", "model/decoder=lraspp", SMALL, "+callbacks.die={_target_: tests_die.Die}")
     result = run_module(
         "regseg.train", "-m", "experiment=table5", "trainer=smoke", *streets_options, f"data.root={streets_root}", *die,
         env={"PYTHONPATH": str(tmp_path)},
@@ -141,10 +148,10 @@ def test_a_launcher_that_dies_is_reported(run_module, streets_root, streets_opti
 
 
 def test_overwrite_with_a_time_replaces_only_earlier_runs(run_module, streets_root, streets_options, tmp_path):
-    rows = ("model/decoder=lraspp", "overwrite=true")
+    rows = ("model/decoder=lraspp", SMALL, "overwrite=true")
     assert smoke(run_module, streets_root, streets_options, "table5", *rows).returncode == 0
     began = read_summary(tmp_path / "runs/table5/lraspp_seed0")["began"]
-    arguments = ["experiment=table5", "trainer=smoke", *streets_options, f"data.root={streets_root}", rows[0]]
+    arguments = ["experiment=table5", "trainer=smoke", *streets_options, f"data.root={streets_root}", *rows[:2]]
     for overwrite, kept in ((began, True), ("true", False)):
         again = run_module("regseg.train", "-m", *arguments, f"overwrite={overwrite}")
         assert again.returncode == 0 and ("already finished" in again.stdout) is kept, again.stderr
@@ -152,7 +159,7 @@ def test_overwrite_with_a_time_replaces_only_earlier_runs(run_module, streets_ro
 
 
 def test_a_queued_again_job_overwrites_only_runs_of_other_jobs(run_module, streets_root, streets_options, tmp_path):
-    rows = ["model/decoder=lraspp,sum_conv1x1", "overwrite=true", "trainer.max_epochs=1"]
+    rows = ["model/decoder=lraspp,sum_conv1x1", SMALL, "overwrite=true", "trainer.max_epochs=1"]
     arguments = ["experiment=table5", "trainer=smoke", *streets_options, f"data.root={streets_root}", *rows]
     job = {"SLURM_ARRAY_JOB_ID": "7", "SLURM_ARRAY_TASK_ID": "1", "SLURM_JOB_ID": "9"}
     assert run_module("regseg.train", "-m", *arguments, env=job).returncode == 0

@@ -8,7 +8,7 @@ import subprocess
 import sys
 
 import pytest
-from commands import TINY, TRAIN, smoke
+from commands import SMALL, TINY, TRAIN, smoke
 
 from regseg import multirun
 from regseg.errors import InputError
@@ -18,10 +18,10 @@ from regseg.run_dir import read_metrics, read_summary, write_json
 
 def test_a_sweep_continues_where_it_stopped(run_module, streets_root, streets_options, tmp_path):
     """One row finished, one cut off after its first epoch, one failed at once, one never begun."""
-    rows = "model/backbone=dilation_1_14,dilation_1_6,dilation_1_10"
-    assert smoke(run_module, streets_root, streets_options, "table4", rows).returncode == 0
-    runs = tmp_path / "runs" / "table4"
-    finished, cut, failed = (runs / f"{name}_seed0" for name in ("dilation_1_14", "dilation_1_6", "dilation_1_10"))
+    rows = "model/decoder=lraspp,sum_conv1x1,bisenet"
+    assert smoke(run_module, streets_root, streets_options, "table5", rows, SMALL).returncode == 0
+    runs = tmp_path / "runs" / "table5"
+    finished, cut, failed = (runs / f"{name}_seed0" for name in ("lraspp", "sum_conv1x1", "bisenet"))
     before = (finished / "summary.json").stat().st_mtime_ns
     for folder, status in ((cut, "running"), (failed, "failed")):
         summary = json.loads((folder / "summary.json").read_text())
@@ -31,11 +31,11 @@ def test_a_sweep_continues_where_it_stopped(run_module, streets_root, streets_op
     write_json(
         failed / "summary.json", json.loads((failed / "summary.json").read_text()) | {"best": None, "last": None}
     )
-    result = smoke(run_module, streets_root, streets_options, "table4", rows + ",dilation_1_12")
+    result = smoke(run_module, streets_root, streets_options, "table5", rows + ",sum_conv3x3", SMALL)
     assert result.returncode == 0, result.stderr
     assert (finished / "summary.json").stat().st_mtime_ns == before
-    assert "dilation_1_14_seed0: already finished" in result.stdout and "continuing from last.ckpt" in result.stdout
-    for folder in (cut, failed, runs / "dilation_1_12_seed0"):
+    assert "lraspp_seed0: already finished" in result.stdout and "continuing from last.ckpt" in result.stdout
+    for folder in (cut, failed, runs / "sum_conv3x3_seed0"):
         assert read_summary(folder)["status"] == "finished" and len(read_metrics(folder)) == 2
 
 
@@ -70,8 +70,9 @@ def test_an_interrupted_sweep_replaces_the_rest(run_module, streets_root, street
 def test_a_row_that_fails_does_not_stop_the_others(run_module, streets_root, streets_options, tmp_path):
     lr = "optimizer.lr=0.05,fast,0.04"
     result = smoke(
-        run_module, streets_root, streets_options, "table5", "model/decoder=lraspp", lr, "run.name=${optimizer.lr}"
-    )
+        run_module, streets_root, streets_options, "table5", "model/decoder=lraspp", SMALL, lr,
+        "run.name=${optimizer.lr}",
+    )  # fmt: skip
     assert result.returncode == 1
     last = result.stderr.strip().splitlines()[-2:]
     assert "failed:" in last[0] and "optimizer.lr=fast" in last[0] and "is not a number" in last[0]
@@ -80,7 +81,7 @@ def test_a_row_that_fails_does_not_stop_the_others(run_module, streets_root, str
 
 
 def test_a_changed_setting_is_not_skipped(run_module, streets_root, streets_options):
-    rows = ("model/decoder=lraspp",)
+    rows = ("model/decoder=lraspp", SMALL)
     assert smoke(run_module, streets_root, streets_options, "table5", *rows).returncode == 0
     moved = streets_root.parent / "moved"
     shutil.copytree(streets_root, moved, dirs_exist_ok=True)
@@ -99,8 +100,8 @@ def test_a_changed_setting_is_not_skipped(run_module, streets_root, streets_opti
 def test_each_process_of_a_sweep_takes_a_gpu_of_its_own(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     code = (
-        "import sys, torch; from regseg import multirun as sweep\n"
-        "torch.cuda.device_count = lambda: 2\n"
+        "import sys; from types import SimpleNamespace; from regseg import multirun as sweep\n"
+        "sys.modules['torch'] = SimpleNamespace(cuda=SimpleNamespace(device_count=lambda: 2))\n"  # import takes seconds
         "print(sweep.own_gpu(), sweep.own_gpu(), flush=True); sys.stdin.read()"
     )
     with sweep_folder("python -m regseg.train -m"):
@@ -156,7 +157,7 @@ def test_rows_of_a_sweep_under_an_experiment_have_folders_of_their_own(
 ):
     result = run_module(
         TRAIN, "-m", "experiment=demo", "trainer=smoke", *streets_options, f"data.root={streets_root}",
-        "model/decoder=regseg,lraspp", "trainer.max_epochs=1",
+        "model/decoder=regseg,lraspp", SMALL, "trainer.max_epochs=1",
     )  # fmt: skip
     assert result.returncode == 0, result.stderr
     assert len(list(tmp_path.glob("runs/demo/*/summary.json"))) == 2

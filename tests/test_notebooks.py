@@ -2,10 +2,7 @@
 
 import base64
 import json
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import cv2
@@ -49,14 +46,12 @@ def stored_lines(path):
     "path",
     [pytest.param(path, id=path.stem, marks=[pytest.mark.slow] if path.stem in SLOW else []) for path in NOTEBOOKS],
 )
-def test_notebook(path, tmp_path):
+def test_notebook(path, run_module, tmp_path):
     """It runs, and prints what is stored in it."""
     code = "\n".join("".join(cell["source"]) for cell in cells_of(path))
     code = code.replace("trainer.max_epochs=5", "trainer.max_epochs=1")  # its scores are not checked
-    environment = {**os.environ, "MPLBACKEND": "agg"}
-    result = subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=600
-    )
+    (tmp_path / "notebook.py").write_text(code, encoding="utf-8")
+    result = run_module("notebook", timeout=600)
     assert result.returncode == 0, result.stderr
     printed = {without_values(line) for line in result.stdout.splitlines()}
     assert not [line for line in stored_lines(path) if without_values(line) not in printed]

@@ -3,9 +3,6 @@
 import errno
 import os
 import pickle
-import resource
-import subprocess
-import sys
 from pathlib import Path
 
 import cv2
@@ -133,7 +130,7 @@ def test_an_out_below_a_file(predict, photos, tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["images", "video"])
-def test_a_disk_that_fills(tiny_weights, tmp_path, kind):
+def test_a_disk_that_fills(run_module, tiny_weights, tmp_path, kind):
     """Files may not exceed a size, as by a quota: what is there is whole."""
     if kind == "video":
         pytest.importorskip("av")
@@ -141,11 +138,13 @@ def test_a_disk_that_fills(tiny_weights, tmp_path, kind):
     else:
         source, limit = write(tmp_path / "photos" / "a.png", noise(0, (200, 300))).parent, 3000
     arguments = [f"weights={tiny_weights}", f"source={source}", "out=o", "runtime=torch", "precision=f32"]
-    code = f"import sys; sys.argv = {['predict', *arguments]!r}\nfrom regseg.predict import main\nmain()\n"
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=120,
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
-    )  # fmt: skip
+    (tmp_path / "limited.py").write_text(
+        "import resource\n"
+        "from regseg.predict import main\n"
+        f"resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit}))\n"
+        "main()\n"
+    )
+    done = run_module("limited", *arguments)
     assert ended(done, 1, "overlay", "File too large") and len(done.stderr.splitlines()) == 1
     assert files(tmp_path / "o") == [".lock", "predictions.json"]
 
