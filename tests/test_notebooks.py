@@ -32,8 +32,8 @@ def texts_in(node):
 
 
 def without_values(line):
-    """A printed line without what differs between runs and machines: numbers, widths and precisions."""
-    return re.sub(r"\b(?:bf16|f32)\b|\d[\d.]*(?:e[-+]?\d+)?|\s+", " 0 ", line)
+    """A printed line without what differs between runs and machines: numbers, plurals, widths and precisions."""
+    return re.sub(r"\b(?:bf16|f32|epochs?)\b|\d[\d.]*(?:e[-+]?\d+)?|\s+", " 0 ", line)
 
 
 def stored_lines(path):

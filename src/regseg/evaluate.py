@@ -13,6 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 from regseg.cli import entry_point
 from regseg.config import is_typed, values_of
 from regseg.errors import InputError, check_boolean, check_number, counted, typed
+from regseg.run_dir import folder_of_run
 from regseg.system.processes import printed_once
 from regseg.system.weights_files import resolve_weights, shown_weights
 
@@ -103,17 +104,11 @@ def compare_sizes(cfg: DictConfig) -> float:
         return best
     print(f"{shown_weights(cfg.weights)} on {datamodule.spec.name}, split {cfg.split}, labels at original size")
     sizes_table(results, reduced=bool(datamodule.spec.excluded))
-    folder = run_folder(cfg.weights)
+    folder = folder_of_run(cfg.weights)
     write_json(folder / "val_sizes.json", results)
     draw({Path(cfg.weights).stem if folder == Path(".") else folder.name: results}, folder / "val_sizes.png")
     print(f"results and curve: {folder / 'val_sizes.json'}, {folder / 'val_sizes.png'}")
     return best
-
-
-def run_folder(weights: str) -> Path:
-    """Return the folder of the run that ``weights`` belongs to, or else the current folder."""
-    folder = Path(weights).parent
-    return folder.parent if folder.name == "checkpoints" and (folder.parent / "summary.json").exists() else Path(".")
 
 
 def out_folder(cfg: DictConfig) -> Path:
@@ -122,8 +117,8 @@ def out_folder(cfg: DictConfig) -> Path:
     ``pictures=true`` means its subfolder ``evaluation``, because its subfolder ``pictures`` is for the training.
     """
     if cfg.pictures is True:
-        return run_folder(cfg.weights) / "evaluation"
-    return Path(cfg.pictures) if cfg.pictures else run_folder(cfg.weights)
+        return folder_of_run(cfg.weights) / "evaluation"
+    return Path(cfg.pictures) if cfg.pictures else folder_of_run(cfg.weights)
 
 
 def open_weights(cfg: DictConfig) -> OpenedFile | None:
@@ -157,9 +152,10 @@ def evaluate(cfg: DictConfig, file: OpenedFile | None = None) -> tuple[Scores, S
     if cfg.flip or list(cfg.scales) != [1.0]:
         network = TestTimeAugmentation(network, cfg.scales, cfg.flip)
     task = SegmentationTask(network, datamodule.spec)
-    folder = out_folder(cfg) if cfg.pictures else Path(".")
     options, chosen = {"benchmark": False, **values_of(cfg.trainer)}, is_typed("trainer.precision")
-    trainer = make_trainer(options, folder, callbacks, chosen=chosen, trains=False)
+    trainer = make_trainer(
+        options, out_folder(cfg) if cfg.pictures else Path("."), callbacks, chosen=chosen, trains=False
+    )
     began = time.perf_counter()
     validate(trainer, task, datamodule)
     total = len(datamodule.val_set)

@@ -276,3 +276,9 @@ def _finite(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [_finite(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def folder_of_run(weights: str) -> Path:
+    """Return the folder of the run that ``weights`` belongs to, or else the current folder."""
+    folder = Path(weights).parent
+    return folder.parent if folder.name == "checkpoints" and (folder.parent / "summary.json").exists() else Path(".")
