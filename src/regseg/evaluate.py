@@ -13,7 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 from regseg.cli import entry_point
 from regseg.config import is_typed, values_of
 from regseg.errors import InputError, check_boolean, check_number, counted, typed
-from regseg.run_dir import folder_of_run
+from regseg.run_dir import folder_of_run, write_json
 from regseg.system.processes import printed_once
 from regseg.system.weights_files import resolve_weights, shown_weights
 
@@ -89,7 +89,6 @@ def compare_sizes(cfg: DictConfig) -> float:
     from lightning.pytorch.utilities import rank_zero_only
 
     from regseg.reporting.val_sizes import draw, sizes_table
-    from regseg.run_dir import write_json
 
     results, file = [], open_weights(cfg)
     options = {"weights": Path(cfg.weights).name, "split": cfg.split, "flip": cfg.flip, "scales": list(cfg.scales)}
