@@ -63,7 +63,7 @@ def options_of(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def custom_callbacks_of(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the options of callbacks of a user's own, by their dotted names; they may change the training or not."""
+    """Return the options of custom callbacks by dotted name; they may or may not change the training."""
     nodes = _callbacks(config, re.compile(""))
     own = {name: node for name, node in nodes.items() if not str(node.get("_target_")).startswith(_OWN_PREFIXES)}
     return {name: value for name, value in _flat(own, "callbacks").items() if "._" not in name}

@@ -1,4 +1,4 @@
-"""A loss, an optimizer and a scheduler of a user's own are checked before the training."""
+"""A custom loss, optimizer or scheduler is checked before the training."""
 
 from functools import partial
 
