@@ -46,7 +46,7 @@ def is_command() -> bool:
 def is_first() -> bool:
     """Return whether this is the first process of a distributed run, which prints for all, or the only one.
 
-    The first process of another node than the first one has NODE_RANK, and no RANK unless torchrun started it.
+    On nodes other than the first, the first process has NODE_RANK; it has RANK only if torchrun started it.
     """
     return {os.environ.get(name, "0") for name in ("RANK", "LOCAL_RANK", "NODE_RANK", "SLURM_PROCID")} == {"0"}
 
