@@ -182,10 +182,11 @@ def _exists(process: int) -> bool:
 
 
 def _end_with(parent: int) -> None:
-    """Exit this process when its parent process ``parent`` has exited."""
+    """Exit this process when the process ``parent`` that started it has exited."""
 
     def watch() -> None:
-        while os.getppid() == parent:
+        # The system's parent is the fork server if that started this process, as by default on Linux from Python 3.14.
+        while os.getppid() == parent or _exists(parent):
             time.sleep(1.0)
         os._exit(1)
 
