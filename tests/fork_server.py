@@ -46,8 +46,8 @@ def serve() -> dict | None:
 
 
 def leave(status: int) -> None:
-    """Exit as Python does, except that it frees nothing: that would write to every page, and so copy it."""
-    threading._shutdown()  # waits for threads that are no daemons
+    """Exit as Python does, but free no memory: that would write to every page and thereby copy it."""
+    threading._shutdown()  # waits for non-daemon threads
     atexit._run_exitfuncs()
     sys.stdout.flush()
     sys.stderr.flush()

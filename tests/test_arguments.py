@@ -137,7 +137,7 @@ def test_m_may_stand_anywhere():
 
 
 @pytest.mark.parametrize("flag", [["--cfg", "job"], ["-c=job"], ["--info"]])
-def test_what_only_prints_is_no_sweep(flag):
+def test_what_only_prints_is_not_a_sweep(flag):
     typed = flags_first(["-m", "experiment=table8", "hydra.mode=MULTIRUN", *flag])
     assert one_run(typed) == [*(["--info", "all"] if flag == ["--info"] else flag), "experiment=table8"]
     with pytest.raises(InputError, match=r"is for a single run; choose one value of seed=0,1\.$"):

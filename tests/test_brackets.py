@@ -30,7 +30,7 @@ def test_what_hydra_can_read_passes():
     check_brackets(["x=[1,2]", "y={a:1}", "x=[1,2],[3,4]", "source=[x", "out={a", "x=a[", "~x", "z", 'x=["a(1).jpg"]'])
 
 
-def test_text_that_begins_with_a_bracket_is_no_list():
+def test_text_that_begins_with_a_bracket_is_not_a_list():
     typed = ["run.name=[x]y", "group={a} (1)", "x=[a],[b]c"]
     check_brackets(typed)
     assert for_hydra(typed) == ["run.name='[x]y'", "group='{a} (1)'", "x='[a],[b]c'"]

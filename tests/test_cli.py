@@ -177,7 +177,7 @@ def test_interrupted_outside_of_training(run_module, tmp_path):
     assert (result.returncode, result.stderr) == (130, "regseg: interrupted.\n")
 
 
-def test_an_end_is_no_failure():
+def test_an_end_is_not_a_failure():
     """When a job is ended, loader workers end too, and the clean-up raises an error of its own."""
     try:
         try:

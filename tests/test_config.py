@@ -74,7 +74,7 @@ def test_a_needed_path_that_is_null_is_refused(compose, command, given, name):
     ],
 )
 def test_an_empty_path_is_not_the_current_folder(compose, command, given):
-    """As of a shell's variable that is not set."""
+    """As from an unset shell variable."""
     name = next(text.partition("=")[0] for text in given if text.endswith(("=", "''")))
     with pytest.raises(InputError, match=rf"^{name} is empty; set {name}=PATH, where \. is the current folder\.$"):
         check_paths(command, compose(*given, config=command))

@@ -46,7 +46,7 @@ def test_smoke_tests_are_not_averaged_with_other_runs(run_module, tmp_path, real
 
 
 @pytest.mark.parametrize("option", ["group=null", "group=", "project=null", "project=[1]", "entity=true", "entity="])
-def test_what_is_no_name_is_refused(run_module, tmp_path, option):
+def test_what_is_not_a_name_is_refused(run_module, tmp_path, option):
     write_group(tmp_path / "runs" / "mine", (["weed"], []))
     result = run_module("regseg.dashboard", "group=mine", "out=workspace.json", option)
     assert failed(result, f"{option} is not a name; set {option.partition('=')[0]}=NAME.")

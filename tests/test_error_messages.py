@@ -47,7 +47,7 @@ def test_unwritable_or_full_paths_are_named():
     assert explain(full)[0] == 1 and "No space left" in explain(full)[1]
     assert explain(FileNotFoundError(errno.ENOENT, "No such file", "of ours")) is None
     with pytest.raises(FileNotFoundError) as refused:
-        Path("/proc/regseg/out").mkdir(parents=True)  # which is not a file system for files
+        Path("/proc/regseg/out").mkdir(parents=True)  # where no folder can be created
     assert explain(refused.value)[0] == 2 and explain(refused.value)[1].startswith("/proc/regseg cannot be read or wr")
     for number in (errno.EIO, errno.ESTALE):  # of a failing disk, and of a file server that is gone
         status, sentence = explain(OSError(number, "Input/output error", "runs/summary.json"))
@@ -56,7 +56,7 @@ def test_unwritable_or_full_paths_are_named():
 
 
 @pytest.mark.parametrize(("target", "shown"), [(None, "null"), (5, "5"), ([1], "[1]")])
-def test_a_target_that_is_no_name_is_named(target, shown):
+def test_a_target_that_is_not_a_name_is_named(target, shown):
     with pytest.raises(InstantiationException) as caught:
         instantiate({"_target_": target})
     sentence = f"_target_={shown} is not a class or a function; name one with its module, such as torch.optim.SGD."

@@ -85,7 +85,7 @@ def test_a_choice_is_named_as_it_is_typed(value, words):
 
 
 @pytest.mark.parametrize("value", [None, [True]])
-def test_what_is_no_boolean_is_named_as_it_is_typed(value):
+def test_what_is_not_a_boolean_is_named_as_it_is_typed(value):
     with pytest.raises(InputError, match=f"^a={re.escape(typed(value))} is not a boolean"):
         check_boolean("a", value)
 

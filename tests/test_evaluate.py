@@ -32,7 +32,7 @@ def test_pictures_true_is_a_folder_in_the_run(copy_of_finished, run_module):
     assert before and [path.read_bytes() for path in trained] == before
 
 
-def test_a_smoke_test_is_no_evaluation(run_module):
+def test_a_smoke_test_is_not_an_evaluation(run_module):
     assert failed(run_module(EVALUATE, "weights=position", "trainer=smoke"), "trainer=smoke", "limit_val_batches=2")
 
 

@@ -1,4 +1,4 @@
-"""Every experiment composes to the settings of a stored list, so that a change of a file cannot change other settings.
+"""Experiments compose to the settings of a stored list, so that a change of a file cannot change other settings.
 
 ``resolved_configs.json`` contains the settings of the bare defaults as ``defaults``, and for most other compositions
 the settings that differ from them; later datasets and experiments are not in it. `RENAMED`, `REPLACED` and `ADDED` give

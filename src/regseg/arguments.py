@@ -160,7 +160,7 @@ def is_readable(text: str) -> bool:
 
 
 def is_plain(text: str) -> bool:
-    """Return whether an override's value is no mapping."""
+    """Return whether an override's value is not a mapping."""
     override = _parsed(text)
     return override is None or not isinstance(override.value(), dict)
 

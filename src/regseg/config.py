@@ -129,7 +129,7 @@ def output_folders(config_name: str, arguments: Sequence[str]) -> list[str]:
 def check_paths(config_name: str, cfg: DictConfig) -> None:
     """Raise InputError if a path is null whose default is not null, or if a path is empty.
 
-    `Path("")` is the current folder, which nobody means who types ``source=$PHOTOS`` while the variable is not set.
+    `Path("")` is the current folder, which nobody means by ``source=$PHOTOS`` with an unset variable.
     """
     needed = {name for name, default in _content(config_name).items() if default is not None}
     if OmegaConf.is_dict(data := cfg.get("data")) and "_target_" in data:  # elsewhere, null: the dataset of the weights

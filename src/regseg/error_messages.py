@@ -182,7 +182,8 @@ def _of_hydra(chain: list[BaseException]) -> str | None:
         )
     if merged := re.match(r"Error merging override (([^=]+).*)", str(first), re.S):
         return (
-            f"{merged[1]} has another structure than the default of {merged[2]}, which --help shows; give one like it."
+            f"{merged[1]} has another structure than the default of {merged[2]}, which --help shows; give a value of "
+            "the same structure."
         )
     if group := re.match(r"Could not override '([^']+)'\. No match in the defaults list", str(first)):
         return f"This command has no group {group[1].partition('@')[0]}; --help lists its groups and options."

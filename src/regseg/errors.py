@@ -70,9 +70,9 @@ def is_cause(error: BaseException) -> bool:
 
 
 def lost_connection(kind: str, text: str) -> str | None:
-    """Return a sentence for an error of PyTorch with this type and text if another process of a run has gone.
+    """Return a sentence for an error of PyTorch with this type and text if another process of a run has ended.
 
-    On one machine, its parent knows why it ended. The processes of other machines see only this.
+    On the same machine, the parent process knows why it ended. Processes on other machines see only this error.
     """
     if kind not in _OF_CONNECTIONS and not (kind == "RuntimeError" and "/gloo/" in text):
         return None
@@ -158,7 +158,7 @@ def check_number(
         kind = "an integer" if integer else "a number"
         limits = f"of at least {lowest}" if highest == math.inf else f"from {lowest} to {highest}"
         limits = "" if lowest == -math.inf else f" {limits}"
-        shown = repr(value) if isinstance(value, str) else typed(value)  # quotes tell '0' from 0
+        shown = repr(value) if isinstance(value, str) else typed(value)  # quotes distinguish '0' from 0
         raise InputError(f"{name}={shown} is not {kind}{limits}.")
 
 

@@ -27,8 +27,8 @@ def main(cfg: DictConfig) -> None:
         raise InputError(f"{weights} is already an export; use the checkpoint it was made from.")
     suffix = SUFFIXES.get(cfg.format, "")
     shipped = weights.parent == SHIPPED  # a folder of the installed package
-    beside = Path(weights.name) if shipped else weights
-    out = expanded(cfg.out) if cfg.out else beside.with_suffix(suffix)
+    default = Path(weights.name) if shipped else weights
+    out = expanded(cfg.out) if cfg.out else default.with_suffix(suffix)
     if out.absolute() == weights.absolute():
         raise InputError(f"out={out} is the file of the weights; choose another out.")
     check_choices(out, cfg.format, cfg.output, size, cfg.precision)

@@ -27,7 +27,7 @@ from regseg.run_dir import best_miou
 from regseg.system.locks import Held, lock
 
 _FOLDER, _PROCESS, _COMMAND, _BEGAN = "REGSEG_SWEEP", "REGSEG_SWEEP_PROCESS", "REGSEG_COMMAND", "REGSEG_SWEEP_BEGAN"
-_WRITING = 20.0  # seconds in which a job that has created its note also writes it, on slow network file systems too
+_WRITING = 20.0  # seconds that a job may take to write the note that it created, even on a slow network file system
 _held: list[tuple[int, Any]] = []  # (number, lock) of the GPU that this process uses until it ends
 
 
@@ -100,7 +100,7 @@ def note_run(number: int, overrides: str, folder: Path, config: str) -> bool:
         until = time.monotonic() + _WRITING
         while not (text := note.read_text(encoding="utf-8")) and time.monotonic() < until:
             time.sleep(0.05)  # the other job is about to write it
-        if not text:  # the other job was killed, and may be this one, which was queued again
+        if not text:  # its job was killed; it may be this job, which was queued again
             note.unlink(missing_ok=True)
             return note_run(number, overrides, folder, config)
         _, first, its_overrides, its_digest, _ = json.loads(text)

@@ -234,7 +234,7 @@ def config_of(folder: Path) -> Mapping[str, Any]:
         if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, Loader=yaml.SafeLoader)):
             return {}
         content = yaml.safe_load(text)
-    except Exception:  # unreadable, or PyYAML's many exceptions for what is no YAML
+    except Exception:  # unreadable, or PyYAML's many exceptions for text that is not YAML
         return {}
     return content if isinstance(content, Mapping) else {}
 

@@ -63,7 +63,7 @@ def options_of(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def custom_callbacks_of(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the options of callbacks of a user's own, by their dotted names; they may change the training or not."""
+    """Return the options of custom callbacks by dotted name; they may or may not change the training."""
     found = _flat(_callbacks(config, _CUSTOM), "callbacks")
     return {name: value for name, value in found.items() if "._" not in name}
 

@@ -75,7 +75,7 @@ def main(cfg: DictConfig) -> float | None:
 
 
 def check_groups(cfg: DictConfig) -> None:
-    """Raise InputError unless every group that a run needs contains options, which a user's own file may replace."""
+    """Raise InputError unless every group that a run needs contains options; a user's file may contain anything."""
     for name in ("model", "data", "loss", "optimizer", "scheduler", "trainer", "callbacks", "logger"):
         if not OmegaConf.is_dict(node := cfg.get(name)) and (name not in ("callbacks", "logger") or node):
             raise InputError(f"{name}={typed(node)} contains no options; choose a file of the group {name}.")
@@ -89,7 +89,7 @@ def check_groups(cfg: DictConfig) -> None:
             if node and "_target_" not in cfg[group] and not (OmegaConf.is_dict(node) and "_target_" in node):
                 raise InputError(f"{group}.{name} must be a {kind} with a _target_; {group}.{name}=null removes it.")
     if cfg.data.get("augment", True) is None:
-        raise InputError("data.augment=null would still flip images; use data.augment.flip=0 for none of them.")
+        raise InputError("data.augment=null would still flip images; use data.augment.flip=0 to flip none.")
 
 
 def check_options_of_run(cfg: DictConfig) -> None:

@@ -131,7 +131,7 @@ def test_a_class_itself_and_pairs_of_text(tmp_path):
     assert datamodule.hparams["dataset"] == "own" and datamodule.hparams["options"] == {"repeat": 4}
 
 
-def test_a_class_that_is_no_dataset(tmp_path):
+def test_a_class_that_is_not_a_dataset(tmp_path):
     with pytest.raises(InputError) as error:
         SegmentationDataModule(Names, tmp_path, **SIZES).setup()
     assert is_sentence(error, "Names.samples('train')", "Sample")

@@ -131,7 +131,7 @@ def test_the_last_used_are_kept(cache, kept, monkeypatch):
     assert {path.name for path in cache.iterdir()} == {key, "c"}
 
 
-def test_an_unwritable_folder_or_a_full_disk_is_no_error(cache, conversions, checkpoint, photograph, monkeypatch):
+def test_an_unwritable_folder_or_a_full_disk_is_not_an_error(cache, conversions, checkpoint, photograph, monkeypatch):
     cache.parent.write_text("a file")
     regseg.Predictor(checkpoint, "openvino", "f32")(photograph)
     cache.parent.unlink()

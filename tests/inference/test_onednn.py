@@ -39,7 +39,7 @@ def test_same_logits(options, dtype):
 
 
 def _without_norms(network):
-    """The modules except blocks whose BatchNorm precedes the convolution, which are not folded."""
+    """All modules except blocks whose BatchNorm precedes the convolution, because these are not folded."""
     return [m for m in network.modules() if not (isinstance(m, ConvBnAct) and isinstance(m.bn, torch.nn.BatchNorm2d))]
 
 

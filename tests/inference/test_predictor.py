@@ -133,7 +133,7 @@ def test_arrays_in_any_memory(checkpoint, exported, photograph):
     assert all((labels == predictor(photograph)).all() for labels in predictor(views))
 
 
-def test_what_is_no_array_is_named(checkpoint, photograph):
+def test_what_is_not_an_array_is_named(checkpoint, photograph):
     predictor = regseg.Predictor(checkpoint, "torch", "f32")
     others = [(Image.fromarray(photograph), "PIL.Image.Image"), (torch.from_numpy(photograph), "torch.Tensor")]
     others += [(Path("photo.png"), "PosixPath"), ("photo.png", "str"), ([[1, 2]], "list"), (None, "None")]

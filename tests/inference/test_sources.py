@@ -79,7 +79,7 @@ def test_a_list_is_relative_to_its_own_folder_and_keeps_its_order(photos):
     assert names("photos/list.txt") == ["trip/c", "# a"]
     (photos / "list.txt").write_text("a.jpg\r\ntrip/c.png\r\n", encoding="utf-16")
     assert names("photos/list.txt") == ["a", "trip/c"]
-    (photos / "list.txt").write_text("a.jpg\n", encoding="utf-16-le")  # without a mark
+    (photos / "list.txt").write_text("a.jpg\n", encoding="utf-16-le")  # without a byte-order mark
     with pytest.raises(InputError) as error:
         names("photos/list.txt")
     assert is_sentence(error, "photos/list.txt is not a text file in UTF-8")

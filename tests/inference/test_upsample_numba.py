@@ -46,7 +46,7 @@ def test_edges_repeat_and_ties_go_to_the_first_class():
     assert (rows(logits, (4, 5), 0, 4) == 1).all()
 
 
-def test_a_read_only_installation_is_no_error(monkeypatch):
+def test_a_read_only_installation_is_not_an_error(monkeypatch):
     """Numba refuses to cache if no folder is writable."""
     monkeypatch.setattr("numba.core.caching.CacheImpl._locator_classes", [])
     assert stretched(fresh_module()) == [1, 1, 1, 1]

@@ -166,7 +166,7 @@ def test_a_crafted_record_of_an_export_is_one_sentence(record, tmp_path):
     assert "\n" not in str(error.value) and len(str(error.value)) < 1000 and time.monotonic() - began < 10
 
 
-def test_what_is_no_model_or_no_weights_is_named(tmp_path):
+def test_what_is_not_a_model_or_weights_is_named(tmp_path):
     path = tmp_path / "a.ckpt"
     save_weights(small(), path)
     for use, words in (

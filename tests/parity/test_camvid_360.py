@@ -14,7 +14,8 @@ from regseg.data.datasets.camvid import SPEC
 from regseg.system.weights_files import SHIPPED, resolve_weights
 from regseg.training.task import SegmentationTask
 
-CLAIMED = json.loads((Path(__file__).parents[2] / "experiments" / "camvid_360.json").read_text(encoding="utf-8"))
+PROJECT = Path(__file__).parents[2]
+CLAIMED = json.loads((PROJECT / "experiments" / "camvid_360.json").read_text(encoding="utf-8"))
 FILE = SHIPPED / "camvid_360.safetensors"
 
 
@@ -37,6 +38,25 @@ def test_the_names_work():
     assert all((loaded.state_dict()[name] == value).all() for name, value in network.state_dict().items())
     assert regseg.create_model("regseg", weights="camvid_360", num_classes=19).config["num_classes"] == 19
     assert resolve_weights("camvid_360") == FILE
+
+
+def test_the_documents_state_these_scores():
+    page, card, readme = (
+        path.read_text(encoding="utf-8")
+        for path in (PROJECT / "experiments/camvid_360.md", SHIPPED / "camvid_360.md", PROJECT / "README.md")
+    )
+    miou, accuracy, averaged = CLAIMED["miou"], CLAIMED["accuracy"], CLAIMED["flip_and_scales"]
+    assert f"| `camvid_360` | **{miou:.2f}** | {accuracy:.2f} |" in page
+    assert f"| {averaged['miou']:.2f} | {averaged['accuracy']:.2f} |" in page
+    assert f"| {' | '.join(f'{iou:.2f}' for iou in CLAIMED['iou'].values())} |" in page
+    assert f"{miou:.2f} % mIoU and {accuracy:.2f} % pixel accuracy" in card and f"reach {miou:.1f} % mIoU" in readme
+    assert miou == pytest.approx(sum(CLAIMED["iou"].values()) / 11, abs=0.01)
+
+
+def test_the_page_describes_the_recipe(compose):
+    epochs = compose("experiment=camvid_360").trainer.max_epochs
+    page = (PROJECT / "experiments/camvid_360.md").read_text(encoding="utf-8")
+    assert f"The recipe: {epochs} epochs of 58 iterations" in page and f"{58 * epochs:,} iterations" in page
 
 
 @pytest.mark.slow

@@ -27,7 +27,7 @@ def test_table_3_is_printed_run_by_run(tmp_path):
     assert not runs_grid("table4", []).rows
 
 
-def test_an_absent_class_is_no_number(tmp_path):
+def test_an_absent_class_is_not_a_number(tmp_path):
     for seed in range(2):
         write_run(tmp_path, "table3", "dilation_1_6_12_18", seed)
         path = tmp_path / "table3" / f"dilation_1_6_12_18_seed{seed}" / "metrics.csv"

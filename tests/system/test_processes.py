@@ -1,5 +1,6 @@
 """Child processes that exit with their parent, and what processes of a distributed run print."""
 
+import multiprocessing
 import sys
 import threading
 import time
@@ -19,6 +20,28 @@ def test_processes_exit_with_their_parent(child):
     child = CHILD + child + "\n" + WAIT
     code = f"import subprocess, sys, time\nsubprocess.Popen([sys.executable, '-c', {child!r}])\n"
     with started(code + "time.sleep(20)") as parent:
+        parent.kill()
+        since = time.monotonic()
+        parent.stdout.read()  # until no process has the pipe open
+        assert time.monotonic() - since < 10
+
+
+WORKER = """
+import concurrent.futures, multiprocessing, time
+from regseg.system import processes
+context = multiprocessing.get_context({method!r})
+with concurrent.futures.ProcessPoolExecutor(1, context, processes.set_up_worker) as pool:
+    print("ready", flush=True)
+    pool.submit(time.sleep, 0.1).result()
+    print("it works", flush=True)
+    pool.submit(time.sleep, 20).result()
+"""
+
+
+@pytest.mark.parametrize("method", multiprocessing.get_all_start_methods())
+def test_a_worker_lives_as_long_as_the_process_that_started_it(method):
+    with started(WORKER.format(method=method)) as parent:
+        assert parent.stdout.readline() == "it works\n", parent.stderr.read()
         parent.kill()
         since = time.monotonic()
         parent.stdout.read()  # until no process has the pipe open

@@ -30,7 +30,7 @@ def test_the_last_epoch_is_always_evaluated():
     ]  # fewer than the last 15
 
 
-def test_a_seed_that_is_no_number_is_refused():
+def test_a_seed_that_is_not_a_number_is_refused():
     with pytest.raises(InputError, match=r"callbacks\.seed\.seed='x' is not an integer of at least 0"):
         SeedEveryEpoch("x")
 

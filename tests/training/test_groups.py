@@ -174,7 +174,7 @@ def test_a_logger_that_is_not_installed_names_its_extra():
         (["~callbacks"], "callbacks of `default`"),
     ],
 )
-def test_groups_that_would_train_otherwise_than_meant_are_refused(compose, choices, sentence):
+def test_groups_that_would_silently_train_differently_are_refused(compose, choices, sentence):
     with pytest.raises(InputError, match=sentence):
         check_groups(compose(*choices))
 

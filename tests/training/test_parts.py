@@ -1,4 +1,4 @@
-"""A loss, an optimizer and a scheduler of a user's own are checked before the training."""
+"""A custom loss, optimizer or scheduler is checked before the training."""
 
 from functools import partial
 
@@ -11,7 +11,7 @@ from regseg.training.parts import check_part
 
 
 @pytest.mark.parametrize("loss", [CrossEntropyLoss, partial(CrossEntropyLoss, ignore_index=255)])
-def test_a_class_is_no_loss(loss):
+def test_a_class_is_not_a_loss(loss):
     """Calling it would create a loss instead of computing one."""
     with pytest.raises(InputError, match=r"^loss=CrossEntropyLoss is a class; create .* CrossEntropyLoss\(\)\.$"):
         check_part("loss", loss, None, None)

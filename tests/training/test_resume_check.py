@@ -175,7 +175,7 @@ def as_earlier_versions_stored(config):
     }
 
 
-def test_changed_callbacks_of_a_users_own_are_named(root):
+def test_changed_custom_callbacks_are_named(root):
     """Only the user knows whether they change the training, so it continues."""
     given = {"mine": {"_target_": "my.Freeze", "epochs": 5}, "last": {"_target_": "regseg.Last"}}
     before = print_of(root, config=CONFIG | {"callbacks": given})
@@ -234,5 +234,5 @@ def test_the_processes_of_several_nodes_must_agree():
         check_processes_agree(Connected(first, True), own)
     with pytest.raises(InputError, match=r"trained epochs is 3, not 9; .*the same folder of runs"):
         check_processes_agree(Connected(own | {"trained epochs": 9}, True), own)
-    with pytest.raises(InputError, match="Another process of the distributed run has settings, data or"):
+    with pytest.raises(InputError, match="Another process of the distributed run has other settings, data or"):
         check_processes_agree(Connected(own, False), own)

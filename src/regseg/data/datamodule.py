@@ -32,7 +32,7 @@ from regseg.system.checkpoint_file import dataset_in
 from regseg.system.cpu import usable_cores
 from regseg.system.folders import expanded
 
-MOST_WORKERS = 1024  # far more than any machine has cores; without a limit, a typo would fill the process table
+MOST_WORKERS = 1024  # more than the cores of any machine; without a limit, a typo could exhaust the process table
 
 
 class SegmentationDataModule(L.LightningDataModule):

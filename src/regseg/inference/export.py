@@ -161,7 +161,7 @@ def report(checks: list[Check]) -> None:
 def _move(draft: Path, out: Path) -> None:
     """Move the checked file to its name; of a pair, the .xml last, because a .bin without it is not a model.
 
-    Everything is on the disk before an earlier export is replaced, which takes no time then.
+    Everything is on the disk before an earlier export is replaced, so that the replacement is quick.
     """
     parts = [draft.with_suffix(".bin"), draft] if out.suffix == ".xml" else [draft]
     for part in parts:

@@ -27,10 +27,10 @@ def is_available(dtype: torch.dtype = torch.float32) -> bool:
 
 
 def fuse(network: nn.Module) -> nn.Module:
-    """Replace the blocks of a network by fused ones, in place.
+    """Replace the blocks of a network with fused ones, in place.
 
     Args:
-        network: from `fold_batch_norm`, in its final type (float32 or bfloat16) and in channels-last memory.
+        network: from `fold_batch_norm`, in its final dtype (float32 or bfloat16) and in channels-last memory.
     """
     for name, module in list(network.named_modules()):
         if isinstance(module, DBlock):
@@ -63,7 +63,7 @@ class FusedConv(nn.Module):
         self.act = "relu" if act else "none"
 
     def forward(self, x: Tensor, other: Tensor | None = None) -> Tensor:
-        """Map (B, in, H, W) to (B, out, H', W'); ``other`` is of the size of the result."""
+        """Map (B, in, H, W) to (B, out, H', W'); ``other`` has the shape of the result."""
         operation, parameters = torch.ops.mkldnn._convolution_pointwise, (self.weight, self.bias, *self.geometry)
         if other is None:
             return operation(x, *parameters, self.act, [], "")

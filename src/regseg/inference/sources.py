@@ -24,7 +24,7 @@ VIDEO_SUFFIXES = (
     *(".3gp", ".flv", ".ogv", ".gif"),
 )
 LIST_SUFFIX = ".txt"
-_UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)  # as Windows PowerShell writes what a command prints into a file
+_UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)  # as written by > in Windows PowerShell
 
 
 class Item(NamedTuple):
@@ -167,7 +167,7 @@ def _divided(pattern: Path) -> tuple[Path, tuple[str, ...]]:
 def _matches(base: Path, rest: tuple[str, ...]) -> list[Path]:
     """Return what matches a pattern; below ``**``, the images that `image_files` lists.
 
-    `glob` would follow a link to a folder that contains it, 40 times, and two such links practically forever.
+    `glob` would follow a link to a folder that contains it 40 times, and two such links almost endlessly.
     """
     at = rest.index("**") if "**" in rest else len(rest)
     found = [Path(one) for one in glob.glob(str(Path(glob.escape(str(base)), *rest[:at])))]
@@ -178,7 +178,7 @@ def _matches(base: Path, rest: tuple[str, ...]) -> list[Path]:
 
 
 def _fits(parts: tuple[str, ...], pattern: tuple[str, ...]) -> bool:
-    """Return whether the parts of a path match those of a pattern, of which ``**`` matches any number of parts."""
+    """Return whether the parts of a path match those of a pattern, in which ``**`` matches any number of parts."""
     if not parts or not pattern:
         return not parts and set(pattern) <= {"**"}
     if pattern[0] == "**":

@@ -17,7 +17,7 @@ from regseg.errors import shortened
 _NO_FLOCK = {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP}
 _READ_ONLY = {errno.EACCES, errno.EPERM, errno.EROFS}
 _TIMEOUT = 0.5  # seconds; longer than `is_held` in another process holds the lock
-_CHECK = 1.0  # seconds between looks whether the holder was killed, while waiting
+_CHECK = 1.0  # seconds between checks for a killed holder, while waiting
 _NOTICE = 30.0  # seconds of waiting before a message is printed
 
 
@@ -123,8 +123,8 @@ def _wait(lock: BaseFileLock, path: Path, timeout: float) -> None:
 def _remove_stale(soft: Path) -> bool:
     """Remove the lock file ``soft`` of a killed process of this machine; return whether it was removed.
 
-    filelock does so by exchanging two files, which FUSE, NFS and 9p file systems refuse. Here, the processes that would
-    remove it take turns by another lock file, so that none removes the new lock of another one.
+    filelock does so by exchanging two files, which FUSE, NFS and 9p file systems refuse. Here, a second lock file
+    ensures that only one process at a time removes it; otherwise one could remove the new lock of another.
     """
     turn = soft.with_name(f"{soft.name}.turn")
     if os.name == "nt" or not _is_stale(soft, None):  # on Windows, filelock needs no exchange
@@ -137,7 +137,7 @@ def _remove_stale(soft: Path) -> bool:
 
 
 def _is_stale(soft: Path, host: str | None) -> bool:
-    """Return whether the process that created ``soft`` has ended; False if it is of another machine than ``host``."""
+    """Return whether the process that created ``soft`` has ended; False if it ran on another machine than ``host``."""
     process, its_host = _holder(soft)
     if process is None or (host is not None and host != its_host):
         return False

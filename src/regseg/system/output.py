@@ -34,9 +34,9 @@ def guard_output() -> None:
 
 
 def _replace_closed() -> None:
-    """Replace the streams that were closed before Python started, as by ``>&-`` in a shell, where they are None.
+    """Replace the streams that are None because they were closed before Python started, as by ``>&-`` in a shell.
 
-    Their descriptors are taken, too: otherwise, the next file that is opened would get what libraries print.
+    Their descriptors are opened, too: otherwise, the next file to be opened would receive what libraries print.
     """
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         if getattr(sys, name) is None:

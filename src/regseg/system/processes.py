@@ -183,12 +183,14 @@ def _exists(process: int) -> bool:
 
 
 def _end_with(parent: int) -> None:
-    """Exit this process when its parent process ``parent`` has exited."""
+    """Exit this process when the process ``parent`` that started it has exited."""
 
     def watch() -> None:
         if _WINDOWS:
             _wait_for_handle(parent)
-        while not _WINDOWS and os.getppid() == parent:
+        # The system's parent is the fork server if that started this process, as by default on Linux from Python 3.14.
+        is_child = os.getppid() == parent
+        while not _WINDOWS and (os.getppid() == parent if is_child else _exists(parent)):
             time.sleep(1.0)
         os._exit(1)
 

@@ -47,8 +47,8 @@ def is_command() -> bool:
 def is_first() -> bool:
     """Return whether this is the first process of a distributed run, which prints for all, or the only one.
 
-    The first process of another node than the first one has NODE_RANK, and no RANK unless torchrun started it. Several
-    torchruns that srun started agree on ranks of their own, which need not follow the order of Slurm's.
+    On nodes other than the first, the first process has NODE_RANK; it has RANK only if torchrun started it.
+    Under srun, torchruns agree on ranks of their own, which need not follow the order of Slurm's.
     """
     names = ["RANK"] if "TORCHELASTIC_RUN_ID" in os.environ else ["RANK", "LOCAL_RANK", "NODE_RANK", *_RANKS_OF_JOBS]
     return {os.environ.get(name, "0") for name in names} == {"0"}

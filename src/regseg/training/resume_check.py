@@ -86,7 +86,7 @@ def check_continues(folder: Path, before: Mapping[str, Any], now: Mapping[str, A
         epochs: The number of trained epochs.
 
     Returns:
-        A remark on a changed schedule or on changed callbacks of a user's own; None if both are the same.
+        A remark on a changed schedule or on changed custom callbacks; None if both are the same.
 
     Raises:
         InputError: The training would not be the same; names the first difference.
@@ -102,9 +102,9 @@ def check_continues(folder: Path, before: Mapping[str, Any], now: Mapping[str, A
 
 
 def check_processes_agree(strategy: Any, own: Mapping[str, Any]) -> None:
-    """Check that all processes of a distributed run train the same; those of other nodes have commands of their own.
+    """Check that all processes of a distributed run train the same; each node has its own command.
 
-    Otherwise they would train with different settings without a word, or wait for each other without end.
+    Otherwise they would silently train with different settings, or wait for each other forever.
 
     Args:
         strategy: The Trainer's strategy, which connects the processes.
@@ -120,7 +120,7 @@ def check_processes_agree(strategy: Any, own: Mapping[str, Any]) -> None:
         return
     if not differing:
         raise Consequence(
-            "Another process of the distributed run has settings, data or checkpoints of its own; see its message."
+            "Another process of the distributed run has other settings, data or checkpoints; see its message."
         )
     name = differing[0]
     its, ours = first.get(name), own[name]
@@ -187,7 +187,7 @@ def _changed_schedule(folder: Path, before: Mapping[str, Any], now: Mapping[str,
 
 
 def _changed_callbacks(before: Mapping[str, Any], now: Mapping[str, Any]) -> str | None:
-    """Return a remark on callbacks of a user's own, of which only the user knows whether they change the training."""
+    """Return a remark on changed custom callbacks; only the user knows whether they change the training."""
     if not _differs("custom_callbacks", before, now):
         return None
     old, new = (section(found, "custom_callbacks") for found in (before, now))

@@ -25,15 +25,15 @@ PREDICTION = "prediction"  # the key of the predicted labels in a batch
 class PredictedImages:
     """Batches of images in order, as lists, with the predicted labels (h, w) uint8 as ``prediction``.
 
-    The work starts with the iteration, so that the network can be prepared before that. In memory are at most the
-    images of a batch and twice as many as threads.
+    The work starts with the iteration, so that the network can be prepared before that. At most the images of one batch
+    and twice as many images as threads are in memory.
 
     Args:
         dataset: the images.
         predict: maps (1, H, W, 3) uint8 images and the size (h, w) of the labels to (1, h, w) uint8 class indices;
             called in several threads at once.
         context: entered by each thread around ``predict``, such as autocast, which a thread does not inherit.
-        batch_size: images of a batch. Lightning's loop spends 2 ms on every batch, in which the threads could predict.
+        batch_size: images per batch. Lightning's loop takes 2 ms per batch, time that the threads could use.
     """
 
     def __init__(

@@ -111,7 +111,7 @@ def _check_fixed(given: Mapping[str, Any], *, trains: bool) -> None:
 
 
 def _check_kinds(given: Mapping[str, Any]) -> None:
-    """Raise InputError if a value is of another kind than the argument's, which Lightning accepts or does not name."""
+    """Raise InputError if a value has a wrong type that Lightning would accept, or refuse without naming the option."""
     if type(devices := given.get("devices")) in (bool, int):  # or a list, or text such as 0,1
         check_number("trainer.devices", devices, lowest=-1, highest=MOST_DEVICES, integer=True)
     hints = get_type_hints(L.Trainer.__init__)
