@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 
 import pytest
 from commands import EVALUATE, RUN, TRAIN, failed
@@ -13,6 +14,7 @@ from commands import EVALUATE, RUN, TRAIN, failed
 from regseg import cli
 from regseg.cli import _end_within
 from regseg.errors import InputError
+from regseg.system import processes
 
 
 @pytest.mark.parametrize("module", [TRAIN, EVALUATE, "regseg.describe"])
@@ -109,9 +111,13 @@ def test_a_sweep_is_not_started_by_each_process_of_torchrun_or_srun(monkeypatch,
     monkeypatch.setenv(count, "2")
     with pytest.raises(InputError, match=f"started as 2 processes .{count}.; start it without"):
         cli._check_started_once()
+    waited: list[float] = []
     monkeypatch.setenv(rank, "1")
+    monkeypatch.setattr(time, "sleep", waited.append)
+    monkeypatch.setattr(processes, "end", sys.exit)  # without its effects on the process of the tests
     with pytest.raises(SystemExit) as ended:
         cli._check_started_once()
+    assert waited == [processes.WAIT_FOR_RANKS]
     assert ended.value.code == 2 and capsys.readouterr().err == ""  # the first one prints
 
 

@@ -52,6 +52,7 @@ def test_the_position_baseline(run_module, streets_root, streets_options):
         (["weights=position", "data=cityscapes", "flip=maybe"], ["flip=maybe is not a boolean"]),
         (["weights=position", "data=cityscapes", "split=null"], ["split=null is not a split; choose one of train"]),
         (["weights=position", "data=cityscapes", "scales=[inf]"], ["scales=inf is not a number from 0.01 to 10"]),
+        (["weights=position", "data=cityscapes", "val_sizes=[64,32769]"], ["val_sizes=32769 is not an integer from 1"]),
         (["weights=position", "data=cityscapes", "worst=0"], ["worst=0 is not an integer of at least 1"]),
         ([], ["weights is missing"]),
         (["weights=position", "root=x"], ["root was renamed; use data.root"]),

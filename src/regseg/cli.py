@@ -7,6 +7,7 @@ import functools
 import os
 import signal
 import sys
+import time
 import traceback
 import warnings
 from collections.abc import Callable
@@ -131,7 +132,8 @@ def _check_started_once() -> None:
     """Raise InputError if torchrun or srun started several processes, each of which would start the whole sweep."""
     for name in ("WORLD_SIZE", "SLURM_STEP_NUM_TASKS"):
         if (number := os.environ.get(name, "")).isdigit() and int(number) > 1:
-            if not signals.is_first():
+            if not signals.is_first():  # torchrun ends all of them after one has failed: the first one prints before
+                time.sleep(processes.WAIT_FOR_RANKS)
                 processes.end(2)
             raise InputError(
                 f"-m starts a sweep, but this command was started as {number} processes ({name}); start it without "

@@ -9,11 +9,11 @@ from contextlib import redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from regseg.cli import entry_point
 from regseg.config import is_typed, values_of
-from regseg.errors import InputError, check_boolean, check_choice, check_number, typed
+from regseg.errors import InputError, check_boolean, check_choice, check_number, check_size
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -47,10 +47,7 @@ def main(cfg: DictConfig) -> None:
 def check_values(cfg: DictConfig) -> None:
     """Raise InputError for an option that has an invalid value or cannot be combined with another one."""
     check_choice("format", cfg.format, ("text", "json"))
-    if not OmegaConf.is_list(cfg.size) or len(cfg.size) != 2:
-        raise InputError(f"size={typed(cfg.size)} is not a height and a width; write 'size=[1024,2048]'.")
-    for side in cfg.size:
-        check_number("size", side, lowest=32, integer=True)
+    check_size("size", cfg.size)
     check_number("count", cfg.count, lowest=1, integer=True)
     check_boolean("all", cfg.all)
     if cfg.picture and Path(str(cfg.picture)).suffix not in (".png", ".pdf", ".svg", ".jpg"):

@@ -162,6 +162,14 @@ def check_number(
         raise InputError(f"{name}={shown} is not {kind}{limits}.")
 
 
+def check_size(name: str, size: Any, *, highest: float = math.inf) -> None:
+    """Raise InputError unless ``size`` is a list of a height and a width, from 32 pixels to ``highest``."""
+    if isinstance(size, str) or not isinstance(size, Sequence) or len(size) != 2:
+        raise InputError(f"{name}={typed(size)} is not a height and a width; write '{name}=[1024,2048]'.")
+    for side in size:
+        check_number(name, side, lowest=32, highest=highest, integer=True)
+
+
 def check_boolean(name: str, value: object, words: Sequence[object] = ()) -> None:
     """Raise InputError unless ``value`` is True, False or one of the ``words``."""
     if not isinstance(value, bool) and value not in words:

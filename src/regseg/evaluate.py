@@ -84,8 +84,10 @@ def compare_sizes(cfg: DictConfig) -> float:
         raise InputError(
             f"val_sizes={typed(cfg.val_sizes)} is not a list of sizes; write 'val_sizes=[512,768,1024,1280]'."
         )
-    for size in cfg.val_sizes:
-        check_number("val_sizes", size, lowest=1, integer=True)
+    from regseg.data.decoding import LARGEST_SIDE
+
+    for size in cfg.val_sizes:  # all of them before the first evaluation
+        check_number("val_sizes", size, lowest=1, highest=LARGEST_SIDE, integer=True)
     from lightning.pytorch.utilities import rank_zero_only
 
     from regseg.reporting.val_sizes import draw, sizes_table

@@ -8,7 +8,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from regseg.cli import entry_point
-from regseg.errors import InputError, check_boolean, check_number
+from regseg.errors import InputError, check_boolean, check_number, check_size
 
 
 @entry_point("export")
@@ -60,12 +60,9 @@ def checked_size(size: Any) -> tuple[int, int] | None:
     """
     if size is None:
         return None
-    if not OmegaConf.is_list(size) or len(size) != 2:
-        raise InputError(f"size={size} is not a height and a width; write 'size=[1024,2048]'.")
     from regseg.data.decoding import LARGEST_SIDE
 
-    for side in size:
-        check_number("size", side, lowest=32, highest=LARGEST_SIDE, integer=True)
+    check_size("size", size, highest=LARGEST_SIDE)
     return size[0], size[1]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 from regseg.cli import entry_point
 from regseg.config import config_dir
 from regseg.errors import InputError, typed
+from regseg.system.atomic import replace_file
 from regseg.system.temporary import temporary_folder
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ def write(group: str, runs_folder: Path, out: Path, speeds: Speeds | None = None
     with temporary_folder(out, "report") as folder:
         pictures = _write_files(folder, group, *content)
         for path in sorted(folder.iterdir(), key=lambda path: path not in pictures):  # linked pages come last
-            os.replace(path, out / path.name)
+            replace_file(path, out / path.name)
             stale.discard(path.name)
     for name in stale:
         (out / name).unlink(missing_ok=True)

@@ -31,7 +31,7 @@ _AVERAGING = re.compile("Averag")
 _CHANGING = re.compile("Accumulation|Finetuning|Pruning|BatchSizeFinder|LearningRateFinder")
 _STOPPING = re.compile("Stop|Timer")
 _OWN_PACKAGES = ("regseg", "torch", "lightning")
-_OWN_PREFIXES = tuple(f"{package}." for package in _OWN_PACKAGES)
+_CUSTOM = re.compile(rf"^(?!(?:{'|'.join(_OWN_PACKAGES)})\.)")  # callbacks of a user's own
 # Names of settings in earlier versions. They had SGD, the polynomial schedule and two losses, without a `_target_`.
 _RENAMED = {"optimizer.warmup_iters": "scheduler.warmup_iters", "optimizer.power": "scheduler.power"}
 _LOSSES = {"cross_entropy": "CrossEntropy", "ohem": "OHEM"}
@@ -64,9 +64,8 @@ def options_of(config: Mapping[str, Any]) -> dict[str, Any]:
 
 def custom_callbacks_of(config: Mapping[str, Any]) -> dict[str, Any]:
     """Return the options of custom callbacks by dotted name; they may or may not change the training."""
-    nodes = _callbacks(config, re.compile(""))
-    own = {name: node for name, node in nodes.items() if not str(node.get("_target_")).startswith(_OWN_PREFIXES)}
-    return {name: value for name, value in _flat(own, "callbacks").items() if "._" not in name}
+    found = _flat(_callbacks(config, _CUSTOM), "callbacks")
+    return {name: value for name, value in found.items() if "._" not in name}
 
 
 def check_same_options(folder: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:

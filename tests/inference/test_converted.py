@@ -104,7 +104,7 @@ def test_the_key_covers_weights_versions_and_code(cache, checkpoint, tmp_path, m
     other.write_bytes(checkpoint.read_bytes() + b" ")
     keys.append(converted.key_of(other))
     converted._versions.cache_clear()
-    monkeypatch.setattr(converted.importlib.metadata, "version", lambda name: f"another {name}")
+    monkeypatch.setattr(importlib.metadata, "version", lambda name: f"another {name}")
     keys.append(converted.key_of(checkpoint))
     shutil.copytree(converted._PACKAGE / "models", tmp_path / "models")
     monkeypatch.setattr(converted, "_PACKAGE", tmp_path)
@@ -112,7 +112,7 @@ def test_the_key_covers_weights_versions_and_code(cache, checkpoint, tmp_path, m
         converted._versions.cache_clear()
         keys.append(converted.key_of(checkpoint))
         (tmp_path / "models" / "blocks.py").write_text("another network")
-    monkeypatch.setattr(converted.importlib.metadata, "version", lambda name: None)  # Python 3.11 without a version
+    monkeypatch.setattr(importlib.metadata, "version", lambda name: None)  # Python 3.11 without a version
     converted._versions.cache_clear()
     assert converted.key_of(checkpoint) is None
     monkeypatch.undo()
@@ -150,7 +150,7 @@ def test_weights_that_change_while_they_are_read_are_not_kept(cache, conversions
 @pytest.mark.parametrize("failure", [importlib.metadata.PackageNotFoundError("openvino"), KeyError("Version")])
 def test_packages_without_their_metadata(cache, conversions, checkpoint, photograph, monkeypatch, kept, failure):
     """The versions are not known, so nothing can be kept for them; the labels are the same."""
-    monkeypatch.setattr(converted.importlib.metadata, "version", lambda _: (_ for _ in ()).throw(failure))
+    monkeypatch.setattr(importlib.metadata, "version", lambda _: (_ for _ in ()).throw(failure))
     converted._versions.cache_clear()
     assert (regseg.Predictor(checkpoint, "openvino", "f32")(photograph) == kept[1]).all()
     converted._versions.cache_clear()

@@ -35,14 +35,19 @@ def test_same_logits(options, dtype):
     error = (found - expected).abs().max() / expected.abs().max()
     assert error < (2e-5 if dtype == torch.float32 else 0.06)
     assert torch.equal(images, before)
-    assert not any(
-        isinstance(m, (DBlock, ConvBnAct)) and not hasattr(m, "running_mean") for m in _without_norms(folded)
-    )
+    assert not any(isinstance(m, (DBlock, ConvBnAct)) for m in _without_norms(folded))
 
 
 def _without_norms(network):
     """All modules except blocks whose BatchNorm precedes the convolution, because these are not folded."""
     return [m for m in network.modules() if not (isinstance(m, ConvBnAct) and isinstance(m.bn, torch.nn.BatchNorm2d))]
+
+
+def test_a_processor_without_bfloat16_uses_pytorchs_convolutions_in_that_type(network, monkeypatch):
+    monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: False)
+    for precision in ("f32", "bf16"):
+        modules = TorchRuntime(network, SPEC, precision, "cpu").network.modules()
+        assert any(isinstance(module, onednn.FusedConv) for module in modules) == (precision == "f32")
 
 
 def test_the_runtime_uses_them(network):

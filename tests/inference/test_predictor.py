@@ -194,3 +194,10 @@ def test_a_process_opens_the_weights_of_copies_once(checkpoint, photograph, tmp_
     with pytest.raises(InputError) as error:
         pickle.loads(pickled)
     assert is_sentence(error, path)
+
+
+def test_a_copy_of_a_run_whose_best_checkpoint_is_gone_opens_the_last_one(checkpoint, tmp_path):
+    shutil.copy(checkpoint, tmp_path / "best.ckpt")
+    pickled = pickle.dumps(regseg.Predictor(tmp_path, "torch", "f32", "cpu"))
+    (tmp_path / "best.ckpt").rename(tmp_path / "last.ckpt")
+    assert pickle.loads(pickled) is not pickle.loads(pickled)  # it may have changed

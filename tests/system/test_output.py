@@ -57,6 +57,7 @@ def test_streams_that_are_closed_when_python_starts(tmp_path):
     """A file that is opened later does not get a descriptor to which libraries print."""
     code = job(
         "print('lost', file=sys.stderr); print('lost', flush=True); sys.stdin.read()\n"
+        "import subprocess; subprocess.run(['sh', '-c', 'cat && echo lost && echo lost >&2'], check=True)\n"
         "with open('end', 'w') as file: print(file.fileno(), file=file)\nraise SystemExit(5)"
     )
     shell = ["bash", "-c", '"$0" -c "$1" <&- >&- 2>&-', sys.executable, code]

@@ -10,6 +10,7 @@ import pytest
 from child_processes import WAIT, started
 
 from regseg.system import processes
+from regseg.system.signals import is_first
 
 CHILD = "import os\nfrom regseg.system import processes\nprocesses."
 
@@ -47,13 +48,23 @@ def test_a_worker_lives_as_long_as_the_process_that_started_it(method):
         assert time.monotonic() - since < 10
 
 
-@pytest.mark.parametrize("rank", [None, "RANK", "LOCAL_RANK", "NODE_RANK", "SLURM_PROCID"])
+@pytest.mark.parametrize("rank", [None, "RANK", "LOCAL_RANK", "NODE_RANK", "SLURM_PROCID", "JSM_NAMESPACE_RANK"])
 def test_only_the_first_process_prints(monkeypatch, capsys, rank):
-    for name in ("RANK", "LOCAL_RANK", "NODE_RANK", "SLURM_PROCID"):
+    for name in ("RANK", "LOCAL_RANK", "NODE_RANK", "SLURM_PROCID", "JSM_NAMESPACE_RANK"):
         monkeypatch.setenv(name, "1" if name == rank else "0")
     with processes.printed_once():
         print("once")
     assert capsys.readouterr().out == ("" if rank else "once\n")
+
+
+def test_torchrun_decides_which_process_is_the_first(monkeypatch):
+    """Under srun, the node with its rank 0 may be any of Slurm's."""
+    for name, value in {"TORCHELASTIC_RUN_ID": "1", "RANK": "0", "LOCAL_RANK": "0", "SLURM_PROCID": "1"}.items():
+        monkeypatch.setenv(name, value)
+    assert is_first()
+    monkeypatch.setenv("RANK", "8")
+    monkeypatch.setenv("SLURM_PROCID", "0")
+    assert not is_first()
 
 
 def test_on_windows_a_process_waits_for_the_handle_of_its_parent(monkeypatch):

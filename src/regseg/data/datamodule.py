@@ -196,7 +196,8 @@ class SegmentationDataModule(L.LightningDataModule):
                     f"{self.root} has {counted(len(samples), 'image')} in the split {self.train_split}, fewer than one "
                     f"batch of {needed}; {remedy}."
                 )
-            for note in notes_on_training(self.spec, self.transform):
+            # Once: the command calls this to check the data, and then Lightning does.
+            for note in () if hasattr(self, "train_set") else notes_on_training(self.spec, self.transform):
                 rank_zero_only(print)(note)
             if not any_labelled(samples, self.spec):
                 raise InputError(f"There is nothing to learn: {self._ignored(self.train_split)}.")

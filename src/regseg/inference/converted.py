@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import hashlib
-import importlib.metadata
 import os
 import shutil
 from pathlib import Path
@@ -20,6 +19,7 @@ from regseg.data.cache_dir import user_cache
 from regseg.errors import InputError
 from regseg.inference.export_info import ExportInfo
 from regseg.inference.out_folder import digest
+from regseg.system.provenance import version_of
 
 KEPT = 4  # models; one has 13 MB, or 80 MB for DDRNet-23
 _MODEL, _CHECKSUM = "model.xml", "sha256"
@@ -82,11 +82,8 @@ def keep(key: str, model: Any, info: ExportInfo) -> None:
 @functools.cache
 def _versions() -> str | None:
     """Return the versions of torch and openvino and the hash of our code; None if a package has no metadata."""
-    try:
-        versions = [importlib.metadata.version(name) for name in ("torch", "openvino")]
-    except (importlib.metadata.PackageNotFoundError, KeyError):  # KeyError: metadata without a version
-        return None
-    if None in versions:  # on Python 3.11, the same
+    versions = [version for name in ("torch", "openvino") if (version := version_of(name))]
+    if len(versions) < 2:
         return None
     files = sorted(path for part in _CODE for path in (_PACKAGE / part).glob("*.py"))
     code = hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()

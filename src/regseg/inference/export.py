@@ -23,6 +23,7 @@ from regseg.inference.export_info import ExportInfo, seal, unsealed
 from regseg.inference.predictor import SMALLEST
 from regseg.inference.torch_runtime import network_and_spec
 from regseg.models.description import config_of
+from regseg.system.atomic import replace_file
 from regseg.system.checkpoint_file import OpenedFile, dataset_in, open_checkpoint_file
 from regseg.system.provenance import version_of
 from regseg.system.temporary import temporary_folder
@@ -169,7 +170,7 @@ def _move(draft: Path, out: Path) -> None:
     if len(parts) > 1:
         out.unlink(missing_ok=True)
     for part in parts:
-        os.replace(part, out.with_suffix(part.suffix))
+        replace_file(part, out.with_suffix(part.suffix))
 
 
 def _data(file: OpenedFile, root: str | None) -> SegmentationDataModule | None:

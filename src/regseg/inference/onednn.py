@@ -16,9 +16,13 @@ from torch.nn import functional as F
 from regseg.models.blocks import ConvBnAct, DBlock, DilatedConv, SqueezeExcite
 
 
-def is_available() -> bool:
-    """Return whether PyTorch has the operations on this machine. They were tested on x86 only."""
+def is_available(dtype: torch.dtype = torch.float32) -> bool:
+    """Return whether PyTorch has the operations on this machine. They were tested on x86 only.
+
+    Those in bfloat16 need AVX-512, which AMD's processors before Zen 4 lack; PyTorch's convolutions do not.
+    """
     found = hasattr(torch.ops.mkldnn, "_convolution_pointwise") and torch.backends.mkldnn.is_available()
+    found = found and (dtype == torch.float32 or torch.ops.mkldnn._is_mkldnn_bf16_supported())
     return found and platform.machine().lower() in ("x86_64", "amd64")
 
 

@@ -145,7 +145,7 @@ def _copy(kind: Callable[..., Predictor], arguments: tuple[Any, ...], path: Path
     try:
         status = os.stat(path)
     except OSError:
-        return _opened(kind, arguments, None)  # raises with a sentence
+        return _opened.__wrapped__(kind, arguments, None)  # it moved within a run's folder, or this is an error
     return _opened(kind, arguments, (str(path), status.st_mtime_ns, status.st_size))
 
 

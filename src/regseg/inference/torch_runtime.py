@@ -67,7 +67,7 @@ class TorchRuntime:
         folded = fold_batch_norm(network)
         self.network = folded.to(self.device, self._dtype, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]  # PyTorch's stubs lack memory_format
         on_gpu = self.device.type == "cuda"
-        if self.device.type == "cpu" and onednn.is_available():
+        if self.device.type == "cpu" and onednn.is_available(self._dtype):
             self.network = onednn.fuse(self.network)
         self._upsample: Upsample = labels_of
         if on_gpu and kernels and self._dtype != torch.float32:

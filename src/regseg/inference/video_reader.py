@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import cv2
 import numpy as np
 
-from regseg.errors import InputError
+from regseg.errors import InputError, counted
 from regseg.system.reading import file_status
 
 if TYPE_CHECKING:
@@ -112,7 +112,7 @@ class Video:
         slack = 2.0 if self.has_sound and not self._stream.duration else min(2.0, seconds / 4)  # sound may be longer
         if seconds - self._read > max(slack, seconds / 10):
             return f"ends after {float(self._read):.3g} of {seconds:.3g} seconds"
-        return f"cannot be decoded in {self._undecoded} place{'s' * (self._undecoded > 1)}" if self._undecoded else None
+        return f"cannot be decoded in {counted(self._undecoded, 'place')}" if self._undecoded else None
 
     @property
     def pixel_aspect(self) -> Fraction:

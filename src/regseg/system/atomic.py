@@ -43,8 +43,8 @@ def write_whole(
                 file.flush()
                 os.fsync(file.fileno())
         if keep is not None and path.exists():
-            _replace(path, keep)
-        _replace(temporary, path)
+            replace_file(path, keep)
+        replace_file(temporary, path)
     except OSError as error:
         if error.filename in (None, str(temporary)):  # ENOSPC comes without a file name
             error.filename = str(path)
@@ -99,8 +99,8 @@ def _short(name: str) -> str:
     return name if len(encoded) <= _LONGEST else hashlib.sha256(encoded).hexdigest()
 
 
-def _replace(source: Path, target: Path) -> None:
-    """Rename a file; on Windows, wait until other processes, such as virus scanners, have closed both."""
+def replace_file(source: Path, target: Path) -> None:
+    """Rename a file; on Windows, wait until other processes, such as virus scanners, have closed source and target."""
     until = time.monotonic() + _BUSY
     while True:
         try:

@@ -43,6 +43,9 @@ def _replace_closed() -> None:
             nothing = open(os.devnull, "w" if number else "r", encoding="utf-8")  # noqa: SIM115  # open until the end
             setattr(sys, name, nothing)
             setattr(sys, f"__{name}__", nothing)  # keeps it open after `guard_output` has replaced the other
+            if nothing.fileno() == number:
+                os.set_inheritable(number, True)  # for the programs that this process starts
+                continue
             try:
                 os.fstat(number)
             except OSError:

@@ -21,6 +21,7 @@ NAMES = ("SIGTERM", "SIGINT", "SIGHUP", "SIGBREAK")  # the last one is Ctrl-Brea
 _WINDOWS = os.name == "nt"
 _GRACE = 5.0  # seconds for the main process to end its workers after a signal to the process group
 _AGAIN = 0.5  # seconds; a later signal counts as a second one (`timeout` sends the same signal twice at once)
+_RANKS_OF_JOBS = ("SLURM_PROCID", "JSM_NAMESPACE_RANK")  # of Slurm's srun, and of LSF's jsrun
 _received: tuple[int, float] | None = None
 _ending = False  # whether the process is exiting, so that a discarded `Terminated` is not sent again
 
@@ -47,8 +48,10 @@ def is_first() -> bool:
     """Return whether this is the first process of a distributed run, which prints for all, or the only one.
 
     On nodes other than the first, the first process has NODE_RANK; it has RANK only if torchrun started it.
+    Under srun, torchruns agree on ranks of their own, which need not follow the order of Slurm's.
     """
-    return {os.environ.get(name, "0") for name in ("RANK", "LOCAL_RANK", "NODE_RANK", "SLURM_PROCID")} == {"0"}
+    names = ["RANK"] if "TORCHELASTIC_RUN_ID" in os.environ else ["RANK", "LOCAL_RANK", "NODE_RANK", *_RANKS_OF_JOBS]
+    return {os.environ.get(name, "0") for name in names} == {"0"}
 
 
 def exit_on_signals() -> None:

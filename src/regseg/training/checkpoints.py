@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -22,6 +21,7 @@ from regseg.errors import InputError, RunFailure, shortened
 from regseg.models.finite import first_not_finite
 from regseg.run_dir import config_of, holds_results, is_replaced
 from regseg.run_settings import settings_of
+from regseg.system.atomic import replace_file
 from regseg.system.checkpoint_file import read_checkpoint_file
 from regseg.training.checkpoint_io import BEST, LAST, PREVIOUS
 from regseg.training.record import KEY, RunRecord, best_and_last, read_rows
@@ -193,7 +193,7 @@ def set_damaged_aside(start: Start) -> None:
     """Rename a damaged ``last.ckpt``, so that it does not become ``previous.ckpt``."""
     last = start.path.with_name(LAST)
     if start.path.name == PREVIOUS and last.exists():
-        os.replace(last, last.with_name("damaged.ckpt"))
+        replace_file(last, last.with_name("damaged.ckpt"))
 
 
 def _read_start(path: Path, folder: Path) -> Start:

@@ -209,8 +209,9 @@ class SegmentationTask(L.LightningModule):
         return PredictedImages(dataset, self.predict_labels, self.trainer.precision_plugin.forward_context, batch_size)
 
     def validation_step(self, batch: Mapping[str, Any], batch_idx: int) -> Mapping[str, Any]:
-        if PREDICTION in batch:  # one update for all images, whose sizes may differ
-            self.confusion.update(*(torch.cat([m.flatten() for m in batch[key]]) for key in (PREDICTION, "label")))
+        if PREDICTION in batch:
+            for pair in zip(batch[PREDICTION], batch["label"], strict=True):  # sizes may differ
+                self.confusion.update(*pair)
             return batch
         images, labels = batch["image"], batch["label"]
         size = (labels.shape[1], labels.shape[2])
