@@ -151,7 +151,7 @@ def check_number(
 ) -> None:
     """Raise InputError unless ``value`` is a finite number (or an integer) from ``lowest`` to ``highest``."""
     kinds = int if integer else (int, float)
-    if integer and isinstance(value, int) and value > _LARGEST:
+    if isinstance(value, int) and value > _LARGEST:
         highest = min(highest, _LARGEST)
     number = isinstance(value, kinds) and not isinstance(value, bool) and abs(cast(float, value)) != math.inf
     if not number or not lowest <= cast(float, value) <= highest:

@@ -197,7 +197,7 @@ def test_the_annotations_of_a_second_split(dataset):
         (lambda c: c["categories"][1].update(id=30), ["the category id 30", "twice"]),
         (
             lambda c: [entry.update(image_id=str(entry["image_id"])) for entry in c["annotations"]],
-            ["4 of 4 annotations belong to no image", "image_id 5"],
+            ["annotations of no image: 4 of 4", "image_id 5"],
         ),
         (lambda c: c.pop("categories"), ["not a COCO annotation file"]),
         (lambda c: c["images"][0].update(file_name="../../x.png"), ["../../x.png, which is missing", "same file name"]),
@@ -210,7 +210,7 @@ def test_the_annotations_of_a_second_split(dataset):
         (lambda c: c["annotations"][1].update(segmentation=[]), ["1 of 4 annotations", "drive/a.png"]),
         (
             lambda c: [(one.pop("segmentation"), one.update(bbox=[0, 0, 2, 2])) for one in c["annotations"]],
-            ["4 of 4 annotations have no segmentation", "boxes label no pixels", "export the masks"],
+            ["annotations without a segmentation: 4 of 4", "boxes label no pixels", "export the masks"],
         ),
         (lambda c: c["annotations"][0].update(segmentation=None, image_id=99), ["the first is of image_id 99"]),
         (

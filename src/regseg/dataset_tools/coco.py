@@ -148,8 +148,8 @@ def _check_masks(content: Mapping[str, Any], source: Path) -> None:
         names = {image["id"]: image["file_name"] for image in content["images"]}
         first = shortened(names.get(boxes[0]["image_id"], f"image_id {boxes[0]['image_id']}"))
         raise InputError(
-            f"{source}: {len(boxes)} of {counted(len(annotations), 'annotation')} have no segmentation (the first is "
-            f"of {first}), and boxes label no pixels; export the masks too, or remove these annotations."
+            f"{source}: annotations without a segmentation: {len(boxes)} of {len(annotations)} (the first is of "
+            f"{first}); boxes label no pixels, so export the masks too, or remove these annotations."
         )
 
 
@@ -165,8 +165,8 @@ def _check_references(content: Mapping[str, Any], source: Path) -> None:
     annotations, images = content["annotations"], {image["id"] for image in content["images"]}
     if lost := [entry["image_id"] for entry in annotations if entry["image_id"] not in images]:
         raise InputError(
-            f"{source}: {len(lost)} of {counted(len(annotations), 'annotation')} belong to no image (the first has "
-            f"image_id {shortened(lost[0])}); add their images to the list of images, or remove these annotations."
+            f"{source}: annotations of no image: {len(lost)} of {len(annotations)} (the first has image_id "
+            f"{shortened(lost[0])}); add their images to the list of images, or remove these annotations."
         )
 
 

@@ -76,7 +76,9 @@ class RunRecord(Checkpoint):
         if isinstance(trainer.strategy.launcher, _MultiProcessingLauncher):
             processes.set_up_rank(os.getppid())
         if trainer.world_size > 1:
-            check_processes_agree(trainer.strategy, self.fingerprint | {"trained epochs": self.trained})
+            # Custom callbacks may have options of their own on each node, such as a local path.
+            same = {name: value for name, value in self.fingerprint.items() if name != "custom_callbacks"}
+            check_processes_agree(trainer.strategy, same | {"trained epochs": self.trained})
         if self.lock and trainer.is_global_zero:
             self._held.enter_context(lock_folder(self.folder))
 

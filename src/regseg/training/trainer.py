@@ -86,7 +86,7 @@ def make_trainer(
     given = {key: value for key, value in arguments.items() if key != "smoke" and not (key in _FIXED and value is None)}
     _check_fixed(given, trains=trains)
     for stopping in (one for one in callbacks if isinstance(one, EarlyStopping)):
-        check_number("callbacks.early_stopping.patience", stopping.patience, integer=True)
+        check_number(f"{type(stopping).__name__}.patience", stopping.patience, integer=True)
     own = {"default_root_dir": folder, "callbacks": list(callbacks)}
     options = _DEFAULTS | own | check_options("trainer", given, L.Trainer)
     _check_kinds(given)
