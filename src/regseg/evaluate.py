@@ -291,6 +291,7 @@ def open_network(cfg: DictConfig, spec: DatasetSpec) -> RuntimeNetwork:
             f"{cfg.weights} accepts only images that are {height} pixels high and {width} wide; leave val_size and "
             "val_sizes out."
         )
+    runtime.load()  # not part of the time that is printed
     return RuntimeNetwork(runtime)
 
 
