@@ -18,6 +18,7 @@ from regseg.config import config_dir
 from regseg.run_dir import read_metrics, read_summary, write_json
 
 
+@pytest.mark.soak
 def test_two_rows_on_two_processes_each(run_module, streets_root, streets_options, tmp_path):
     """Every row is trained once, by two processes, and none of them sees the sweep."""
     rows = "model/decoder=lraspp,sum_conv1x1"
@@ -85,9 +86,15 @@ def processes_of(folder):
     return found
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="finds processes in /proc")
-@pytest.mark.parametrize(("name", "whom"), [("SIGTERM", "sweep"), ("SIGINT", "sweep"), ("SIGTERM", "job")])
+@pytest.mark.parametrize(
+    ("name", "whom"),
+    [
+        pytest.param("SIGTERM", "sweep", marks=pytest.mark.slow),
+        pytest.param("SIGINT", "sweep", marks=pytest.mark.soak),
+        pytest.param("SIGTERM", "job", marks=pytest.mark.soak),
+    ],
+)
 def test_signals_to_jobs_of_a_local_queue(streets_root, streets_options, tmp_path, name, whom):
     """The sweep, or one of its jobs: the runs are recorded as interrupted, and no process stays."""
     command = ["-m", "regseg.train", "-m", "hydra/launcher=submitit_local", *TINY, *streets_options, "seed=0,1"]
