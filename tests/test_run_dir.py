@@ -236,9 +236,9 @@ DATA = {"files": {"train": {"count": 2}}, "classes": ["a", "b"], "excluded": [],
 @pytest.mark.parametrize(
     ("config", "data", "words"),
     [
-        ({"weights": "other.ckpt"}, {}, r"weights=None, but the command has other\.ckpt"),
+        ({"weights": "other.ckpt"}, {}, r"weights=null, but the command has other\.ckpt"),
         ({"trainer": TRAINER | {"precision": "16-mixed"}}, {}, r"precision=32-true, but the command has 16-mixed"),
-        ({"trainer": TRAINER | {"gradient_clip_val": 1}}, {}, r"gradient_clip_val=None, but the command has 1"),
+        ({"trainer": TRAINER | {"gradient_clip_val": 1}}, {}, r"gradient_clip_val=null, but the command has 1"),
         ({"trainer": TRAINER | {"limit_train_batches": 1}}, {}, r"limit_train_batches=1\.0, .* 1;"),
         ({"trainer": TRAINER | {"num_nodes": 2}}, {}, "batch_size x devices=8, but the command has 16"),
         ({"trainer": TRAINER | {"devices": 1}}, {}, "batch_size x devices=8, but the command has 4"),

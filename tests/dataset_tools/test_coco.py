@@ -207,7 +207,7 @@ def test_the_annotations_of_a_second_split(dataset):
         (lambda c: c["images"][0].update(file_name="b.png"), ["two images", "b.png"]),
         (lambda c: c["annotations"][0].update(category_id=99), ["drive/a.png", "damaged"]),
         (lambda c: c["annotations"][2]["segmentation"].update(size=[3, 3]), ["drive/a.png"]),
-        (lambda c: c["annotations"][1].update(segmentation=[]), ["1 of 4 annotations", "drive/a.png"]),
+        (lambda c: c["annotations"][1].update(segmentation=[]), ["without a segmentation: 1 of 4", "drive/a.png"]),
         (
             lambda c: [(one.pop("segmentation"), one.update(bbox=[0, 0, 2, 2])) for one in c["annotations"]],
             ["annotations without a segmentation: 4 of 4", "boxes label no pixels", "export the masks"],

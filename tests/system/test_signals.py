@@ -54,6 +54,7 @@ def test_workers_and_ranks_leave_signals_to_their_parent():
 def test_on_windows_workers_ignore_ctrl_c_and_a_signal_is_raised_again_without_os_kill(monkeypatch):
     """There, Ctrl-C reaches all processes of a console, and os.kill ends a process whatever the signal."""
     handlers, raised = {}, threading.Event()
+    monkeypatch.setattr(signal, "getsignal", lambda number: signal.SIG_DFL)  # nohup and & ignore some
     monkeypatch.setattr(signals, "_WINDOWS", True)
     monkeypatch.setattr(signal, "signal", lambda number, handler: handlers.update({number: handler}))
     signals.leave_signals()

@@ -180,7 +180,7 @@ def test_groups_that_would_silently_train_differently_are_refused(compose, choic
 
 
 def test_the_parts_of_weights_are_checked_without_weights_too(compose):
-    with pytest.raises(InputError, match="weights_part=decoder does not exist; choose all or backbone"):
+    with pytest.raises(InputError, match="weights_part=decoder does not exist; choose one of all, backbone"):
         check_options_of_run(compose("weights_part=decoder", "run.group=a", "run.name=b"))
 
 

@@ -161,7 +161,7 @@ def test_a_gpu_that_is_not_there(tmp_path):
 
 
 def test_a_patience_that_is_not_a_number_is_refused_before_an_epoch_is_trained(tmp_path):
-    with pytest.raises(InputError, match=r"^callbacks\.early_stopping\.patience='x' is not an integer of at least 0"):
+    with pytest.raises(InputError, match=r"^EarlyStopping\.patience='x' is not an integer of at least 0"):
         make_trainer({"accelerator": "cpu"}, tmp_path, [EarlyStopping("val/miou", patience="x")])
 
 

@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from regseg.models.blocks import DBlock, DilatedConv
@@ -115,11 +117,11 @@ def gflops(model: nn.Module, size: tuple[int, int] = (1024, 2048), *, convolutio
     Returns:
         Billions of operations.
     """
-    counter = _OperationCounter()
+    counter, resizing = _OperationCounter(), _ResizingCounter()
     on_meta = copy.deepcopy(model).to("meta").float().eval()
-    with torch.no_grad(), counter:
+    with torch.no_grad(), counter, resizing:
         on_meta(torch.empty(1, 3, *size, device="meta"))
-    counted = counter.convolutions if convolutions_only else counter.convolutions + counter.others
+    counted = counter.convolutions if convolutions_only else counter.convolutions + counter.others + resizing.counted
     return counted / 1e9
 
 
@@ -132,7 +134,7 @@ _PER_INPUT = {  # an adaptive average pool to 1x1 is dispatched as a mean
     _aten._adaptive_avg_pool2d: 1,
     _aten.mean: 1,
 }
-_PER_OUTPUT = {_aten.upsample_bilinear2d: 4, _aten.upsample_nearest2d: 1, _aten.grid_sampler_2d: 4}
+_PER_OUTPUT = {"bilinear": 4, "nearest": 1}  # by the mode of F.interpolate and F.grid_sample
 
 
 class _OperationCounter(TorchDispatchMode):
@@ -156,6 +158,25 @@ class _OperationCounter(TorchDispatchMode):
             self.convolutions += out.numel() * math.prod(weight.shape[1:])
         elif op in _PER_INPUT:
             self.others += _PER_INPUT[op] * args[0].numel()
-        elif op in _PER_OUTPUT:
-            self.others += _PER_OUTPUT[op] * out.numel()
+        return out
+
+
+class _ResizingCounter(TorchFunctionMode):
+    """Context manager that counts the operations of F.interpolate and F.grid_sample.
+
+    It does not count what they dispatch, which differs between processes: PyTorch may decompose it.
+
+    Attributes:
+        counted: the operations.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.counted = 0
+
+    def __torch_function__(self, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
+        out = func(*args, **(kwargs or {}))
+        if func in (F.interpolate, F.grid_sample):
+            default = "nearest" if func is F.interpolate else "bilinear"
+            self.counted += _PER_OUTPUT.get((kwargs or {}).get("mode", default), 0) * out.numel()
         return out
