@@ -59,6 +59,7 @@ def test_loader_workers_of_several_runs_at_once(run_module, streets_root, street
     assert [len(read_metrics(folder)) for folder in folders] == [1, 1]
 
 
+@pytest.mark.soak
 def test_as_jobs_of_a_queue(run_module, streets_root, streets_options, tmp_path):
     """submitit on this machine: a job file, a separate process and a result file per run, as under Slurm."""
     queue = (
