@@ -46,6 +46,7 @@ def test_several_runs_at_once(run_module, streets_root, streets_options, tmp_pat
     assert "┃ class" not in result.stdout and not list(tmp_path.glob(".regseg_sweep_*"))
 
 
+@pytest.mark.soak
 def test_loader_workers_of_several_runs_at_once(run_module, streets_root, streets_options, tmp_path):
     """This is no smoke test, because a smoke test reads images in the training process."""
     result = run_module(

@@ -56,6 +56,7 @@ def test_on_windows_workers_ignore_ctrl_c_and_a_signal_is_raised_again_without_o
     handlers, raised = {}, threading.Event()
     monkeypatch.setattr(signal, "getsignal", lambda number: signal.SIG_DFL)  # nohup and & ignore some
     monkeypatch.setattr(signals, "_WINDOWS", True)
+    monkeypatch.setattr(signals, "_ending", False)  # as in a process that has not begun to exit
     monkeypatch.setattr(signal, "signal", lambda number, handler: handlers.update({number: handler}))
     signals.leave_signals()
     assert handlers[signal.SIGINT] is signal.SIG_IGN
