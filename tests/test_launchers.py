@@ -167,6 +167,7 @@ def test_overwrite_with_a_time_replaces_only_earlier_runs(run_module, streets_ro
         assert (read_summary(tmp_path / "runs/table5/lraspp_seed0")["began"] == began) is kept
 
 
+@pytest.mark.soak
 def test_a_queued_again_job_overwrites_only_runs_of_other_jobs(run_module, streets_root, streets_options, tmp_path):
     rows = ["model/decoder=lraspp,sum_conv1x1", SMALL, "overwrite=true", "trainer.max_epochs=1"]
     arguments = ["experiment=table5", "trainer=smoke", *streets_options, f"data.root={streets_root}", *rows]
