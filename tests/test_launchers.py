@@ -30,6 +30,7 @@ def test_two_rows_on_two_processes_each(run_module, streets_root, streets_option
         assert [int(row["epoch"]) for row in metrics] == [0, 1]
 
 
+@pytest.mark.soak
 def test_several_runs_at_once(run_module, streets_root, streets_options, tmp_path):
     """Each prints into its folder, a mistake ends only its own run, and the last lines report it."""
     rows = ("hydra/launcher=parallel", "model/decoder=lraspp,sum_conv1x1,nonsense")
@@ -92,7 +93,7 @@ def processes_of(folder):
 @pytest.mark.parametrize(
     ("name", "whom"),
     [
-        pytest.param("SIGTERM", "sweep", marks=pytest.mark.slow),
+        pytest.param("SIGTERM", "sweep", marks=pytest.mark.soak),
         pytest.param("SIGINT", "sweep", marks=pytest.mark.soak),
         pytest.param("SIGTERM", "job", marks=pytest.mark.soak),
     ],
