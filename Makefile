@@ -11,11 +11,10 @@ help:  ## list the targets
 
 setup: $(READY)  ## create .venv with the tested versions and this project, editable
 
-# --no-compile: Python compiles a module when it first imports it, and most are never imported.
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "regseg needs Python >= 3.11; specify one with make PYTHON=python3.12 setup")'
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	@touch $@
 
 demo: $(READY)  ## create street scenes, train RegSeg on them and evaluate it (4 to 6 minutes on 2 cores)
@@ -30,7 +29,7 @@ test-slow: $(READY)  ## run the tests that compile networks or kernels, measure 
 test-all: $(READY)  ## run the tests of `test` and `test-slow` together, as in CI (about 13 minutes on 2 cores)
 	$(BIN)/python -m pytest -m 'not soak' -n 2 --dist loadfile
 
-test-soak: $(READY)  ## kill a training run 24 times and compare its result with an uninterrupted run; sweeps of many processes (12 minutes)
+test-soak: $(READY)  ## kill a training run 24 times and compare its result with an uninterrupted run (5 minutes)
 	$(BIN)/python -m pytest -m soak
 
 lint: $(READY)  ## ruff (rules and formatting) and mypy

@@ -18,7 +18,6 @@ from regseg.config import config_dir
 from regseg.run_dir import read_metrics, read_summary, write_json
 
 
-@pytest.mark.soak
 def test_two_rows_on_two_processes_each(run_module, streets_root, streets_options, tmp_path):
     """Every row is trained once, by two processes, and none of them sees the sweep."""
     rows = "model/decoder=lraspp,sum_conv1x1"
@@ -30,7 +29,6 @@ def test_two_rows_on_two_processes_each(run_module, streets_root, streets_option
         assert [int(row["epoch"]) for row in metrics] == [0, 1]
 
 
-@pytest.mark.soak
 def test_several_runs_at_once(run_module, streets_root, streets_options, tmp_path):
     """Each prints into its folder, a mistake ends only its own run, and the last lines report it."""
     rows = ("hydra/launcher=parallel", "model/decoder=lraspp,sum_conv1x1,nonsense")
@@ -47,7 +45,6 @@ def test_several_runs_at_once(run_module, streets_root, streets_options, tmp_pat
     assert "┃ class" not in result.stdout and not list(tmp_path.glob(".regseg_sweep_*"))
 
 
-@pytest.mark.soak
 def test_loader_workers_of_several_runs_at_once(run_module, streets_root, streets_options, tmp_path):
     """This is no smoke test, because a smoke test reads images in the training process."""
     result = run_module(
@@ -61,7 +58,6 @@ def test_loader_workers_of_several_runs_at_once(run_module, streets_root, street
     assert [len(read_metrics(folder)) for folder in folders] == [1, 1]
 
 
-@pytest.mark.soak
 def test_as_jobs_of_a_queue(run_module, streets_root, streets_options, tmp_path):
     """submitit on this machine: a job file, a separate process and a result file per run, as under Slurm."""
     queue = (
@@ -89,15 +85,9 @@ def processes_of(folder):
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="finds processes in /proc")
-@pytest.mark.parametrize(
-    ("name", "whom"),
-    [
-        pytest.param("SIGTERM", "sweep", marks=pytest.mark.soak),
-        pytest.param("SIGINT", "sweep", marks=pytest.mark.soak),
-        pytest.param("SIGTERM", "job", marks=pytest.mark.soak),
-    ],
-)
+@pytest.mark.parametrize(("name", "whom"), [("SIGTERM", "sweep"), ("SIGINT", "sweep"), ("SIGTERM", "job")])
 def test_signals_to_jobs_of_a_local_queue(streets_root, streets_options, tmp_path, name, whom):
     """The sweep, or one of its jobs: the runs are recorded as interrupted, and no process stays."""
     command = ["-m", "regseg.train", "-m", "hydra/launcher=submitit_local", *TINY, *streets_options, "seed=0,1"]
@@ -168,7 +158,6 @@ def test_overwrite_with_a_time_replaces_only_earlier_runs(run_module, streets_ro
         assert (read_summary(tmp_path / "runs/table5/lraspp_seed0")["began"] == began) is kept
 
 
-@pytest.mark.soak
 def test_a_queued_again_job_overwrites_only_runs_of_other_jobs(run_module, streets_root, streets_options, tmp_path):
     rows = ["model/decoder=lraspp,sum_conv1x1", SMALL, "overwrite=true", "trainer.max_epochs=1"]
     arguments = ["experiment=table5", "trainer=smoke", *streets_options, f"data.root={streets_root}", *rows]

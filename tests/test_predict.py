@@ -166,7 +166,6 @@ def test_shards_divide_a_folder(predict, streets_root, tmp_path):
     assert ended(predict(source, "shards=2", "shard=2"), 2, "shard=2 of shards=2")
 
 
-@pytest.mark.soak
 def test_shards_in_processes_at_once(predict_as_user, photos, tmp_path):
     pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
     (photos / "broken.png").write_bytes(b"no image")

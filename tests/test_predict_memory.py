@@ -42,7 +42,7 @@ def peak_of(tmp_path, weights, size, tile):
     return 1024 * int(done.stdout.partition("PEAK")[2])
 
 
-@pytest.mark.soak
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc/self/status")
 def test_tiles_need_a_fraction_of_the_memory_of_the_whole_image(tiny_weights, tmp_path):
     """Against a process that predicts 64x64 pixels, whose activations are a thousandth."""

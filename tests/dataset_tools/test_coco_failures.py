@@ -88,7 +88,6 @@ def test_a_disk_that_is_full_while_labels_are_moved_leaves_none(dataset, monkeyp
     run(root, path)
 
 
-@pytest.mark.soak  # two processes
 def test_imports_at_the_same_time_use_the_same_ids(dataset, tmp_path):
     """Otherwise each of them would number its own categories."""
     root, *_ = dataset
