@@ -130,12 +130,13 @@ def compose():
 
 
 @pytest.fixture(scope="session")
-def finished(run_module_in, streets_root, streets_options, tmp_path_factory):
+def finished(streets_root, streets_options, tmp_path_factory):
     """A folder in which one smoke run has finished, and what it printed."""
     folder = tmp_path_factory.mktemp("finished")
     from commands import TINY, TRAIN
 
-    result = run_module_in(folder, TRAIN, *TINY, *streets_options, f"data.root={streets_root}")
+    command = [sys.executable, "-m", TRAIN, *TINY, *streets_options, f"data.root={streets_root}"]
+    result = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300)
     assert result.returncode == 0, result.stderr
     return folder, result
 
