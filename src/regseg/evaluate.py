@@ -176,6 +176,7 @@ def validate(trainer: Trainer, task: SegmentationTask, datamodule: SegmentationD
 
     Precisions such as 16-true change PyTorch's default dtype, which all threads share; there the loader is used too.
     """
+    from regseg.inference.upsample import prepare
     from regseg.training.callbacks import Pictures
     from regseg.training.trainer import check_limits, is_limited
 
@@ -183,6 +184,7 @@ def validate(trainer: Trainer, task: SegmentationTask, datamodule: SegmentationD
     if not on_cpu or trainer.precision not in ("32-true", "16-mixed", "bf16-mixed"):
         trainer.validate(task, datamodule, verbose=False)
         return
+    prepare()
     datamodule.setup("validate")
     check_limits(trainer, datamodule, "validate")
     task.trainer = trainer

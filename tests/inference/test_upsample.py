@@ -1,5 +1,7 @@
 """Fused upsampling gives the labels of interpolate and argmax, at even and odd sizes."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 import torch
@@ -64,3 +66,14 @@ def test_bfloat16_and_missing_numba(monkeypatch):
     found = labels_of(logits, (40, 48))
     monkeypatch.setattr(upsample, "has_numba", lambda: False)
     assert (labels_of(logits, (40, 48)) == found).float().mean() > 0.999
+
+
+def test_prepare_runs_the_kernel_where_numba_is(monkeypatch):
+    calls = []
+    monkeypatch.setattr(upsample, "labels_from_logits", lambda *arguments: calls.append(arguments))
+    with ThreadPoolExecutor(1) as pool:
+        monkeypatch.setattr(upsample, "_pool", lambda: pool)
+        for installed in (False, True):
+            monkeypatch.setattr(upsample, "has_numba", lambda installed=installed: installed)
+            upsample.prepare()
+    assert len(calls) == 1

@@ -10,7 +10,7 @@ import numpy as np
 
 from regseg.errors import InputError
 from regseg.inference.export_info import ExportInfo
-from regseg.inference.upsample import has_numba, interpolated, labels_from_logits
+from regseg.inference.upsample import has_numba, interpolated, labels_from_logits, prepare
 
 
 def require(package: str, extra: str, what: str) -> ModuleType:
@@ -96,6 +96,8 @@ class ExportedRuntime:
 
     def load(self) -> None:
         """See `regseg.inference.runtimes.Runtime`."""
+        if self.fused:
+            prepare()
 
     def run(self, images: np.ndarray) -> np.ndarray:
         """Return the low-resolution logits (B, C, h, w) float32 if `fused`, else the graph's output."""

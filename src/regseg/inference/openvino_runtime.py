@@ -76,6 +76,7 @@ class OpenVinoRuntime(ExportedRuntime):
 
     def load(self) -> None:
         """See `regseg.inference.runtimes.Runtime`."""
+        super().load()
         with self._compiling:
             _ = self._model
 

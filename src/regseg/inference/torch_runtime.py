@@ -17,7 +17,7 @@ from regseg.inference.cuda_graphs import GraphsBySize
 from regseg.inference.export_info import short_side_of
 from regseg.inference.folding import fold_batch_norm
 from regseg.inference.fused import Upsample, with_kernels
-from regseg.inference.upsample import labels_of
+from regseg.inference.upsample import labels_of, prepare
 from regseg.models.description import config_of
 from regseg.models.factory import load_model
 from regseg.system.checkpoint_file import OpenedFile, dataset_in, open_checkpoint_file, read_checkpoint_file
@@ -88,6 +88,8 @@ class TorchRuntime:
 
     def load(self) -> None:
         """See `regseg.inference.runtimes.Runtime`."""
+        if self.device.type == "cpu":
+            prepare()
 
     @torch.inference_mode()
     def __call__(self, images: np.ndarray, size: tuple[int, int] | None = None) -> np.ndarray:

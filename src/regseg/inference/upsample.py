@@ -28,6 +28,12 @@ def has_numba() -> bool:
     return importlib.util.find_spec("numba") is not None
 
 
+def prepare() -> None:
+    """Start to load the kernel in a thread, if numba is installed; otherwise the first image waits 0.3 s for it."""
+    if has_numba():
+        _pool().submit(labels_from_logits, np.zeros((1, 1, 1, 1), np.float32), (1, 1))
+
+
 def labels_from_logits(logits: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """Interpolate logits to ``size`` and take the class of the largest; several times slower without numba.
 
