@@ -53,6 +53,23 @@ def test_both_kinds_and_255_as_a_class(tmp_path):
     assert dict(spec.color_ids) == {(0, 0, 0): 0, (1, 1, 1): 1}
 
 
+def test_several_ids_and_colours_of_one_class(tmp_path):
+    spec = classes(
+        tmp_path,
+        "classes: [{name: road, id: [3, 5], color: [[9, 8, 7], [9, 8, 6]]}, {name: car, id: [2], color: [1, 1, 1]}]",
+    )
+    assert spec.ids == {3: 0, 5: 0, 2: 1, 255: IGNORE_INDEX}
+    assert dict(spec.color_ids) == {(9, 8, 7): 0, (9, 8, 6): 0, (1, 1, 1): 1}
+    assert spec.colors == ((9, 8, 7), (1, 1, 1))  # the first one is that of pictures
+    for entry, shown in (("id: [3, 2]", "2 of car"), ("id: []", "[]"), ("id: [3, [4]]", "[4]")):
+        with pytest.raises(InputError) as error:
+            classes(tmp_path, f"classes: [{{name: road, {entry}}}, {{name: car, id: 2}}]")
+        assert is_sentence(error, "classes.yaml", shown)
+    with pytest.raises(InputError) as error:
+        classes(tmp_path, "classes: [{name: road, color: [[1, 2, 3], [4, 5]]}, {name: car, color: [2, 2, 2]}]")
+    assert is_sentence(error, "classes.yaml", "[4, 5]")
+
+
 def test_any_language_and_a_byte_order_mark(tmp_path):
     text = "classes: [{name: Straße, id: 0}, {name: 道路, id: 1}]"
     assert classes(tmp_path, text).classes == ("Straße", "道路")
@@ -99,7 +116,7 @@ for level in range(8):
         ("classes: [{name: road, id: -1}]", ["-1", "from 0 to 255"]),
         ("classes: [{name: road, id: '0'}]", ["'0' is not an id"]),
         ("classes: [{name: road, id: true}]", ["true", "id"]),
-        ("classes: [{name: road, id: [0, 0, 1]}]", ["[0, 0, 1]", "id"]),
+        ("classes: [{name: road, id: [0, 0, 1]}]", ["id 0 of road", "twice"]),
         ("classes: [{name: road, color: 5}]", ["5", "color"]),
         ("classes: [{name: road, color: red}]", ["red", "color"]),
         ("classes: [{name: road, color: [0, 0]}]", ["[0, 0]", "color"]),

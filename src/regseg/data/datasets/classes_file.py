@@ -43,7 +43,10 @@ def read_classes(path: Path) -> DatasetSpec:
     return DatasetSpec(
         name=path.resolve().parent.name,
         classes=names,
-        colors=tuple(tuple(entry.get("color", spare)) for entry, spare in zip(classes, spares, strict=True)),
+        colors=tuple(
+            tuple(_several("color", entry)[0]) if "color" in entry else spare
+            for entry, spare in zip(classes, spares, strict=True)
+        ),
         excluded=excluded,
         ids=ids,
         color_ids=tuple(color_ids.items()),
@@ -85,10 +88,12 @@ def _tables(classes: list[Any], ignored: list[Any], path: Path) -> tuple[dict[in
         tables[key][_parse(key, value, path)] = IGNORE_INDEX
     for index, entry in enumerate(classes):
         for key in (key for key in tables if key in entry):
-            value = _parse(key, entry[key], path)
-            if value in tables[key]:
-                raise InputError(f"{path}: the {key} {value} of {entry['name']} is given twice; change one of them.")
-            tables[key][value] = index
+            for value in (_parse(key, one, path) for one in _several(key, entry)):
+                if value in tables[key]:
+                    raise InputError(
+                        f"{path}: the {key} {value} of {entry['name']} is given twice; change one of them."
+                    )
+                tables[key][value] = index
     lacking = {key: [entry["name"] for entry in classes if key not in entry] for key in tables}
     if all(lacking.values()):
         key = min(lacking, key=lambda key: len(lacking[key]))
@@ -99,6 +104,13 @@ def _tables(classes: list[Any], ignored: list[Any], path: Path) -> tuple[dict[in
     tables["id"].setdefault(255, IGNORE_INDEX)
     ids, colors = ({} if lacking[key] else tables[key] for key in tables)
     return ids, colors
+
+
+def _several(key: str, entry: Mapping[str, Any]) -> list[Any]:
+    """Return the ids or colours of a class, which may be given as a list; the first colour is that of pictures."""
+    value = entry[key]
+    is_list = isinstance(value, list) and bool(value)
+    return value if is_list and (key == "id" or all(isinstance(part, list) for part in value)) else [value]
 
 
 def _parse(key: str, value: Any, path: Path) -> int | Color:
