@@ -32,6 +32,8 @@ def test_a_wide_table_is_divided_and_no_value_is_cut(width):
     cells = [[cell.strip() for cell in line.split("│")[1:-1]] for line in lines if line.startswith("│")]
     joined = {name: [cell for row in cells if row[0] == name for cell in row[1:]] for name in ROWS}
     assert joined == {name: values for name, *values in rows}
+    columns = [len(row) for row in cells if row[0] == ROWS[0]]
+    assert max(columns) - min(columns) <= 1  # no single column remains for the last table
 
 
 def test_sentences_are_wrapped_and_leave_the_columns_of_numbers_alone():

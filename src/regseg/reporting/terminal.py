@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import takewhile
 from typing import TYPE_CHECKING
 
@@ -79,7 +79,7 @@ def _print_table(grid: Grid, console: Console) -> None:
 
     grid = Grid([_stacked(heading) for heading in grid.headings], grid.rows)
     widths = [_width(heading, [row[column] for row in grid.rows]) for column, heading in enumerate(grid.headings)]
-    for part in grid.parts([_GAP + width for width in widths], console.width - widths[0] - _GAP - 1):
+    for part in _parts(grid, [_GAP + width for width in widths], console.width - 1):
         table = Table()
         for column, (heading, numeric) in enumerate(zip(part.headings, part.numeric, strict=True)):
             shortest = min(_width(heading, [row[column] for row in part.rows]), (console.width - 2 * _GAP - 1) // 2)
@@ -87,6 +87,16 @@ def _print_table(grid: Grid, console: Console) -> None:
         for row in part.rows:
             table.add_row(*map(Text, row))
         console.print(table)
+
+
+def _parts(grid: Grid, widths: Sequence[int], room: int) -> list[Grid]:
+    """Divide a table into as few as fit, of similar widths: a single last column would look lost."""
+    parts = list(grid.parts(widths, room - widths[0]))
+    for narrower in range(room - widths[0] - 1, 0, -1):
+        if len(narrow := list(grid.parts(widths, narrower))) > len(parts):
+            break
+        parts = narrow
+    return parts
 
 
 def _width(heading: str, cells: Iterable[str]) -> int:
