@@ -196,7 +196,7 @@ def enter(
 
     check_free(folder, resume=cfg.resume, overwrite=cfg.overwrite, held=True)
     if keep and written_at(folder) != written:
-        raise InputError(f"Another process trained in {folder} while this command started; repeat the command.")
+        raise InputError(f"Another process trained in {shown(folder)} while this command started; repeat the command.")
     if start:
         set_damaged_aside(start)
     prepare_folder(folder, values, keep=keep, job=slurm_job())
