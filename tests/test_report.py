@@ -77,6 +77,19 @@ def test_fig6_says_which_evaluations_are_not_of_the_last_checkpoint_on_all_image
     assert drawn == [[f"{FIG6[0]}_seed0", f"{FIG6[1]}_seed0 (weights=best.ckpt, flip=True)"]]
 
 
+def test_the_dataset_of_a_smoke_test_is_named_once(tmp_path, monkeypatch):
+    """Evaluating it at other sizes would not make it comparable."""
+    drawn = []
+    monkeypatch.setattr("regseg.reporting.val_sizes.draw", lambda curves, path: drawn.append(list(curves)))
+    write_sizes(tmp_path, FIG6[0], {64: 0.7}, dataset="streets", images=4, images_of_split=4)
+    config = {"run": {"name": FIG6[0]}, "data": {"dataset": "streets"}, "trainer": {"smoke": True}}
+    write_json(tmp_path / "table6" / f"{FIG6[0]}_seed0/summary.json", {"status": "finished", "config": config})
+    text, drawings, _ = page_of("fig6", tmp_path)
+    assert f"\n- {FIG6[0]}_seed0: not comparable: a smoke test on streets.\n" in text and text.count("seed0:") == 1
+    assert drawings["val_sizes"](tmp_path / "val_sizes.png")
+    assert drawn == [[f"{FIG6[0]}_seed0 (a smoke test on streets)"]]
+
+
 def test_fig6_names_what_is_missing(tmp_path):
     runs = tmp_path / "runs"
     with pytest.raises(InputError, match=r"-m experiment=fig6. and evaluate each with .*val_sizes="):

@@ -53,6 +53,18 @@ def aside(monkeypatch):
     return run
 
 
+@pytest.mark.parametrize(
+    ("command", "jobs"),
+    [("", 6), ("seed=2,3", 6), ("seed=2", 3), ("model/decoder=lraspp optimizer.lr=0.1,0.2 seed=0", 2)],
+)
+def test_the_command_line_replaces_what_the_experiment_sweeps(command, jobs, aside):
+    """A row that says "run 1 of 6" in a sweep of two would seem to have four missing."""
+    params = {"model/decoder": "regseg,sum_conv3x3,lraspp", "seed": "0,1"}
+    assert aside(f"experiment=table5 {command}", params=params) == ""
+    HydraConfig.get().sweeper["_target_"] = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
+    assert run_names.jobs_of_sweep() == jobs
+
+
 def test_swept_datasets_get_separate_folders(aside):
     assert aside("data.root=a/fold0,a/fold1", "data.root=a/fold1") == "-root_fold1"
     assert aside("data.root=a/fold0", "data.root=a/fold0") == ""

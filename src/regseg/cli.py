@@ -31,6 +31,7 @@ from regseg.run_names import jobs_of_sweep, register_resolvers
 from regseg.run_start import now
 from regseg.sweep_results import print_runs
 from regseg.system import processes, signals
+from regseg.system.console import shown
 from regseg.system.folders import note_existing, remove_empty
 
 Job = Callable[[DictConfig], Any]  # what a command does with its configuration
@@ -241,7 +242,7 @@ def _run_of_sweep(job: Job, config_name: str, cfg: DictConfig) -> Any:
     try:
         folder, resolved = Path(hydra_cfg.runtime.output_dir), OmegaConf.to_yaml(cfg, resolve=True)
         if not multirun.note_run(hydra_cfg.job.num, overrides, folder, resolved):
-            print(f"Skipping {overrides}: an identical run of this sweep uses {folder}.")
+            print(f"Skipping {overrides}: an identical run of this sweep uses {shown(folder)}.")
             return None
         total = jobs_of_sweep()
         print(f"run {hydra_cfg.job.num + 1}" + (f" of {total}: " if total else ": ") + overrides, flush=True)

@@ -288,10 +288,9 @@ def open_network(cfg: DictConfig, spec: DatasetSpec) -> RuntimeNetwork:
             "with data=NAME."
         )
     if runtime.size and cfg.val_size is not None:  # each of val_sizes comes here, too
-        height, width = runtime.size
         raise InputError(
-            f"{cfg.weights} accepts only images that are {height} pixels high and {width} wide; leave val_size and "
-            "val_sizes out."
+            f"{cfg.weights} accepts only images that are {runtime.size[0]} pixels high and {runtime.size[1]} wide; "
+            "leave val_size and val_sizes out."
         )
     runtime.load()  # not part of the time that is printed
     return RuntimeNetwork(runtime)

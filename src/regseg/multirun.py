@@ -24,6 +24,7 @@ from typing import Any, cast
 
 from regseg.errors import InputError
 from regseg.run_dir import best_miou
+from regseg.system.console import shown
 from regseg.system.locks import Held, lock
 
 _FOLDER, _PROCESS, _COMMAND, _BEGAN = "REGSEG_SWEEP", "REGSEG_SWEEP_PROCESS", "REGSEG_COMMAND", "REGSEG_SWEEP_BEGAN"
@@ -109,7 +110,7 @@ def note_run(number: int, overrides: str, folder: Path, config: str) -> bool:
         if its_digest == digest:
             return False
         raise InputError(
-            f"{folder} is already used by the sweep's run {its_overrides}; give each run its own folder "
+            f"{shown(folder)} is already used by the sweep's run {its_overrides}; give each run its own folder "
             "with run.name, such as 'run.name=${optimizer.lr}' for a sweep over optimizer.lr."
         ) from None
     except FileNotFoundError:  # the process that started the sweep has ended; this job was queued
@@ -232,11 +233,11 @@ def run_in_parallel(run: Callable[[], None], folder: Path, trainer: MutableMappi
         trainer["devices"] = [gpu]
     # joblib sets its own start method, with which loader workers cannot be started.
     multiprocessing.set_start_method(multiprocessing.get_all_start_methods()[0], force=True)
-    print(f"Starting {folder}; its output is in output.log.", flush=True)
+    print(f"Starting {shown(folder)}; its output is in output.log.", flush=True)
     with output_in(folder):
         run()
     miou = best_miou(folder)
-    print(f"{folder} is finished" + ("" if miou is None else f", best mIoU {100 * miou:.2f}"), flush=True)
+    print(f"{shown(folder)} is finished" + ("" if miou is None else f", best mIoU {100 * miou:.2f}"), flush=True)
 
 
 @contextlib.contextmanager

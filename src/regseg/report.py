@@ -24,12 +24,13 @@ def main(cfg: DictConfig) -> None:
     """Write the report of one group of runs and print its table."""
     from regseg.reporting.pages import files_of_pages
     from regseg.reporting.speeds import read_speeds
+    from regseg.reporting.terminal import print_report
 
     OmegaConf.resolve(cfg)
     group = group_of(typed(cfg.table), Path(cfg.runs))
     out = Path(cfg.out) if cfg.out else Path("reports") / group
     text, pictures = write(group, Path(cfg.runs), out, read_speeds(cfg.benchmark))
-    print(text)
+    print_report(text)
     print(f"report: {out / 'report.md'}, {out / 'report.html'}; pictures: {', '.join(path.name for path in pictures)}")
     print(f"tables: {', '.join(sorted(path.name for path in out.glob('table*') if path.name in files_of_pages()))}")
 

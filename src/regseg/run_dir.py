@@ -22,6 +22,7 @@ import yaml
 from regseg.errors import InputError, typed
 from regseg.run_settings import check_same_options, check_settings, images_per_step, limits_of, options_of, settings_of
 from regseg.system.atomic import remove_leftovers, write_text
+from regseg.system.console import shown
 from regseg.system.locks import Held, is_held, lock
 from regseg.system.records import read_csv, read_json, read_text, section
 
@@ -49,8 +50,8 @@ def check_free(folder: Path, *, resume: str | None, overwrite: bool, held: bool 
     strange = [name for name in _CONTENTS if (folder / name).exists()]
     if strange and not (folder / "summary.json").exists():
         raise InputError(
-            f"{folder} contains {strange[0]} but no summary.json, so it may not be a run's folder; choose another one "
-            "with run.name=NAME."
+            f"{shown(folder)} contains {strange[0]} but no summary.json, so it may not be a run's folder; choose "
+            "another one with run.name=NAME."
         )
     if resume == "last" or overwrite:
         return
@@ -59,8 +60,8 @@ def check_free(folder: Path, *, resume: str | None, overwrite: bool, held: bool 
     if status in ("finished", "running") or holds_results(folder):
         remedy = "" if status == "finished" else "resume=last to continue it, "
         raise InputError(
-            f"{folder} contains a run that is {status}; use {remedy}overwrite=true to replace it, or run.name=NAME to "
-            "keep both."
+            f"{shown(folder)} contains a run that is {status}; use {remedy}overwrite=true to replace it, or "
+            "run.name=NAME to keep both."
         )
 
 
@@ -129,8 +130,8 @@ def check_finished(folder: Path, config: Mapping[str, Any], data: Mapping[str, A
     for name, what in (("files", "images"), ("classes", "class names"), ("labels", "label values of the classes")):
         if data and recorded.get(name) and recorded[name] != data[name]:
             raise InputError(
-                f"{folder} was trained with different {what} from those in {config['data']['root']}; replace the run "
-                "with overwrite=true, or use another run.name=NAME."
+                f"{shown(folder)} was trained with different {what} from those in {config['data']['root']}; replace "
+                "the run with overwrite=true, or use another run.name=NAME."
             )
 
 
@@ -190,7 +191,7 @@ def lock_folder(folder: Path) -> Iterator[None]:
             stack.enter_context(lock(folder / ".lock", wait=False))
         except Held as error:
             raise InputError(
-                f"{folder} is in use by another process that trains there; wait for it or stop it{error.remedy}."
+                f"{shown(folder)} is in use by another process that trains there; wait for it or stop it{error.remedy}."
             ) from error
         yield
 

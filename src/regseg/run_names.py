@@ -91,9 +91,14 @@ def jobs_of_sweep() -> int | None:
 
 
 def _swept() -> dict[str, list[str]]:
-    """In a job of a sweep, return the values of every option that the sweep varies."""
-    params = [f"{key}={value}" for key, value in (HydraConfig.get().sweeper.get("params") or {}).items()]
-    return swept_values(["-m", *params]) | swept_values(shlex.split(command_of_sweep() or "")[3:])
+    """In a job of a sweep, return the values of every option that the sweep varies.
+
+    The command line replaces values of the experiment's ``hydra.sweeper.params``, also by a single one.
+    """
+    arguments = shlex.split(command_of_sweep() or "")[3:]
+    typed, params = {key_of(text) for text in arguments}, HydraConfig.get().sweeper.get("params") or {}
+    kept = [f"{key}={value}" for key, value in params.items() if key not in typed]
+    return swept_values(["-m", *kept]) | swept_values(arguments)
 
 
 def _run_aside() -> str:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from regseg.errors import InputError, shortened
+from regseg.system.console import shown
 from regseg.system.records import section
 
 _SECTIONS = ("seed", "model", "data", "loss", "optimizer", "scheduler")  # settings that a continued run must share
@@ -130,7 +131,7 @@ def check_settings(folder: Path, before: Mapping[str, Any], now: Mapping[str, An
     for name in sorted(before.keys() | now.keys(), key=str):  # a crafted checkpoint may contain keys of any type
         if not _same(name, before.get(name), now.get(name)):
             raise InputError(
-                f"{folder} was run with {shortened(str(name))}={shortened(before.get(name))}, but the "
+                f"{shown(folder)} was run with {shortened(str(name))}={shortened(before.get(name))}, but the "
                 f"command has {shortened(now.get(name))}; resume it with the former value, use overwrite=true to "
                 "replace the run, or start another run with run.name=NAME and weights=FILE."
             )

@@ -32,6 +32,7 @@ from regseg.multirun import (
 from regseg.run_dir import best_miou, check_finished, check_free, is_done, lock_folder, prepare_folder
 from regseg.run_start import beginning, check_names, check_overwrite, how_to_start
 from regseg.smoke import shrink
+from regseg.system.console import shown
 from regseg.system.processes import is_rank, printed_once
 from regseg.system.provenance import provenance
 from regseg.system.signals import is_first
@@ -112,7 +113,7 @@ def run(cfg: DictConfig, folder: Path, *, spawn: bool) -> None:
     if cfg.resume == "last" and not cfg.overwrite and is_done(folder, values_of(cfg)):
         check_finished(folder, values_of(cfg), found_data(cfg.data))
         with printed_once():
-            print(f"Skipping {folder}: already finished.")
+            print(f"Skipping {shown(folder)}: already finished.")
     else:
         from regseg.training.record import end_noted
 
@@ -195,7 +196,7 @@ def enter(
 
     check_free(folder, resume=cfg.resume, overwrite=cfg.overwrite, held=True)
     if keep and written_at(folder) != written:
-        raise InputError(f"Another process trained in {folder} while this command started; repeat the command.")
+        raise InputError(f"Another process trained in {shown(folder)} while this command started; repeat the command.")
     if start:
         set_damaged_aside(start)
     prepare_folder(folder, values, keep=keep, job=slurm_job())

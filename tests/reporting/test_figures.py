@@ -35,7 +35,7 @@ def test_a_smoke_test_does_not_hide_differences_of_tenths(tmp_path, drawn):
     assert figures.draw_rows("table4", rows, tmp_path / "rows.png")
     axes = drawn[0].axes[0]
     low, high = axes.get_xlim()
-    assert 74.9 < low < 75.1 and 75.85 < high < 76.0
+    assert 74.8 < low < 75.1 and 75.85 < high < 76.15
     assert [(text.get_position()[1], text.get_text()) for text in axes.texts] == [
         (1, "◂ 2.0"),
         (2, "◂ 60.0"),
@@ -44,6 +44,30 @@ def test_a_smoke_test_does_not_hide_differences_of_tenths(tmp_path, drawn):
     assert figures.draw_rows("mine", [rows[1]._replace(paper=None)], tmp_path / "rows.png")  # nothing is comparable
     low, high = drawn[1].axes[0].get_xlim()
     assert low < 2 < high and not drawn[1].axes[0].texts
+
+
+def test_values_at_the_edge_cover_no_dots(tmp_path, drawn):
+    """With one row, its values at the edge are at the height of its dots."""
+    rows = [Row("a", [0.8, 0.2, 0.1, 0.4, 0.3], [99.1, 99.5], "80.9", None, [80.84, 80.86, 81.05], "", False, False)]
+    assert figures.draw_rows("table8", rows, tmp_path / "rows.png")
+    drawn[0].draw_without_rendering()
+    axes = drawn[0].axes[0]
+    assert [text.get_text() for text in axes.texts] == ["◂ 0.1 to 0.8", "99.1, 99.5 ▸"]
+    inside = [line for line in axes.lines if len(line.get_xdata()) and 80 < line.get_xdata()[0] < 82]
+    dots = [line.get_window_extent() for line in inside]
+    assert len(dots) == 2 and not any(text.get_window_extent().count_overlaps(dots) for text in axes.texts)
+
+
+@pytest.mark.parametrize("rows", [1, 3])
+def test_the_legend_fits_into_the_picture(rows, tmp_path, drawn):
+    unfinished = run("a", 3.0, 4.0, mismatch="a smoke test")._replace(status="running")
+    names = list(paper()["table4"]["rows"])[:rows]
+    runs = [unfinished._replace(row=name) for name in names] + [run(names[0], 50.0)]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(figures, "paper", dict)  # only the rows of the runs
+        assert figures.draw_curves("table4", runs, tmp_path / "curves.png")
+    box = drawn[0].legends[0].get_window_extent()
+    assert len(drawn[0].legends[0].get_texts()) == 4 and box.x0 >= 0 and box.x1 <= drawn[0].bbox.width
 
 
 @pytest.mark.parametrize("key", ["parameters", "gflops"])

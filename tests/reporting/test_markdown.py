@@ -2,7 +2,7 @@
 
 from run_folders import write_run
 
-from regseg.reporting.markdown import Grid, at_same_epochs, classes_grid, markdown, runs_grid, table
+from regseg.reporting.markdown import Grid, at_same_epochs, classes_grid, markdown, metrics_grid, runs_grid, table
 from regseg.reporting.published import Curve, author_runs
 from regseg.reporting.tables import Run, compare, read_runs
 
@@ -34,7 +34,31 @@ def test_an_absent_class_is_not_a_number(tmp_path):
         path.write_text(without(path.read_text(), "val/iou/train"))
     text = table(runs_grid("table3", read_runs(tmp_path, "table3")))
     assert "| ours, seed 0 | 68.11 | 73.55 | absent |" in text
-    assert "| ours, standard deviation | 0.00 | 0.00 | absent |" in text
+    assert "| ours, standard deviation | 0.00 | 0.00 | – |" in text
+
+
+def test_mious_and_reduced_mious_of_every_row(tmp_path):
+    """In Table 7, they rank the two random resizes differently; the last row is that of the best run."""
+    for seed in (1, 2, 3):
+        write_run(tmp_path, "table7", "epochs_1000", seed, like=seed - 1)
+    lines = table(metrics_grid("table7", read_runs(tmp_path, "table7"))).splitlines()
+    ours = ["best mIoU", "best reduced", "last mIoU", "last reduced"]
+    names = ["row", *(f"{whose}: {name}" for whose in ("ours", "author") for name in ours)]
+    assert lines[0] == f"| {' | '.join(names)} |"
+    assert "| resize_512_2048 | – | – | – | – | 77.20 | 76.70 | 76.62 | 76.59 |" in lines
+    assert "| resize_400_1600 | – | – | – | – | 76.84 | 77.16 | 76.54 | 77.00 |" in lines
+    assert lines[-1] == "| epochs_1000 | 78.85 | 78.29 | 78.80 | 78.18 | 78.85 | 78.29 | 78.80 | 78.18 |"
+
+
+def test_reduced_mious_only_of_datasets_that_exclude_classes(tmp_path):
+    assert metrics_grid("table8", []).headings == ["row", "author: best mIoU", "author: last mIoU"]
+    for seed in range(2):
+        write_run(tmp_path, "table4", "dilation_1_14", seed, seed)
+    (tmp_path / "table4").rename(tmp_path / "mine")
+    grid = metrics_grid("mine", read_runs(tmp_path, "mine"))
+    assert grid.headings == ["row", "ours: best mIoU", "ours: best reduced", "ours: last mIoU", "ours: last reduced"]
+    assert grid.rows[0][2] == "76.35 ± 0.50"  # of 75.85 and 76.85
+    assert not metrics_grid("mine", []).rows
 
 
 def test_the_author_at_the_same_epoch(runs):

@@ -13,13 +13,14 @@ def test_a_table_of_runs_has_its_sections_and_tables(tmp_path):
     text, drawings, tables = page_of("table4", tmp_path)
     assert text.startswith("# table4: Backbone ablation\n")
     for heading in (
+        "Best and last evaluation, %",
         "Differences stated in the paper's text",
         "IoU per class at the last evaluation, %",
         "At the same epochs",
     ):
         assert f"\n## {heading}\n" in text
     assert set(drawings) == {"rows", "curves", "classes", "val_sizes"}
-    names = ["table", "table_differences", "table_classes"]
+    names = ["table", "table_metrics", "table_differences", "table_classes"]
     assert set(tables) == {f"{name}.{suffix}" for name in names for suffix in ("csv", "tex")}
     assert {*tables, *(f"{name}.png" for name in drawings)} <= files_of_pages()
     assert tables["table_classes.csv"].startswith('class,"dilation_1_14, seed 0"\nroad,')

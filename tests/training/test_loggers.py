@@ -16,7 +16,7 @@ from tiny import Calls, train_tiny
 import regseg
 from regseg.errors import InputError
 from regseg.run_dir import read_metrics
-from regseg.training.loggers import WandbRun, _remembered_id
+from regseg.training.loggers import WandbRun, _remembered_id, sync_command
 
 BLOCK = 32768
 
@@ -132,6 +132,16 @@ def test_the_console_gets_one_line(logged):
     assert overrides.startswith("run ")
     (folder,) = re.fullmatch(r"W&B: offline; upload it with `wandb sync (.*)`", line).groups()
     assert "offline-run-" in folder and (logged.folder.parents[2] / folder).is_dir()
+
+
+def test_all_parts_of_a_resumed_run_are_uploaded(tmp_path, monkeypatch):
+    """W&B joins the parts of one id, in the order in which they began."""
+    monkeypatch.chdir(tmp_path)
+    first, second = (tmp_path / "my runs/wandb" / f"offline-run-{hour}-ab12" for hour in (1, 2))
+    first.mkdir(parents=True)
+    assert sync_command(first) == "wandb sync 'my runs/wandb'/offline-run-1-ab12"
+    second.mkdir()
+    assert sync_command(second) == "wandb sync 'my runs/wandb'/offline-run-*"
 
 
 def test_a_tag_is_not_divided_into_letters(tmp_path):

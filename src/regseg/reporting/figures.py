@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from regseg.reporting import val_sizes
 from regseg.reporting.paper_tables import figure_of
-from regseg.reporting.plots import AUTHOR, OTHERS, OURS, PAPER, axis_name, figure, set_log_x
+from regseg.reporting.plots import AUTHOR, OTHERS, OURS, PAPER, add_legend, axis_name, figure, set_log_x
 from regseg.reporting.published import author_runs, paper
 from regseg.reporting.tables import Row, Run, common_epoch, known, metric_of
 
@@ -56,7 +56,7 @@ def draw_rows(group: str, rows: Sequence[Row], path: Path) -> bool:
         axes.set_ylim(len(rows) - 0.5, -0.5)
         _show_what_compares(axes, rows)
         axes.set_xlabel(_label(group))
-        _legend(drawn)
+        add_legend(drawn)
     return True
 
 
@@ -73,8 +73,10 @@ def _show_what_compares(axes: Axes, rows: Sequence[Row]) -> None:
     others = [(place, value) for place, row in enumerate(rows) for value in (*row.ours, *row.unfinished)]
     if not shown or not others:
         return
-    margin = 0.12 * (max(shown) - min(shown)) or 0.5  # room for the values at the edges
-    low, high = min(shown) - margin, max(shown) + margin
+    span = max(shown) - min(shown) or 4.0
+    low, high = min(shown) - 0.12 * span, max(shown) + 0.12 * span
+    low -= 0.2 * span * any(value < low for _, value in others)  # room for the values at that edge
+    high += 0.2 * span * any(value > high for _, value in others)
     axes.set_xlim(low, high)
     for place in range(len(rows)):
         for text, x, align, own in (
@@ -82,10 +84,17 @@ def _show_what_compares(axes: Axes, rows: Sequence[Row]) -> None:
             ("{} ▸", 0.99, "right", [value for at, value in others if at == place and value > high]),
         ):
             if own:
-                label = text.format(", ".join(f"{value:.1f}" for value in own))
+                label = text.format(_short_list(own))
                 axes.text(
                     x, place, label, color=OURS, ha=align, va="center", fontsize=8, transform=axes.get_yaxis_transform()
                 )
+
+
+def _short_list(values: Sequence[float]) -> str:
+    """Return one or two values, or the range of more, which takes no more space."""
+    if len(values) > 2:
+        return f"{min(values):.1f} to {max(values):.1f}"
+    return ", ".join(f"{value:.1f}" for value in values)
 
 
 def draw_curves(group: str, runs: Sequence[Run], path: Path) -> bool:
@@ -121,7 +130,7 @@ def draw_curves(group: str, runs: Sequence[Run], path: Path) -> bool:
             panels[0].plot([], [], color=AUTHOR, lw=2.5, alpha=0.45, label="author's runs")
         drawn.supxlabel("epoch", fontsize=10)
         drawn.supylabel("reduced mIoU, %" if name == "miou_reduced" else "mIoU, %", fontsize=10)
-        _legend(drawn)
+        add_legend(drawn)
     return True
 
 
@@ -218,7 +227,7 @@ def draw_trade_off(
         if star is not None and place is not None:
             axes.plot(place, star[1], "*", color=OURS, ms=13, label=star[0])
             places.append((place, star[1]))
-            _legend(drawn)
+            add_legend(drawn)
         set_log_x(axes)
         axes.set_xlabel(label)
         axes.set_ylabel(content["columns"]["miou"])
@@ -264,17 +273,12 @@ def draw_val_sizes(group: str, runs: Sequence[Run], path: Path) -> bool:
     curves = {}
     for run in runs:
         if results := val_sizes.read(run.folder)[0]:
-            reasons = [run.mismatch, val_sizes.deviation(results, paper().get(group, {}).get("data", {}))]
-            remark = "; ".join(reason for reason in reasons if reason)
+            data = {} if run.mismatch else paper().get(group, {}).get("data", {})  # a mismatch names the dataset
+            remark = "; ".join(reason for reason in (run.mismatch, val_sizes.deviation(results, data)) if reason)
             curves[run.folder.name + (f" ({remark})" if remark else "")] = results
     if curves:
         val_sizes.draw(curves, path)
     return bool(curves)
-
-
-def _legend(drawn: Figure) -> None:
-    if any(axes.get_legend_handles_labels()[0] for axes in drawn.axes):
-        drawn.legend(loc="outside upper center", ncols=4)
 
 
 def _means(rows: Sequence[Sequence[float]]) -> list[float]:

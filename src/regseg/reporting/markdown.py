@@ -8,9 +8,9 @@ import statistics
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
-from regseg.reporting.published import paper
+from regseg.reporting.published import METRICS, paper
 from regseg.reporting.run_records import printable
-from regseg.reporting.tables import Row, Run, common_epoch, known, metric_of
+from regseg.reporting.tables import Row, Run, average, common_epoch, compare, known, metric_of
 
 _COLUMNS = 10  # besides the first one
 _MARKUP = re.compile(r"[\\`*\[\]<>&|~#]|(?<!\w)_|_(?!\w)|^[-+]|(?<=^\d)[.)](?!\d)")
@@ -122,6 +122,31 @@ def _list(values: Iterable[float]) -> str:
     return ", ".join(f"{value:.2f}" for value in values) or "–"
 
 
+def metrics_grid(group: str, runs: Iterable[Run]) -> Grid:
+    """Return a table with mIoU and reduced mIoU of every row, best and last, ours and the author's.
+
+    A dataset that excludes no class has no reduced mIoU; a custom group has no runs of the author.
+    """
+    runs = list(runs)
+    tables = {metric: compare(group, runs, metric) for metric in METRICS}
+    reduced = any(tables[f"{which}/miou"] != tables[f"{which}/miou_reduced"] for which in ("best", "last"))
+    columns = {"row": [row.name for row in tables[METRICS[0]]]}
+    for whose in ("ours", "author"):
+        for metric in METRICS:
+            which, _, name = metric.partition("/")
+            cells = [_mean(row.values if whose == "ours" else row.author, row) for row in tables[metric]]
+            if {*cells} != {"–"} and (reduced or name == "miou"):
+                columns[f"{whose}: {which} {'reduced' if name == 'miou_reduced' else 'mIoU'}"] = cells
+    return Grid(list(columns), list(zip(*columns.values(), strict=True)) if len(columns) > 1 else [])
+
+
+def _mean(values: Sequence[float], row: Row) -> str:
+    """Format the mean of ``values`` with their standard deviation, or the best of them in a row of best runs."""
+    value = average(values, best=row.best)
+    deviation = statistics.pstdev(values) if len(values) > 1 and not row.best else None
+    return "–" if value is None else with_deviation(value, deviation)
+
+
 def runs_grid(group: str, runs: Iterable[Run]) -> Grid:
     """Return a table that the paper prints run by run (Table 3), with our runs below; without rows for other tables."""
     content = paper().get(group, {})
@@ -136,7 +161,7 @@ def runs_grid(group: str, runs: Iterable[Run]) -> Grid:
         lines += [_line(f"{whose}, {label}", values) for label, values in rows]
         if len(rows) > 1:
             columns = [known(map(float, column)) for column in zip(*(values for _, values in rows), strict=True)]
-            deviations = [statistics.pstdev(column) if column else math.nan for column in columns]
+            deviations = [statistics.pstdev(column) if len(column) > 1 else "–" for column in columns]
             lines.append(_line(f"{whose}, standard deviation", deviations))
     return Grid(["run", *content["run_columns"]], lines)
 

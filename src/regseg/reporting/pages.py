@@ -9,7 +9,16 @@ from pathlib import Path
 from typing import Any
 
 from regseg.reporting import figures, val_sizes
-from regseg.reporting.markdown import Grid, at_same_epochs, classes_grid, escaped, markdown, runs_grid, table
+from regseg.reporting.markdown import (
+    Grid,
+    at_same_epochs,
+    classes_grid,
+    escaped,
+    markdown,
+    metrics_grid,
+    runs_grid,
+    table,
+)
 from regseg.reporting.paper_tables import columns_grid, columns_notes, differences_grid, our_row
 from regseg.reporting.published import paper
 from regseg.reporting.speeds import Speeds
@@ -45,7 +54,7 @@ def page_of(group: str, runs_folder: Path, speeds: Speeds | None = None) -> Page
 def files_of_pages() -> set[str]:
     """Return the names of all pictures and tables that a page may consist of."""
     trade_offs = [name for content in paper().values() for name in content.get("trade_offs", ())]
-    tables = ["table", "table_runs", "table_columns", "table_differences", "table_classes"]
+    tables = ["table", "table_metrics", "table_runs", "table_columns", "table_differences", "table_classes"]
     pictures = ["rows", "curves", "classes", "val_sizes", *trade_offs]
     return {f"{name}.png" for name in pictures} | {f"{name}.{suffix}" for name in tables for suffix in ("csv", "tex")}
 
@@ -57,6 +66,7 @@ def runs_page(group: str, runs_folder: Path, speeds: Speeds | None = None) -> Pa
         return None
     rows, shown = compare(group, runs), counted(runs)
     sections = [
+        _table("table_metrics", group, "Best and last evaluation, %", metrics_grid(group, runs)),
         _table("table_runs", group, "Every run at its last epoch", runs_grid(group, shown)),
         _columns("table_columns", group, "All columns of the paper's table", runs_folder, speeds),
         _table("table_differences", group, "Differences stated in the paper's text", *differences_grid(group, rows)),
@@ -124,7 +134,7 @@ def _sizes_grid(names: Sequence[str], means: Sequence[Mapping[int, float]]) -> G
 def _remarks(run: Run, results: val_sizes.Results, problem: str, data: Mapping[str, Any]) -> list[str]:
     """Return what a reader must know about a run and its results over evaluation sizes, in Markdown."""
     command = f"`{sizes_command(run.folder)}`"
-    differs = val_sizes.deviation(results, data)
+    differs = val_sizes.deviation(results, {} if run.mismatch else data)  # a mismatch names the dataset already
     remarks = [f"not comparable: {escaped(run.mismatch)}"] if run.mismatch else []
     remarks += [f"{problem}; create it with {command}"] if problem else []
     remarks += (

@@ -65,6 +65,17 @@ def set_log_x(axes: Any) -> None:
     axes.xaxis.set_minor_formatter(LogFormatter(minor_thresholds=(2, 0.5)))  # labels only if the range is small
 
 
+def add_legend(drawn: Figure) -> None:
+    """Add a legend above the plot, in as many columns as fit into the figure."""
+    if not any(axes.get_legend_handles_labels()[0] for axes in drawn.axes):
+        return
+    for columns in (4, 3, 2, 1):
+        legend = drawn.legend(loc="outside upper center", ncols=columns)
+        if columns == 1 or legend.get_window_extent().width <= drawn.bbox.width:
+            return
+        legend.remove()
+
+
 @contextmanager
 def figure(
     path: Path, width: float = 6.4, height: float = 4.0, *, style: Mapping[str, Any] = STYLE, dpi: int = 160

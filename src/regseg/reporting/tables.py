@@ -160,9 +160,15 @@ def metric_of(group: str) -> str:
     return paper().get(group, {}).get("metric", "last/miou")
 
 
-def compare(group: str, runs: Iterable[Run]) -> list[Row]:
-    """Return the rows of a table: the paper's in their order, then other rows that were run."""
-    runs, content, metric = list(runs), paper().get(group, {}), metric_of(group)
+def compare(group: str, runs: Iterable[Run], metric: str | None = None) -> list[Row]:
+    """Return the rows of a table: the paper's in their order, then other rows that were run.
+
+    Args:
+        group: The table's name.
+        runs: Our runs.
+        metric: One of `METRICS`; None means the one that the table prints.
+    """
+    runs, content, metric = list(runs), paper().get(group, {}), metric or metric_of(group)
     printed, deviations = content.get("rows", {}), content.get("deviations", {})
     names = [*printed, *dict.fromkeys(run.row for run in runs if run.row not in printed)]
     rows = []

@@ -23,6 +23,7 @@ from regseg.run_dir import config_of, holds_results, is_replaced
 from regseg.run_settings import settings_of
 from regseg.system.atomic import replace_file
 from regseg.system.checkpoint_file import read_checkpoint_file
+from regseg.system.console import shown
 from regseg.training.checkpoint_io import BEST, LAST, PREVIOUS
 from regseg.training.record import KEY, RunRecord, best_and_last, read_rows
 
@@ -161,8 +162,8 @@ def find_start(folder: Path) -> Start | None:
     if not damages and not holds_results(folder):
         return None
     best = folder / "checkpoints" / BEST
-    reason = damages[0].rstrip(".") if damages else f"{folder} contains results but no {LAST}"
-    weights = f"start from its best weights with weights={best} run.name=NAME, or " if best.exists() else ""
+    reason = damages[0].rstrip(".") if damages else f"{shown(folder)} contains results but no {LAST}"
+    weights = f"start from its best weights with weights={shown(best)} run.name=NAME, or " if best.exists() else ""
     raise InputError(
         f"{reason}; there is no checkpoint to continue from: {weights}use overwrite=true to replace the run."
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 import secrets
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from lightning.pytorch.utilities import rank_zero_only
 
 from regseg.errors import InputError, typed
 from regseg.system.atomic import write_text
+from regseg.system.console import shown
 from regseg.system.records import read_text
 
 
@@ -73,7 +75,7 @@ class WandbRun(WandbLogger):
         if run.settings.mode == "online":
             print(f"W&B: {run.url}")
         elif run.settings.mode in ("offline", "dryrun"):
-            print(f"W&B: offline; upload it with `wandb sync {run.settings.sync_dir}`")
+            print(f"W&B: offline; upload it with `{sync_command(Path(run.settings.sync_dir))}`")
         return run
 
     @rank_zero_only
@@ -92,6 +94,12 @@ class WandbRun(WandbLogger):
     def close(self) -> None:
         """Finish the open run, as failed if it was: the next run of a sweep would be logged into it."""
         wandb.finish(exit_code=int(self._failed))
+
+
+def sync_command(folder: Path) -> str:
+    """Return the command that uploads the offline run in ``folder``, with the parts written before it was resumed."""
+    parts = "offline-run-*" if len([*folder.parent.glob("offline-run-*")]) > 1 else folder.name
+    return f"wandb sync {shlex.quote(shown(folder.parent))}/{parts}"
 
 
 @rank_zero_only

@@ -211,7 +211,7 @@ def print_start(folder: Path, start: Start | None, change: str | None, *, asked:
         asked: whether the user asked for a continuation.
     """
     if start is None and asked:
-        print(f"{folder} has no checkpoint to resume from; starting at epoch 0.")
+        print(f"{shown(folder)} has no checkpoint to resume from; starting at epoch 0.")
     for note in filter(None, [start.note, change] if start is not None else []):
         print(note)
 

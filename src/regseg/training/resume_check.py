@@ -20,6 +20,7 @@ from regseg.run_settings import (
     options_of,
     settings_of,
 )
+from regseg.system.console import shown
 from regseg.system.records import section
 from regseg.training.schedules import EXTENSIBLE, total_iterations
 
@@ -139,24 +140,26 @@ def _check_data(folder: Path, before: Mapping[str, Any], now: Mapping[str, Any])
         ("labels", "label values of the classes"),
     ):
         if _differs(name, before, now):
-            raise InputError(f"{folder} was trained with different {what}; restore classes.yaml, {_END}")
+            raise InputError(f"{shown(folder)} was trained with different {what}; restore classes.yaml, {_END}")
     for part, split in (("train", "training"), ("val", "evaluation")):
         old, new = (section(section(found, "files"), part) for found in (before, now))
         if old and new and old != new:
             counts = f"{old.get('count')} files, now {new.get('count')}"
             counts = counts if old.get("count") != new.get("count") else f"{new.get('count')} files with other names"
-            raise InputError(f"{folder} was trained on another {split} split ({counts}); restore its files, {_END}")
+            raise InputError(
+                f"{shown(folder)} was trained on another {split} split ({counts}); restore its files, {_END}"
+            )
 
 
 def _check_steps(folder: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
     if _differs("batch", before, now):
         raise InputError(
-            f"{folder} was trained with {before['batch']} images per step (data.batch_size x trainer.devices x "
+            f"{shown(folder)} was trained with {before['batch']} images per step (data.batch_size x trainer.devices x "
             f"trainer.accumulate_grad_batches), not {now['batch']}; keep the product the same, {_END}"
         )
     if _differs("precision", before, now):
         raise InputError(
-            f"{folder} was trained with precision {before['precision']}, not {now['precision']}; use "
+            f"{shown(folder)} was trained with precision {before['precision']}, not {now['precision']}; use "
             f"trainer.precision={before['precision']}, {_END}"
         )
 
@@ -165,18 +168,18 @@ def _changed_schedule(folder: Path, before: Mapping[str, Any], now: Mapping[str,
     """Return a remark on a schedule of another length; raise InputError unless the user asked for that length."""
     if not _differs("max_epochs", before, now) and not _differs("max_steps", before, now):
         raise InputError(
-            f"{folder} was planned for {before['iterations']} iterations, not {now['iterations']}; set "
+            f"{shown(folder)} was planned for {before['iterations']} iterations, not {now['iterations']}; set "
             f"trainer.limit_train_batches and trainer.devices as before, {_END}"
         )
     if now["max_epochs"] not in (None, -1) and now["max_epochs"] < epochs:
         raise InputError(
-            f"{folder} has been trained for {counted(epochs, 'epoch')}, more than trainer.max_epochs="
+            f"{shown(folder)} has been trained for {counted(epochs, 'epoch')}, more than trainer.max_epochs="
             f"{now['max_epochs']}; use a larger value, {_END}"
         )
     scheduler = section(now, "settings").get("scheduler", EXTENSIBLE[0])
     if scheduler not in EXTENSIBLE:  # PyTorch restores its length with its state
         raise InputError(
-            f"{folder} was planned for {before['iterations']} iterations, not {now['iterations']}, and "
+            f"{shown(folder)} was planned for {before['iterations']} iterations, not {now['iterations']}, and "
             f"scheduler={scheduler} cannot change its length; set trainer.max_epochs and trainer.max_steps as before, "
             f"{_END}"
         )
