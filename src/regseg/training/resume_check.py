@@ -145,7 +145,10 @@ def _check_data(folder: Path, before: Mapping[str, Any], now: Mapping[str, Any])
         if old and new and old != new:
             counts = f"{old.get('count')} files, now {new.get('count')}"
             counts = counts if old.get("count") != new.get("count") else f"{new.get('count')} files with other names"
-            raise InputError(f"{folder} was trained on another {split} split ({counts}); restore its files, {_END}")
+            from_here = f"{_END[:-1]} (weights={folder} starts it from these weights)."
+            raise InputError(
+                f"{folder} was trained on another {split} split ({counts}); restore its files, {from_here}"
+            )
 
 
 def _check_steps(folder: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
