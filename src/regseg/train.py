@@ -231,7 +231,7 @@ def make_task(values: dict[str, Any], spec: DatasetSpec, *, continued: bool) -> 
     network = build_model(**check_options("model", values["model"], build_model), num_classes=spec.num_classes)
     if values["weights"] and not continued:
         with printed_once():
-            load_weights(network, values["weights"], part=values["weights_part"])
+            load_weights(network, values["weights"], part=values["weights_part"], classes=spec.classes)
     parts = {name: instantiate(values[name], _convert_="all") for name in ("loss", "optimizer", "scheduler")}
     return SegmentationTask(network, spec, **parts)
 

@@ -112,6 +112,20 @@ def test_another_class_count_keeps_all_but_the_classifier(parts, classifier, cap
     assert second == f"Skipped {', '.join(classifier)}: {reason}; these tensors keep their initial values."
 
 
+@pytest.mark.parametrize("names", [("sky", "road"), None])
+def test_a_classifier_of_other_classes_is_not_loaded_if_their_names_are_given(names, capsys):
+    trained, model = small(2), small(2)
+    content = lightning_checkpoint(trained)
+    content["hyper_parameters"]["spec"] = {"classes": ["road", "sky"]}
+    kept = model.decoder.classifier.weight.clone()
+    report = regseg.load_weights(model, content, classes=names)
+    assert torch.equal(model.decoder.classifier.weight, trained.decoder.classifier.weight if names is None else kept)
+    if names:
+        assert list(report.skipped) == ["decoder.classifier.weight", "decoder.classifier.bias"]
+        assert ": the file has other classes or another order (road, sky); " in capsys.readouterr().out
+    assert not regseg.load_weights(model, content, classes=("road", "sky")).skipped
+
+
 def test_another_class_count_of_ddrnet():
     report = regseg.load_weights(
         regseg.create_model("ddrnet23", num_classes=2), regseg.create_model("ddrnet23").state_dict()
@@ -152,7 +166,7 @@ def test_weights_of_8_bits_are_read():
 
 def test_many_skipped_tensors_are_counted(capsys):
     regseg.load_weights(regseg.create_model(decoder="lraspp"), regseg.create_model().state_dict(), part="backbone")
-    assert " and 7 more: it does not belong to the backbone" in capsys.readouterr().out
+    assert " and 7 more: not part of the backbone" in capsys.readouterr().out
 
 
 def test_classes_are_saved_if_the_model_has_as_many(tmp_path):

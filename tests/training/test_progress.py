@@ -38,6 +38,19 @@ def test_the_bar_shows_loss_learning_rate_speed_and_time_left():
         assert text in written.getvalue()
 
 
+def test_the_first_losses_do_not_linger_in_the_bar():
+    line, written = ProgressLine(refresh_seconds=0), io.StringIO()
+    line.console = Console(file=written, force_terminal=True, width=120)
+    trainer = fake_trainer()
+    line.on_train_start(trainer, None)
+    line.on_train_epoch_start(trainer, None)
+    for batch, loss in enumerate((6.0, 2.0, 1.0)):
+        line.on_train_batch_end(trainer, None, {"loss": torch.tensor(loss)}, {"image": torch.zeros(8, 1)}, batch)
+    line._bars.refresh()
+    line.on_train_end(trainer, None)
+    assert "loss 3.000" in written.getvalue()
+
+
 @pytest.mark.parametrize(("terminal", "ends"), [(True, "accuracy 95.12"), (False, " left")])
 def test_the_line_of_an_evaluation_fits_80_columns_of_a_terminal(terminal, ends, monkeypatch):
     line, lines = ProgressLine(), []

@@ -1,4 +1,4 @@
-"""A check for NaN and infinity in the tensors of a state dict."""
+"""Checks for NaN, infinity and negative variances in the tensors of a state dict."""
 
 from collections.abc import Mapping
 
@@ -29,6 +29,12 @@ def first_not_finite(state: Mapping[str, Tensor]) -> str | None:
         finite = torch.stack([flag for _, flag in pairs]).tolist()
         bad.update(name for (name, _), is_finite in zip(pairs, finite, strict=True) if not is_finite)
     return next((name for name, _ in named if name in bad), None)
+
+
+def first_negative_variance(state: Mapping[str, Tensor]) -> str | None:
+    """Return the name of the first running variance of BatchNorm with a negative value; None if there is none."""
+    variances = (name for name, value in state.items() if name.endswith("running_var") and value.is_floating_point())
+    return next((name for name in variances if (_wide(state[name]) < 0).any()), None)
 
 
 def _is_number(value: Tensor) -> bool:

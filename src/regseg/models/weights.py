@@ -5,18 +5,18 @@ plain state dicts of a model, and the files of the author's release (the author'
 under "model" next to optimizer state).
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
 from torch import Tensor, nn
 
-from regseg.errors import InputError, check_choice
+from regseg.errors import InputError, check_choice, shortened
 from regseg.models.author_keys import remap_key
 from regseg.models.description import config_of
-from regseg.models.finite import first_not_finite
-from regseg.system.checkpoint_file import OpenedFile, read_checkpoint_file, write_checkpoint_file
+from regseg.models.finite import first_negative_variance, first_not_finite
+from regseg.system.checkpoint_file import OpenedFile, read_checkpoint_file, recorded_classes, write_checkpoint_file
 from regseg.system.weights_files import PARTS, resolve_weights, shown_weights
 
 # The LightningModule stores the model's config as its hyperparameter "network"; its attribute `network` is the model.
@@ -45,12 +45,14 @@ class Checkpoint:
         by_author: whether the checkpoint is from the author's release.
         config: the config of the model it was saved from; None if the file does not record it.
         state_dict: the tensors, under the names used in this project.
+        classes: the names of the classes, in order; None if the file does not record them.
     """
 
     source: str
     by_author: bool
     config: dict[str, Any] | None
     state_dict: dict[str, Tensor]
+    classes: list[str] | None = None
 
 
 @dataclass(frozen=True)
@@ -58,8 +60,7 @@ class LoadReport:
     """The result of `load_weights`. Its text is one or two lines.
 
     Attributes:
-        source: the path, or "the given state dict".
-        by_author: whether the checkpoint is from the author's release.
+        source, by_author: as in `Checkpoint`.
         loaded: names of the loaded tensors.
         skipped: name -> reason for each tensor that keeps the model's value.
     """
@@ -81,16 +82,19 @@ class LoadReport:
         return "\n".join(lines)
 
 
-def load_weights(model: nn.Module, source: Source | Checkpoint, *, part: str = "all") -> LoadReport:
+def load_weights(
+    model: nn.Module, source: Source | Checkpoint, *, part: str = "all", classes: Sequence[str] | None = None
+) -> LoadReport:
     """Load a checkpoint into a model and print a report.
 
-    If only the number of classes differs, all tensors except the classifier's are loaded (fine-tuning on CamVid,
-    Sec. 4.2).
+    If only the classes differ, all tensors except the classifier's are loaded (fine-tuning on CamVid, Sec. 4.2).
 
     Args:
         model: the model; it may be compiled.
         source: a checkpoint, a run's folder, one of `list_weights()`, or a state dict.
         part: ``all``, or ``backbone`` to load only stem and backbone, so that the decoder may differ.
+        classes: names of the model's classes, in order. If the file records others, its classifier is not loaded, even
+            if it has as many. None compares only the number.
 
     Returns:
         The loaded and the skipped tensors.
@@ -105,12 +109,22 @@ def load_weights(model: nn.Module, source: Source | Checkpoint, *, part: str = "
     others: list[str] = []
     if part == "backbone":
         checkpoint, others = _backbone_of(checkpoint, model)
-    skipped = check_fits(model, checkpoint) | dict.fromkeys(others, "it does not belong to the backbone")
+    skipped = _other_classes(checkpoint, classes) | check_fits(model, checkpoint)
+    skipped |= dict.fromkeys(others, "not part of the backbone")
     kept = {name: tensor for name, tensor in checkpoint.state_dict.items() if name not in skipped}
     model.load_state_dict(kept, strict=False)
     report = LoadReport(checkpoint.source, checkpoint.by_author, tuple(kept), skipped)
     print(report)
     return report
+
+
+def _other_classes(checkpoint: Checkpoint, classes: Sequence[str] | None) -> dict[str, str]:
+    """Return name -> reason for the classifier's tensors if the file records other classes, or another order."""
+    found = checkpoint.classes
+    if classes is None or found is None or found == list(classes):
+        return {}
+    reason = f"the file has other classes or another order ({shortened(', '.join(found))})"
+    return dict.fromkeys(filter(_of_classifier, checkpoint.state_dict), reason)
 
 
 def _backbone_of(checkpoint: Checkpoint, model: nn.Module) -> tuple[Checkpoint, list[str]]:
@@ -185,20 +199,19 @@ def read_checkpoint(source: Source) -> Checkpoint:
             break
     if not isinstance(state, Mapping) or not any(isinstance(value, Tensor) for value in state.values()):
         raise InputError(f"{name} contains no weights; give a checkpoint of this project or of the author's release.")
-    state = {str(key): value for key, value in state.items() if isinstance(value, Tensor)}
-    state = _unwrapped(state)
+    state = _unwrapped({str(key): value for key, value in state.items() if isinstance(value, Tensor)})
     if bad := first_not_finite(state):
         raise InputError(
             f"{name} contains weights that are not finite (the first is {bad}); choose an earlier checkpoint."
         )
-    if bad := next((key for key, value in state.items() if key.endswith("running_var") and _is_negative(value)), None):
+    if bad := first_negative_variance(state):
         raise InputError(f"{name} contains negative variances (the first are {bad}); choose other weights.")
     by_author = any(key.startswith(("body.", "spp.")) for key in state)
-    if by_author:
-        state = {remap_key(key): value for key, value in state.items()}
+    state = {remap_key(key): value for key, value in state.items()} if by_author else state
     hyperparameters = content.get(HYPERPARAMETERS)
     config = hyperparameters.get(NETWORK) if isinstance(hyperparameters, Mapping) else None
-    return Checkpoint(name, by_author, dict(config) if isinstance(config, Mapping) and config else None, state)
+    config = dict(config) if isinstance(config, Mapping) and config else None
+    return Checkpoint(name, by_author, config, state, recorded_classes(content))
 
 
 def _unwrapped(state: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -274,10 +287,6 @@ def _backbone_hint(ours: Mapping[str, Tensor], theirs: Mapping[str, Tensor]) -> 
     names = [name for name in ours if name.startswith(_BACKBONE)]
     fits = all(name in theirs and theirs[name].shape == ours[name].shape for name in names)
     return ", or load only its backbone: weights_part=backbone (part='backbone' in Python)" if names and fits else ""
-
-
-def _is_negative(value: Tensor) -> bool:
-    return value.is_floating_point() and bool((value.float() < 0).any())  # PyTorch compares no 8-bit floating point
 
 
 def _of_classifier(name: str) -> bool:

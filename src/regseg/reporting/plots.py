@@ -60,9 +60,15 @@ def set_log_x(axes: Any) -> None:
     """Make the x axis of matplotlib axes logarithmic, with plain numbers: formulas are not parsed (see `STYLE`)."""
     from matplotlib.ticker import LogFormatter
 
+    class Plain(LogFormatter):
+        """Labels only if the range is small; 0.2 instead of matplotlib's 2e-01, which would overlap."""
+
+        def __call__(self, x: float, pos: int | None = None) -> str:
+            return f"{x:g}" if super().__call__(x, pos) else ""
+
     axes.set_xscale("log")
     axes.xaxis.set_major_formatter("{x:g}")
-    axes.xaxis.set_minor_formatter(LogFormatter(minor_thresholds=(2, 0.5)))  # labels only if the range is small
+    axes.xaxis.set_minor_formatter(Plain(minor_thresholds=(2, 0.5)))
 
 
 def add_legend(drawn: Figure) -> None:

@@ -113,7 +113,11 @@ def classes_in(path: str | Path | OpenedFile) -> list[str] | None:
     Raises:
         InputError: as for `read_checkpoint_file`.
     """
-    content = read_checkpoint_file(path)
+    return recorded_classes(read_checkpoint_file(path))
+
+
+def recorded_classes(content: Any) -> list[str] | None:
+    """Return the class names in the content of a checkpoint, in order; None if it records none."""
     for key in ("hyper_parameters", "spec", "classes"):
         content = content.get(key) if isinstance(content, Mapping) else None
     return [str(name) for name in content] if isinstance(content, (list, tuple)) else None

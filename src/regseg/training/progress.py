@@ -57,7 +57,8 @@ class ProgressLine(Checkpoint):
         if trainer.max_steps != -1:
             self._total = min(self._total, trainer.max_steps * trainer.accumulate_grad_batches)
         self._first = trainer.current_epoch * self._batches
-        self._done, self._began, self._shown, self._loss = self._first, time.perf_counter(), 0.0, float("nan")
+        self._done, self._began, self._shown = self._first, time.perf_counter(), 0.0
+        self._losses, self._loss = 0, 0.0
         if trainer.is_global_zero and self.console.is_terminal:
             columns = [TextColumn("{task.description}"), BarColumn(20), TextColumn("{task.fields[text]}")]
             self._bars = Progress(*columns, console=self.console, transient=True)
@@ -97,7 +98,9 @@ class ProgressLine(Checkpoint):
         self._rate = self._epoch_images / (now - self._epoch_began)
         if self._bars is not None and now - self._shown > self.refresh_seconds:
             self._shown, loss = now, float(outputs["loss"])
-            self._loss = loss if self._loss != self._loss else 0.9 * self._loss + 0.1 * loss
+            # A mean at first, then a moving average: the high loss of the first iterations must not linger.
+            self._losses += 1
+            self._loss += (loss - self._loss) * max(0.1, 1 / self._losses)
             lr = trainer.optimizers[0].param_groups[0]["lr"]
             text = f"loss {self._loss:.3f}  lr {lr:.3g}  {self._rate:.1f} images/s"
             self._bars.update(self._run, completed=self._done, text=f"{self._left()} left")

@@ -146,8 +146,9 @@ def _check_data(folder: Path, before: Mapping[str, Any], now: Mapping[str, Any])
         if old and new and old != new:
             counts = f"{old.get('count')} files, now {new.get('count')}"
             counts = counts if old.get("count") != new.get("count") else f"{new.get('count')} files with other names"
+            from_here = f"{_END[:-1]} (weights={shown(folder)} starts it from these weights)."
             raise InputError(
-                f"{shown(folder)} was trained on another {split} split ({counts}); restore its files, {_END}"
+                f"{shown(folder)} was trained on another {split} split ({counts}); restore its files, {from_here}"
             )
 
 

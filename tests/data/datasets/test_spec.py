@@ -5,6 +5,7 @@ import json
 import pickle
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -121,3 +122,10 @@ def test_generated_colours_differ():
     colors = distinct_colors(MAX_CLASSES)
     assert len(set(colors)) == MAX_CLASSES
     assert all(0 <= channel <= 255 for color in colors for channel in color)
+
+
+def test_generated_colours_of_a_usual_number_of_classes_are_easily_told_apart():
+    colors = np.array([distinct_colors(20)], np.float32) / 255
+    lab = cv2.cvtColor(colors, cv2.COLOR_RGB2Lab)[0]
+    distances = np.linalg.norm(lab[:, None] - lab, axis=-1)
+    assert distances[np.triu_indices(20, 1)].min() > 20  # a difference of 2 is just visible
