@@ -6,6 +6,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from commands import SMALL, TINY, TRAIN, smoke
@@ -200,10 +201,23 @@ def test_two_runs_of_a_sweep_do_not_share_a_folder(tmp_path, monkeypatch):
 
 
 def test_a_job_that_was_killed_while_it_wrote_its_note_is_not_waited_for(tmp_path, monkeypatch):
+    """And only one of the other jobs takes its folder."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(multirun, "_WRITING", 0.1)
     with sweep_folder("python -m regseg.train -m"):
-        assert note_run(0, "seed=0", tmp_path / "r", "a")
-        (note,) = tmp_path.glob(".regseg_sweep_*/run_*.json")
-        note.write_text("")
-        assert note_run(0, "seed=0", tmp_path / "r", "a") and run_folders() == [tmp_path / "r"]
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr(os, "rename", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+            note_run(0, "seed=0", tmp_path / "r", "a")
+        assert run_folders() == []
+        with ThreadPoolExecutor(8) as jobs:
+            taken = [*jobs.map(lambda number: note_run(number, "seed=0", tmp_path / "r", "a"), range(8))]
+        assert sum(taken) == 1 and run_folders() == [tmp_path / "r"]
+
+
+def test_a_job_that_was_killed_while_it_wrote_its_failure_leaves_no_half_of_it(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with sweep_folder("python -m regseg.train -m"):
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr(os, "replace", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+            note_failure(0, "seed=0", "a sentence")
+        note_failure(1, "seed=1", "another sentence")
+        assert multirun.failures() == [("seed=1", "another sentence")]

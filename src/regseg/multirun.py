@@ -12,11 +12,11 @@ import hashlib
 import json
 import multiprocessing
 import os
+import shutil
 import socket
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator, MutableMapping
 from pathlib import Path
 from types import SimpleNamespace
@@ -24,11 +24,12 @@ from typing import Any, cast
 
 from regseg.errors import InputError
 from regseg.run_dir import best_miou
+from regseg.system.atomic import write_text
 from regseg.system.console import shown
 from regseg.system.locks import Held, lock
 
 _FOLDER, _PROCESS, _COMMAND, _BEGAN = "REGSEG_SWEEP", "REGSEG_SWEEP_PROCESS", "REGSEG_COMMAND", "REGSEG_SWEEP_BEGAN"
-_WRITING = 20.0  # seconds that a job may take to write the note that it created, even on a slow network file system
+_NOTE = "note.json"  # in the folder of a run's note
 _held: list[tuple[int, Any]] = []  # (number, lock) of the GPU that this process uses until it ends
 
 
@@ -72,8 +73,8 @@ def note_failure(number: int, overrides: str, sentence: str, *, lost: bool = Fal
         lost: Whether the job's process was ended from outside, so that only the run's folder shows how far it got.
     """
     path = Path(os.environ[_FOLDER]) / f"failed_{number:06d}.json"
-    with contextlib.suppress(FileNotFoundError):
-        path.write_text(json.dumps([overrides, sentence, number, lost]), encoding="utf-8")
+    if path.parent.is_dir():
+        write_text(path, json.dumps([overrides, sentence, number, lost]))
 
 
 def note_run(number: int, overrides: str, folder: Path, config: str) -> bool:
@@ -92,30 +93,31 @@ def note_run(number: int, overrides: str, folder: Path, config: str) -> bool:
         InputError: Another job of the sweep has the same folder but another configuration.
     """
     digest = hashlib.sha256(config.encode()).hexdigest()
-    note = Path(os.environ[_FOLDER]) / f"run_{hashlib.sha1(os.fsencode(folder)).hexdigest()}.json"
-    try:
-        with open(note, "x", encoding="utf-8") as file:
-            outlives = is_queued() and main_of_local_queue() is None
-            json.dump([str(folder), number, overrides, digest, outlives], file)
-    except FileExistsError:
-        until = time.monotonic() + _WRITING
-        while not (text := note.read_text(encoding="utf-8")) and time.monotonic() < until:
-            time.sleep(0.05)  # the other job is about to write it
-        if not text:  # its job was killed; it may be this job, which was queued again
-            note.unlink(missing_ok=True)
-            return note_run(number, overrides, folder, config)
-        _, first, its_overrides, its_digest, _ = json.loads(text)
-        if first == number:  # requeued
-            return True
-        if its_digest == digest:
-            return False
-        raise InputError(
-            f"{shown(folder)} is already used by the sweep's run {its_overrides}; give each run its own folder "
-            "with run.name, such as 'run.name=${optimizer.lr}' for a sweep over optimizer.lr."
-        ) from None
-    except FileNotFoundError:  # the process that started the sweep has ended; this job was queued
-        pass
+    place = Path(os.environ[_FOLDER]) / f"run_{hashlib.sha1(os.fsencode(folder)).hexdigest()}"
+    outlives = is_queued() and main_of_local_queue() is None
+    with contextlib.suppress(FileNotFoundError):  # the process that started the sweep has ended; this job was queued
+        _, first, its_overrides, its_digest, _ = _first_note(place, [str(folder), number, overrides, digest, outlives])
+        if first != number and its_digest != digest:
+            raise InputError(
+                f"{shown(folder)} is already used by the sweep's run {its_overrides}; give each run its own folder "
+                "with run.name, such as 'run.name=${optimizer.lr}' for a sweep over optimizer.lr."
+            )
+        return first == number  # also if this job was queued again
     return True
+
+
+def _first_note(place: Path, note: list[Any]) -> list[Any]:
+    """Return the note of the first job that asked for ``place``, which is ``note`` if this one is the first.
+
+    The note is written into another folder, which is then renamed: a folder that is not empty is never replaced, and
+    a job that is killed before leaves nothing in ``place``. This also works without hard links and locks.
+    """
+    draft = Path(tempfile.mkdtemp(prefix=".", dir=place.parent))
+    (draft / _NOTE).write_text(json.dumps(note), encoding="utf-8")
+    with contextlib.suppress(OSError):  # file systems differ in the error if another job was first
+        os.rename(draft, place)
+    shutil.rmtree(draft, ignore_errors=True)
+    return cast(list[Any], json.loads((place / _NOTE).read_text(encoding="utf-8")))
 
 
 def run_folders(*, ended: bool = False) -> list[Path]:
@@ -128,8 +130,8 @@ def run_folders(*, ended: bool = False) -> list[Path]:
 
 
 def _run_notes() -> list[Any]:
-    notes = [note.read_text(encoding="utf-8") for note in Path(os.environ[_FOLDER]).glob("run_*.json")]
-    return sorted((json.loads(text) for text in notes if text), key=lambda note: note[1])  # empty: about to be written
+    notes = [path.read_text(encoding="utf-8") for path in Path(os.environ[_FOLDER]).glob(f"run_*/{_NOTE}")]
+    return sorted(map(json.loads, notes), key=lambda note: note[1])
 
 
 def runs_and_failures() -> dict[Path, bool]:

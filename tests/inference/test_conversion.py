@@ -1,5 +1,8 @@
 """Networks as OpenVINO models and ONNX files: their inputs, outputs and sizes."""
 
+import os
+import signal
+
 import pytest
 
 from regseg.inference.conversion import to_onnx, to_openvino
@@ -31,3 +34,25 @@ def test_an_onnx_file(network, size, sides, output, maps):
     }
     assert shapes == {"images": ["batch", *sides, 3], output: ["batch", *maps, *sides]}
     assert any(LOW_RESOLUTION in node.output for node in model.graph.node)
+
+
+@pytest.mark.parametrize(
+    ("convert", "package", "name"),
+    [(to_openvino, "openvino", "convert_model"), (to_onnx, "torch.onnx", "export")],
+)
+def test_a_signal_does_not_abort_the_process(network, monkeypatch, convert, package, name):
+    """OpenVINO's C++ code calls Python code, where an exception would end the process with a trace."""
+    module, done = pytest.importorskip(package), []
+    converted = getattr(module, name)
+
+    def interrupted(*arguments, **options):
+        os.kill(os.getpid(), signal.SIGINT)
+        done.append(converted(*arguments, **options))
+        return done[0]
+
+    monkeypatch.setattr(module, name, interrupted)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # the background of a shell ignores it
+    with pytest.raises(KeyboardInterrupt):
+        convert(ExportNetwork(network))
+    signal.signal(signal.SIGINT, before)
+    assert done

@@ -131,6 +131,20 @@ def test_the_last_used_are_kept(cache, kept, monkeypatch):
     assert {path.name for path in cache.iterdir()} == {key, "c"}
 
 
+def test_what_an_interrupted_conversion_left_is_removed(cache, kept, monkeypatch):
+    """A killed one leaves its draft; the next one removes it, and never another network in its place."""
+    monkeypatch.setattr(converted, "KEPT", 1)
+    model, info = read_model(kept[0] / "model.xml")
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(converted.os, "replace", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        converted.keep("a", model, info)
+    assert not list(cache.iterdir())
+    (cache / ".draft.killed" / "files").mkdir(parents=True)
+    (cache / ".draft.killed" / ".lock").touch()
+    converted.keep("a", model, info)
+    assert [path.name for path in cache.iterdir()] == ["a"]
+
+
 def test_an_unwritable_folder_or_a_full_disk_is_not_an_error(cache, conversions, checkpoint, photograph, monkeypatch):
     cache.parent.write_text("a file")
     regseg.Predictor(checkpoint, "openvino", "f32")(photograph)

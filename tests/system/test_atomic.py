@@ -1,7 +1,9 @@
 """Atomic file writes."""
 
 import errno
+import multiprocessing
 import os
+import signal
 
 import pytest
 
@@ -70,6 +72,63 @@ def test_leftovers_of_one_file_are_removed(tmp_path):
         (tmp_path / name).touch()
     remove_leftovers(tmp_path, "a.png")
     assert sorted(os.listdir(tmp_path)) == [".a.png.x1", ".b.png.45", ".hidden"]
+
+
+def _write_until_killed(path, ready):
+    def write(file):
+        file.write(b"half of ")
+        file.flush()
+        ready.set()
+        signal.pause()
+
+    write_whole(path, write)
+
+
+def test_the_next_write_removes_what_a_killed_process_left(tmp_path):
+    """But not the temporary file of a process that is running, nor anything else."""
+    path = tmp_path / "worst.png"
+    context = multiprocessing.get_context("fork")
+    ready = context.Event()
+    process = context.Process(target=_write_until_killed, args=(path, ready))
+    process.start()
+    assert ready.wait(20)
+    (temporary,) = tmp_path.iterdir()
+    others = [".bashrc.20260101", ".worst.png.x1", ".worst.png.old.1"]
+    for name in others:
+        (tmp_path / name).touch()
+    for _ in range(2):
+        atomic._hidden.clear()  # as in a new process
+        write_text(path, "text")
+        assert sorted(os.listdir(tmp_path)) == sorted(
+            [*others, path.name, *([temporary.name] if process.is_alive() else [])]
+        )
+        process.kill()
+        process.join()
+
+
+def test_a_temporary_file_that_is_removed_before_it_is_locked_is_replaced(tmp_path, monkeypatch):
+    lock, removed = atomic._lock, []
+
+    def late(descriptor):
+        if not removed:
+            removed.extend(tmp_path.iterdir())
+            removed[0].unlink()
+        lock(descriptor)
+
+    monkeypatch.setattr(atomic, "_lock", late)
+    write_text(tmp_path / "file", "text")
+    assert removed and os.listdir(tmp_path) == ["file"] and (tmp_path / "file").read_text() == "text"
+
+
+def test_a_file_system_without_locks(tmp_path, monkeypatch):
+    (tmp_path / ".file.123").touch()  # may be in use
+
+    def no_locks(descriptor):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(atomic, "_lock", no_locks)
+    write_text(tmp_path / "file", "text")
+    assert sorted(os.listdir(tmp_path)) == [".file.123", "file"]
 
 
 def test_the_longest_names_of_a_file_system(tmp_path):

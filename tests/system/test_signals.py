@@ -5,12 +5,14 @@ import signal
 import subprocess
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from child_processes import WAIT, job, started
 
 from regseg.system import signals
 
+SLEEP = "for _ in range(10): time.sleep(0.1)"
 CHILD = "import os\nfrom regseg.system import processes, signals\nprocesses."
 
 
@@ -32,6 +34,44 @@ def test_a_signal_in_a_finalizer_is_not_lost():
         process.send_signal(signal.SIGTERM)
         _, errors = process.communicate(timeout=15)
     assert process.returncode == 143 and "Traceback" not in errors
+
+
+@pytest.fixture
+def ctrl_c():
+    """Ctrl-C raises KeyboardInterrupt; it is ignored if the tests run in the background of a shell."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    assert signal.signal(signal.SIGINT, before) is signal.default_int_handler
+
+
+def test_signals_are_postponed(ctrl_c):
+    done = []
+    with pytest.raises(KeyboardInterrupt), signals.Postponed():
+        for _ in range(2):
+            os.kill(os.getpid(), signal.SIGINT)
+            done.append("the handler had its turn")
+    assert len(done) == 2
+
+
+def test_a_postponed_signal_ends_a_command():
+    code = (
+        f"from regseg.system.signals import Postponed\nwith Postponed():\n    print('ready', flush=True)\n    {SLEEP}"
+    )
+    with started(job(f"import time\n{code}\n    print('done', flush=True)\n{SLEEP}")) as process:
+        process.send_signal(signal.SIGTERM)
+        output, errors = process.communicate(timeout=30)
+    assert process.returncode == 143 and output == "done\n" and errors.count("interrupted") == 1
+
+
+def test_in_other_threads_nothing_is_postponed(ctrl_c):
+    with signals.Postponed(), ThreadPoolExecutor(1) as pool:
+        before = signal.getsignal(signal.SIGINT)
+
+        def handler():
+            with signals.Postponed():
+                return signal.getsignal(signal.SIGINT)
+
+        assert pool.submit(handler).result() is before
 
 
 def test_ignored_signals_stay_ignored():

@@ -5,6 +5,7 @@ import multiprocessing
 import os
 import shutil
 import signal
+from contextlib import suppress
 
 import pytest
 
@@ -53,6 +54,33 @@ def test_folders_of_others_remain(tmp_path):
     assert sorted(os.listdir(tmp_path)) == [".report.mine", ".report.txt"]
 
 
+def test_a_removal_that_was_interrupted_is_continued(tmp_path, monkeypatch):
+    """At any file; and a folder whose process was killed before it was locked is removed."""
+
+    def interrupted(remove, steps):
+        def step(*arguments, **options):
+            if not next(steps, None):
+                raise KeyboardInterrupt
+            remove(*arguments, **options)
+
+        return step
+
+    for number in range(8):
+        with (
+            suppress(KeyboardInterrupt),
+            monkeypatch.context() as patch,
+            temporary_folder(tmp_path, "report") as folder,
+        ):
+            for name in "abc":
+                (folder / name).touch()
+            steps = iter([True] * number)
+            for name in ("unlink", "rmdir"):
+                patch.setattr(os, name, interrupted(getattr(os, name), steps))
+        (tmp_path / ".report.ab_d3f9h").mkdir()
+        with temporary_folder(tmp_path, "report") as folder:
+            assert list(tmp_path.iterdir()) == [folder.parent]
+
+
 def test_a_folder_that_is_removed_before_it_is_locked_is_replaced(tmp_path, monkeypatch):
     answers = iter([False, True])
     monkeypatch.setattr("regseg.system.temporary.is_held", lambda _: next(answers))
@@ -77,8 +105,10 @@ def test_on_windows_the_open_lock_file_is_removed_after_its_release(tmp_path, mo
     (tmp_path / ".report.killed" / ".lock").touch()
 
     def of_windows(folder, **options):
-        held.append(is_held(folder / ".lock"))
-        remove(folder / "files" if held[-1] else folder, **options)
+        if folder.name != "files":
+            held.append(is_held(folder / ".lock"))
+            folder = folder / "files" if held[-1] else folder
+        remove(folder, **options)
 
     monkeypatch.setattr(shutil, "rmtree", of_windows)
     with temporary_folder(tmp_path, "report"):

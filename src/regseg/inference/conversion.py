@@ -12,6 +12,7 @@ from regseg.inference.export_info import LOW_RESOLUTION
 from regseg.inference.exported_runtime import require
 from regseg.inference.folding import ExportNetwork
 from regseg.models.description import config_of
+from regseg.system.signals import Postponed
 
 _EXAMPLE = (96, 128)  # the size that the graph is traced at
 
@@ -25,7 +26,7 @@ def to_openvino(network: ExportNetwork, size: tuple[int, int] | None = None) -> 
     """
     ov = require("openvino", "openvino", "format=openvino")
     # A network is converted when its first image arrives, possibly within autocast, as in an evaluation.
-    with warnings.catch_warnings(), torch.autocast("cpu", enabled=False):
+    with Postponed(), warnings.catch_warnings(), torch.autocast("cpu", enabled=False):
         warnings.simplefilter("ignore")  # the tracer warns about sizes, which remain variables
         # Traced here in half the time: OpenVINO would trace twice to compare, but an export is compared anyway.
         traced = torch.jit.trace(network.eval(), _example(size), check_trace=False)
@@ -48,7 +49,7 @@ def to_onnx(network: ExportNetwork, size: tuple[int, int] | None = None) -> Any:
     onnx = require("onnx", "onnx", "format=onnx")
     sides = {1: "height", 2: "width"} if size is None else {}
     file = io.BytesIO()
-    with warnings.catch_warnings(), torch.inference_mode():
+    with Postponed(), warnings.catch_warnings(), torch.inference_mode():
         warnings.simplefilter("ignore")
         torch.onnx.export(
             network.eval(),

@@ -20,6 +20,7 @@ from regseg.errors import InputError
 from regseg.inference.export_info import ExportInfo
 from regseg.inference.out_folder import digest
 from regseg.system.provenance import version_of
+from regseg.system.temporary import temporary_folder
 
 KEPT = 4  # models; one has 13 MB, or 80 MB for DDRNet-23
 _MODEL, _CHECKSUM = "model.xml", "sha256"
@@ -67,15 +68,14 @@ def keep(key: str, model: Any, info: ExportInfo) -> None:
     from regseg.inference.export_files import save_openvino
 
     folder = cache_folder()
-    draft = folder / f"{key}.{os.getpid()}"
     with contextlib.suppress(OSError, InputError):
-        draft.mkdir(parents=True, exist_ok=True)
-        save_openvino(draft / _MODEL, model, info)
-        (draft / _CHECKSUM).write_text(digest(draft / _MODEL), encoding="ascii")
-        os.replace(draft, folder / key)  # fails if another process was quicker
-    shutil.rmtree(draft, ignore_errors=True)
-    with contextlib.suppress(OSError):
-        for other in sorted(folder.iterdir(), key=os.path.getmtime, reverse=True)[KEPT:]:
+        folder.mkdir(parents=True, exist_ok=True)
+        with temporary_folder(folder, "draft") as draft:
+            save_openvino(draft / _MODEL, model, info)
+            (draft / _CHECKSUM).write_text(digest(draft / _MODEL), encoding="ascii")
+            os.replace(draft, folder / key)  # fails if another process was quicker
+        kept = [path for path in folder.iterdir() if not path.name.startswith(".")]  # without drafts of other processes
+        for other in sorted(kept, key=os.path.getmtime, reverse=True)[KEPT:]:
             shutil.rmtree(other, ignore_errors=True)
 
 

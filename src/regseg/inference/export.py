@@ -26,6 +26,7 @@ from regseg.models.description import config_of
 from regseg.system.atomic import replace_file
 from regseg.system.checkpoint_file import OpenedFile, dataset_in, open_checkpoint_file
 from regseg.system.provenance import version_of
+from regseg.system.signals import Postponed
 from regseg.system.temporary import temporary_folder
 from regseg.system.weights_files import shown_weights
 
@@ -167,10 +168,11 @@ def _move(draft: Path, out: Path) -> None:
     for part in parts:
         with open(part, "rb") as file:
             os.fsync(file.fileno())
-    if len(parts) > 1:
-        out.unlink(missing_ok=True)
-    for part in parts:
-        replace_file(part, out.with_suffix(part.suffix))
+    with Postponed():  # a signal must not separate the files of a pair
+        if len(parts) > 1:
+            out.unlink(missing_ok=True)
+        for part in parts:
+            replace_file(part, out.with_suffix(part.suffix))
 
 
 def _data(file: OpenedFile, root: str | None) -> SegmentationDataModule | None:

@@ -5,15 +5,21 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import re
+import sys
 import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
 
+if sys.platform != "win32":
+    import fcntl
+
 _WINDOWS = os.name == "nt"
 _BUSY = 3.0  # seconds to try again on Windows, where a file that another process has open cannot be replaced
 _LONGEST = 220  # bytes of a name; most file systems allow 255, and the process and thread follow
+_hidden: dict[Path, list[str]] = {}  # folder -> names of temporary files in it before this process wrote there
 
 
 def write_whole(
@@ -22,7 +28,8 @@ def write_whole(
     """Write a file atomically: after a kill or with a full disk, ``path`` is either the old file or the new one.
 
     The content is written to a hidden file in the same folder, flushed to the disk, and renamed. Then the folder is
-    flushed. Missing folders are created.
+    flushed. Missing folders are created. The hidden file is locked, so that the next process that writes ``path`` sees
+    which ones killed processes have left, and removes them.
 
     Args:
         path: the file.
@@ -35,9 +42,10 @@ def write_whole(
         OSError: the disk is full or the folder is not writable. An existing file is not changed.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
+    _remove_abandoned(path)
     temporary = path.with_name(hidden_name(path.name, f"{os.getpid()}{threading.get_native_id()}"))
     try:
-        with open(temporary, "wb") as file:
+        with _open_locked(temporary) as file:
             write(file)
             if durable:
                 file.flush()
@@ -51,7 +59,7 @@ def write_whole(
         raise
     finally:
         with contextlib.suppress(OSError):  # must not hide the error of the write
-            temporary.unlink(missing_ok=True)  # after a kill, `remove_leftovers` removes it
+            temporary.unlink(missing_ok=True)
     if durable:
         _flush_folder(path.parent)
 
@@ -91,6 +99,44 @@ def remove_leftovers(folder: Path, name: str = "*") -> None:
     for path in folder.glob(f".{_short(name)}.[0-9]*"):
         if path.suffix[1:].isdigit() and path.is_file():
             path.unlink(missing_ok=True)
+
+
+def _open_locked(path: Path) -> IO[bytes]:
+    while True:
+        file = open(path, "wb")  # noqa: SIM115  # the caller closes it
+        with contextlib.suppress(OSError):  # some file systems have no locks
+            _lock(file.fileno())
+        if path.exists():  # otherwise another process removed it just before it was locked
+            return file
+        file.close()
+
+
+def _remove_abandoned(path: Path) -> None:
+    """Remove the temporary files of ``path`` that no process has locked, where file systems have locks."""
+    if path.parent not in _hidden:  # a list of all, because listing a folder for each of its files would take long
+        _hidden[path.parent] = [name for name in os.listdir(path.parent) if re.fullmatch(r"\..+\.[0-9]+", name)]
+    start = hidden_name(path.name, "")
+    for name in _hidden[path.parent]:
+        if name.startswith(start) and name.removeprefix(start).isdigit():
+            with contextlib.suppress(OSError):  # in use, or not ours
+                _remove_unlocked(path.with_name(name))
+
+
+def _remove_unlocked(path: Path) -> None:
+    if _WINDOWS:  # there, open files cannot be removed
+        path.unlink()
+        return
+    descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK)
+    try:
+        _lock(descriptor)
+        path.unlink()
+    finally:
+        os.close(descriptor)
+
+
+def _lock(descriptor: int) -> None:
+    if sys.platform != "win32":
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def _short(name: str) -> str:

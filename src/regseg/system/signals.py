@@ -97,6 +97,31 @@ def leave_signals() -> None:
             signal.signal(number, signal.SIG_IGN)
 
 
+class Postponed:
+    """A context in which signals do not raise exceptions; those that arrive are raised at its end.
+
+    It is for libraries whose C++ code calls Python code: an exception there would abort the process. Only the main
+    thread receives signals, so in other threads nothing is postponed.
+    """
+
+    def __enter__(self) -> None:
+        import threading
+
+        self._arrived: list[int] = []
+        self._handlers: dict[int, Any] = {}
+        if threading.current_thread() is threading.main_thread():
+            for number in _unignored():
+                if callable(handler := signal.getsignal(number)):  # otherwise, the signal ends the process at once
+                    self._handlers[number] = handler
+                    signal.signal(number, lambda number, _: self._arrived.append(number))
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._handlers.items():
+            signal.signal(number, handler)
+        for number in self._arrived[:1]:
+            signal.raise_signal(number)
+
+
 def received() -> int | None:
     """Return the number of the signal that terminates this process; None if there was none."""
     return _received[0] if _received else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import glob
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -48,19 +49,27 @@ def temporary_folder(parent: Path, name: str) -> Iterator[Path]:
 def _locked_folder(parent: Path, start: str, stack: ExitStack) -> Path:
     while True:
         folder = Path(tempfile.mkdtemp(prefix=start, dir=parent))
-        stack.callback(shutil.rmtree, folder, ignore_errors=True)
+        stack.callback(_remove, folder)
         path = folder / _LOCK
-        stack.enter_context(lock(path, wait=True))
-        if is_held(path):  # otherwise another process removed the file just before it was locked
-            return folder
+        with contextlib.suppress(FileNotFoundError):  # another process removed the folder
+            stack.enter_context(lock(path, wait=True))
+            if is_held(path):  # otherwise another process removed the file just before it was locked
+                return folder
 
 
 def _remove_abandoned(folder: Path) -> None:
     """Remove a folder of `temporary_folder` unless a process holds it."""
     path = folder / _LOCK
-    if not any(file.exists() for file in (path, path.with_name(f"{_LOCK}.soft"))):
-        return  # not locked yet, or not such a folder
     with contextlib.suppress(OSError):  # `Held` is one
-        with lock(path, wait=False):
-            shutil.rmtree(folder, ignore_errors=True)
-        shutil.rmtree(folder, ignore_errors=True)  # again: on Windows, the open lock file could not be removed
+        if any(file.exists() for file in (path, path.with_name(f"{_LOCK}.soft"))):
+            with lock(path, wait=False):
+                _remove(folder)
+            _remove(folder)  # again: on Windows, the open lock file could not be removed
+        elif re.fullmatch(r"\.[a-z0-9_]{8}", folder.suffix):  # a name of tempfile.mkdtemp
+            folder.rmdir()  # if it is empty: its process was killed before it was locked or after it was emptied
+
+
+def _remove(folder: Path) -> None:
+    """Remove the lock file last, so that a folder that was not removed completely is recognized."""
+    shutil.rmtree(folder / _FILES, ignore_errors=True)
+    shutil.rmtree(folder, ignore_errors=True)
