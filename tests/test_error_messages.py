@@ -49,6 +49,9 @@ def test_unwritable_or_full_paths_are_named():
     with pytest.raises(FileNotFoundError) as refused:
         Path("/proc/regseg/out").mkdir(parents=True)  # where no folder can be created
     assert explain(refused.value)[0] == 2 and explain(refused.value)[1].startswith("/proc/regseg cannot be read or wr")
+    for number in (errno.EISDIR, errno.ELOOP):  # a folder, or a link to itself, in place of a file
+        status, sentence = explain(OSError(number, "Is a directory", "runs/summary.json"))
+        assert status == 2 and sentence.startswith("runs/summary.json cannot be read or written (Is a directory)")
     for number in (errno.EIO, errno.ESTALE):  # of a failing disk, and of a file server that is gone
         status, sentence = explain(OSError(number, "Input/output error", "runs/summary.json"))
         assert status == 1 and sentence.startswith("runs/summary.json cannot be read or written")

@@ -103,6 +103,19 @@ def test_a_run_without_results_may_start_again(tmp_path):
     check_free(folder, resume=None, overwrite=False)
 
 
+@pytest.mark.parametrize("summary", ["", "{}", '{"status": "running"}'])
+def test_best_weights_without_other_records_are_results(tmp_path, summary):
+    """With a damaged summary, nobody knows whether they are of the first epoch."""
+    folder = run_folder(tmp_path, "interrupted", rows=[])
+    (folder / "summary.json").write_text(summary)
+    (folder / "metrics.csv").unlink(missing_ok=True)
+    (folder / "checkpoints").mkdir()
+    (folder / "checkpoints" / "best.ckpt").touch()
+    assert holds_results(folder)
+    with pytest.raises(InputError, match="overwrite=true"):
+        check_free(folder, resume=None, overwrite=False)
+
+
 def test_folders_of_something_else_are_left_alone(tmp_path):
     (tmp_path / "pictures").mkdir()
     for resume, overwrite in ((None, False), ("last", False), (None, True)):

@@ -21,7 +21,10 @@ from regseg.system.processes import killed_sentence
 
 _EXTRAS = {"TensorBoardLogger": "tensorboard", "MLFlowLogger": "mlflow"}  # what a logger needs
 MISTAKE, FAILURE = 2, 1  # exit statuses for a mistake in the command or the data, and for any other failure
-_UNWRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.ENAMETOOLONG)
+_UNWRITABLE = (
+    *(errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG),
+    *(errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ELOOP),  # something else is at the place of a file or a folder
+)
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 # Of a failing disk, or of a network file system whose server is gone.
 _BROKEN = (errno.EIO, errno.ESTALE, errno.ENODEV, errno.ENXIO, errno.ENOTCONN, errno.EHOSTDOWN, errno.ETIMEDOUT)

@@ -68,12 +68,15 @@ def check_free(folder: Path, *, resume: str | None, overwrite: bool, held: bool 
 def holds_results(folder: Path) -> bool:
     """Return whether a training epoch was finished in ``folder``.
 
-    A run that was killed in its first epoch has no results. Neither has a folder whose run was being replaced.
+    A run that was killed in its first epoch has no results. Neither has a folder whose run was being replaced. Where
+    the summary does not say that no epoch was finished, ``best.ckpt`` counts as a result.
     """
     if is_replaced(folder):
         return False
-    kept = any((folder / "checkpoints" / name).exists() for name in ("last.ckpt", "previous.ckpt"))
-    return kept or bool(read_metrics(folder)) or bool(load_summary(folder).get("last"))
+    summary = load_summary(folder)
+    names = ("last.ckpt", "previous.ckpt", *(() if "last" in summary else ("best.ckpt",)))
+    kept = any((folder / "checkpoints" / name).exists() for name in names)
+    return kept or bool(read_metrics(folder)) or bool(summary.get("last"))
 
 
 def is_replaced(folder: Path) -> bool:

@@ -156,7 +156,7 @@ def train(cfg: DictConfig, folder: Path, *, spawn: bool = False) -> None:
     common = fingerprint(values, datamodule, trainer)
     if common["iterations"] < 1:
         raise InputError("This run has no training iterations; raise trainer.limit_train_batches or trainer.max_steps.")
-    change = check_continues(folder, start.fingerprint, common, start.epochs) if start else None
+    change = check_continues(folder, start.fingerprint, common, start.epochs, start.iterations) if start else None
     if first:
         print_start(folder, start, change, asked=bool(cfg.resume) and not spawn)
     spawned = spawn and trainer.world_size > 1  # then the spawned training process takes the lock

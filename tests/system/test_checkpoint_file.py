@@ -57,6 +57,35 @@ def test_code_is_refused(tmp_path):
     assert not (tmp_path / "RAN").exists()
 
 
+@pytest.mark.parametrize(
+    "tensor",
+    [torch.eye(3).to_sparse(), torch.zeros(1).expand(10**6, 10**6), torch.zeros(3, device="meta")],
+    ids=["sparse", "terabytes", "no values"],
+)
+def test_tensors_that_the_file_does_not_store_whole_are_refused(tmp_path, tensor):
+    torch.save({"optimizer_states": [{"state": (tensor,)}]}, tmp_path / "a.ckpt")
+    with pytest.raises(InputError, match=r"a\.ckpt contains sparse tensors, or tensors with more elements"):
+        read_checkpoint_file(tmp_path / "a.ckpt")
+
+
+def test_shared_tensors_and_containers_are_read(tmp_path):
+    tied = torch.arange(6.0).view(2, 3)
+    content = {"a": tied, "b": tied.t(), "c": torch.zeros(0)}
+    content["itself"] = content
+    torch.save(content, tmp_path / "a.ckpt")
+    assert torch.equal(read_checkpoint_file(tmp_path / "a.ckpt")["b"], tied.t())
+
+
+def test_a_small_archive_that_unpacks_to_much_is_refused(tmp_path):
+    torch.save({"a": torch.zeros(10**6)}, tmp_path / "a.ckpt")
+    packed = zipfile.ZipFile(tmp_path / "b.ckpt", "w", zipfile.ZIP_DEFLATED)
+    with zipfile.ZipFile(tmp_path / "a.ckpt") as plain, packed:
+        for name in plain.namelist():
+            packed.writestr(name, plain.read(name))
+    with pytest.raises(InputError, match=r"b\.ckpt is not a PyTorch checkpoint, or it is damaged"):
+        read_checkpoint_file(tmp_path / "b.ckpt")
+
+
 def test_special_files_are_refused_at_once(tmp_path):
     os.mkfifo(tmp_path / "fifo")
     for name in ("fifo", "none", "."):

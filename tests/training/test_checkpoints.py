@@ -31,7 +31,31 @@ def test_last_previous_and_best_are_kept(run):
     assert (start.path.name, start.epochs, start.note) == ("last.ckpt", 2, "") and start.fingerprint == {"batch": 4}
 
 
-@pytest.mark.parametrize("harm", [damage, poison, lambda path: path.write_bytes(b""), os.remove])
+def poison_optimizer(path):
+    content = torch.load(path, weights_only=True)
+    content["optimizer_states"][0]["state"][0]["momentum_buffer"][0] = torch.inf
+    torch.save(content, path)
+
+
+def poison_latest_weights(path):
+    """With EMA, `state_dict` contains the average."""
+    content = torch.load(path, weights_only=True)
+    content["current_model_state"] = {"network.stem.conv.weight": torch.full((3,), torch.nan)}
+    torch.save(content, path)
+
+
+def link_to_itself(path):
+    path.unlink()
+    path.symlink_to(path.name)
+
+
+@pytest.mark.parametrize(
+    "harm",
+    [
+        damage, poison, poison_optimizer, poison_latest_weights, lambda path: path.write_bytes(b""), os.remove,
+        link_to_itself,
+    ],
+)  # fmt: skip
 def test_the_checkpoint_before_is_used(run, harm):
     harm(run / "checkpoints" / "last.ckpt")
     start = find_start(run)

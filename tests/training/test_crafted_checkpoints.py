@@ -75,7 +75,7 @@ def test_a_damaged_class_description_is_one_sentence(run, spec):
     [
         {"epoch": "x"}, {"epoch": None}, {"epoch": -5}, {"hyper_parameters": []}, {"loops": 3}, {"state_dict": None},
         {"optimizer_states": []}, {"optimizer_states": None}, {"lr_schedulers": None}, {"callbacks": 3},
-        {"pytorch-lightning_version": 2},
+        {"pytorch-lightning_version": 2}, {"lr_schedulers": []}, {"global_step": "x"},
     ],
 )  # fmt: skip
 def test_a_crafted_checkpoint_is_not_continued(run, change):
@@ -138,7 +138,7 @@ def test_a_crafted_fingerprint_is_ignored_or_refused(run, entry):
     torch.save(content, path)
     now = {"settings": {}, "options": {}, "batch": 4, "iterations": 3, "precision": "32-true", "classes": ["a"]}
     with contextlib.suppress(InputError):
-        assert check_continues(run, find_start(run).fingerprint, now, 2) is None
+        assert check_continues(run, find_start(run).fingerprint, now, 2, 4) is None
 
 
 @pytest.mark.parametrize(
@@ -146,6 +146,7 @@ def test_a_crafted_fingerprint_is_ignored_or_refused(run, entry):
     [
         {"rows": [3]}, {"rows": [{"lr": 1}]}, {"rows": 5}, 3, {"fingerprint": 4},
         {"rows": [{"epoch": 0, "val/miou": "x"}]}, {"rows": [{"epoch": 0, "val/miou": [1]}, {"epoch": 1, 5: 1}]},
+        {"rows": [{"epoch": 0, "val/miou": 10**400}]}, {"rows": [{"epoch": 0, "val/miou": 5.0}]},
     ],
 )  # fmt: skip
 def test_a_crafted_record_is_ignored(run, record):
@@ -155,4 +156,5 @@ def test_a_crafted_record_is_ignored(run, record):
     callback = RunRecord(run, {})
     callback.on_load_checkpoint(None, None, torch.load(path, weights_only=True))
     assert all(type(row["epoch"]) is int for row in callback.rows)
-    best_and_last(callback.rows)
+    best = best_and_last(callback.rows)["best"]
+    assert best is None or 0 <= best["metrics"]["val/miou"] <= 1

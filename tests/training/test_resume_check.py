@@ -40,8 +40,8 @@ def before(root):
     return print_of(root)
 
 
-def continues(before, now, epochs=2):
-    return check_continues("runs/mine", before, now, epochs)
+def continues(before, now, epochs=2, iterations=8):
+    return check_continues("runs/mine", before, now, epochs, iterations)
 
 
 def test_the_same_run_continues(root, before, tmp_path):
@@ -109,6 +109,9 @@ def test_the_schedule_is_that_of_the_checkpoint(root, before):
         continues(before, print_of(root, limit_train_batches=1))
     with pytest.raises(InputError, match=r"trained for 2 epochs, more than trainer\.max_epochs=1"):
         continues(before, print_of(root, max_epochs=1))
+    with pytest.raises(InputError, match=r"trained for 8 iterations, more than trainer\.max_steps=7"):
+        continues(before, print_of(root, max_steps=7))
+    assert "from 16 to 8 iterations" in continues(before, print_of(root, max_steps=8))
 
 
 @pytest.mark.parametrize(

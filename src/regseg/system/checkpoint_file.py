@@ -10,7 +10,7 @@ import re
 import stat
 import warnings
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -77,7 +77,13 @@ def _read_torch_file(path: Path) -> Any:
             raise damaged
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # warnings about formats that are rejected anyway
-            return torch.load(path, map_location="cpu", weights_only=True)
+            content = torch.load(path, map_location="cpu", weights_only=True)
+        if not all(map(_is_stored, _tensors(content))):
+            raise InputError(
+                f"{path} contains sparse tensors, or tensors with more elements than the file; save them as "
+                "contiguous dense tensors."
+            )
+        return content
     except InputError:
         raise
     except OSError as error:
@@ -90,6 +96,26 @@ def _read_torch_file(path: Path) -> Any:
                 "state dict of tensors."
             ) from error
         raise damaged from error
+
+
+def _tensors(content: Any) -> Iterator[torch.Tensor]:
+    """Yield all tensors in the content of a file, in which a container may contain itself."""
+    seen: set[int] = set()
+    waiting = [content]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, torch.Tensor):
+            yield value
+        elif isinstance(value, (Mapping, list, tuple, set)) and id(value) not in seen:
+            seen.add(id(value))
+            waiting.extend(value.values() if isinstance(value, Mapping) else value)
+
+
+def _is_stored(tensor: torch.Tensor) -> bool:
+    """Return whether a tensor is dense and all its elements are stored; a small file could name one of terabytes."""
+    if tensor.layout != torch.strided or tensor.is_meta:
+        return False
+    return tensor.numel() * tensor.element_size() <= tensor.untyped_storage().nbytes()
 
 
 def _unreadable(path: Path, error: OSError) -> InputError:
@@ -199,9 +225,12 @@ def _parts(content: bytes) -> tuple[bytes, bytes]:
 
 
 def _checksums_match(path: Path) -> bool:
-    """Return whether every record of the archive matches its CRC-32; True for PyTorch's old format, which has none."""
+    """Return whether every record of the archive matches its CRC-32; True for PyTorch's old format, which has none.
+
+    PyTorch compresses no record, so their sizes add up to less than the file. Otherwise a small file could fill memory.
+    """
     if not zipfile.is_zipfile(path):
         with open(path, "rb") as file:
             return file.read(2) != b"PK"  # a truncated archive starts with PK
     with zipfile.ZipFile(path) as archive:
-        return archive.testzip() is None
+        return sum(one.file_size for one in archive.infolist()) <= path.stat().st_size and archive.testzip() is None

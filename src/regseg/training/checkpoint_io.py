@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,23 @@ from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
 from regseg.errors import InputError
 from regseg.models.finite import first_not_finite
 from regseg.system.checkpoint_file import read_checkpoint_file, write_checkpoint_file
+from regseg.system.records import section
 
 LAST, PREVIOUS, BEST = "last.ckpt", "previous.ckpt", "best.ckpt"
+
+
+def tensors_of(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a training continues from, by name: its weights, with EMA also the latest ones, and the optimizer's.
+
+    Weights stay finite while, for example, Adam's second moment is infinite, but they are never changed again.
+    """
+    found = dict(section(checkpoint, "state_dict"))
+    found |= {f"latest {name}": value for name, value in section(checkpoint, "current_model_state").items()}
+    for optimizer in checkpoint.get("optimizer_states", ()):
+        for number, values in section(optimizer, "state").items():
+            values = values if isinstance(values, Mapping) else {}
+            found |= {f"{name} of the optimizer's parameter {number}": value for name, value in values.items()}
+    return found
 
 
 class WholeCheckpointIO(TorchCheckpointIO):
@@ -31,7 +47,7 @@ class WholeCheckpointIO(TorchCheckpointIO):
         Raises:
             InputError: A weight is not finite.
         """
-        if bad := first_not_finite(checkpoint.get("state_dict", {})):
+        if bad := first_not_finite(tensors_of(checkpoint)):
             raise InputError(
                 f"The weights are not finite after epoch {checkpoint.get('epoch')} (the first one is {bad}), so {path} "
                 "is not written; lower optimizer.lr, or check the images and labels."

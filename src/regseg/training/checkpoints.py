@@ -24,14 +24,14 @@ from regseg.run_settings import settings_of
 from regseg.system.atomic import replace_file
 from regseg.system.checkpoint_file import read_checkpoint_file
 from regseg.system.console import shown
-from regseg.training.checkpoint_io import BEST, LAST, PREVIOUS
+from regseg.training.checkpoint_io import BEST, LAST, PREVIOUS, tensors_of
 from regseg.training.record import KEY, RunRecord, best_and_last, read_rows
 
 _PARTS = {  # of a training checkpoint
     "state_dict": Mapping,
     "loops": Mapping,
     "hyper_parameters": Mapping,
-    "epoch": int,
+    **dict.fromkeys(("epoch", "global_step"), int),
     "optimizer_states": list,
     "lr_schedulers": list,
     "callbacks": Mapping,
@@ -114,12 +114,14 @@ class Start:
     Attributes:
         path: The checkpoint.
         epochs: The number of trained epochs.
+        iterations: The number of optimizer steps in them.
         fingerprint: What the continuation must share (`regseg.training.resume_check`).
         note: A message about damaged checkpoints, or empty.
     """
 
     path: Path
     epochs: int
+    iterations: int
     fingerprint: Mapping[str, Any]
     note: str = ""
 
@@ -128,7 +130,7 @@ def written_at(folder: Path) -> dict[str, int]:
     """Return when each checkpoint of the run in ``folder`` was written: name -> time in nanoseconds."""
     found = {}
     for name in (LAST, PREVIOUS, BEST):
-        with suppress(FileNotFoundError):
+        with suppress(OSError):  # missing, or a link that leads nowhere
             found[name] = (folder / "checkpoints" / name).stat().st_mtime_ns
     return found
 
@@ -200,12 +202,12 @@ def set_damaged_aside(start: Start) -> None:
 def _read_start(path: Path, folder: Path) -> Start:
     content = read_checkpoint_file(path)
     sound = isinstance(content, Mapping) and all(isinstance(content.get(part), kind) for part, kind in _PARTS.items())
-    # Without the optimizer's state, Lightning would continue without momentum.
-    if not sound or content["epoch"] < 0 or not content["optimizer_states"]:
+    # Without their states, Lightning would continue without momentum, or start the schedule again.
+    if not sound or content["epoch"] < 0 or not content["optimizer_states"] or not content["lr_schedulers"]:
         raise InputError(f"{path} is not a training checkpoint.")
-    if bad := first_not_finite(content["state_dict"]):
+    if bad := first_not_finite(tensors_of(content)):
         raise InputError(f"{path} contains weights that are not finite (the first one is {bad}).")
-    return Start(path, content["epoch"] + 1, _fingerprint(content, folder))
+    return Start(path, content["epoch"] + 1, content["global_step"], _fingerprint(content, folder))
 
 
 def _is_sound(name: Any, value: Any) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import os
+import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -238,12 +239,20 @@ def read_rows(checkpoint: Mapping[str, Any], folder: Path) -> list[dict[str, Any
 
 
 def _is_row(row: Any) -> bool:
-    """Return whether a row of a checkpoint, which may be crafted, contains an epoch and numbers by name."""
+    """Return whether a row of a checkpoint, which may be crafted, contains an epoch, numbers by name, and scores."""
     return (
         isinstance(row, Mapping)
         and type(row.get("epoch")) is int
-        and all(isinstance(name, str) and (value is None or type(value) in (int, float)) for name, value in row.items())
+        and all(isinstance(name, str) and _is_entry(name, value) for name, value in row.items())
     )
+
+
+def _is_entry(name: str, value: Any) -> bool:
+    if value is None:
+        return True
+    if type(value) not in (int, float) or abs(value) > sys.float_info.max:
+        return False
+    return value != value or not name.startswith("val/") or name == "val/loss" or 0 <= value <= 1
 
 
 def _number(text: str) -> float | int | None:

@@ -77,7 +77,9 @@ def files_of(datamodule: Any) -> dict[str, dict[str, Any]]:
     return found
 
 
-def check_continues(folder: Path, before: Mapping[str, Any], now: Mapping[str, Any], epochs: int) -> str | None:
+def check_continues(
+    folder: Path, before: Mapping[str, Any], now: Mapping[str, Any], epochs: int, iterations: int
+) -> str | None:
     """Check that a run may continue from a checkpoint. Keys that only one fingerprint has are ignored.
 
     Args:
@@ -85,6 +87,7 @@ def check_continues(folder: Path, before: Mapping[str, Any], now: Mapping[str, A
         before: The fingerprint of the checkpoint.
         now: The fingerprint of the run that would continue.
         epochs: The number of trained epochs.
+        iterations: The number of optimizer steps in them.
 
     Returns:
         A remark on a changed schedule or on changed custom callbacks; None if both are the same.
@@ -98,7 +101,8 @@ def check_continues(folder: Path, before: Mapping[str, Any], now: Mapping[str, A
         check_same_options(folder, before["options"], now.get("options", {}))
     _check_data(folder, before, now)
     _check_steps(folder, before, now)
-    schedule = _changed_schedule(folder, before, now, epochs) if _differs("iterations", before, now) else None
+    changed = _differs("iterations", before, now)
+    schedule = _changed_schedule(folder, before, now, epochs, iterations) if changed else None
     return " ".join(filter(None, [schedule, _changed_callbacks(before, now)])) or None
 
 
@@ -165,18 +169,21 @@ def _check_steps(folder: Path, before: Mapping[str, Any], now: Mapping[str, Any]
         )
 
 
-def _changed_schedule(folder: Path, before: Mapping[str, Any], now: Mapping[str, Any], epochs: int) -> str:
+def _changed_schedule(
+    folder: Path, before: Mapping[str, Any], now: Mapping[str, Any], epochs: int, iterations: int
+) -> str:
     """Return a remark on a schedule of another length; raise InputError unless the user asked for that length."""
     if not _differs("max_epochs", before, now) and not _differs("max_steps", before, now):
         raise InputError(
             f"{shown(folder)} was planned for {before['iterations']} iterations, not {now['iterations']}; set "
             f"trainer.limit_train_batches and trainer.devices as before, {_END}"
         )
-    if now["max_epochs"] not in (None, -1) and now["max_epochs"] < epochs:
-        raise InputError(
-            f"{shown(folder)} has been trained for {counted(epochs, 'epoch')}, more than trainer.max_epochs="
-            f"{now['max_epochs']}; use a larger value, {_END}"
-        )
+    for name, trained, unit in (("max_epochs", epochs, "epoch"), ("max_steps", iterations, "iteration")):
+        if now[name] not in (None, -1) and now[name] < trained:
+            raise InputError(
+                f"{shown(folder)} has been trained for {counted(trained, unit)}, more than trainer.{name}="
+                f"{now[name]}; use a larger value, {_END}"
+            )
     scheduler = section(now, "settings").get("scheduler", EXTENSIBLE[0])
     if scheduler not in EXTENSIBLE:  # PyTorch restores its length with its state
         raise InputError(
