@@ -48,6 +48,20 @@ def grey_png(path, depth, rows, width):
     return path
 
 
+def tiff(rgba, order, big):
+    """Encode RGBA pixels as a TIFF or BigTIFF in one of both byte orders; Pillow writes only "<"."""
+    height, width = rgba.shape[:2]
+    # Width, height, bits per channel, RGB, place, channels, bytes, and the tag of a straight alpha channel.
+    tags = [(256, width), (257, height), (258, 8), (262, 2), (273, 16), (277, 4), (279, rgba.size), (338, 2)]
+    entry, start = f"{order}HHQQ" if big else f"{order}HHII", 16 + rgba.size
+    shift = 48 if big else 16  # values of two bytes stand at the left
+    entries = [struct.pack(entry, tag, 3, 1, value << shift if order == ">" else value) for tag, value in tags]
+    head = struct.pack(f"{order}HHHQ", 43, 8, 0, start) if big else struct.pack(f"{order}HI", 42, start)
+    count = struct.pack(f"{order}Q" if big else f"{order}H", len(tags))
+    head = ((b"II" if order == "<" else b"MM") + head).ljust(16, b"\0")
+    return head + rgba.tobytes() + count + b"".join(entries) + bytes(8)
+
+
 @pytest.mark.parametrize("suffix", [".png", ".bmp", ".tif", ".tiff", ".PNG"])
 def test_an_image_is_read_as_rgb(tmp_path, suffix):
     pixels = noise(0)
@@ -74,6 +88,15 @@ def test_grey_palette_and_alpha_images(tmp_path):
     for name, options in (("plain", {}), ("transparent", {"transparency": 0}), ("packed", {"bits": 2})):
         image = read_image(palette_png(tmp_path / f"{name}.png", values, colors, **options))
         assert np.array_equal(image, np.array(colors, np.uint8)[values])
+
+
+@pytest.mark.parametrize("big", [False, True])
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_the_alpha_channel_of_a_tiff_leaves_the_colours(tmp_path, order, big):
+    """Orthophotos often have one, and OpenCV would multiply the colours by it."""
+    rgba = np.dstack([noise(1), noise(0)[..., 0]])
+    (tmp_path / "a.tif").write_bytes(tiff(rgba, order, big))
+    assert np.array_equal(read_image(tmp_path / "a.tif"), rgba[..., :3])
 
 
 def test_16_bits_are_reduced_to_the_upper_8(tmp_path):
@@ -172,6 +195,34 @@ def test_a_jpeg_label_is_refused(tmp_path):
     with pytest.raises(InputError) as error:
         read_label(path, IDS)
     assert is_sentence(error, path, "JPEG", "PNG")
+
+
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [("WEBP", {}), ("AVIF", {}), ("JPEG2000", {}), ("TIFF", {"compression": "jpeg"})],
+)
+def test_a_label_of_another_lossy_format_is_refused(tmp_path, kind, options):
+    """A browser, for example, saves a WebP under the name of the PNG that it shows."""
+    path = tmp_path / "label.png"
+    Image.fromarray(np.zeros((8, 8), np.uint8)).save(path, kind, **options)
+    with pytest.raises(InputError) as error:
+        read_label(path, IDS)
+    assert is_sentence(error, path, kind[:4].replace("WEBP", "WebP"), "PNG")
+
+
+@pytest.mark.parametrize(("kind", "options"), [("WEBP", {"lossless": True}), ("TIFF", {}), ("BMP", {})])
+def test_a_label_of_another_lossless_format_is_read(tmp_path, kind, options):
+    values = noise(0)[..., 0] % 4
+    path = tmp_path / "label.png"
+    Image.fromarray(values).save(path, kind, **options)
+    assert np.array_equal(read_label(path, IDS), values)
+
+
+def test_a_label_of_floating_point_values_is_refused(tmp_path):
+    Image.fromarray(np.zeros((8, 8), np.float32)).save(tmp_path / "label.png", "TIFF")
+    with pytest.raises(InputError) as error:
+        read_label(tmp_path / "label.png", IDS)
+    assert is_sentence(error, "label.png", "floating-point", "PNG")
 
 
 def broken_files():

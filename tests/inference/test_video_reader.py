@@ -64,3 +64,16 @@ def test_times_that_start_again_continue(tmp_path, start):
     with Video(tmp_path / "joined.ts") as video:
         times = [float(frame.pts * video.time_base) for frame in video.frames()]
         assert times == pytest.approx([0.04 * number for number in range(10)]) and video.damage is None
+
+
+def test_missing_data_in_a_stream_is_reported_and_shifts_no_frame(tmp_path):
+    """After the gap, a frame from before it comes late, which looks like times that start again."""
+    data = write_video(tmp_path / "a.ts", frames=100, rate=Fraction(25), size=(96, 128)).read_bytes()
+    packets = [data[at : at + 188] for at in range(0, len(data), 188)]
+    for start, lost in ((0.4, 37), (0.3, 5), (0.5, 53)):  # the file counts them modulo 16
+        first = round(start * len(packets))
+        (tmp_path / "gap.ts").write_bytes(b"".join(packets[:first] + packets[first + lost :]))
+        with Video(tmp_path / "gap.ts") as video:
+            times = [float(frame.pts * video.time_base) for frame in video.frames()]
+            assert len(times) < 100 and "cannot be decoded in" in str(video.damage)
+            assert times[-1] == pytest.approx(3.96, abs=0.05) and times == sorted(set(times))

@@ -28,12 +28,29 @@ _JPEG_FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}  # markers of segments 
 _PLAIN_FRAMES = (0xC0, 0xC1, 0xC2)  # sequential and progressive, with Huffman codes
 _PLAIN_SAMPLINGS = (0x11, 0x12, 0x21, 0x22, 0x14, 0x41)  # of luminance, if the colours have 0x11
 _ORIENTATION, _EXIF = 0x0112, b"Exif\0\0"
+# Signatures of TIFF and BigTIFF -> byte order, type of offsets, type of the number of tags.
+_TIFFS = {b"II*\0": ("<", "I", "H"), b"MM\0*": (">", "I", "H"), b"II+\0": ("<", "Q", "Q"), b"MM\0+": (">", "Q", "Q")}
+_COMPRESSION, _EXTRA_SAMPLES, _PREMULTIPLIED, _STRAIGHT = 259, 338, 1, 2  # tags of TIFF, kinds of alpha channels
 _FLIPS = {2: 1, 3: -1, 4: 0, 6: 1, 7: -1, 8: 0}  # EXIF orientation -> code of `cv2.flip`, after transposing from 5 up
 
 
 def is_jpeg(data: bytes) -> bool:
     """Return whether a file's content is a JPEG, regardless of its name."""
     return data.startswith(_JPEG_SIGNATURE)
+
+
+def lossy_kind(data: bytes) -> str | None:
+    """Return the format of a file if its compression may change values, such as "a JPEG"; None for other files."""
+    if is_jpeg(data):
+        return "a JPEG"
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        return None if b"VP8L" in data else "a WebP with lossy compression"
+    if data[4:8] == b"ftyp":
+        return "an AVIF or HEIC file"
+    if data.startswith((b"\0\0\0\x0cjP  ", b"\xff\x4f\xff\x51")):
+        return "a JPEG 2000 file"
+    found = _tiff_tag(data, _COMPRESSION)
+    return "a TIFF with JPEG compression" if found is not None and found[1] in (6, 7) else None
 
 
 def png_kind(data: bytes) -> tuple[int, int | None]:
@@ -57,7 +74,7 @@ def decode(data: bytes, flags: int, path: Path) -> np.ndarray:
     """
     _check_claims(data, path)
     try:
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+        image = cv2.imdecode(np.frombuffer(_kept_colors(data), np.uint8), flags)
     except Exception:  # decoders raise various types
         image = None
     if image is None:
@@ -197,6 +214,33 @@ def _segments(data: bytes) -> Iterator[tuple[int, int]]:
             continue
         yield data[at + 1], at + 4
         at += 2 + max(2, int.from_bytes(data[at + 2 : at + 4], "big"))
+
+
+def _kept_colors(data: bytes) -> bytes:
+    """Return a file with which OpenCV drops an alpha channel; it would multiply the colours of a TIFF by it."""
+    found = _tiff_tag(data, _EXTRA_SAMPLES)
+    if found is None or found[1] != _STRAIGHT:
+        return data
+    at, order = found[0], _TIFFS[data[:4]][0]
+    return data[:at] + struct.pack(f"{order}H", _PREMULTIPLIED) + data[at + 2 :]
+
+
+def _tiff_tag(data: bytes, tag: int) -> tuple[int, int] | None:
+    """Return (place, value) of a tag of two bytes in the first image of a TIFF; None if there is none."""
+    if data[:4] not in _TIFFS:
+        return None
+    order, offset, count = _TIFFS[data[:4]]
+    width = struct.calcsize(offset)
+    try:
+        (start,) = struct.unpack_from(order + offset, data, width)
+        (number,) = struct.unpack_from(order + count, data, start)
+        first, length = start + struct.calcsize(count), 4 + 2 * width
+        for at in range(first, min(first + length * number, len(data)), length):
+            if struct.unpack_from(f"{order}H", data, at)[0] == tag:
+                return at + 4 + width, struct.unpack_from(f"{order}H", data, at + 4 + width)[0]
+    except struct.error:  # damaged; the decoder reports it
+        return None
+    return None
 
 
 def _is_plain_jpeg(data: bytes) -> bool:

@@ -20,6 +20,7 @@ from regseg.data.decoding import (
     decode_palette,
     decode_plain_png,
     is_jpeg,
+    lossy_kind,
     png_kind,
 )
 from regseg.errors import InputError
@@ -78,19 +79,21 @@ def decode_label(data: bytes, path: Path, *, palette_colors: bool = False, unsca
         unscale: return the stored values of 1, 2 or 4 bits, which OpenCV scales to 0-255.
 
     Returns:
-        Values (H, W) or RGB colours (H, W, 3), uint8 or uint16.
+        Integer values (H, W) or RGB colours (H, W, 3).
 
     Raises:
-        InputError: the file cannot be decoded, or is a JPEG.
+        InputError: the file cannot be decoded, is compressed with loss, or contains floating-point values.
     """
-    if is_jpeg(data):
-        raise InputError(f"{path} is a JPEG, whose compression changes label values; export the label as a PNG.")
+    if lossy := lossy_kind(data):
+        raise InputError(f"{path} is {lossy}, whose compression changes label values; export the label as a PNG.")
     depth, color_type = png_kind(data)
     if color_type == PALETTE:
         return decode_palette(data, path, as_colors=palette_colors)
     if color_type == GRAY and (gray := decode_plain_png(data, GRAY)) is not None:
         return gray[..., 0]
     raw = decode(data, cv2.IMREAD_UNCHANGED, path)
+    if raw.dtype.kind == "f":
+        raise InputError(f"{path} contains floating-point values; export the label as a PNG.")
     if color_type == GRAY and depth < 8 and unscale:
         raw = raw // (255 // (2**depth - 1))
     if color_type == GRAY_ALPHA:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import deque
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 BT709, _BT601 = 1, 5  # colour matrices, by FFmpeg's numbers
 _MATRICES = (BT709, 4, _BT601, 7, 9)  # those that PyAV converts
 _HD = 720  # pixels of the shorter side; from this size on, BT.709 is the default colour matrix
+_REORDERED = 16  # most frames that a decoder keeps back to put them in order
+_AFTER_MARK = 3  # packets, with the one that FFmpeg marks as corrupt, among which time jumps where data is missing
 _TURNS = {90: cv2.ROTATE_90_COUNTERCLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_CLOCKWISE}
 
 
@@ -71,6 +74,7 @@ class Video:
         self.rate = Fraction(self._stream.average_rate or self._stream.guessed_rate or 25)
         self.time_base = Fraction(self._stream.time_base or 1 / self.rate)
         self.has_sound = bool(self._container.streams.audio)
+        self._step = max(1, round(1 / self.rate / self.time_base))
         self._seconds = self._stated_seconds()
         self.count = self._stream.frames or round(self._seconds * self.rate) or None
 
@@ -90,15 +94,18 @@ class Video:
         Raises:
             InputError: not a single frame can be decoded.
         """
-        first, before, last = None, 0, -1  # `first` and `before` as in the file, `last` from 0
-        step = max(1, round(1 / self.rate / self.time_base))
+        first, last, step = 0, -1, self._step  # `first` as in the file, `last` from 0
+        recent: deque[int] = deque(maxlen=_REORDERED)  # as in the file
         for frame in self._decoded():
-            pts = frame.pts if frame.pts is not None else 0 if first is None else before + step
-            if first is None:
+            pts = frame.pts if frame.pts is not None else recent[-1] + step if recent else 0
+            if not recent:
                 first = pts
-            elif pts < before - step:  # times start again where videos were joined by cat
+            # Where data is missing, single frames come late. Where videos were joined by cat, times start again.
+            elif pts < recent[-1] - step and pts <= min(recent):
                 first = pts - last - step
-            before, last = pts, max(last + 1, pts - first)  # times must increase; some cameras repeat one
+                recent.clear()
+            recent.append(pts)
+            last = max(last + 1, pts - first)  # times must increase; some cameras repeat one
             duration = frame.duration or step
             self._turned, self._read = frame.rotation % 180 != 0, (last + duration) * self.time_base
             yield Frame(_pixels(frame), last, duration)
@@ -123,9 +130,15 @@ class Video:
     def _decoded(self) -> Iterator[av.VideoFrame]:
         error = require_av().error
         packets = self._container.demux(self._stream)
+        before, doubtful = None, 0  # decoding time of the last packet, number of packets with which data may be missing
         while True:
             try:
                 packet = next(packets)
+                # FFmpeg also marks a packet where another file was appended by cat, but there, no time is skipped.
+                doubtful = _AFTER_MARK if packet.is_corrupt else doubtful - 1
+                if doubtful > 0 and self._skips_time(before, packet.dts):
+                    self._undecoded, doubtful = self._undecoded + 1, 0
+                before = packet.dts
                 yield from packet.decode()
             except (StopIteration, error.EOFError):
                 return
@@ -133,6 +146,10 @@ class Video:
                 self._undecoded += 1
             except error.FFmpegError as failure:  # reading the file failed
                 raise self._unreadable(failure.strerror) from failure
+
+    def _skips_time(self, before: int | None, now: int | None) -> bool:
+        """Return whether more than a frame is missing between two decoding times."""
+        return before is not None and now is not None and now > before + 1.5 * self._step
 
     def _stated_seconds(self) -> Fraction:
         """Return the length that the file states; 0 if it states none."""
