@@ -53,7 +53,8 @@ def test_fig6_shows_the_miou_of_table_6s_runs(tmp_path):
     assert "| 512 | 70.00 | 67.00 | +3.00 |\n| 1024 | 74.00 | 74.00 | +0.00 |" in text and "1024x1024" not in text
     assert [path.name for path in pictures] == ["val_sizes.png"] and "not run" not in text
     lines = (tmp_path / "out" / "table.csv").read_text().splitlines()
-    assert lines == [f"short side,{','.join(FIG6)},first minus last", "512,70.00,67.00,+3.00", "1024,74.00,74.00,+0.00"]
+    assert lines[0] == f'"short side, pixels",{",".join(FIG6)},first minus last'
+    assert lines[1:] == ["512,70.00,67.00,+3.00", "1024,74.00,74.00,+0.00"]
     assert r"512 & 70.00 & 67.00 & +3.00 \\" in (tmp_path / "out" / "table.tex").read_text()
 
 
@@ -66,7 +67,8 @@ def test_fig6_says_which_evaluations_are_not_of_the_last_checkpoint_on_all_image
     write_sizes(runs, FIG6[0], {512: 0.9}, seed=1, split="train", images=5, images_of_split=2975)
     write_sizes(runs, FIG6[1], {512: 0.8}, weights="best.ckpt", flip=True)
     text, drawings, _ = page_of("fig6", runs)
-    assert f"| short side | {FIG6[0]} | {FIG6[1]} (not comparable) |" in text and "| 512 | 70.00 | 80.00 |" in text
+    assert f"| short side, pixels | {FIG6[0]} | {FIG6[1]} (not comparable) |" in text
+    assert "| 512 | 70.00 | 80.00 |" in text
     assert f"- {FIG6[0]}_seed1: not comparable: evaluated with split=train, 5 of 2975 images; evaluate it" in text
     assert (
         f"- {FIG6[1]}_seed0: not comparable: evaluated with weights=best.ckpt, flip=True; evaluate it again with"

@@ -265,7 +265,8 @@ def test_two_processes(copy_of_finished, run_module, streets_root, streets_optio
     assert alone.stdout[alone.stdout.index("┃ class") :] in result.stdout
     sizes = run_module(EVALUATE, f"weights={run}", "val_sizes=[32,48]", *two)
     assert sizes.returncode == 0, sizes.stderr
-    assert [sizes.stdout.count(text) for text in ("Using ", "short side 32", "short side ┃", "results and")] == [1] * 4
+    once = ("Using ", "short side 32", "short side, pixels ┃", "results and")
+    assert [sizes.stdout.count(text) for text in once] == [1] * 4
 
 
 def test_a_message_of_two_processes_is_printed_once(run_module, streets_root, streets_options):

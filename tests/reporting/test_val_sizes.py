@@ -28,7 +28,7 @@ def test_reduced_miou_is_printed_where_classes_are_excluded(reduced, capsys):
     metrics = {"val/miou": 0.5, "val/miou_reduced": 0.25, "val/accuracy": 0.75}
     sizes_table([{"val_size": 64, "metrics": metrics}], reduced=reduced)
     printed = capsys.readouterr().out
-    assert "50.00" in printed and "75.00" in printed
+    assert "50.00" in printed and "75.00" in printed and "┃ mIoU % ┃" in printed
     assert ("reduced" in printed) == ("25.00" in printed) == reduced
 
 

@@ -103,6 +103,10 @@ def markdown(group: str, rows: Iterable[Row]) -> str:
     if best := [escaped(row.name) for row in rows if row.best]:
         text += f"\nFor {', '.join(best)}, the value is that of the best run, as in the paper; "
         text += "for other rows, it is the mean over their runs.\n"
+    for row in rows:
+        if row.best and row.author and len(row.values) > 1 and len(row.values) != len(row.author):
+            text += f"\nFor {escaped(row.name)}, ours is the best of {len(row.values)} runs, but the paper's the "
+            text += f"best of {len(row.author)}; the best of more runs tends to be higher.\n"
     return text
 
 

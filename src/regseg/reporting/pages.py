@@ -128,7 +128,7 @@ def _sizes_grid(names: Sequence[str], means: Sequence[Mapping[int, float]]) -> G
         first, last = values[0], values[-1]
         difference = "–" if first is None or last is None else f"{first - last:+.2f}"
         lines.append([str(size), *("–" if value is None else f"{value:.2f}" for value in values), difference])
-    return Grid(["short side", *names, "first minus last"], lines)
+    return Grid(["short side, pixels", *names, "first minus last"], lines)
 
 
 def _remarks(run: Run, results: val_sizes.Results, problem: str, data: Mapping[str, Any]) -> list[str]:

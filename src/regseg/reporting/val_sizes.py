@@ -24,8 +24,9 @@ Results = Sequence[Mapping[str, Any]]
 def sizes_table(results: Results, *, reduced: bool) -> None:
     """Print mIoU, pixel accuracy and, if ``reduced``, the reduced mIoU in percent, one row per size."""
     table = Table()
-    columns = {"miou": "mIoU"} | ({"miou_reduced": "reduced mIoU"} if reduced else {}) | {"accuracy": "pixel accuracy"}
-    for heading in ("short side", *columns.values()):
+    columns = {"miou": "mIoU %"} | ({"miou_reduced": "reduced mIoU %"} if reduced else {})
+    columns |= {"accuracy": "pixel accuracy %"}
+    for heading in ("short side, pixels", *columns.values()):
         table.add_column(heading, justify="right")
     for result in results:
         means = (result["metrics"][f"val/{name}"] for name in columns)
