@@ -202,7 +202,7 @@ def check_options(
         The options as a dict.
 
     Raises:
-        InputError: An option does not exist or is missing; names it and lists the valid ones.
+        InputError: An option does not exist or is missing; names it and a similar one, or else lists the valid ones.
     """
     options = {} if options is None else options
     if not isinstance(options, Mapping):
@@ -215,6 +215,6 @@ def check_options(
         strange = next((key for key in options if key not in known), None)
         fault = f"={dict(options)} is invalid ({error})" if strange is None else f".{strange} does not exist"
         hint = did_you_mean(f"{name}.{strange}", [f"{name}.{option}" for option in (*known, *near)])
-        remedy = f"{hint} The options" if hint else "the options"
-        raise InputError(f"{name}{fault}; {remedy} are {', '.join(known) or 'none'}.") from error
+        remedy = hint or f"the options are {', '.join(known) or 'none'}."
+        raise InputError(f"{name}{fault}; {remedy}") from error
     return dict(options)

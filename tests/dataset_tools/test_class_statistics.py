@@ -46,6 +46,13 @@ def test_the_report_is_a_table_and_a_picture(mine, tmp_path, capsys):
     assert "class_frequencies.csv" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(("share", "too_few"), [(0.1, True), (0.9, False)])
+def test_too_few_images_for_class_uniform_crops_are_named(mine, tmp_path, capsys, share, too_few):
+    mine.class_uniform = share
+    report(mine, tmp_path / "out")
+    assert ("images are too few for class-uniform crops of 2 classes" in capsys.readouterr().out) == too_few
+
+
 @pytest.mark.parametrize(("shares", "scale"), [((0.49, 0.51), "linear"), ((0.9, 0.05, 0), "log")])
 def test_the_axis_is_logarithmic_only_if_the_classes_differ_much(shares, scale):
     """On a logarithmic axis without a zero, 49 % and 51 % would look like a rare and a frequent class."""

@@ -149,6 +149,29 @@ def test_strange_names_stay_yaml(tmp_path):
     assert spec.classes == ("Straße", "no", "no_2") and yaml.safe_load(text)["classes"][1]["name"] == "no"
 
 
+@pytest.mark.parametrize(
+    ("file", "remedy"),
+    [
+        ("labels/a.jpg", "labels must be PNGs); export them as PNGs"),
+        ("annotations.json", "use what=import source={root}/annotations.json"),
+        ("a_mask.png", "move {root}/a_mask.png and the other labels to {root}/labels"),
+        ("SegmentationClass/a.png", "rename {root}/SegmentationClass to labels"),
+        ("a.png", "put them there, or set data.root"),
+    ],
+)
+def test_labels_in_other_places_and_formats_are_named(tmp_path, file, remedy):
+    write(tmp_path / file, indices(0, [0, 1])) if not file.endswith("json") else (tmp_path / file).write_text("{}")
+    with pytest.raises(InputError) as error:
+        classes(data(tmp_path), tmp_path)
+    assert is_sentence(error, f"{tmp_path} has no label PNGs in labels", remedy.format(root=tmp_path))
+
+
+def test_a_missing_folder_is_named(tmp_path):
+    with pytest.raises(InputError) as error:
+        classes(data(tmp_path / "nowhere"), tmp_path)
+    assert is_sentence(error, f"The folder {tmp_path / 'nowhere'} is missing")
+
+
 def test_what_cannot_be_class_maps(tmp_path):
     with pytest.raises(InputError) as error:
         classes(data(tmp_path), tmp_path)

@@ -160,6 +160,11 @@ def test_a_network_of_other_classes_is_refused():
     SegmentationTask(nn.Conv2d(3, 19, 1), SPEC)  # its number of classes is unknown
 
 
+def test_what_is_no_network_is_refused():
+    with pytest.raises(InputError, match=r"network is of the type str; give one of regseg\.create_model\.$"):
+        SegmentationTask("regseg", SPEC)
+
+
 @pytest.mark.parametrize(
     ("limits", "words"),
     [({"limit_val_batches": 0.1}, r"limit_val_batches=0\.1 is less than one of 3 "),

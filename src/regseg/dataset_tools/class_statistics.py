@@ -58,6 +58,9 @@ def report(datamodule: SegmentationDataModule, out: Path) -> None:
         table.add_row(name, *(f"{100 * value:.2f}" for value in shares))
     write_text(out / "class_frequencies.csv", text.getvalue())
     plain_console().print(table)
+    images, number = len(datamodule.train_set.samples), datamodule.spec.num_classes
+    if int(share * images / number) == 0:
+        print(f"{images} images are too few for class-uniform crops of {number} classes: both ways are the same.")
     draw(datamodule.spec.classes, plain, uniform, share, out / "class_frequencies.png")
     print(f"Table and picture: {out / 'class_frequencies.csv'}, {out / 'class_frequencies.png'}")
 

@@ -16,7 +16,8 @@ from PIL import Image
 from regseg.data.datamodule import SegmentationDataModule
 from regseg.data.datasets.camvid import SPEC as CAMVID
 from regseg.data.datasets.cityscapes import SPEC as CITYSCAPES
-from regseg.data.datasets.layout import deeper_root, image_files, other_labels
+from regseg.data.datasets.folder import LABEL_ENDINGS, Folder
+from regseg.data.datasets.layout import check_folder, deeper_root, image_files, other_name
 from regseg.data.datasets.spec import MAX_CLASSES, Color
 from regseg.data.decoding import PALETTE, png_kind
 from regseg.data.io import decode_label
@@ -58,18 +59,11 @@ def classes(datamodule: SegmentationDataModule, out: Path) -> None:
     Raises:
         InputError: there are no labels, the labels cannot be class maps, or ``classes.yaml`` exists.
     """
-    root = datamodule.root
+    root = check_folder(datamodule.root, Folder.layout)
     path = root / "classes.yaml"
     if path.exists():
         raise InputError(f"{path} exists already; rename it, then run the command again to write a new one.")
-    if not (root / "labels").is_dir() and (hint := deeper_root(root) or other_labels(root)):
-        raise InputError(f"{root} has no label PNGs in labels or */labels; {hint}put them there.")
-    folders = [root / "labels"] if (root / "labels").is_dir() else sorted(root.glob("*/labels"))
-    listed = [file for folder in folders for file in image_files(folder)]
-    files = [file for file in listed if file.suffix.lower() == ".png"]
-    if not files:
-        other = f" (there is {listed[0]}, but labels must be PNGs)" if listed else ""
-        raise InputError(f"{root} has no label PNGs in labels or */labels{other}; put them there, or set data.root.")
+    files = _label_files(root)
     if masks := [file for file in files if _ONE_MASK_PER_CLASS.match(file.name)]:
         raise InputError(
             f"{masks[0]} is the mask of a single class, and its name does not say of which image; export the "
@@ -87,6 +81,28 @@ def classes(datamodule: SegmentationDataModule, out: Path) -> None:
             f"{never} a 2x2 square, as at the edges of smoothed masks; if they are not classes, export the masks "
             f"without smoothing, remove {shown(path)} and rerun the command"
         )
+
+
+def _label_files(root: Path) -> list[Path]:
+    """List the label PNGs in ``labels`` or ``*/labels``; raise InputError if there are none."""
+    none = f"{root} has no label PNGs in labels or */labels"
+    if not (root / "labels").is_dir() and (hint := deeper_root(root) or other_name(root, "labels")):
+        raise InputError(f"{none}; {hint}put them there.")
+    folders = [root / "labels"] if (root / "labels").is_dir() else sorted(root.glob("*/labels"))
+    listed = [file for folder in folders for file in image_files(folder)]
+    if files := [file for file in listed if file.suffix.lower() == ".png"]:
+        return files
+    if listed:
+        raise InputError(
+            f"{none} (there is {listed[0]}, but labels must be PNGs); export them as PNGs, because JPEG changes their "
+            "values."
+        )
+    if annotations := next(iter(sorted(root.glob("*.json"))), None):
+        raise InputError(f"{none}; if {annotations} has COCO annotations, use what=import source={annotations}.")
+    endings = tuple(f"{ending}.png" for ending in LABEL_ENDINGS if ending)
+    if beside := next((file for file in image_files(root) if file.name.lower().endswith(endings)), None):
+        raise InputError(f"{none}; move {beside} and the other labels to {root / 'labels'}, the images to images.")
+    raise InputError(f"{none}; put them there, or set data.root.")
 
 
 def _read_all(files: Sequence[Path]) -> Found:

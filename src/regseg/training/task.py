@@ -265,6 +265,8 @@ class SegmentationTask(L.LightningModule):
 
 
 def _check_classes(network: nn.Module, spec: DatasetSpec) -> None:
+    if not isinstance(network, nn.Module):
+        raise InputError(f"The network is of the type {type(network).__name__}; give one of regseg.create_model.")
     classes = getattr(network, "config", {}).get("num_classes", spec.num_classes)
     if classes != spec.num_classes:
         raise InputError(

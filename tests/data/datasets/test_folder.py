@@ -73,6 +73,22 @@ def test_a_root_above_the_dataset_is_noticed(tmp_path):
     assert is_sentence(error, "mine/images is missing", f"perhaps data.root={tmp_path / 'mine/mine'} is meant")
 
 
+def test_a_root_inside_the_dataset_is_noticed(tmp_path):
+    root = write_folder(tmp_path / "mine")
+    with pytest.raises(InputError) as error:
+        Folder(root / "images").samples("train")
+    assert is_sentence(error, "images/images is missing", f"perhaps data.root={root} is meant")
+
+
+def test_images_in_a_folder_of_another_name_are_noticed(tmp_path):
+    """CVAT and PASCAL VOC call it JPEGImages."""
+    root = write_folder(tmp_path / "mine")
+    (root / "images").rename(root / "JPEGImages")
+    with pytest.raises(InputError) as error:
+        Folder(root).samples("train")
+    assert is_sentence(error, f"{root / 'images'} is missing; rename {root / 'JPEGImages'} to images, or put")
+
+
 def test_all_images_in_one_split(tmp_path):
     root = write_folder(tmp_path / "mine", (("train", 3),))
     with pytest.raises(InputError) as error:

@@ -17,7 +17,7 @@ from regseg.data.datasets.layout import (
     check_split,
     deeper_root,
     image_files,
-    other_labels,
+    other_name,
     split_of,
 )
 from regseg.data.datasets.spec import DatasetSpec
@@ -96,7 +96,7 @@ class Folder:
             files = f"the {kind} of the split {part}"
             no_val = kind == "images" and part == "val"
             other = " evaluate on the training images with data.val_split=train," if no_val else ""
-            hint = other_labels(self.root) if kind == "labels" else ""
+            hint = other_name(self.root, kind)
             raise InputError(f"The folder {folder} is missing; {hint}put {files} there,{other} or change data.root.")
         return folder
 
@@ -113,10 +113,10 @@ class Folder:
 
     def _divided(self, split: str, parts: tuple[str, ...]) -> list[Sample]:
         """Return the pairs of ``images/`` and ``labels/`` whose name falls into ``split``."""
-        self._check_names("images")
-        if not (self.root / "images").is_dir() and (hint := deeper_root(self.root)):
+        if not (self.root / "images").is_dir() and (hint := other_name(self.root, "images") or deeper_root(self.root)):
             raise InputError(f"The folder {self.root / 'images'} is missing; {hint}put the images there.")
-        if hint := other_labels(self.root):
+        self._check_names("images")
+        if hint := other_name(self.root, "labels"):
             raise InputError(f"The folder {self.root / 'labels'} is missing; {hint}put the labels there.")
         images, labels = (check_folder(self.root / name, self.layout) for name in ("images", "labels"))
         for folder in sorted(labels.iterdir()):

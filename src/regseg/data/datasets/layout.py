@@ -21,7 +21,10 @@ SPLITS = (*PARTS, "trainval")
 # Four digits must be a year, because test0001 may be a drive.
 _SPLIT_NAME = re.compile(r"(?:(train)(?:ing)?|(val)(?:id|idation)?|(test)(?:ing)?)(?:(?:19|20)\d\d)?", re.IGNORECASE)
 
-_OTHER_LABELS = ("masks", "mask", "label", "annotations", "annots", "gt", "SegmentationClass")  # names of folders
+_OTHER_NAMES = {  # of the folders; SegmentationClass and JPEGImages are those of PASCAL VOC and CVAT
+    "labels": ("masks", "mask", "label", "annotations", "annots", "gt", "SegmentationClass"),
+    "images": ("JPEGImages", "image", "imgs", "img", "photos"),
+}
 _IMAGE_ENDING = re.compile(
     r"[ _-](?:image|img|photo|rgb)$", re.IGNORECASE
 )  # as in 7_image.jpg, whose label is 7_mask.png
@@ -213,15 +216,17 @@ def check_folder(folder: Path, layout: str) -> Path:
 
 
 def deeper_root(root: Path) -> str:
-    """Return a hint if a folder in ``root`` is the dataset, as after unpacking an archive; empty otherwise."""
+    """Return a hint if a folder in ``root`` is the dataset, as after unpacking an archive, or the folder above it."""
+    if root.name in _OTHER_NAMES and all((root.parent / kind).is_dir() for kind in _OTHER_NAMES):
+        return f"perhaps data.root={root.parent} is meant; otherwise "
     found = sorted(path.parent for path in root.glob("*/images") if path.is_dir() and not split_of(path.parent.name))
     return f"perhaps data.root={found[0]} is meant; otherwise " if found else ""
 
 
-def other_labels(root: Path) -> str:
-    """Return a hint if the labels are in a folder of another name, such as ``masks``; empty otherwise."""
-    found = [root / name for name in _OTHER_LABELS if (root / name).is_dir()]
-    return f"rename {found[0]} to labels, or " if found and not (root / "labels").is_dir() else ""
+def other_name(root: Path, kind: str) -> str:
+    """Return a hint if the ``images`` or ``labels`` are in a folder of another name, such as ``masks``."""
+    found = [root / name for name in _OTHER_NAMES[kind] if (root / name).is_dir()]
+    return f"rename {found[0]} to {kind}, or " if found and not (root / kind).is_dir() else ""
 
 
 def check_split(split: str) -> tuple[str, ...]:
