@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import ctypes
 import io
@@ -17,7 +18,7 @@ from contextlib import AbstractContextManager
 from typing import Any, NoReturn
 
 from regseg.system.output import guard_output
-from regseg.system.signals import end_on_signals, is_first, leave_pending, leave_signals
+from regseg.system.signals import end_on_signals, is_first, is_owned, leave_pending, leave_signals
 
 _WINDOWS = os.name == "nt"
 _MAIN = "REGSEG_MAIN_PROCESS"
@@ -99,6 +100,18 @@ def end(status: int) -> None:
     for rank in _ranks:
         rank.kill()
     sys.exit(status)
+
+
+def end_now(status: int) -> None:
+    """`end`, but in the process of a command without waiting for its threads: one may compile a kernel for seconds."""
+    try:
+        end(status)
+    finally:
+        if is_owned():
+            with contextlib.suppress(BaseException):
+                atexit._run_exitfuncs()
+                sys.stdout.flush()
+            os._exit(status)
 
 
 def end_rank(status: int, sentence: str, *, first: bool) -> NoReturn:
