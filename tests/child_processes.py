@@ -36,9 +36,9 @@ def default_signals():
         signal.signal(number, signal.SIG_DFL)
 
 
-def job(code):
+def job(code, resumable=True):
     """Return the code of a command whose job is ``code``."""
     lines = "".join(f"    {line}\n" for line in code.splitlines())
     return f"import sys\nfrom regseg.cli import entry_point\nsys.argv = ['x', 'table=4']\ndef job(cfg):\n{lines}" + (
-        "entry_point('report', resumable=True)(job)()\n"
+        f"entry_point('report', resumable={resumable})(job)()\n"
     )

@@ -34,6 +34,16 @@ def test_a_signal_ends_a_command_with_its_status_and_how_to_continue(name):
     )
 
 
+def test_an_interrupted_command_does_not_wait_for_its_threads():
+    """One may compile a kernel, which takes seconds."""
+    threads = "import atexit, threading\natexit.register(print, 'tidied up')\nthreading.Thread(target=wait).start()\n"
+    code = "from regseg.system import signals\nsignals.exit_on_signals()\n" + job(f"{threads}{WAIT}", resumable=False)
+    with started(f"import time\ndef wait():\n    time.sleep(40)\n{code}") as process:
+        process.send_signal(signal.SIGTERM)
+        output, errors = process.communicate(timeout=20)
+    assert (process.returncode, output, errors) == (143, "tidied up\n", "regseg: interrupted.\n")
+
+
 @pytest.mark.parametrize("name", ["RANK", "NODE_RANK", "SLURM_PROCID"])
 def test_of_the_processes_that_get_a_signal_the_first_one_prints(name):
     """torchrun and srun start all processes of a run, and send signals to all of them."""

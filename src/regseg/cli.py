@@ -76,7 +76,9 @@ def entry_point(config_name: str, *, resumable: bool = False, repeatable: bool =
                 number = signals.received() or (signal.SIGINT if isinstance(error, KeyboardInterrupt) else None)
                 if number is not None:
                     kind = {"resumable": resumable, "repeatable": repeatable}
-                    _interrupted(number, continuation.after_signal(config_name, arguments, began, **kind))
+                    remedy = continuation.after_signal(config_name, arguments, began, **kind)
+                    # A training may have loggers that finish in threads.
+                    _interrupted(number, remedy, processes.end if resumable else processes.end_now)
                 if isinstance(error, SystemExit):
                     raise
                 _fail(error)
@@ -204,11 +206,11 @@ def _current_folder_exists() -> bool:
         return False
 
 
-def _interrupted(number: int, remedy: str) -> None:
-    """Print that a signal ended the work and how to continue, the ``remedy``, and exit."""
+def _interrupted(number: int, remedy: str, end: Callable[[int], None]) -> None:
+    """Print that a signal ended the work and how to continue, the ``remedy``, and exit with ``end``."""
     if signals.is_first():  # torchrun and srun send a signal to all processes of a run
         print(f"regseg: interrupted{remedy}", file=sys.stderr, flush=True)
-    processes.end(128 + number)
+    end(128 + number)
 
 
 def _fail(error: BaseException) -> None:

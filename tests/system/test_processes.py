@@ -1,13 +1,15 @@
 """Child processes that exit with their parent, and what processes of a distributed run print."""
 
 import multiprocessing
+import os
+import signal
 import sys
 import threading
 import time
 from types import SimpleNamespace
 
 import pytest
-from child_processes import WAIT, started
+from child_processes import WAIT, job, started
 
 from regseg.system import processes
 from regseg.system.signals import is_first
@@ -24,6 +26,24 @@ def test_processes_exit_with_their_parent(child):
         since = time.monotonic()
         parent.stdout.read()  # until no process has the pipe open
         assert time.monotonic() - since < 10
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_a_new_process_for_a_measurement_leaves_ctrl_c_to_its_parent_and_exits_with_it(number):
+    work = "import time; print('ready', flush=True); time.sleep(40)"
+    lines = (
+        f"import os\nfrom regseg.system.processes import in_new_process\nos.setsid()\nin_new_process(exec, {work!r})"
+    )
+    with started(job(lines)) as parent:
+        if number == signal.SIGINT:  # as from a terminal, to all processes of the command
+            os.killpg(parent.pid, number)
+        else:
+            parent.send_signal(number)
+        since = time.monotonic()
+        parent.stdout.read()  # until no process has the pipe open
+        errors = parent.stderr.read()
+    assert time.monotonic() - since < 20 and "Process Spawn" not in errors and "Traceback" not in errors
+    assert parent.returncode == (130 if number == signal.SIGINT else -signal.SIGKILL)
 
 
 WORKER = """

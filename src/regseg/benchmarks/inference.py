@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import multiprocessing
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -35,6 +34,7 @@ from regseg.inference.torch_runtime import TorchRuntime
 from regseg.models import load_model, save_weights
 from regseg.models.description import config_of
 from regseg.system.cpu import bfloat16_is_faster, num_threads
+from regseg.system.processes import in_new_process
 
 BASELINE = "author's implementation"  # float32, eager, NCHW, logits at full size
 Size = tuple[int, int]
@@ -263,9 +263,7 @@ def _file_to_file(call: Call, path: Path) -> None:
 
 def _peak_memory(one: Implementation, spec: DatasetSpec, size: Size) -> float:
     """Return the peak memory in MB that opening ``one`` and labelling one image add to a separate process."""
-    context = multiprocessing.get_context("spawn")
-    with context.Pool(1) as pool:
-        return pool.apply(_memory_of, (one, spec, size))
+    return in_new_process(_memory_of, one, spec, size)
 
 
 def _memory_of(one: Implementation, spec: DatasetSpec, size: Size) -> float:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -28,6 +27,7 @@ from regseg.data.sampling.epochs import CropRequest, stream
 from regseg.data.storage import STORAGE, Storage, open_storage
 from regseg.data.torch_datasets import TrainSet
 from regseg.data.worker import take_one_core
+from regseg.system.processes import in_new_process
 
 if TYPE_CHECKING:
     from regseg.data.datamodule import SegmentationDataModule
@@ -99,9 +99,7 @@ def benchmark_loader(datamodule: SegmentationDataModule, images: int = 64, round
 
 def worker_memory(datamodule: SegmentationDataModule, images: int = 20) -> float:
     """Return the peak resident memory of one loader worker in MB after ``images`` crops (Linux only)."""
-    context = multiprocessing.get_context("spawn")
-    with context.Pool(1) as pool:
-        return pool.apply(_peak, (datamodule.train_set, images))
+    return in_new_process(_peak, datamodule.train_set, images)
 
 
 def index_seconds(datamodule: SegmentationDataModule, labels: int) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import ctypes
 import io
@@ -12,13 +13,14 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 from regseg.system.output import guard_output
-from regseg.system.signals import end_on_signals, is_first, leave_pending, leave_signals
+from regseg.system.signals import end_on_signals, is_first, is_owned, leave_pending, leave_signals
 
+T = TypeVar("T")
 _WINDOWS = os.name == "nt"
 _MAIN = "REGSEG_MAIN_PROCESS"
 _PR_SET_PDEATHSIG = 1  # from linux/prctl.h
@@ -84,9 +86,27 @@ def set_up_rank(parent: int) -> None:
 def set_up_worker() -> None:
     """Set up a loader worker: it ignores signals and exits with its parent."""
     leave_signals()
-    parent = multiprocessing.parent_process()
-    if parent is not None and parent.pid is not None:  # None if called in the main process, as in a test
-        _end_with(parent.pid)
+    _end_with_parent()
+
+
+def in_new_process(function: Callable[..., T], *arguments: Any) -> T:
+    """Return ``function(*arguments)`` from a new process, which leaves Ctrl-C to this one and exits with it."""
+    with _ctrl_c_blocked():  # the new process inherits it
+        pool = multiprocessing.get_context("spawn").Pool(1, _end_with_parent)
+    with pool:
+        return pool.apply(function, arguments)
+
+
+@contextlib.contextmanager
+def _ctrl_c_blocked() -> Iterator[None]:
+    if sys.platform == "win32":
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def end(status: int) -> None:
@@ -99,6 +119,18 @@ def end(status: int) -> None:
     for rank in _ranks:
         rank.kill()
     sys.exit(status)
+
+
+def end_now(status: int) -> None:
+    """`end`, but in the process of a command without waiting for its threads: one may compile a kernel for seconds."""
+    try:
+        end(status)
+    finally:
+        if is_owned():
+            with contextlib.suppress(BaseException):
+                atexit._run_exitfuncs()
+                sys.stdout.flush()
+            os._exit(status)
 
 
 def end_rank(status: int, sentence: str, *, first: bool) -> NoReturn:
@@ -180,6 +212,12 @@ def _exists(process: int) -> bool:
         return False
     except OSError:  # no /proc, or a process of another user
         return True
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None and parent.pid is not None:  # None if called in the main process, as in a test
+        _end_with(parent.pid)
 
 
 def _end_with(parent: int) -> None:

@@ -23,6 +23,7 @@ _GRACE = 5.0  # seconds for the main process to end its workers after a signal t
 _AGAIN = 0.5  # seconds; a later signal counts as a second one (`timeout` sends the same signal twice at once)
 _RANKS_OF_JOBS = ("SLURM_PROCID", "JSM_NAMESPACE_RANK")  # of Slurm's srun, and of LSF's jsrun
 _received: tuple[int, float] | None = None
+_owned = False  # whether this process was started as a command, so that it may be ended at once
 _ending = False  # whether the process is exiting, so that a discarded `Terminated` is not sent again
 
 
@@ -59,6 +60,8 @@ def exit_on_signals() -> None:
 
     This is for times when a command has nothing to clean up: while its modules are imported, and after its work.
     """
+    global _owned
+    _owned = True
     for name in NAMES:
         number = getattr(signal, name, None)
         if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
@@ -125,6 +128,11 @@ class Postponed:
 def received() -> int | None:
     """Return the number of the signal that terminates this process; None if there was none."""
     return _received[0] if _received else None
+
+
+def is_owned() -> bool:
+    """Return whether this process was started as a command; a test or a notebook may call a command, too."""
+    return _owned
 
 
 def leave_pending() -> None:
