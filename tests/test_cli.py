@@ -9,7 +9,7 @@ import sys
 import time
 
 import pytest
-from commands import EVALUATE, RUN, TRAIN, failed
+from commands import EVALUATE, RUN, TINY, TRAIN, failed
 
 from regseg import cli
 from regseg.cli import _end_within
@@ -104,6 +104,12 @@ def test_a_sweep_that_never_began_leaves_no_folder(run_module, tmp_path, argumen
     result = run_module(arguments[0], "-m", *arguments[1:])
     assert result.returncode in (1, 2) and "Traceback" not in result.stderr, result.stderr
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("option", ["seed=range(3,1)", "data.root=glob(fold*)"])
+def test_a_sweep_without_runs_has_not_done_its_work(run_module, tmp_path, option):
+    (tmp_path / "fold0").mkdir()
+    assert failed(run_module(TRAIN, "-m", *TINY, option), "The sweep has no runs")
 
 
 @pytest.mark.parametrize(("count", "rank"), [("WORLD_SIZE", "RANK"), ("SLURM_STEP_NUM_TASKS", "SLURM_PROCID")])

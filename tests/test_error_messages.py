@@ -20,6 +20,7 @@ from regseg.errors import message
             {"_target_": "torch.optim"},
             r"_target_=torch\.optim is not a class or a function; name one with its module",
         ),
+        ({"_target_": "os.system", "_partial_": True}, "_target_=os.system is refused, because it could run any code;"),
         ({"_target_": "torch.nn.ReLU", "_partial_": "x"}, "_partial_ flag must be a bool"),
         (
             {"_target_": "lightning.pytorch.callbacks.EMAWeightAveraging", "decay": 2},

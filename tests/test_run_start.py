@@ -4,7 +4,7 @@ import pytest
 
 from regseg.errors import InputError
 from regseg.run_dir import prepare_folder, read_summary, write_json
-from regseg.run_start import beginning, check_names, check_overwrite, how_to_start, now
+from regseg.run_start import beginning, check_names, check_overwrite, check_weights, how_to_start, now
 
 EARLY, LATE = "2026-01-31T12:00:00.000Z", "2026-01-31T12:00:00.001Z"
 RUN = {"status": "finished", "last": {"epoch": 0}}
@@ -25,6 +25,18 @@ def test_a_name_that_leads_elsewhere_is_refused(name):
 def test_names_of_folders():
     check_names({"group": 4, "name": "lr_0.02-x (1).."})
     check_names({"group": "of/mine", "name": 0})
+
+
+def test_a_run_does_not_replace_its_own_initial_weights(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    folder, linked = tmp_path / "runs" / "mine", tmp_path / "link"
+    folder.mkdir(parents=True)
+    linked.symlink_to(folder)
+    for weights in ("runs/mine", "runs/mine/checkpoints/best.ckpt", str(linked), "runs/other/../mine"):
+        with pytest.raises(InputError, match=r"which this run would replace; choose another folder with run\.name"):
+            check_weights(folder, weights)
+    for weights in (None, "camvid_360", "runs/mine2/checkpoints/best.ckpt", "runs"):
+        check_weights(folder, weights)
 
 
 RESUMED, REPLACED = ("last", False), (None, True)

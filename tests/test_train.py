@@ -66,6 +66,10 @@ def test_a_finished_run_is_not_overwritten(copy_of_finished, run_module, streets
     assert failed(run_module(*arguments, "resume=yes"), "resume=yes")
     assert (copy_of_finished / RUN / "summary.json").read_text() == before
 
+    own = f"weights={RUN}/checkpoints/best.ckpt"  # an interruption in the first epoch would lose them
+    assert failed(run_module(*arguments, "overwrite=true", own), own, "run.name=NAME")
+    assert (copy_of_finished / RUN / "summary.json").read_text() == before
+
     resumed = run_module(*arguments, "resume=last")
     assert resumed.returncode == 0 and "already finished" in resumed.stdout
     assert run_module(*arguments, "overwrite=true", "trainer.max_epochs=1").returncode == 0

@@ -189,6 +189,11 @@ def _run_sweep(run: Callable[[], Any], command: str, began: str, remedy: str) ->
         print_runs()
         if failed := multirun.failures():
             multirun.fail_sweep(failed, remedy)
+        if not multirun.run_folders():
+            raise InputError(
+                "The sweep has no runs, because an option that it varies has no values; glob(PATTERN) matches only the "
+                "names of a group, and range(A,B) ends before B."
+            )
 
 
 def _tidy_up(sweep: Path) -> None:

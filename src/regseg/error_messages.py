@@ -224,6 +224,8 @@ def _of_instantiation(text: str, cause: BaseException) -> str | None:
     if wrong := re.match(r"Expected a callable target, got '(?:<module ')?(.*?)(?:' .*>)?' of type", text):
         target = "null" if wrong[1] == "None" else wrong[1]
         return f"_target_={target} is not a class or a function; name one with its module, such as torch.optim.SGD."
+    if blocked := re.match(r"Target '(.+?)' is blocklisted", text):
+        return f"_target_={blocked[1]} is refused, because it could run any code; name a class, as in torch.optim."
     called = re.search(r"in call to target '((?:lightning|torch)\.[\w.]+)'", text)
     if called and type(cause) in (TypeError, ValueError):
         return f"{called[1].rpartition('.')[2]} refuses its options: {' '.join(str(cause).split()).rstrip('.')}."

@@ -141,7 +141,7 @@ def check_finished(folder: Path, config: Mapping[str, Any], data: Mapping[str, A
 def best_miou(folder: Path) -> float | None:
     """Return the highest mean IoU of the run in ``folder``; None without a score."""
     miou = section(section(load_summary(folder), "best"), "metrics").get("val/miou")
-    return float(miou) if isinstance(miou, int | float) else None
+    return float(miou) if isinstance(miou, int | float) and 0 <= miou <= 1 else None  # an edited one may be anything
 
 
 def best_reduced(folder: Path) -> float | None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from regseg.errors import InputError, typed
 from regseg.run_dir import holds_results, load_summary
+from regseg.system.folders import expanded
 from regseg.system.records import section
 
 
@@ -31,6 +32,18 @@ def check_overwrite(value: object) -> None:
         raise InputError(
             f"overwrite={typed(value)} is neither a boolean nor a time; use overwrite=true, or a time such as {now()} "
             "to replace only runs that began before."
+        )
+
+
+def check_weights(folder: Path, weights: str | None) -> None:
+    """Raise InputError if a new run would start from weights in its own ``folder``, whose contents it replaces.
+
+    If such a run were interrupted in its first epoch, these weights would be lost.
+    """
+    if weights and expanded(weights).resolve().is_relative_to(folder.resolve()):
+        raise InputError(
+            f"weights={weights} belongs to the run in {folder}, which this run would replace; choose another folder "
+            "with run.name=NAME."
         )
 
 

@@ -30,7 +30,7 @@ from regseg.multirun import (
     slurm_job,
 )
 from regseg.run_dir import best_miou, check_finished, check_free, is_done, lock_folder, prepare_folder
-from regseg.run_start import beginning, check_names, check_overwrite, how_to_start
+from regseg.run_start import beginning, check_names, check_overwrite, check_weights, how_to_start
 from regseg.smoke import shrink
 from regseg.system.console import shown
 from regseg.system.processes import is_rank, printed_once
@@ -190,7 +190,8 @@ def enter(
         keep: Whether an earlier run is continued, not replaced.
 
     Raises:
-        InputError: The checkpoints changed since then, because another process trained in the folder.
+        InputError: The checkpoints changed since then, because another process trained in the folder; or a new run
+            would replace its own initial weights.
     """
     from regseg.training.checkpoints import set_damaged_aside, written_at
 
@@ -199,6 +200,8 @@ def enter(
         raise InputError(f"Another process trained in {shown(folder)} while this command started; repeat the command.")
     if start:
         set_damaged_aside(start)
+    else:
+        check_weights(folder, values["weights"])
     prepare_folder(folder, values, keep=keep, job=slurm_job())
 
 

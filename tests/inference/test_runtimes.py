@@ -46,6 +46,10 @@ def test_other_classes_than_the_networks(checkpoint, tmp_path, use):
     more = (tmp_path / "model.safetensors", "torch") if use is export else ()
     with pytest.raises(InputError, match=r"best\.ckpt records 11 classes, but its network has 19; save it again"):
         use(tmp_path / "best.ckpt", *more)
+    content["hyper_parameters"]["spec"]["classes"] = []
+    torch.save(content, tmp_path / "best.ckpt")
+    with pytest.raises(InputError, match=r"of the classes in \S+best\.ckpt is damaged"):
+        use(tmp_path / "best.ckpt", *more)
 
 
 def test_what_auto_chose_is_printed(checkpoint, capsys):

@@ -159,7 +159,7 @@ def _spec_in(file: OpenedFile) -> DatasetSpec:
             f"{file} does not record its classes; give a training checkpoint, or save them with "
             "regseg.save_weights(model, path, spec=datamodule.spec)."
         )
-    return DatasetSpec.from_dict(values)
+    return DatasetSpec.from_dict(values, file)
 
 
 def _precision(name: str, device: torch.device) -> str:

@@ -45,6 +45,13 @@ def test_the_former_key_left_out_is_still_read():
         DatasetSpec.from_dict(old)
 
 
+@pytest.mark.parametrize("change", [{"ids": {float("inf"): 0}}, {"classes": ["a", "a"]}, {"colors": 5}])
+def test_a_damaged_description_names_its_file(change):
+    for source, words in (("own.ckpt", "of the classes in own.ckpt is damaged"), (None, "of the classes is damaged")):
+        with pytest.raises(InputError, match=words):
+            DatasetSpec.from_dict(CITYSCAPES.to_dict() | change, source)
+
+
 def test_the_tables_are_not_pickled():
     raw = np.array([[[9, 9, 9], [1, 2, 3]]], np.uint8)
     COLORS.decode(raw, FILE)  # makes the table of 2^24 entries

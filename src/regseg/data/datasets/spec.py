@@ -66,12 +66,17 @@ class DatasetSpec:
         return _plain(asdict(self))
 
     @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> DatasetSpec:
+    def from_dict(cls, values: Mapping[str, Any], source: object = None) -> DatasetSpec:
         """Create a spec from the values of `to_dict`.
+
+        Args:
+            values: the values.
+            source: the file that contains them, for the error.
 
         Raises:
             InputError: the values, which may come from a damaged file, do not describe classes.
         """
+        damaged = "The description of the classes" + (f" in {source}" if source else "") + " is damaged"
         try:
             spec = cls(
                 name=str(values["name"]),
@@ -82,12 +87,10 @@ class DatasetSpec:
                 color_ids=tuple((tuple(color), index) for color, index in values["color_ids"]),
             )
             valid = spec._is_valid()
-        except (KeyError, TypeError, ValueError, AttributeError, AssertionError) as error:
-            raise InputError(
-                f"The description of the classes is damaged ({shortened(repr(error))}); choose another file."
-            ) from error
+        except (KeyError, TypeError, ValueError, AttributeError, AssertionError, OverflowError) as error:
+            raise InputError(f"{damaged} ({shortened(repr(error))}); choose another file.") from error
         if not valid:
-            raise InputError("The description of the classes is damaged; choose another file.")
+            raise InputError(f"{damaged}; choose another file.")
         return spec
 
     def _is_valid(self) -> bool:
