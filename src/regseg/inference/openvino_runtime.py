@@ -201,9 +201,7 @@ def _openvino() -> Any:
 
 @functools.cache
 def _frontends() -> Any:
-    from openvino.frontend import FrontEndManager
-
-    return FrontEndManager()
+    return require("openvino.frontend", "openvino", "runtime=openvino").FrontEndManager()
 
 
 @functools.cache
