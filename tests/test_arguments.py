@@ -18,7 +18,8 @@ NAMES = [
     "CamVid (1)", "données", "中文", "a=b", "a&b", "a,b", "[x]", "a[1]b", "{x}", "a{b", "a${b", "$HOME", "a\\b", "a\\",
     "O'Brien", "it's Bob's", '"q" x', "-x", "2024", "007", "1e5", "true", "nan", "a:b", "100%", "a;b#c!", "`x`",
     "a\udce9b", "a\nb", "\\${x", "CamVid(1)", "x (1),y (2)", "*.png", "a  b",
-    r"C:\data\new", r"C:\my data" + "\\", r"\\server\share\new data", r"\\server\share",
+    r"C:\data\new", r"C:\my data" + "\\", r"\\server\share\new data", r"\\server\share", r"C:\[new] (1)", r"c:\a\,b",
+    " a", "a ", "a\t", "a b ",
 ]  # fmt: skip
 
 

@@ -4,10 +4,13 @@ import errno
 import re
 from pathlib import Path
 
+import cv2
 import pytest
+import torch
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from torch.distributed import DistBackendError, DistStoreError
+from torch.multiprocessing import ProcessRaisedException
 
 from regseg.error_messages import explain
 from regseg.errors import message
@@ -87,3 +90,21 @@ def test_a_process_of_another_machine_that_ended_is_one_sentence(error, reason):
     assert status == 1 and reason in sentence and sentence.count(". ") == 0
     assert message(error) == sentence  # in the run's summary
     assert explain(RuntimeError("gloo")) is None and explain(RuntimeError("Connection closed by peer")) is None
+
+
+@pytest.mark.parametrize(
+    ("error", "place"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB. GPU 0 has …"), "the GPU"),
+        (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"), "the GPU"),
+        (RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory"), "this machine"),
+        (cv2.error("OpenCV(5.0.0) alloc.cpp:73: error: (-4:Insufficient memory) Failed to allocate"), "this machine"),
+        (OSError(errno.ENOMEM, "Cannot allocate memory"), "this machine"),
+        (MemoryError(), "this machine"),
+        (ProcessRaisedException("\n\ntorch.OutOfMemoryError: CUDA out of memory.", 1, 9), "the GPU"),
+    ],
+)
+def test_a_lack_of_memory_is_one_sentence(error, place):
+    status, sentence = explain(error)
+    assert status == 1 and sentence.startswith(f"The memory of {place} ran out; lower data.batch_size")
+    assert message(error) == sentence  # in the run's summary

@@ -32,6 +32,8 @@ RENAMED = {
 }
 _PRINTING = ("cfg", "info", "shell_completion")  # flags of Hydra that print something instead of running
 _OPEN = re.compile(r"(\\*)\$\{(?![^}]+\})")  # an unclosed ${, which is not an interpolation
+# Paths that Hydra changes: the two backslashes of \\server\share, that of C:\[x], and spaces at an end.
+_CHANGED = re.compile(r"""\\\\|[A-Za-z]:\\|\s+[^\s'"]|[^\s'"].*\s$""", re.DOTALL)
 _TOKENS = re.compile(r"'(?:\\.|[^'\\])*'(?=,|$)|\"(?:\\.|[^\"\\])*\"(?=,|$)|.", re.DOTALL)
 
 
@@ -261,9 +263,8 @@ def _element(value: str, is_path: bool) -> str:
     override = _parsed(f"key={value}")
     if override is None or (is_path and _is_simple_choice(override)):
         return _as_text(value)
-    # Hydra would read the two backslashes of \\server\share as one.
-    no_path = isinstance(override.value(), (bool, int, float, list, dict)) or value.startswith("\\\\")
-    return _as_text(value) if is_path and no_path else value
+    no_path = isinstance(override.value(), (bool, int, float, list, dict))
+    return _as_text(value) if is_path and (no_path or _CHANGED.match(value)) else value
 
 
 def _is_simple_choice(override: Override) -> bool:

@@ -15,7 +15,7 @@ from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBase
 
 from regseg.arguments import is_readable
 from regseg.config import group_names, names_of
-from regseg.errors import InputError, RunFailure, did_you_mean, lost_connection
+from regseg.errors import InputError, RunFailure, did_you_mean, lack_of_memory, lost_connection
 from regseg.help_text import option_comments
 from regseg.system.processes import killed_sentence
 
@@ -33,7 +33,8 @@ _MISCONFIGURED = ("MisconfigurationException",)
 _UNKNOWN_METRIC = "Early stopping conditioned on metric"
 # The errors in a trace that a process of a distributed run passes to its parent; the last one counts.
 _LAST_ERROR = re.compile(
-    r"^(?:[\w.]+\.)?(InputError|Consequence|RunFailure|MisconfigurationException|RuntimeError): (.*)", re.M | re.S
+    r"^(?:[\w.]+\.)?(InputError|Consequence|RunFailure|MisconfigurationException|RuntimeError|\w*MemoryError): (.*)",
+    re.M | re.S,
 )
 
 
@@ -138,6 +139,8 @@ def _of_text(kind: str, text: str) -> tuple[int, str] | None:
         return MISTAKE, f"Lightning refuses this configuration: {' '.join(text.split()).rstrip('.')}."
     if found := re.search(r"DataLoader worker \(pid\(?s?\)? ?[\d, ]+\) (?:is killed by signal: ([\w ]+)|exited)", text):
         return FAILURE, _of_worker(found[1])
+    if sentence := lack_of_memory(kind, text):
+        return FAILURE, sentence
     if text.startswith("Instantiation: "):  # a wrong value of one of Hydra's keywords, such as _partial_
         return MISTAKE, f"{text}."
     if kind == "FailedJobError":  # of the submission; the failures of jobs are recorded

@@ -69,6 +69,10 @@ def is_cause(error: BaseException) -> bool:
     return isinstance(error, (InputError, RunFailure)) and not isinstance(error, Consequence)
 
 
+# OpenCV says "Insufficient memory", cuBLAS "ALLOC_FAILED", and a loader worker passes the name of its exception.
+_NO_MEMORY = r"allocate memory|insufficient memory|out of memory|OutOfMemory|\bMemoryError\b|ALLOC_FAILED"
+
+
 def lost_connection(kind: str, text: str) -> str | None:
     """Return a sentence for an error of PyTorch with this type and text if another process of a run has ended.
 
@@ -84,10 +88,18 @@ def lost_connection(kind: str, text: str) -> str | None:
     )
 
 
+def lack_of_memory(kind: str, text: str) -> str | None:
+    """Return a sentence for an error of PyTorch, NumPy or OpenCV with this type and text if memory ran out."""
+    if "MemoryError" not in kind and not re.search(_NO_MEMORY, text, re.IGNORECASE):
+        return None
+    place = "the GPU" if re.search("CUDA|CUBLAS|CUDNN|HIP", text) else "this machine"
+    return f"The memory of {place} ran out; lower data.batch_size, data.crop_size or the size of the images."
+
+
 def message(error: BaseException) -> str:
     """Return the message of ``error``; for an error from another process, the last line of its trace."""
-    text = str(error).strip()
-    if sentence := lost_connection(type(error).__name__, text):
+    kind, text = type(error).__name__, str(error).strip()
+    if sentence := lost_connection(kind, text) or lack_of_memory(kind, text):
         return sentence
     last = text.splitlines()[-1] if "Traceback (most recent call last)" in text else text
     return last.rpartition("InputError: ")[2]

@@ -15,7 +15,7 @@ from regseg.config import is_typed, values_of
 from regseg.errors import InputError, check_boolean, check_number, counted, typed
 from regseg.run_dir import folder_of_run, write_json
 from regseg.system.processes import printed_once
-from regseg.system.weights_files import resolve_weights, shown_weights
+from regseg.system.weights_files import GRAPHS, resolve_weights, shown_weights
 
 if TYPE_CHECKING:
     from lightning import Trainer
@@ -212,7 +212,7 @@ def make_datamodule(cfg: DictConfig, file: OpenedFile | None = None) -> Segmenta
 
 def description_of(weights: str | OpenedFile) -> Mapping[str, Any] | None:
     """Return the dataset that a checkpoint or an exported file records; None if it records none."""
-    from regseg.inference.runtimes import GRAPHS, info_of
+    from regseg.inference.runtimes import info_of
     from regseg.system.checkpoint_file import dataset_in
 
     return dict(info_of(str(weights)).data) or None if Path(str(weights)).suffix in GRAPHS else dataset_in(weights)
@@ -267,8 +267,6 @@ def check_model(cfg: DictConfig) -> None:
 
 def runs_otherwise(cfg: DictConfig) -> bool:
     """Return whether the evaluation uses another runtime than PyTorch."""
-    from regseg.inference.runtimes import GRAPHS
-
     return cfg.runtime != "torch" or Path(str(cfg.weights)).suffix in GRAPHS
 
 

@@ -18,9 +18,8 @@ def main(cfg: DictConfig) -> None:
     check_number("calibration_images", cfg.calibration_images, lowest=1, integer=True)
     size = checked_size(cfg.size)
     from regseg.inference.export import SUFFIXES, check_choices, export
-    from regseg.inference.runtimes import GRAPHS
     from regseg.system.folders import expanded
-    from regseg.system.weights_files import SHIPPED, resolve_weights
+    from regseg.system.weights_files import GRAPHS, SHIPPED, resolve_weights
 
     weights = resolve_weights(cfg.weights)
     if weights.suffix in GRAPHS:

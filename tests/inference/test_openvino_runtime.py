@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from layouts import is_sentence
 
 from regseg.data.datasets.cityscapes import SPEC
 from regseg.errors import InputError
@@ -39,6 +40,27 @@ def test_the_first_shapes_are_compiled_separately(exported, monkeypatch, refuses
         assert runtime(np.zeros((1, side, 32, 3), np.uint8)).shape == (1, side, 32)
     assert list(runtime._compiled) == [(1, 32, 32, 3), (1, 64, 32, 3), None]
     assert options == [None, None, None if refuses else 0]
+
+
+CONTENTS = {
+    "a page of a server": b"<html>404 Not Found</html>",
+    "a pointer of Git LFS": b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n",
+    "a checkpoint": b"PK\3\4" + bytes(99),
+    "bytes": bytes(range(8, 99)),
+    "nothing": b"",
+}
+
+
+@pytest.mark.parametrize("suffix", [".onnx", ".xml"])
+@pytest.mark.parametrize("content", CONTENTS.values(), ids=list(CONTENTS))
+def test_other_content_is_refused_without_messages_of_other_formats(tmp_path, capfd, content, suffix):
+    path = tmp_path / f"model{suffix}"
+    path.write_bytes(content)
+    path.with_suffix(".bin").write_bytes(b"")
+    with pytest.raises(InputError) as error:
+        read_model(path)
+    assert is_sentence(error, path, "ONNX" if suffix == ".onnx" else "OpenVINO", "export it again")
+    assert capfd.readouterr() == ("", "")
 
 
 def test_bf16_needs_its_instructions(exported, monkeypatch):

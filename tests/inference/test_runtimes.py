@@ -31,6 +31,7 @@ def test_a_runs_folder(checkpoint, tmp_path, capsys):
         ({"runtime": "openvino", "device": "cuda:0"}, "runs on the CPU"),
         ({"device": None}, r"device=null cannot be used \(PyTorch has no such device\); choose cpu"),
         ({"runtime": "torch", "device": "meta"}, "device=meta cannot be used"),
+        ({"runtime": "torch", "device": "xla"}, r"device=xla cannot be used \([^.]*(aten::[\w.]+)?[^.]*\); choose"),
     ],
 )
 def test_wrong_options(checkpoint, options, told):

@@ -30,6 +30,15 @@ def test_a_folder_keeps_its_subfolders(photos):
     assert names(photos) == names("photos/")
 
 
+@pytest.mark.parametrize(("typed", "meant"), [("b.PNG", "b.png"), ("hidden.png", ""), ("B.pgn", "b.png")])
+def test_a_mistyped_name(photos, typed, meant):
+    """macOS puts a hidden file ._b.png next to b.png on other file systems."""
+    (photos / "._b.png").touch()
+    with pytest.raises(InputError) as error:
+        names(photos / typed)
+    assert str(error.value).endswith(f"did you mean {photos / meant}?" if meant else "a list or a video.")
+
+
 @pytest.mark.parametrize(
     ("pattern", "found"),
     [

@@ -7,6 +7,7 @@ import zipfile
 
 import pytest
 import torch
+from layouts import is_sentence
 
 from regseg.errors import InputError
 from regseg.system.checkpoint_file import read_checkpoint_file, write_checkpoint_file
@@ -84,6 +85,15 @@ def test_a_small_archive_that_unpacks_to_much_is_refused(tmp_path):
             packed.writestr(name, plain.read(name))
     with pytest.raises(InputError, match=r"b\.ckpt is not a PyTorch checkpoint, or it is damaged"):
         read_checkpoint_file(tmp_path / "b.ckpt")
+
+
+@pytest.mark.parametrize("suffix", [".onnx", ".xml"])
+def test_an_exported_graph_is_not_called_damaged(tmp_path, suffix):
+    path = tmp_path / f"model{suffix}"
+    path.write_bytes(b"any content")
+    with pytest.raises(InputError) as error:
+        read_checkpoint_file(path)
+    assert is_sentence(error, path, "the checkpoint it was made from")
 
 
 def test_special_files_are_refused_at_once(tmp_path):

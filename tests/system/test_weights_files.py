@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from layouts import is_sentence
 
 from regseg.errors import InputError
 from regseg.system import weights_files
@@ -64,6 +65,13 @@ def test_half_of_an_openvino_model(tmp_path):
     (tmp_path / "model.xml").write_bytes(b"")
     with pytest.raises(InputError, match=r"model\.bin contains the weights of .*model\.xml"):
         resolve_weights(tmp_path / "model.bin")
+
+
+def test_a_graph_whose_suffix_is_in_capitals(tmp_path):
+    (tmp_path / "MODEL.ONNX").touch()
+    with pytest.raises(InputError) as error:
+        resolve_weights(tmp_path / "MODEL.ONNX")
+    assert is_sentence(error, "rename it to MODEL.onnx")
 
 
 def test_the_home_of_an_unknown_user_is_a_missing_file(tmp_path):

@@ -15,6 +15,7 @@ from regseg.inference.exported_runtime import ExportedRuntime, check_input, requ
 from regseg.system.cpu import has_slow_bfloat16, num_threads
 
 _PRECISION = "INFERENCE_PRECISION_HINT"  # of the operations that are not quantized
+_FORMATS = {".onnx": ("onnx", "an ONNX file"), ".xml": ("ir", "an OpenVINO model")}
 _SIZES = 4  # number of input shapes that are compiled separately
 
 
@@ -139,6 +140,10 @@ def read_model(path: str | Path) -> tuple[Any, ExportInfo]:
     for needed in (path, path.with_suffix(".bin")) if path.suffix == ".xml" else (path,):
         if not needed.is_file():
             raise InputError(f"There is no file {needed}; check the path.")
+    framework, kind = _FORMATS[path.suffix]
+    # OpenVINO would try all formats that it knows, and those of TensorFlow print messages.
+    if not _frontends().load_by_framework(framework).supported(path):
+        raise InputError(f"{path} is not {kind}; download or copy it again, or export it again.")
     try:
         model = _model_in(path)
         place = ["framework", KEY] if path.suffix == ".onnx" else [KEY]
@@ -192,6 +197,11 @@ def _output_named(model: Any, name: str) -> Any:
 
 def _openvino() -> Any:
     return require("openvino", "openvino", "runtime=openvino")
+
+
+@functools.cache
+def _frontends() -> Any:
+    return require("openvino.frontend", "openvino", "runtime=openvino").FrontEndManager()
 
 
 @functools.cache

@@ -14,7 +14,7 @@ from typing import Generic, NamedTuple, TypeVar
 import numpy as np
 
 from regseg.data.io import read_image
-from regseg.errors import InputError
+from regseg.errors import InputError, lack_of_memory
 from regseg.inference.sources import Item
 from regseg.inference.tiles import Labeller
 
@@ -136,17 +136,12 @@ def _label(step: _Step, labeller: Labeller) -> _Step:
     except InputError as error:
         return step._replace(error=f"{step.item.path}: {error}")
     except (MemoryError, RuntimeError) as error:
-        if not _lacks_memory(error):
+        if lack_of_memory(type(error).__name__, str(error)) is None:
             raise
         height, width = step.image.shape[:2]
         return step._replace(
             error=f"{step.item.path} has {width}x{height} pixels, too many to fit into memory; set tile=1024 or less."
         )
-
-
-def _lacks_memory(error: Exception) -> bool:
-    text = f"{type(error).__name__} {error}".lower()
-    return isinstance(error, MemoryError) or "outofmemory" in text or "allocate memory" in text
 
 
 def _writing(write: Writer) -> Callable[[_Step], _Step]:

@@ -14,11 +14,10 @@ from regseg.inference import converted
 from regseg.inference.export_info import ExportInfo
 from regseg.inference.exported_runtime import require
 from regseg.system.cpu import has_gpu
-from regseg.system.weights_files import resolve_weights, shown_weights
+from regseg.system.weights_files import GRAPHS, resolve_weights, shown_weights
 
 RUNTIMES = ("torch", "onnxruntime", "openvino")
 PRECISIONS = ("f32", "f16", "bf16")
-GRAPHS = (".onnx", ".xml")  # suffixes of exported graphs
 
 
 class Runtime(Protocol):

@@ -189,9 +189,10 @@ def _fits(parts: tuple[str, ...], pattern: tuple[str, ...]) -> bool:
 def _check_file(path: Path) -> Path:
     """Return ``path`` if it is named like an image and exists."""
     if not path.exists():
-        names = os.listdir(path.parent) if path.parent.is_dir() else []
-        near = difflib.get_close_matches(path.name, names, n=1)
-        meant = f"did you mean {path.with_name(near[0])}?" if near else ""
+        files = os.listdir(path.parent) if path.parent.is_dir() else []
+        names = {name.casefold(): name for name in files if not name.startswith(".")}  # ._a.png of macOS is no image
+        near = difflib.get_close_matches(path.name.casefold(), names, n=1)
+        meant = f"did you mean {path.with_name(names[near[0]])}?" if near else ""
         remedy = meant or "give an image, a folder, a pattern, a list or a video."
         raise InputError(f"source={path} does not exist; {remedy}")
     if not _is_image(path):

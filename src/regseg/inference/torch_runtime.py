@@ -178,7 +178,7 @@ def _device(name: str) -> torch.device:
         torch.zeros(1, device=device).cpu()  # `meta` allocates tensors, but has no values to copy
         return device
     except (RuntimeError, AssertionError, TypeError) as error:
-        reason = str(error).strip().splitlines()[0].rstrip(".")
+        reason = str(error).strip().splitlines()[0].partition(". ")[0].rstrip(".")  # advice to developers follows
         # "Expected one of" is followed by a list of all devices that PyTorch was ever built for.
         if isinstance(error, TypeError) or reason.startswith("Expected one of"):
             reason = "PyTorch has no such device"

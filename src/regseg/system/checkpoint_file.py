@@ -19,7 +19,7 @@ import torch
 
 from regseg.errors import InputError
 from regseg.system.atomic import write_bytes
-from regseg.system.weights_files import shown_weights
+from regseg.system.weights_files import GRAPHS, shown_weights
 
 _CHECKSUM = "sha256"  # key in the header of a safetensors file
 _DATA = "datamodule_hyper_parameters"  # Lightning's key of the dataset's description
@@ -69,6 +69,8 @@ def _read_torch_file(path: Path) -> Any:
         raise InputError(f"There is no checkpoint {path}; check the path.") from None
     if not stat.S_ISREG(kind):
         raise InputError(f"{path} is not a file; give the path of a checkpoint.")
+    if path.suffix in GRAPHS:
+        raise InputError(f"{path} is an exported graph, not a checkpoint; use the checkpoint it was made from.")
     damaged = InputError(
         f"{path} is not a PyTorch checkpoint, or it is damaged; download or copy it again, or choose another."
     )

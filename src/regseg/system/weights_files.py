@@ -10,6 +10,7 @@ from regseg.errors import InputError, did_you_mean
 from regseg.system.folders import expanded
 
 SHIPPED = Path(__file__).parents[1] / "weights"  # <name>.safetensors, each with its model card <name>.md
+GRAPHS = (".onnx", ".xml")  # suffixes of exported graphs
 PARTS = ("all", "backbone")  # values of weights_part
 
 
@@ -38,8 +39,8 @@ def resolve_weights(weights: str | Path) -> Path:
     folder.
 
     Raises:
-        InputError: the folder contains no checkpoint, the file is only a part of a model, or the name is mistyped or of
-            another type.
+        InputError: the folder contains no checkpoint, the file is only a part of a model, the suffix of a graph is in
+            capitals, or the name is mistyped or of another type.
     """
     if not isinstance(weights, (str, Path)):
         kind = type(weights).__name__
@@ -50,6 +51,8 @@ def resolve_weights(weights: str | Path) -> Path:
     if path.suffix == ".bin" and path.with_suffix(".xml").is_file():
         raise InputError(f"{path} contains the weights of {path.with_suffix('.xml')}; give that file.")
     if not path.is_dir():
+        if path.suffix.lower() in GRAPHS and path.suffix not in GRAPHS:
+            raise InputError(f"{path} has its suffix in capitals; rename it to {path.stem}{path.suffix.lower()}.")
         if not path.suffix and not path.exists() and (hint := did_you_mean(str(weights), list_weights())):
             raise InputError(f"There is no checkpoint {path}; {hint}")
         return path
