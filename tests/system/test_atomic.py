@@ -162,3 +162,18 @@ def test_on_windows_a_file_that_another_process_reads_is_replaced_afterwards(tmp
     monkeypatch.setattr(atomic, "_BUSY", 0.1)
     with pytest.raises(PermissionError):
         write_text(tmp_path / "file", "third")
+
+
+def test_the_file_is_locked_until_it_is_renamed(tmp_path, monkeypatch):
+    fcntl = pytest.importorskip("fcntl")
+    replaced = atomic.replace_file
+
+    def replace_file(source, target):
+        with open(source, "rb") as file, pytest.raises(BlockingIOError):
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        assert source.read_bytes() == b"new"  # flushed
+        replaced(source, target)
+
+    monkeypatch.setattr(atomic, "replace_file", replace_file)
+    atomic.write_whole(tmp_path / "file", lambda file: file.write(b"new"), durable=False)
+    assert (tmp_path / "file").read_bytes() == b"new"

@@ -47,12 +47,14 @@ def write_whole(
     try:
         with _open_locked(temporary) as file:
             write(file)
+            file.flush()
             if durable:
-                file.flush()
                 os.fsync(file.fileno())
-        if keep is not None and path.exists():
-            replace_file(path, keep)
-        replace_file(temporary, path)
+            if _WINDOWS:  # there, an open file cannot be renamed
+                file.close()
+            if keep is not None and path.exists():
+                replace_file(path, keep)
+            replace_file(temporary, path)  # while it is locked, or another process could remove it
     except OSError as error:
         if error.filename in (None, str(temporary)):  # ENOSPC comes without a file name
             error.filename = str(path)
@@ -113,8 +115,12 @@ def _open_locked(path: Path) -> IO[bytes]:
 
 def _remove_abandoned(path: Path) -> None:
     """Remove the temporary files of ``path`` that no process has locked, where file systems have locks."""
+    if _WINDOWS:  # without `fcntl`; `remove_leftovers` removes them later
+        return
     if path.parent not in _hidden:  # a list of all, because listing a folder for each of its files would take long
-        _hidden[path.parent] = [name for name in os.listdir(path.parent) if re.fullmatch(r"\..+\.[0-9]+", name)]
+        _hidden[path.parent] = []
+        with contextlib.suppress(PermissionError):  # a folder that may be written but not listed
+            _hidden[path.parent] = [name for name in os.listdir(path.parent) if re.fullmatch(r"\..+\.[0-9]+", name)]
     start = hidden_name(path.name, "")
     for name in _hidden[path.parent]:
         if name.startswith(start) and name.removeprefix(start).isdigit():
@@ -123,9 +129,6 @@ def _remove_abandoned(path: Path) -> None:
 
 
 def _remove_unlocked(path: Path) -> None:
-    if _WINDOWS:  # there, open files cannot be removed
-        path.unlink()
-        return
     descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK)
     try:
         _lock(descriptor)
