@@ -64,7 +64,7 @@ def main(cfg: DictConfig) -> float:
     print(f"{shown_weights(cfg.weights)} on {datamodule.spec.name}, split {cfg.split}")
     print_scores(scores, datamodule.spec.excluded)
     if cfg.pictures:
-        print(f"pictures: {out_folder(cfg) / 'pictures'}")
+        print(f"pictures: {out_folder(cfg) / 'pictures' / f'{cfg.split}.png'}")
     if cfg.worst:
         print(f"worst images: {out_folder(cfg) / 'worst.png'}, listed in worst.csv")
     return scores.miou
@@ -148,7 +148,7 @@ def evaluate(cfg: DictConfig, file: OpenedFile | None = None) -> tuple[Scores, S
     file = file or open_weights(cfg)
     datamodule = make_datamodule(cfg, file)
     network = make_network(cfg, datamodule, file)
-    callbacks = [EvaluationBar(), *([Pictures()] if cfg.pictures else [])]
+    callbacks = [EvaluationBar(), *([Pictures(name=cfg.split)] if cfg.pictures else [])]
     callbacks += [WorstImages(cfg.worst, out_folder(cfg))] if cfg.worst else []
     if cfg.flip or list(cfg.scales) != [1.0]:
         network = TestTimeAugmentation(network, cfg.scales, cfg.flip)

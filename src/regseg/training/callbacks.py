@@ -126,10 +126,11 @@ class Pictures(L.Callback):
 
     Args:
         count: Number of images.
+        name: Name of the file without suffix; None means that of the epoch.
     """
 
-    def __init__(self, count: int = 4) -> None:
-        self.count = count
+    def __init__(self, count: int = 4, name: str | None = None) -> None:
+        self.count, self.name = count, name
         check_number("callbacks.pictures.count", count, lowest=1, integer=True)
         self._rows: list[tuple[Any, Any, Any]] = []
 
@@ -150,7 +151,7 @@ class Pictures(L.Callback):
         if not rows or trainer.sanity_checking:
             return
         spec = cast(DatasetSpec, pl_module.spec)
-        path = Path(trainer.default_root_dir) / "pictures" / f"epoch_{trainer.current_epoch:04d}.png"
+        path = Path(trainer.default_root_dir) / "pictures" / f"{self.name or f'epoch_{trainer.current_epoch:04d}'}.png"
         write_bytes(path, encode_png(prediction_grid(rows, spec)))
         for logger in trainer.loggers:
             if hasattr(logger, "log_image"):
