@@ -40,7 +40,7 @@ def test_several_runs_at_once(run_module, streets_root, streets_options, tmp_pat
     for row in ("lraspp", "sum_conv1x1"):
         folder = tmp_path / "runs" / "table5" / f"{row}_seed0"
         assert read_summary(folder)["status"] == "finished" and "mIoU" in (folder / "output.log").read_text()
-        assert f"{folder} is finished, best mIoU" in result.stdout
+        assert f"\n{folder.relative_to(tmp_path)} is finished, best mIoU" in result.stdout
         assert read_summary(folder)["command"].startswith("python -m regseg.train -m experiment=table5")
     assert "┃ class" not in result.stdout and not list(tmp_path.glob(".regseg_sweep_*"))
 
