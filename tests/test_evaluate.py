@@ -37,6 +37,12 @@ def test_a_smoke_test_is_not_an_evaluation(run_module):
     assert failed(run_module(EVALUATE, "weights=position", "trainer=smoke"), "trainer=smoke", "limit_val_batches=2")
 
 
+def test_a_file_in_place_of_the_folder_of_pictures_is_noticed_at_once(run_module, tmp_path):
+    (tmp_path / "scores.txt").touch()
+    result = run_module(EVALUATE, "weights=position", "pictures=scores.txt")
+    assert failed(result, "pictures=scores.txt is not a folder")
+
+
 def test_the_position_baseline(run_module, streets_root, streets_options):
     result = run_module(EVALUATE, "weights=position", *streets_options, f"data.root={streets_root}")
     assert result.returncode == 0 and "mIoU" in result.stdout

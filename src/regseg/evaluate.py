@@ -14,6 +14,7 @@ from regseg.cli import entry_point
 from regseg.config import is_typed, values_of
 from regseg.errors import InputError, check_boolean, check_number, counted, typed
 from regseg.run_dir import folder_of_run, write_json
+from regseg.system.folders import check_no_file
 from regseg.system.processes import printed_once
 from regseg.system.weights_files import GRAPHS, resolve_weights, shown_weights
 
@@ -47,6 +48,7 @@ def main(cfg: DictConfig) -> float:
     check_scales(cfg)
     # Elsewhere true and false may be names of folders (regseg.arguments.PATHS); here a folder is ./true.
     cfg.pictures = {"true": True, "false": None}.get(str(cfg.pictures).lower(), cfg.pictures)
+    check_no_file("pictures", out_folder(cfg))
     if cfg.val_sizes is not None:
         if cfg.val_size is not None or cfg.pictures or cfg.worst or cfg.confusion:
             raise InputError(
@@ -205,9 +207,8 @@ def make_datamodule(cfg: DictConfig, file: OpenedFile | None = None) -> Segmenta
         raise InputError("weights=position needs a dataset; choose one, such as data=cityscapes.")
     if cfg.data.root is not None:
         changes["root"] = cfg.data.root
-    return SegmentationDataModule.from_description(
-        description_of(file or cfg.weights), shown_weights(cfg.weights), **changes
-    )
+    shown = shown_weights(cfg.weights)
+    return SegmentationDataModule.from_description(description_of(file or cfg.weights), shown, **changes)
 
 
 def description_of(weights: str | OpenedFile) -> Mapping[str, Any] | None:

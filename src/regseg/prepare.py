@@ -10,6 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from regseg.cli import entry_point
 from regseg.errors import InputError, check_choice, typed
+from regseg.system.folders import check_no_file
 
 # what=… -> the function that is called with the DataModule (before setup) and the folder `out`, or `source`.
 WHAT = {
@@ -33,6 +34,8 @@ def main(cfg: DictConfig) -> None:
     if cfg.what in ("classes", "import") and cfg.data.dataset != "folder":
         raise InputError(f"what={typed(cfg.what)} is for custom datasets; use data=folder data.root=FOLDER.")
     place = Path(cfg.out if cfg.source is None else cfg.source)
+    if cfg.source is None:
+        check_no_file("out", place)
     module, _, function = WHAT[cfg.what].rpartition(".")
     getattr(importlib.import_module(module), function)(instantiate(cfg.data), place)
 

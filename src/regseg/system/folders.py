@@ -6,6 +6,8 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from regseg.errors import InputError
+
 _existing: set[Path] = set()  # folders that existed when the command started
 
 
@@ -15,6 +17,17 @@ def expanded(path: str | Path) -> Path:
     `Path.expanduser` raises RuntimeError for such a name.
     """
     return Path(os.path.expanduser(path))
+
+
+def check_no_file(option: str, folder: Path) -> None:
+    """Check that results can be written into a folder that may not exist yet, before work of hours is done for them.
+
+    Raises:
+        InputError: the folder, or one that should contain it, is a file.
+    """
+    existing = next((place for place in (folder, *folder.parents) if place.exists()), folder)
+    if existing.exists() and not existing.is_dir():
+        raise InputError(f"{option}={folder} is not a folder; choose another one.")
 
 
 def note_existing(folders: Sequence[Path]) -> None:
