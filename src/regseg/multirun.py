@@ -279,12 +279,10 @@ def own_gpu() -> int | None:
         return None
     for number in range(count):
         held = lock(Path(os.environ[_FOLDER]) / f"gpu_{number}", wait=False)
-        try:
+        with contextlib.suppress(Held):
             held.__enter__()
-        except Held:
-            continue
-        _held.append((number, held))
-        return number
+            _held.append((number, held))
+            return number
     return os.getpid() % count
 
 
