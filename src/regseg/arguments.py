@@ -242,7 +242,7 @@ def _quoted(text: str, sweeps: bool) -> str:
     if not equals or key.startswith("~") or (override is not None and not is_path):
         return text
     if override is None and not is_path and value.startswith(("{", "[")) and not _only_begins_with_brackets(value):
-        return text  # a mistake in a mapping or a list, which `regseg.brackets` reports
+        return text  # a mistake in a mapping or a list, which `regseg.malformed_lists` reports
     functions = override is not None and override.is_sweep_override() and not _is_simple_choice(override)
     parts = _split(value) if sweeps and not functions else [value]
     quoted = f"{key}={','.join(_element(part, is_path) for part in parts)}"

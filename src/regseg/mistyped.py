@@ -18,10 +18,10 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from regseg.arguments import dashed_options, is_assignment, is_name, is_plain, key_of, typed_overrides
-from regseg.brackets import check_brackets
 from regseg.config import composed, config_dir, config_dirs, default_groups, group_names, names_of, values_of
 from regseg.errors import InputError, near_names
 from regseg.help_text import lines_of, option_comments, package_of
+from regseg.malformed_lists import check_brackets
 from regseg.system.weights_files import list_weights
 
 # The options that take a path in each command, in the order in which people write paths without an option.

@@ -14,8 +14,8 @@ from regseg import benchmark
 from regseg.benchmarks import blocks
 from regseg.benchmarks.blocks import PAPER, _blocks, benchmark_blocks, blocks_table, draw
 from regseg.errors import InputError
-from regseg.inference import fused
-from regseg.inference.fused import FusedDilatedConv
+from regseg.inference import triton_network
+from regseg.inference.triton_network import FusedDilatedConv
 from regseg.models.blocks import ConvBnAct, DBlock, YBlock
 from regseg.reporting import plots
 from regseg.reporting.speeds import read_speeds
@@ -25,8 +25,8 @@ from regseg.reporting.speeds import read_speeds
 def small(monkeypatch):
     for name, value in (("CHANNELS", 32), ("SIZE", (4, 6))):
         monkeypatch.setattr(blocks, name, value)
-    monkeypatch.setattr(fused, "_TEST_SIZES", ((3, 4),))
-    monkeypatch.setattr(fused, "_CLASSES", 3)
+    monkeypatch.setattr(triton_network, "_TEST_SIZES", ((3, 4),))
+    monkeypatch.setattr(triton_network, "_CLASSES", 3)
 
 
 def test_rows_of_table_1(small):

@@ -11,8 +11,8 @@ from regseg.data.datasets.cityscapes import SPEC
 from regseg.errors import InputError
 from regseg.inference import torch_runtime
 from regseg.inference.folding import fold_batch_norm
-from regseg.inference.fused import fuse
 from regseg.inference.torch_runtime import TorchRuntime, _Normalize, _precision
+from regseg.inference.triton_network import fuse
 
 GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 

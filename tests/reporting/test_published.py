@@ -5,11 +5,11 @@ from decimal import ROUND_HALF_UP, Decimal
 
 import pytest
 
+from regseg.reporting.csv_and_latex import csv_text, latex_text
 from regseg.reporting.markdown import markdown
 from regseg.reporting.paper_tables import columns_grid
 from regseg.reporting.published import author_runs, paper
 from regseg.reporting.tables import compare
-from regseg.reporting.tabular import csv_text, latex_text
 
 TABLES = ["table4", "table5", "table6", "table7", "table8", "table10"]
 ROWS = {"table4": 10, "table5": 8, "table6": 7, "table7": 4, "table8": 1, "table10": 2}

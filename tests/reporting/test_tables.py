@@ -3,9 +3,9 @@
 import pytest
 from run_folders import write_run
 
+from regseg.reporting.csv_and_latex import csv_text, latex_text, significance_markdown
 from regseg.reporting.markdown import at_same_epochs, markdown
 from regseg.reporting.tables import common_epoch, compare, counted, read_runs
-from regseg.reporting.tabular import csv_text, latex_text, significance_markdown
 
 
 def test_values_by_the_papers_conventions(runs):

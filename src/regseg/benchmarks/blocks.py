@@ -14,7 +14,7 @@ from torch import nn
 
 from regseg.benchmarks.interleaved import summary, time_in_turn
 from regseg.inference.folding import fold_batch_norm
-from regseg.inference.fused import with_kernels
+from regseg.inference.triton_network import with_kernels
 from regseg.inference.upsample import labels_of
 from regseg.models.blocks import DBlock, DilatedConv, YBlock
 from regseg.system.cpu import num_threads
@@ -27,7 +27,7 @@ def benchmark_blocks(warm_up: int, iterations: int) -> list[dict[str, Any]]:
     """Time the blocks of Table 1 in one interleaved run, as the paper does: in eval mode, half precision on a GPU.
 
     On a GPU, each block is timed again with BatchNorm folded, with cuDNN and with the
-    kernel of `regseg.inference.kernels`.
+    kernel of `regseg.inference.triton_kernels`.
 
     Returns:
         One mapping per row, with our time and ``paper_ms``, which is None where the paper has no value.

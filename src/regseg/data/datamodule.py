@@ -20,12 +20,12 @@ from regseg.data.datasets.spec import DatasetSpec
 from regseg.data.datasets.streets import only_read
 from regseg.data.decoding import LARGEST_SIDE
 from regseg.data.io import any_labelled
-from regseg.data.plausible import notes_on_training
 from regseg.data.sampling.centroids import CentroidIndex, load_index
 from regseg.data.sampling.class_uniform import ClassUniformSampler
 from regseg.data.sampling.epochs import EpochSampler, UnpaddedSampler
 from regseg.data.storage import STORAGE, Storage, open_storage
 from regseg.data.torch_datasets import EvaluationSet, TrainSet
+from regseg.data.training_notes import notes_on_training
 from regseg.data.worker import set_up_worker
 from regseg.errors import InputError, check_choice, check_number, check_options, counted, shortened, typed
 from regseg.system.checkpoint_file import dataset_in

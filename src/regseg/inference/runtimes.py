@@ -10,7 +10,7 @@ import numpy as np
 
 from regseg.data.datasets.spec import DatasetSpec
 from regseg.errors import InputError, check_choice
-from regseg.inference import converted
+from regseg.inference import conversion_cache
 from regseg.inference.export_info import ExportInfo
 from regseg.inference.exported_runtime import require
 from regseg.system.cpu import has_gpu
@@ -73,8 +73,8 @@ def open_runtime(
     """Open a checkpoint, a run's folder or an exported file.
 
     With ``runtime="auto"``, a checkpoint runs with PyTorch on a GPU; on a CPU it is converted to OpenVINO if that is
-    installed. The conversion takes seconds and is kept for later: see `regseg.inference.converted`. An exported file
-    runs with OpenVINO, or with ONNX Runtime if OpenVINO is missing.
+    installed. The conversion takes seconds and is kept for later: see `regseg.inference.conversion_cache`. An exported
+    file runs with OpenVINO, or with ONNX Runtime if OpenVINO is missing.
 
     Args:
         weights: the file or folder; of a run, best.ckpt is taken, else last.ckpt.
@@ -135,8 +135,8 @@ def _open(path: Path, runtime: str, precision: str, device: str, fused: bool | N
     if path.suffix in GRAPHS:
         return OpenVinoRuntime.from_file(path, precision, fused, streams)
     require("openvino", "openvino", "runtime=openvino")
-    key = converted.key_of(path) if path.is_file() else None
-    kept = None if key is None else converted.read(key)
+    key = conversion_cache.key_of(path) if path.is_file() else None
+    kept = None if key is None else conversion_cache.read(key)
     if kept is None:
         return _converted(path, key, precision, streams)
     return OpenVinoRuntime(*kept, precision, streams=streams)
@@ -151,7 +151,7 @@ def _converted(path: Path, key: str | None, precision: str, streams: int) -> Run
     file = open_checkpoint_file(path)
     network, spec = network_and_spec(file)
     info = ExportInfo(spec, data=dataset_in(file) or {})
-    unchanged = converted.key_of(path) == key  # a training may have replaced the file before it was read
+    unchanged = conversion_cache.key_of(path) == key  # a training may have replaced the file before it was read
 
     def convert() -> Any:
         from regseg.inference.conversion import to_openvino
@@ -161,7 +161,7 @@ def _converted(path: Path, key: str | None, precision: str, streams: int) -> Run
         print(f"Converting {name} to OpenVINO, which takes a few seconds the first time.", flush=True)
         model = to_openvino(ExportNetwork(network))
         if unchanged and key is not None:
-            converted.keep(key, model, info)
+            conversion_cache.keep(key, model, info)
         return model
 
     return OpenVinoRuntime(convert, info, precision, streams=streams)

@@ -16,7 +16,7 @@ from regseg.inference import onednn
 from regseg.inference.cuda_graphs import GraphsBySize
 from regseg.inference.export_info import short_side_of
 from regseg.inference.folding import fold_batch_norm
-from regseg.inference.fused import Upsample, with_kernels
+from regseg.inference.triton_network import Upsample, with_kernels
 from regseg.inference.upsample import labels_of, prepare
 from regseg.models.description import config_of
 from regseg.models.factory import load_model

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from regseg.reporting import figures, val_sizes
+from regseg.reporting.csv_and_latex import csv_text, grid_csv, grid_latex, latex_text, significance_markdown
 from regseg.reporting.markdown import (
     Grid,
     at_same_epochs,
@@ -23,7 +24,6 @@ from regseg.reporting.paper_tables import columns_grid, columns_notes, differenc
 from regseg.reporting.published import paper
 from regseg.reporting.speeds import Speeds
 from regseg.reporting.tables import Run, compare, counted, read_runs
-from regseg.reporting.tabular import csv_text, grid_csv, grid_latex, latex_text, significance_markdown
 
 Drawings = dict[str, Callable[[Path], bool]]  # name -> draws a picture, and returns whether there was anything to draw
 Tables = dict[str, str]  # file name -> content

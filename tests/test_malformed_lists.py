@@ -3,8 +3,8 @@
 import pytest
 
 from regseg.arguments import for_hydra
-from regseg.brackets import check_brackets
 from regseg.errors import InputError
+from regseg.malformed_lists import check_brackets
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import regseg
-from regseg.inference import conversion, converted
+from regseg.inference import conversion, conversion_cache
 from regseg.inference.openvino_runtime import read_model
 
 pytest.importorskip("openvino")
@@ -29,7 +29,7 @@ def kept(checkpoint, photograph, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("REGSEG_CACHE", str(tmp_path_factory.mktemp("cache")))
         labels = regseg.Predictor(checkpoint, "openvino", "f32")(photograph)
-        (folder,) = converted.cache_folder().iterdir()
+        (folder,) = conversion_cache.cache_folder().iterdir()
     return folder, labels
 
 
@@ -55,7 +55,7 @@ def test_where_they_are_kept(monkeypatch):
         ("REGSEG_CACHE", "/scratch", "/scratch/openvino"),
     ):
         monkeypatch.setenv(name, value)
-        assert converted.cache_folder() == Path(folder)
+        assert conversion_cache.cache_folder() == Path(folder)
 
 
 def test_a_second_start_does_not_convert(cache, conversions, checkpoint, photograph):
@@ -65,7 +65,9 @@ def test_a_second_start_does_not_convert(cache, conversions, checkpoint, photogr
     again = regseg.Predictor(checkpoint, "openvino", "f32")
     assert (again(photograph) == labels).all() and len(conversions) == 1
     assert again.spec == first.spec and again.short_side == first.short_side == 64
-    assert repr(again) == repr(first) and [path.name for path in cache.iterdir()] == [converted.key_of(checkpoint)]
+    assert repr(again) == repr(first) and [path.name for path in cache.iterdir()] == [
+        conversion_cache.key_of(checkpoint)
+    ]
 
 
 def test_the_first_image_may_come_within_autocast(cache, checkpoint, photograph, kept):
@@ -93,55 +95,55 @@ def test_a_damaged_model_is_converted_again(cache, conversions, checkpoint, phot
         data = bytearray((folder / name).read_bytes())
         data[len(data) // 2] ^= 1
         (folder / name).write_bytes(data if content is None else content)
-        assert converted.read(folder.name) is None and not folder.exists()
+        assert conversion_cache.read(folder.name) is None and not folder.exists()
         assert (regseg.Predictor(checkpoint, "openvino", "f32")(photograph) == labels).all() and folder.exists()
     assert len(conversions) == 4
 
 
 def test_the_key_covers_weights_versions_and_code(cache, checkpoint, tmp_path, monkeypatch):
-    keys = [converted.key_of(checkpoint)]
+    keys = [conversion_cache.key_of(checkpoint)]
     other = tmp_path / "other.ckpt"
     other.write_bytes(checkpoint.read_bytes() + b" ")
-    keys.append(converted.key_of(other))
-    converted._versions.cache_clear()
+    keys.append(conversion_cache.key_of(other))
+    conversion_cache._versions.cache_clear()
     monkeypatch.setattr(importlib.metadata, "version", lambda name: f"another {name}")
-    keys.append(converted.key_of(checkpoint))
-    shutil.copytree(converted._PACKAGE / "models", tmp_path / "models")
-    monkeypatch.setattr(converted, "_PACKAGE", tmp_path)
+    keys.append(conversion_cache.key_of(checkpoint))
+    shutil.copytree(conversion_cache._PACKAGE / "models", tmp_path / "models")
+    monkeypatch.setattr(conversion_cache, "_PACKAGE", tmp_path)
     for _ in range(2):
-        converted._versions.cache_clear()
-        keys.append(converted.key_of(checkpoint))
+        conversion_cache._versions.cache_clear()
+        keys.append(conversion_cache.key_of(checkpoint))
         (tmp_path / "models" / "blocks.py").write_text("another network")
     monkeypatch.setattr(importlib.metadata, "version", lambda name: None)  # Python 3.11 without a version
-    converted._versions.cache_clear()
-    assert converted.key_of(checkpoint) is None
+    conversion_cache._versions.cache_clear()
+    assert conversion_cache.key_of(checkpoint) is None
     monkeypatch.undo()
-    converted._versions.cache_clear()
-    assert len(set(keys)) == len(keys) == 5 and converted.key_of(checkpoint) == keys[0]
+    conversion_cache._versions.cache_clear()
+    assert len(set(keys)) == len(keys) == 5 and conversion_cache.key_of(checkpoint) == keys[0]
 
 
 def test_the_last_used_are_kept(cache, kept, monkeypatch):
-    monkeypatch.setattr(converted, "KEPT", 2)
+    monkeypatch.setattr(conversion_cache, "KEPT", 2)
     key = kept[0].name
     shutil.copytree(kept[0], cache / key)
-    model, info = converted.read(key)
+    model, info = conversion_cache.read(key)
     for name in ("a", "b", "c"):
-        converted.read(key)
-        converted.keep(name, model, info)
+        conversion_cache.read(key)
+        conversion_cache.keep(name, model, info)
     assert {path.name for path in cache.iterdir()} == {key, "c"}
 
 
 def test_what_an_interrupted_conversion_left_is_removed(cache, kept, monkeypatch):
     """A killed one leaves its draft; the next one removes it, and never another network in its place."""
-    monkeypatch.setattr(converted, "KEPT", 1)
+    monkeypatch.setattr(conversion_cache, "KEPT", 1)
     model, info = read_model(kept[0] / "model.xml")
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(converted.os, "replace", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
-        converted.keep("a", model, info)
+        patch.setattr(conversion_cache.os, "replace", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        conversion_cache.keep("a", model, info)
     assert not list(cache.iterdir())
     (cache / ".draft.killed" / "files").mkdir(parents=True)
     (cache / ".draft.killed" / ".lock").touch()
-    converted.keep("a", model, info)
+    conversion_cache.keep("a", model, info)
     assert [path.name for path in cache.iterdir()] == ["a"]
 
 
@@ -149,14 +151,16 @@ def test_an_unwritable_folder_or_a_full_disk_is_not_an_error(cache, conversions,
     cache.parent.write_text("a file")
     regseg.Predictor(checkpoint, "openvino", "f32")(photograph)
     cache.parent.unlink()
-    monkeypatch.setattr("regseg.inference.converted.os.replace", lambda *_: (_ for _ in ()).throw(OSError(28, "full")))
+    monkeypatch.setattr(
+        "regseg.inference.conversion_cache.os.replace", lambda *_: (_ for _ in ()).throw(OSError(28, "full"))
+    )
     regseg.Predictor(checkpoint, "openvino", "f32")(photograph)
     assert not list(cache.iterdir())
 
 
 def test_weights_that_change_while_they_are_read_are_not_kept(cache, conversions, checkpoint, photograph, monkeypatch):
     keys = iter("ab")
-    monkeypatch.setattr(converted, "key_of", lambda _: next(keys))
+    monkeypatch.setattr(conversion_cache, "key_of", lambda _: next(keys))
     regseg.Predictor(checkpoint, "openvino", "f32")(photograph)
     assert not cache.exists()
 
@@ -165,7 +169,7 @@ def test_weights_that_change_while_they_are_read_are_not_kept(cache, conversions
 def test_packages_without_their_metadata(cache, conversions, checkpoint, photograph, monkeypatch, kept, failure):
     """The versions are not known, so nothing can be kept for them; the labels are the same."""
     monkeypatch.setattr(importlib.metadata, "version", lambda _: (_ for _ in ()).throw(failure))
-    converted._versions.cache_clear()
+    conversion_cache._versions.cache_clear()
     assert (regseg.Predictor(checkpoint, "openvino", "f32")(photograph) == kept[1]).all()
-    converted._versions.cache_clear()
+    conversion_cache._versions.cache_clear()
     assert len(conversions) == 1 and not cache.exists()

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from regseg.data.augment.transforms import TrainTransform
 from regseg.data.datasets.cityscapes import SPEC
-from regseg.data.plausible import notes_on_training
+from regseg.data.training_notes import notes_on_training
 
 
 def test_crops_that_are_larger_than_any_image():

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 pytest.importorskip("triton", reason="Triton is not installed")
 
-from regseg.inference.kernels import dilated_conv_relu, upsample_argmax
+from regseg.inference.triton_kernels import dilated_conv_relu, upsample_argmax
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 
@@ -88,12 +88,12 @@ COMPILE = """if True:
     import re, sys, triton
     from triton.backends.compiler import GPUTarget
     from triton.compiler.compiler import ASTSource
-    from regseg.inference import kernels
+    from regseg.inference import triton_kernels
 
     KINDS = {"images": "*fp16", "weights": "*fp16", "biases": "*fp32", "rates": "*i32", "outputs": "*fp16",
              "logits": "*fp16", "labels": "*u8", "scale_down": "fp32", "scale_right": "fp32"}
-    VALUES = {"PIXELS": kernels._PIXELS, "GROUP": kernels.GROUP_WIDTH}
-    for kernel in (kernels._dilated_conv_kernel, kernels._upsample_argmax_kernel):
+    VALUES = {"PIXELS": triton_kernels._PIXELS, "GROUP": triton_kernels.GROUP_WIDTH}
+    for kernel in (triton_kernels._dilated_conv_kernel, triton_kernels._upsample_argmax_kernel):
         names = kernel.arg_names
         kinds = {name: "constexpr" if name in VALUES else KINDS.get(name, "i32") for name in names}
         values = {name: VALUES[name] for name in names if name in VALUES}

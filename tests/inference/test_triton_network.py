@@ -4,16 +4,16 @@ import pytest
 import torch
 from torch import nn
 
-from regseg.inference import fused
+from regseg.inference import triton_network
 from regseg.inference.folding import fold_batch_norm
-from regseg.inference.fused import FusedDilatedConv, fuse, is_fusable, with_kernels
+from regseg.inference.triton_network import FusedDilatedConv, fuse, is_fusable, with_kernels
 from regseg.inference.upsample import labels_of
 from regseg.models.blocks import ConvBnAct, DBlock, DilatedConv
 
 pytest.importorskip("triton", reason="Triton is not installed")
 
-from regseg.inference import kernels
-from regseg.inference.kernels import dilated_conv_relu
+from regseg.inference import triton_kernels
+from regseg.inference.triton_kernels import dilated_conv_relu
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 
@@ -29,8 +29,8 @@ class TwoBlocks(nn.Module):
 
 @pytest.fixture
 def folded(monkeypatch):
-    monkeypatch.setattr(fused, "_TEST_SIZES", ((5, 7),))  # the interpreter is slow
-    monkeypatch.setattr(fused, "_CLASSES", 4)
+    monkeypatch.setattr(triton_network, "_TEST_SIZES", ((5, 7),))  # the interpreter is slow
+    monkeypatch.setattr(triton_network, "_CLASSES", 4)
     torch.manual_seed(0)
     network = TwoBlocks()
     for module in network.modules():
@@ -82,7 +82,7 @@ def wrong_rates(images, weights, biases, rates):
     ],
 )
 def test_kernels_that_disagree_are_not_used(name, kernel, told, folded, monkeypatch, capsys):
-    monkeypatch.setattr(kernels, name, kernel)
+    monkeypatch.setattr(triton_kernels, name, kernel)
     assert with_kernels(folded) == (folded, labels_of)
     assert capsys.readouterr().out == f"Running without the Triton kernels ({told}).\n"
 
@@ -91,6 +91,6 @@ def test_an_error_of_the_compiler_is_one_line(folded, monkeypatch, capsys):
     def fail(*_):
         raise RuntimeError("PTX error\ndetails")
 
-    monkeypatch.setattr(kernels, "dilated_conv_relu", fail)
+    monkeypatch.setattr(triton_kernels, "dilated_conv_relu", fail)
     assert with_kernels(folded)[0] is folded
     assert capsys.readouterr().out == "Running without the Triton kernels (RuntimeError: PTX error).\n"

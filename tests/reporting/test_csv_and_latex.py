@@ -7,9 +7,9 @@ import subprocess
 
 import pytest
 
+from regseg.reporting.csv_and_latex import csv_text, grid_csv, grid_latex, latex_text, significance_markdown
 from regseg.reporting.markdown import Grid
 from regseg.reporting.tables import Row
-from regseg.reporting.tabular import csv_text, grid_csv, grid_latex, latex_text, significance_markdown
 
 
 def has_booktabs():

@@ -1,4 +1,4 @@
-"""A folded network whose grouped convolutions and last upsampling use the kernels of `regseg.inference.kernels`.
+"""A folded network whose grouped convolutions and last upsampling use the kernels of `regseg.inference.triton_kernels`.
 
 The kernels are used only on a GPU and only if they agree there with PyTorch's operations when a network is opened.
 """
@@ -46,7 +46,7 @@ class FusedDilatedConv(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, C, H, W) to the same shape, channels-last."""
-        from regseg.inference.kernels import dilated_conv_relu
+        from regseg.inference.triton_kernels import dilated_conv_relu
 
         return dilated_conv_relu(x, self.weights, self.biases, self.rates)
 
@@ -80,7 +80,7 @@ def with_kernels(network: nn.Module) -> tuple[nn.Module, Upsample]:
         network: from `fold_batch_norm`, on its device and in its final type.
     """
     try:
-        from regseg.inference.kernels import upsample_argmax
+        from regseg.inference.triton_kernels import upsample_argmax
 
         fused = fuse(network)
         problem = _disagreement(network, fused, upsample_argmax)
