@@ -1,6 +1,7 @@
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -205,3 +206,11 @@ def photos(tmp_path):
     for name in ("b.png", "a.jpg", "trip/c.png"):
         write(tmp_path / "photos" / name, noise(0, (40, 56)))
     return tmp_path / "photos"
+
+
+@pytest.fixture
+def ctrl_c():
+    """Ctrl-C raises KeyboardInterrupt; it is ignored if the tests run in the background of a shell."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    assert signal.signal(signal.SIGINT, before) is signal.default_int_handler

@@ -100,11 +100,12 @@ def test_a_process_of_another_machine_that_ended_is_one_sentence(error, reason):
         (RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory"), "this machine"),
         (cv2.error("OpenCV(5.0.0) alloc.cpp:73: error: (-4:Insufficient memory) Failed to allocate"), "this machine"),
         (OSError(errno.ENOMEM, "Cannot allocate memory"), "this machine"),
+        (RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: not enough memory: you"), "this machine"),
         (MemoryError(), "this machine"),
         (ProcessRaisedException("\n\ntorch.OutOfMemoryError: CUDA out of memory.", 1, 9), "the GPU"),
     ],
 )
 def test_a_lack_of_memory_is_one_sentence(error, place):
     status, sentence = explain(error)
-    assert status == 1 and sentence.startswith(f"The memory of {place} ran out; lower data.batch_size")
+    assert status == 1 and sentence.startswith(f"The memory of {place} ran out; lower the batch size")
     assert message(error) == sentence  # in the run's summary

@@ -1,5 +1,7 @@
 """How a training starts: new, in place of an earlier run, or as its continuation."""
 
+from pathlib import Path
+
 import pytest
 
 from regseg.errors import InputError
@@ -35,8 +37,10 @@ def test_a_run_does_not_replace_its_own_initial_weights(tmp_path, monkeypatch):
     for weights in ("runs/mine", "runs/mine/checkpoints/best.ckpt", str(linked), "runs/other/../mine"):
         with pytest.raises(InputError, match=r"which this run would replace; choose another folder with run\.name"):
             check_weights(folder, weights)
-    for weights in (None, "camvid_360", "runs/mine2/checkpoints/best.ckpt", "runs"):
+    others = (None, "camvid_360", "runs/mine2/checkpoints/best.ckpt", "runs", "runs/mine/pretrained.ckpt")
+    for weights in others:
         check_weights(folder, weights)
+    check_weights(Path(), "camvid_360")  # hydra.run.dir=.
 
 
 RESUMED, REPLACED = ("last", False), (None, True)

@@ -171,9 +171,9 @@ def test_a_run_that_another_process_trained_meanwhile_is_left_alone(copy_of_fini
     folder = copy_of_finished / RUN
     for before in ({}, written_at(folder) | {"last.ckpt": 1}):
         with pytest.raises(InputError, match=r"Another process trained in .*; repeat the command\."):
-            enter(cfg, {}, folder, None, before, keep=True)
+            enter(cfg, {"weights": None}, folder, None, before, keep=True)
     assert load_summary(folder)["status"] == "finished"
-    enter(cfg, {}, folder, None, written_at(folder), keep=True)
+    enter(cfg, {"weights": None}, folder, None, written_at(folder), keep=True)
 
 
 def test_a_run_that_was_killed_in_its_first_epoch_starts_again(

@@ -15,6 +15,7 @@ def write_video(
     with av.open(str(path), "w") as container:
         stream = container.add_stream(codec, rate=rate)
         stream.height, stream.width, stream.pix_fmt = *size, pixels
+        stream.codec_context.thread_count = 1  # the same bytes on every machine
         track = container.add_stream("aac", rate=8000) if sound else None
         if aspect:
             stream.codec_context.sample_aspect_ratio = aspect

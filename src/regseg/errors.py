@@ -70,7 +70,9 @@ def is_cause(error: BaseException) -> bool:
 
 
 # OpenCV says "Insufficient memory", cuBLAS "ALLOC_FAILED", and a loader worker passes the name of its exception.
-_NO_MEMORY = r"allocate memory|insufficient memory|out of memory|OutOfMemory|\bMemoryError\b|ALLOC_FAILED"
+_NO_MEMORY = (
+    r"allocate memory|not enough memory|insufficient memory|out of memory|OutOfMemory|\bMemoryError\b|ALLOC_FAILED"
+)
 
 
 def lost_connection(kind: str, text: str) -> str | None:
@@ -93,7 +95,7 @@ def lack_of_memory(kind: str, text: str) -> str | None:
     if "MemoryError" not in kind and not re.search(_NO_MEMORY, text, re.IGNORECASE):
         return None
     place = "the GPU" if re.search("CUDA|CUBLAS|CUDNN|HIP", text) else "this machine"
-    return f"The memory of {place} ran out; lower data.batch_size, data.crop_size or the size of the images."
+    return f"The memory of {place} ran out; lower the batch size or the size of the images or crops."
 
 
 def message(error: BaseException) -> str:

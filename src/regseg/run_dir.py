@@ -30,7 +30,7 @@ _SIZES = ("val_sizes.json", "val_sizes.png")  # reported as results of weights t
 _EVALUATIONS = (*_SIZES, "evaluation", "confusion.png", "worst.png", "worst.csv")
 _LOGS = ("tensorboard", "wandb", "wandb_id.txt")
 # In the order in which they are removed. The summary stays: it marks the folder as a run's.
-_CONTENTS = ("checkpoints", "metrics.csv", "pictures", *_LOGS, *_EVALUATIONS, "config.yaml")
+CONTENTS = ("checkpoints", "metrics.csv", "pictures", *_LOGS, *_EVALUATIONS, "config.yaml")
 
 
 def check_free(folder: Path, *, resume: str | None, overwrite: bool, held: bool = False) -> None:
@@ -47,7 +47,7 @@ def check_free(folder: Path, *, resume: str | None, overwrite: bool, held: bool 
     """
     if resume not in (None, "last"):
         raise InputError(f"resume={typed(resume)} is invalid; use resume=last, or weights=FILE to start from weights.")
-    strange = [name for name in _CONTENTS if (folder / name).exists()]
+    strange = [name for name in CONTENTS if (folder / name).exists()]
     if strange and not (folder / "summary.json").exists():
         raise InputError(
             f"{shown(folder)} contains {strange[0]} but no summary.json, so it may not be a run's folder; choose "
@@ -168,7 +168,7 @@ def prepare_folder(folder: Path, config: dict[str, Any], *, keep: bool, job: str
     summary = (load_summary(folder) or new) if keep else new | {"replacing": True}
     kept = {name: value for name, value in summary.items() if name not in ("error", "ended_by", "slurm_job")}
     write_json(folder / "summary.json", kept | {"status": "running"} | ({"slurm_job": job} if job else {}))
-    for name in _SIZES if keep else _CONTENTS:
+    for name in _SIZES if keep else CONTENTS:
         path = folder / name
         shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink(missing_ok=True)
     for place in (folder, folder / "checkpoints", folder / "pictures"):

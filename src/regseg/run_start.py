@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from regseg.errors import InputError, typed
-from regseg.run_dir import holds_results, load_summary
+from regseg.run_dir import CONTENTS, holds_results, load_summary
+from regseg.system.console import shown
 from regseg.system.folders import expanded
 from regseg.system.records import section
 
@@ -40,10 +41,13 @@ def check_weights(folder: Path, weights: str | None) -> None:
 
     If such a run were interrupted in its first epoch, these weights would be lost.
     """
-    if weights and expanded(weights).resolve().is_relative_to(folder.resolve()):
+    if not weights or not (path := expanded(weights).resolve()).is_relative_to(folder.resolve()):
+        return
+    within = path.relative_to(folder.resolve()).parts
+    if not within or within[0] in CONTENTS:
         raise InputError(
-            f"weights={weights} belongs to the run in {folder}, which this run would replace; choose another folder "
-            "with run.name=NAME."
+            f"weights={weights} belongs to the run in {shown(folder)}, which this run would replace; choose another "
+            "folder with run.name=NAME."
         )
 
 

@@ -40,7 +40,7 @@ def test_an_onnx_file(network, size, sides, output, maps):
     ("convert", "package", "name"),
     [(to_openvino, "openvino", "convert_model"), (to_onnx, "torch.onnx", "export")],
 )
-def test_a_signal_does_not_abort_the_process(network, monkeypatch, convert, package, name):
+def test_a_signal_does_not_abort_the_process(ctrl_c, network, monkeypatch, convert, package, name):
     """OpenVINO's C++ code calls Python code, where an exception would end the process with a trace."""
     module, done = pytest.importorskip(package), []
     converted = getattr(module, name)
@@ -51,8 +51,6 @@ def test_a_signal_does_not_abort_the_process(network, monkeypatch, convert, pack
         return done[0]
 
     monkeypatch.setattr(module, name, interrupted)
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # the background of a shell ignores it
     with pytest.raises(KeyboardInterrupt):
         convert(ExportNetwork(network))
-    signal.signal(signal.SIGINT, before)
     assert done

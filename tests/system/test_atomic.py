@@ -3,6 +3,7 @@
 import errno
 import multiprocessing
 import os
+import re
 import signal
 
 import pytest
@@ -120,15 +121,60 @@ def test_a_temporary_file_that_is_removed_before_it_is_locked_is_replaced(tmp_pa
     assert removed and os.listdir(tmp_path) == ["file"] and (tmp_path / "file").read_text() == "text"
 
 
+def test_a_temporary_file_that_another_process_is_removing_is_not_used(tmp_path, monkeypatch):
+    lock, removed = atomic._lock, []
+
+    def late(descriptor):
+        if not removed:
+            removed.extend(tmp_path.iterdir())
+            removed[0].unlink()
+            raise BlockingIOError
+        lock(descriptor)
+
+    monkeypatch.setattr(atomic, "_lock", late)
+    write_text(tmp_path / "file", "text")
+    assert removed and os.listdir(tmp_path) == ["file"] and (tmp_path / "file").read_text() == "text"
+
+
+def test_temporary_files_of_other_machines_are_left(tmp_path, monkeypatch):
+    """Their locks may not be visible here."""
+    machine = atomic._machine()
+    assert re.fullmatch("[0-9]{10}", machine)
+    other = f"{(int(machine) + 1) % 10**10:010d}"
+    for place in (machine, other):
+        (tmp_path / hidden_name("file", f"{place}123")).touch()
+    write_text(tmp_path / "file", "text")
+    assert sorted(os.listdir(tmp_path)) == [hidden_name("file", f"{other}123"), "file"]
+
+
+def test_a_file_system_that_renames_no_open_files(tmp_path, monkeypatch):
+    replace, open_file, opened = atomic.replace_file, atomic._open_locked, []
+
+    def open_locked(path):
+        opened.append(open_file(path))
+        return opened[-1]
+
+    def replace_file(source, target):
+        if not opened[-1].closed:
+            raise OSError(errno.ETXTBSY, "Text file busy")
+        replace(source, target)
+
+    monkeypatch.setattr(atomic, "_open_locked", open_locked)
+    monkeypatch.setattr(atomic, "replace_file", replace_file)
+    write_text(tmp_path / "file", "text")
+    assert os.listdir(tmp_path) == ["file"] and (tmp_path / "file").read_text() == "text"
+
+
 def test_a_file_system_without_locks(tmp_path, monkeypatch):
-    (tmp_path / ".file.123").touch()  # may be in use
+    hidden = hidden_name("file", f"{atomic._machine()}123")
+    (tmp_path / hidden).touch()  # may be in use
 
     def no_locks(descriptor):
         raise OSError(errno.ENOLCK, "No locks available")
 
     monkeypatch.setattr(atomic, "_lock", no_locks)
     write_text(tmp_path / "file", "text")
-    assert sorted(os.listdir(tmp_path)) == [".file.123", "file"]
+    assert sorted(os.listdir(tmp_path)) == [hidden, "file"]
 
 
 def test_the_longest_names_of_a_file_system(tmp_path):

@@ -36,14 +36,6 @@ def test_a_signal_in_a_finalizer_is_not_lost():
     assert process.returncode == 143 and "Traceback" not in errors
 
 
-@pytest.fixture
-def ctrl_c():
-    """Ctrl-C raises KeyboardInterrupt; it is ignored if the tests run in the background of a shell."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    assert signal.signal(signal.SIGINT, before) is signal.default_int_handler
-
-
 def test_signals_are_postponed(ctrl_c):
     done = []
     with pytest.raises(KeyboardInterrupt), signals.Postponed():

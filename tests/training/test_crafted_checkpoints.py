@@ -158,3 +158,11 @@ def test_a_crafted_record_is_ignored(run, record):
     assert all(type(row["epoch"]) is int for row in callback.rows)
     best = best_and_last(callback.rows)["best"]
     assert best is None or 0 <= best["metrics"]["val/miou"] <= 1
+
+
+def test_rows_of_skipped_steps_are_kept(run):
+    """With a gradient scaler, the mean loss of an epoch may be infinite."""
+    rows = [{"epoch": 0, "train/loss": float("inf"), "val/miou": float("nan")}]
+    callback = RunRecord(run, {})
+    callback.on_load_checkpoint(None, None, {"regseg": {"rows": rows}})
+    assert [row["train/loss"] for row in callback.rows] == [float("inf")]

@@ -85,7 +85,7 @@ def decode_label(data: bytes, path: Path, *, palette_colors: bool = False, unsca
         InputError: the file cannot be decoded, is compressed with loss, or contains floating-point values.
     """
     if lossy := lossy_kind(data):
-        raise InputError(f"{path} is {lossy}, whose compression changes label values; export the label as a PNG.")
+        raise InputError(f"{path} is {lossy}, whose compression may change label values; export the label as a PNG.")
     depth, color_type = png_kind(data)
     if color_type == PALETTE:
         return decode_palette(data, path, as_colors=palette_colors)

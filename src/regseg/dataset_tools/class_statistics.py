@@ -16,7 +16,7 @@ from regseg.data.augment.crop_resize import cut_label, draw_window
 from regseg.data.datamodule import SegmentationDataModule
 from regseg.data.io import read_label
 from regseg.data.sampling.centroids import load_index
-from regseg.data.sampling.class_uniform import ClassUniformSampler
+from regseg.data.sampling.class_uniform import ClassUniformSampler, crops_per_class
 from regseg.data.sampling.epochs import CropRequest, EpochSampler, stream
 from regseg.reporting.plots import figure, set_log_x
 from regseg.system.atomic import write_text
@@ -59,7 +59,7 @@ def report(datamodule: SegmentationDataModule, out: Path) -> None:
     write_text(out / "class_frequencies.csv", text.getvalue())
     plain_console().print(table)
     images, number = len(datamodule.train_set.samples), datamodule.spec.num_classes
-    if int(share * images / number) == 0:
+    if crops_per_class(share, images, number) == 0:
         print(f"{images} images are too few for class-uniform crops of {number} classes: both ways are the same.")
     draw(datamodule.spec.classes, plain, uniform, share, out / "class_frequencies.png")
     print(f"Table and picture: {out / 'class_frequencies.csv'}, {out / 'class_frequencies.png'}")

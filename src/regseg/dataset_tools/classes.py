@@ -100,8 +100,11 @@ def _label_files(root: Path) -> list[Path]:
     if annotations := next(iter(sorted(root.glob("*.json"))), None):
         raise InputError(f"{none}; if {annotations} has COCO annotations, use what=import source={annotations}.")
     endings = tuple(f"{ending}.png" for ending in LABEL_ENDINGS if ending)
-    if beside := next((file for file in image_files(root) if file.name.lower().endswith(endings)), None):
-        raise InputError(f"{none}; move {beside} and the other labels to {root / 'labels'}, the images to images.")
+    next_to_images = [file for file in image_files(root) if file.name.lower().endswith(endings)]
+    if next_to_images:
+        raise InputError(
+            f"{none}; move {next_to_images[0]} and the other labels to {root / 'labels'}, the images to images."
+        )
     raise InputError(f"{none}; put them there, or set data.root.")
 
 

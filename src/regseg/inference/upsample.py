@@ -29,7 +29,7 @@ def has_numba() -> bool:
 
 
 def prepare() -> None:
-    """Start to load the kernel in a thread, if numba is installed; otherwise the first image waits 0.3 s for it."""
+    """Start to load the kernel in a thread, if numba is installed; otherwise the first image waits for it."""
     if has_numba():
         _pool().submit(labels_from_logits, np.zeros((1, 1, 1, 1), np.float32), (1, 1))
 

@@ -23,7 +23,7 @@ _GAP = 3  # characters of a border and its margins
 def print_report(text: str, console: Console | None = None) -> None:
     """Print a report's Markdown.
 
-    On a terminal, wide tables are divided into several ones that repeat the first column. Text that contains a command
+    On a terminal, wide tables are split into several tables that repeat the first column. Text that contains a command
     is not wrapped, so that it can be copied.
 
     Args:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import os
 import re
+import socket
 import sys
 import threading
 import time
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
@@ -18,7 +21,7 @@ if sys.platform != "win32":
 
 _WINDOWS = os.name == "nt"
 _BUSY = 3.0  # seconds to try again on Windows, where a file that another process has open cannot be replaced
-_LONGEST = 220  # bytes of a name; most file systems allow 255, and the process and thread follow
+_LONGEST = 220  # bytes of a name; most file systems allow 255, and the machine, process and thread follow
 _hidden: dict[Path, list[str]] = {}  # folder -> names of temporary files in it before this process wrote there
 
 
@@ -43,7 +46,7 @@ def write_whole(
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     _remove_abandoned(path)
-    temporary = path.with_name(hidden_name(path.name, f"{os.getpid()}{threading.get_native_id()}"))
+    temporary = path.with_name(hidden_name(path.name, f"{_machine()}{os.getpid()}{threading.get_native_id()}"))
     try:
         with _open_locked(temporary) as file:
             write(file)
@@ -54,7 +57,13 @@ def write_whole(
                 file.close()
             if keep is not None and path.exists():
                 replace_file(path, keep)
-            replace_file(temporary, path)  # while it is locked, or another process could remove it
+            try:
+                replace_file(temporary, path)  # while it is locked, or another process could remove it
+            except OSError:  # some file systems of virtual machines cannot rename an open file either
+                if file.closed:
+                    raise
+                file.close()
+                replace_file(temporary, path)
     except OSError as error:
         if error.filename in (None, str(temporary)):  # ENOSPC comes without a file name
             error.filename = str(path)
@@ -106,22 +115,30 @@ def remove_leftovers(folder: Path, name: str = "*") -> None:
 def _open_locked(path: Path) -> IO[bytes]:
     while True:
         file = open(path, "wb")  # noqa: SIM115  # the caller closes it
-        with contextlib.suppress(OSError):  # some file systems have no locks
+        try:
             _lock(file.fileno())
+        except BlockingIOError:  # another process is about to remove it
+            file.close()
+            continue
+        except OSError:  # some file systems have no locks
+            return file
         if path.exists():  # otherwise another process removed it just before it was locked
             return file
         file.close()
 
 
 def _remove_abandoned(path: Path) -> None:
-    """Remove the temporary files of ``path`` that no process has locked, where file systems have locks."""
+    """Remove the temporary files of this machine for ``path`` that no process has locked, if there are locks.
+
+    On some network file systems, other machines do not see the locks.
+    """
     if _WINDOWS:  # without `fcntl`; `remove_leftovers` removes them later
         return
     if path.parent not in _hidden:  # a list of all, because listing a folder for each of its files would take long
         _hidden[path.parent] = []
         with contextlib.suppress(PermissionError):  # a folder that may be written but not listed
             _hidden[path.parent] = [name for name in os.listdir(path.parent) if re.fullmatch(r"\..+\.[0-9]+", name)]
-    start = hidden_name(path.name, "")
+    start = hidden_name(path.name, _machine())
     for name in _hidden[path.parent]:
         if name.startswith(start) and name.removeprefix(start).isdigit():
             with contextlib.suppress(OSError):  # in use, or not ours
@@ -135,6 +152,12 @@ def _remove_unlocked(path: Path) -> None:
         path.unlink()
     finally:
         os.close(descriptor)
+
+
+@functools.cache
+def _machine() -> str:
+    """Return ten digits that tell this machine from others."""
+    return f"{zlib.crc32(os.fsencode(socket.gethostname())):010d}"
 
 
 def _lock(descriptor: int) -> None:

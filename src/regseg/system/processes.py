@@ -15,6 +15,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
+from multiprocessing import resource_tracker
 from typing import Any, NoReturn, TypeVar
 
 from regseg.system.output import guard_output
@@ -102,6 +103,7 @@ def _ctrl_c_blocked() -> Iterator[None]:
     if sys.platform == "win32":
         yield
         return
+    resource_tracker.ensure_running()  # its start unblocks the signal
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield

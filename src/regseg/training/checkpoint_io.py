@@ -19,7 +19,7 @@ LAST, PREVIOUS, BEST = "last.ckpt", "previous.ckpt", "best.ckpt"
 def tensors_of(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
     """Return what a training continues from, by name: its weights, with EMA also the latest ones, and the optimizer's.
 
-    Weights stay finite while, for example, Adam's second moment is infinite, but they are never changed again.
+    Weights stay finite while, for example, Adam's second moment is infinite, but the optimizer no longer updates them.
     """
     found = dict(section(checkpoint, "state_dict"))
     found |= {f"latest {name}": value for name, value in section(checkpoint, "current_model_state").items()}
@@ -45,12 +45,12 @@ class WholeCheckpointIO(TorchCheckpointIO):
             storage_options: Ignored.
 
         Raises:
-            InputError: A weight is not finite.
+            InputError: A weight, or a value of the optimizer's state, is not finite.
         """
         if bad := first_not_finite(tensors_of(checkpoint)):
             raise InputError(
-                f"The weights are not finite after epoch {checkpoint.get('epoch')} (the first one is {bad}), so {path} "
-                "is not written; lower optimizer.lr, or check the images and labels."
+                f"The weights or the optimizer's state are not finite after epoch {checkpoint.get('epoch')} (the first "
+                f"one is {bad}), so {path} is not written; lower optimizer.lr, or check the images and labels."
             )
         path = Path(path)
         write_checkpoint_file(path, checkpoint, keep=path.with_name(PREVIOUS) if path.name == LAST else None)

@@ -206,7 +206,9 @@ def _read_start(path: Path, folder: Path) -> Start:
     if not sound or content["epoch"] < 0 or not content["optimizer_states"] or not content["lr_schedulers"]:
         raise InputError(f"{path} is not a training checkpoint.")
     if bad := first_not_finite(tensors_of(content)):
-        raise InputError(f"{path} contains weights that are not finite (the first one is {bad}).")
+        raise InputError(
+            f"{path} contains weights or an optimizer's state that are not finite (the first one is {bad})."
+        )
     return Start(path, content["epoch"] + 1, content["global_step"], _fingerprint(content, folder))
 
 

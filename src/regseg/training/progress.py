@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 import time
 from collections.abc import Mapping, Sequence
@@ -99,8 +100,9 @@ class ProgressLine(Checkpoint):
         if self._bars is not None and now - self._shown > self.refresh_seconds:
             self._shown, loss = now, float(outputs["loss"])
             # A mean at first, then a moving average: the high loss of the first iterations must not linger.
-            self._losses += 1
-            self._loss += (loss - self._loss) * max(0.1, 1 / self._losses)
+            if math.isfinite(loss):  # with a gradient scaler, other steps are skipped
+                self._losses += 1
+                self._loss += (loss - self._loss) * max(0.1, 1 / self._losses)
             lr = trainer.optimizers[0].param_groups[0]["lr"]
             text = f"loss {self._loss:.3f}  lr {lr:.3g}  {self._rate:.1f} images/s"
             self._bars.update(self._run, completed=self._done, text=f"{self._left()} left")

@@ -22,6 +22,7 @@ from regseg.models import count_parameters, gflops
 from regseg.run_dir import load_summary, lock_folder, mark_ended, read_metrics, write_json, write_metrics
 from regseg.run_settings import limits_of
 from regseg.system import processes, signals
+from regseg.system.console import shown
 from regseg.system.processes import WAIT_FOR_RANKS
 from regseg.training.callbacks import ended_by
 from regseg.training.metrics import Scores
@@ -29,6 +30,7 @@ from regseg.training.resume_check import check_processes_agree
 from regseg.training.trainer import end_ranks, quiet
 
 KEY = "regseg"  # key of the record in a checkpoint
+_SCORES = ("val/miou", "val/miou_reduced", "val/accuracy")
 _REMOVED = "{} was removed during training; start the run again."
 
 
@@ -118,7 +120,7 @@ class RunRecord(Checkpoint):
 
     def _check_folder(self) -> None:
         if not self.folder.is_dir():  # writing would create it again, without the configuration
-            raise RunFailure(_REMOVED.format(self.folder))
+            raise RunFailure(_REMOVED.format(shown(self.folder)))
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         self._evaluated = not trainer.sanity_checking
@@ -248,11 +250,11 @@ def _is_row(row: Any) -> bool:
 
 
 def _is_entry(name: str, value: Any) -> bool:
-    if value is None:
+    if value is None or value != value:
         return True
-    if type(value) not in (int, float) or abs(value) > sys.float_info.max:
+    if type(value) not in (int, float) or (type(value) is int and abs(value) > sys.float_info.max):
         return False
-    return value != value or not name.startswith("val/") or name == "val/loss" or 0 <= value <= 1
+    return not (name in _SCORES or name.startswith("val/iou/")) or 0 <= value <= 1
 
 
 def _number(text: str) -> float | int | None:
@@ -279,7 +281,7 @@ def end_noted(folder: Path) -> Iterator[None]:
         yield
     except Exception as error:
         if not folder.is_dir():
-            raise RunFailure(_REMOVED.format(folder)) from error
+            raise RunFailure(_REMOVED.format(shown(folder))) from error
         mark_ended(folder, "interrupted" if signals.received() else "failed", message(error))
         raise
     except BaseException:

@@ -132,7 +132,7 @@ def test_generated_colours_differ():
 
 
 def test_generated_colours_of_a_usual_number_of_classes_are_easily_told_apart():
-    colors = np.array([distinct_colors(20)], np.float32) / 255
+    colors = np.array([distinct_colors(30)], np.float32) / 255
     lab = cv2.cvtColor(colors, cv2.COLOR_RGB2Lab)[0]
     distances = np.linalg.norm(lab[:, None] - lab, axis=-1)
-    assert distances[np.triu_indices(20, 1)].min() > 20  # a difference of 2 is just visible
+    assert distances[np.triu_indices(30, 1)].min() > 18  # a difference of 2 is just visible

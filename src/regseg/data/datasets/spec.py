@@ -215,7 +215,7 @@ def is_printable(name: str) -> bool:
 
 def distinct_colors(count: int) -> tuple[Color, ...]:
     """Return ``count`` distinct RGB colours, for classes without a colour."""
-    # After eight steps of the golden ratio a hue nearly recurs, so every other eight colours are darker.
+    # After eight steps of the golden ratio a hue nearly recurs, so every second group of eight colours is darker.
     colors = (
         colorsys.hsv_to_rgb(index * 0.61803 % 1, 0.85 - 0.3 * (index % 2), 0.95 - 0.3 * (index // 8 % 2))
         for index in range(count)

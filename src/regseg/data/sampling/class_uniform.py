@@ -45,7 +45,7 @@ class ClassUniformSampler(EpochSampler):
     def requests(self, epoch: int, rng: np.random.Generator) -> list[CropRequest]:
         """Return the ``size`` requests of an epoch over all ranks; see `EpochSampler.requests`."""
         table, size = self.centroids.table, self.size
-        each, present = int(self.share * size / self.centroids.num_classes), np.unique(table[:, 0])
+        each, present = crops_per_class(self.share, size, self.centroids.num_classes), np.unique(table[:, 0])
         images: list[tuple[int, tuple[int, int] | None]] = []
         for index in rng.permutation(size)[: size - each * len(present)]:
             images.append((int(index), None))
@@ -61,3 +61,8 @@ class ClassUniformSampler(EpochSampler):
             requests.append(CropRequest(epoch, index, centroid, times[index]))
             times[index] += 1
         return requests
+
+
+def crops_per_class(share: float, size: int, num_classes: int) -> int:
+    """Return how many crops of an epoch of ``size`` images are centred on a centroid of each class."""
+    return int(share * size / num_classes)
