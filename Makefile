@@ -26,7 +26,7 @@ test: $(READY)  ## run the tests (about 8 minutes on 2 cores)
 test-slow: $(READY)  ## run the tests that compile networks or kernels, measure memory, or build the wheel (3 minutes)
 	$(BIN)/python -m pytest -m slow -n 2
 
-test-all: $(READY)  ## run the tests of `test` and `test-slow` together, as in CI (about 13 minutes on 2 cores)
+test-all: $(READY)  ## run the tests of `test` and `test-slow` together, as in CI (about 10 minutes on 2 cores)
 	$(BIN)/python -m pytest -m 'not soak' -n 2 --dist loadfile
 
 test-soak: $(READY)  ## kill a training run 24 times and compare its result with an uninterrupted run (5 minutes)

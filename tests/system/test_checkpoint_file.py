@@ -10,7 +10,12 @@ import torch
 from layouts import is_sentence
 
 from regseg.errors import InputError
-from regseg.system.checkpoint_file import read_checkpoint_file, write_checkpoint_file
+from regseg.system.checkpoint_file import (
+    read_checkpoint_file,
+    read_tensors,
+    write_checkpoint_file,
+    write_weights_file,
+)
 
 CONTENT = {"state_dict": {"weight": torch.arange(4096.0)}, "epoch": 3}
 
@@ -124,3 +129,9 @@ def test_a_failed_write_keeps_the_old_checkpoint(tmp_path):
     with pytest.raises(Exception, match=r"pickle|local"):
         write_checkpoint_file(tmp_path / "a.ckpt", {"unpicklable": lambda: None})
     assert (tmp_path / "a.ckpt").read_bytes() == before and os.listdir(tmp_path) == ["a.ckpt"]
+
+
+def test_tensors_of_a_safetensors_file_have_a_fixed_order(tmp_path):
+    tensors = {f"{number:02d}": torch.zeros(number) for number in range(40)}
+    write_weights_file(tmp_path / "a.safetensors", tensors, {})
+    assert list(read_tensors(tmp_path / "a.safetensors")[0]) == list(tensors)

@@ -109,7 +109,7 @@ def load_weights(
     others: list[str] = []
     if part == "backbone":
         checkpoint, others = _backbone_of(checkpoint, model)
-    skipped = _other_classes(checkpoint, classes) | check_fits(model, checkpoint)
+    skipped = _other_classes(model, checkpoint, classes) | check_fits(model, checkpoint)
     skipped |= dict.fromkeys(others, "not part of the backbone")
     kept = {name: tensor for name, tensor in checkpoint.state_dict.items() if name not in skipped}
     model.load_state_dict(kept, strict=False)
@@ -118,13 +118,13 @@ def load_weights(
     return report
 
 
-def _other_classes(checkpoint: Checkpoint, classes: Sequence[str] | None) -> dict[str, str]:
+def _other_classes(model: nn.Module, checkpoint: Checkpoint, classes: Sequence[str] | None) -> dict[str, str]:
     """Return name -> reason for the classifier's tensors if the file records other classes, or another order."""
     found = checkpoint.classes
     if classes is None or found is None or found == list(classes):
         return {}
     reason = f"the file has other classes or another order ({shortened(', '.join(found))})"
-    return dict.fromkeys(filter(_of_classifier, checkpoint.state_dict), reason)
+    return dict.fromkeys(filter(_of_classifier, model.state_dict()), reason)
 
 
 def _backbone_of(checkpoint: Checkpoint, model: nn.Module) -> tuple[Checkpoint, list[str]]:

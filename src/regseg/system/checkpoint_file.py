@@ -200,7 +200,7 @@ def _read_weights_file(path: Path) -> dict[str, Any]:
 
 
 def read_tensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
-    """Return the tensors of a safetensors file and the texts in its header, and check the checksum if it has one.
+    """Return the tensors of a safetensors file by name and the texts in its header; check its checksum if it has one.
 
     Raises:
         ValueError: the checksum is wrong. Other damage raises errors of other types.
@@ -208,7 +208,7 @@ def read_tensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
     from safetensors.torch import load
 
     content = path.read_bytes()  # safetensors itself opens only names that are UTF-8
-    tensors = load(content)
+    tensors = dict(sorted(load(content).items()))  # `load` returns them in random order
     metadata = json.loads(_parts(content)[0]).get("__metadata__", {})
     if metadata.get(_CHECKSUM, digest := _digest(content)) != digest:
         raise ValueError("its checksum is wrong")
