@@ -29,7 +29,7 @@ test-slow: $(READY)  ## run the tests that compile networks or kernels, measure 
 test-all: $(READY)  ## run the tests of `test` and `test-slow` together, as in CI (about 10 minutes on 2 cores)
 	$(BIN)/python -m pytest -m 'not soak' -n 2 --dist loadfile
 
-test-soak: $(READY)  ## kill a training run 24 times and compare its result with an uninterrupted run (5 minutes)
+test-soak: $(READY)  ## kill a training run 24 times and compare its result with an uninterrupted run (3 minutes)
 	$(BIN)/python -m pytest -m soak
 
 lint: $(READY)  ## ruff (rules and formatting) and mypy
